@@ -1,0 +1,317 @@
+/// The whole interface between the engine and a device: memory, copies, capture, and one function
+/// per kernel. host/cpu and cuda each implement it once; nothing else in the engine knows a device.
+///
+/// Every kernel queues its work in order and returns; download() and synchronize() wait. Tensors
+/// are dense, row-major and float32 unless a comment says otherwise. The engine checks shapes
+/// before it calls; no two arguments overlap unless `Aliasing` allows it. One thread at a time may
+/// use a backend.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "unroll/recurrent_spec.h"
+#include "unroll/tensor.h"
+
+namespace unroll {
+
+enum class ElementwiseKind : std::uint8_t {
+  kCopy,              // a
+  kAffine,            // alpha a + beta
+  kAdd,               // a + b
+  kSubtract,          // a - b
+  kMultiply,          // a b
+  kDivide,            // a / b
+  kTanh,              // tanh a
+  kLogistic,          // 1 / (1 + e^-a)
+  kRelu,              // max(a, 0)
+  kExp,               // e^a
+  kLog,               // ln a
+  kEqual,             // 1 where a == b, else 0
+  kTanhGradient,      // b (1 - a^2),  a = tanh(x),  b = dy
+  kLogisticGradient,  // b a (1 - a),  a = logistic(x)
+  kReluGradient,      // b where a > 0, else 0
+};
+
+/// Shapes    a and b broadcast to out's shape as in NumPy; b is empty for one-argument kinds.
+/// Aliasing  out may be a or b where their shapes are equal.
+struct Elementwise {
+  ElementwiseKind kind;
+  View a, b;
+  View out;
+  float alpha = 1, beta = 0;  // kAffine
+};
+
+enum class ReduceKind : std::uint8_t { kSum, kMax };
+
+/// Shapes    out has in's rank, with 1 for every reduced dimension.
+struct Reduce {
+  ReduceKind kind;
+  View in;
+  View out;
+  float scale = 1;  // multiplies a sum
+};
+
+/// Copies out[j] = in[i] over a grid of `extent`, each side walking with strides of its own:
+/// slices, concatenation, transposition and their gradients.
+struct CopyRegion {
+  View in, out;
+  Shape extent;
+  Shape in_stride, out_stride;  // in elements, one per axis of extent
+  std::int64_t in_offset = 0, out_offset = 0;
+};
+
+/// c [M, N] = op(a) op(b), with op a transposition or nothing; op(a) [M, K], op(b) [K, N].
+struct Matmul {
+  View a, b;
+  bool transpose_a = false, transpose_b = false;
+  View c;
+};
+
+/// Rows of the last dimension. Softmax: e^x / sum e^x; log: x - ln sum e^x. Both subtract the
+/// maximum first.
+struct Softmax {
+  View x;
+  View y;
+  bool log = false;
+};
+
+/// dx = y (dy - sum(dy y)), or for the logarithm dx = dy - e^y sum(dy).
+struct SoftmaxGradient {
+  View y, dy;
+  View dx;
+  bool log = false;
+};
+
+struct GatherRows {
+  View table;  // [V, E]
+  View ids;    // [M] int32 in: rows outside [0, V) give zeros
+  View out;    // [M, E]
+};
+
+/// table[id] += row for every pair, in order of position; ids outside [0, V) are passed over.
+struct ScatterAddRows {
+  View ids;    // [M] int32
+  View rows;   // [M, E]
+  View table;  // [V, E] in and out
+};
+
+/// Sums the rows that share an id, in order of position. Ids outside [0, limit) are dropped.
+struct CoalesceRows {
+  View ids;   // [M] int32 in
+  View rows;  // [M, E] in
+  std::int64_t limit;
+  View unique_ids;  // [M] int32 out: ascending; -1 past the last
+  View sums;        // [M, E] out: one row per unique id; zeros past the last
+  View scratch;     // coalesce_scratch_bytes(M)
+};
+
+struct OneHot {
+  View ids;  // [M] int32; ids outside [0, V) give a row of zeros
+  View out;  // [M, V]
+};
+
+/// out = in / (1 - rate) where the element's Philox word is at or above rate 2^32, else 0. The
+/// gradient is the same operation on dy. Aliasing: out may be in.
+struct Dropout {
+  View in;
+  View out;
+  float rate;
+  std::uint64_t key;  // cells::philox_key(seed, site)
+  View step;          // [1] int64
+};
+
+/// Weights of one layer in one direction, with PyTorch's names, shapes and gate order; also the
+/// gradients of these. G = gates_of(cell).
+struct RecurrentWeights {
+  View weight_ih;  // [G H, I]
+  View weight_hh;  // [G H, H]
+  View bias_ih;    // [G H]
+  View bias_hh;    // [G H]
+};
+
+/// What is known of a recurrent node when it is planned.
+struct RecurrentArgs {
+  RecurrentSpec spec;
+  std::int64_t steps, batch, input;  // T, N, I
+  bool has_lengths = false;
+  bool training = false;          // backward() will follow: fill the reserve
+  std::uint64_t dropout_key = 0;  // of layer 0; layer l uses dropout_key + l
+};
+
+/// A layer's state tensors are [D, N, H_l]; lists hold one per layer. Weights are listed layer by
+/// layer, the forward direction first.
+struct RecurrentForward {
+  View x;                        // [T, N, I]
+  View lengths;                  // [N] int32, or empty: every sequence has T steps
+  std::span<const View> h0, c0;  // c0: LSTM alone
+  std::span<const RecurrentWeights> weights;
+  View step;                       // [1] int64, for dropout
+  View y;                          // [T, N, D H_L] out: zeros past a sequence's end; empty if
+                                   // not wanted, as each of the following
+  std::span<const View> h_n, c_n;  // out: state after each sequence's last step
+  View reserve;                    // out: what backward() reads; empty in inference
+  View scratch;
+};
+
+struct RecurrentBackward {
+  View x, lengths;
+  std::span<const View> h0, c0;
+  std::span<const RecurrentWeights> weights;
+  View step;
+  View reserve;
+  View dy;                                     // [T, N, D H_L], or empty: zero
+  std::span<const View> dh_n, dc_n;            // each may be empty: zero
+  View dx;                                     // [T, N, I] out, or empty: not wanted
+  std::span<const View> dh0, dc0;              // out
+  std::span<const RecurrentWeights> dweights;  // out
+  View scratch;
+};
+
+/// One algorithm, chosen for one shape. It may hold the weights in a form of its own (packed,
+/// padded, another precision), which prepare() brings up to date: the session calls it outside
+/// any capture before a run in which a weight's version differs from the last time.
+class RecurrentPlan {
+ public:
+  virtual ~RecurrentPlan() = default;
+  virtual std::string algorithm() const = 0;
+  virtual std::size_t reserve_bytes() const = 0;  // 0 unless training
+  virtual std::size_t scratch_bytes() const = 0;
+  virtual void prepare(std::span<const RecurrentWeights> weights) = 0;
+  virtual void forward(const RecurrentForward& args) = 0;
+  virtual void backward(const RecurrentBackward& args) = 0;
+};
+
+/// What is known of a decoder + softmax + cross-entropy node when it is planned.
+struct SoftmaxCrossEntropyArgs {
+  std::int64_t rows, hidden, classes;  // M, H, V
+  std::int64_t chunk_rows;             // logits held at a time: at most chunk_rows x V
+  std::int64_t ignored_id;
+  bool gradient = false;  // fill dh, dweight, dbias
+};
+
+/// Over rows whose target is not ignored, with p = softmax(h W^T + b):
+/// loss = scale sum_i w_i (-ln p_i[target_i]), scale as given or, if mean, 1 / sum_i w_i.
+/// A target outside [0, V) that is not the ignored id gives a loss of NaN.
+struct SoftmaxCrossEntropy {
+  View h;            // [M, H]
+  View weight;       // [V, H]
+  View bias;         // [V]
+  View targets;      // [M] int32
+  View row_weights;  // [M], or empty: ones
+  float scale = 1;
+  bool mean = false;
+  View loss;      // [1] out; like the following, empty where not wanted
+  View log_prob;  // [M] out: ln p_i[target_i]; 0 where ignored
+  View hit;       // [M] out: 1 if the target is the (first) best class, else 0
+  View dh;        // [M, H] out, with gradient: d loss / d h
+  View dweight;   // [V, H] out
+  View dbias;     // [V] out
+  View scratch;
+};
+
+class SoftmaxCrossEntropyPlan {
+ public:
+  virtual ~SoftmaxCrossEntropyPlan() = default;
+  virtual std::size_t scratch_bytes() const = 0;
+  virtual void prepare(const View& weight) = 0;  // as RecurrentPlan::prepare
+  virtual void run(const SoftmaxCrossEntropy& args) = 0;
+};
+
+enum class OptimizerKind : std::uint8_t { kSgd, kMomentum, kRmsProp, kAdam, kAdamW };
+
+struct OptimizerSpec {
+  OptimizerKind kind = OptimizerKind::kSgd;
+  float momentum = 0.9F;  // kMomentum: v = momentum v + g;  p -= lr v
+  float decay = 0.99F;    // kRmsProp: s = decay s + (1 - decay) g^2;  p -= lr g / (sqrt s + eps)
+  float beta1 = 0.9F, beta2 = 0.999F;  // kAdam, kAdamW: bias-corrected moments
+  float epsilon = 1e-8F;
+  float weight_decay = 0;  // kAdamW: p -= lr weight_decay p; all others: g += weight_decay p
+  float clip_norm = 0;     // scale all gradients so that their joint norm is at most this; 0: off
+  float clip_value = 0;    // then bound each element to [-clip_value, clip_value]; 0: off
+};
+
+/// One parameter and its gradient: the tensor itself, or, if sparse, rows as CoalesceRows left
+/// them, which stand for a tensor that is zero elsewhere. The result is the dense one either way.
+struct ParameterUpdate {
+  bool sparse = false;
+  View parameter;  // in and out
+  View gradient;   // parameter's shape, or [M, E] if sparse
+  View ids;        // [M] int32 if sparse
+  View slots[2];   // parameter's shape, in and out: momentum | s | m, v; unused ones empty
+};
+
+/// One optimiser step over every parameter: joint norm, clipping, update. If the loss or the norm
+/// is not finite, parameters and slots keep their bits and `skipped` counts one; else `updates`
+/// does.
+struct ApplyGradients {
+  OptimizerSpec spec;
+  View loss;           // [1]
+  View learning_rate;  // [1]
+  View updates;        // [1] int64 in and out: steps applied, Adam's t
+  View skipped;        // [1] int64 in and out
+  View norm;           // [1] out: joint norm before clipping
+  std::span<const ParameterUpdate> parameters;
+  View scratch;  // apply_gradients_scratch_bytes(parameters)
+};
+
+/// Work recorded once, run many times. On a GPU a graph; on a CPU the calls themselves.
+class Replay {
+ public:
+  virtual ~Replay() = default;
+  virtual void run() = 0;
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+
+  virtual std::string name() const = 0;  // "cpu (avx512, 2 threads)"
+
+  /// `bytes` of uninitialised memory on the device, aligned to 256, freed with the last copy of the
+  /// pointer. Throws std::runtime_error, with what was asked, when there is no more.
+  virtual std::shared_ptr<void> allocate(std::size_t bytes) = 0;
+  virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
+  virtual void download(void* host, const void* device, std::size_t bytes) = 0;
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;  // within the device
+  virtual void clear(void* device, std::size_t bytes) = 0;               // all bits zero
+  virtual void synchronize() = 0;
+  /// Calls `work` at least once, now or when the result is run; `work` queues kernels and nothing
+  /// else. What it queues is not run by capture() itself.
+  virtual std::unique_ptr<Replay> capture(std::function<void()> work) = 0;
+
+  virtual void elementwise(const Elementwise& args) = 0;
+  virtual void reduce(const Reduce& args) = 0;
+  virtual void copy_region(const CopyRegion& args) = 0;
+  virtual void matmul(const Matmul& args) = 0;
+  virtual void softmax(const Softmax& args) = 0;
+  virtual void softmax_gradient(const SoftmaxGradient& args) = 0;
+  virtual void gather_rows(const GatherRows& args) = 0;
+  virtual void scatter_add_rows(const ScatterAddRows& args) = 0;
+  virtual std::size_t coalesce_scratch_bytes(std::int64_t rows) const = 0;
+  virtual void coalesce_rows(const CoalesceRows& args) = 0;
+  virtual void one_hot(const OneHot& args) = 0;
+  virtual void dropout(const Dropout& args) = 0;
+  virtual std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) = 0;
+  virtual std::unique_ptr<SoftmaxCrossEntropyPlan> softmax_cross_entropy_plan(
+      const SoftmaxCrossEntropyArgs& args) = 0;
+  /// Reads the shapes alone: memory may not be there yet.
+  virtual std::size_t apply_gradients_scratch_bytes(
+      std::span<const ParameterUpdate> parameters) const = 0;
+  virtual void apply_gradients(const ApplyGradients& args) = 0;
+};
+
+/// `threads` 0: one per processor that this process may use.
+std::shared_ptr<Backend> cpu(int threads = 0);
+
+/// Number of CUDA devices that can be used now: 0 without a GPU, a driver, or a CUDA build; `why`,
+/// if given, then receives the reason.
+int cuda_device_count(std::string* why = nullptr) noexcept;
+/// Throws std::runtime_error that says why if there is no such device.
+std::shared_ptr<Backend> cuda(int ordinal = 0);
+
+}  // namespace unroll

@@ -1,0 +1,48 @@
+/// Activations and their derivatives written in terms of their own value, as the cells use them.
+/// T is float in a CUDA kernel, a vector of floats in the CPU's kernels, double in tests; exp, tanh
+/// and select are found beside T.
+#pragma once
+
+#include <cmath>
+
+#include "unroll/host_device.h"
+
+namespace unroll::cells {
+
+template <typename T>
+UNROLL_HD T logistic(const T& x) {
+  using std::exp;
+  return T(1) / (T(1) + exp(-x));
+}
+
+/// A vector type brings its own select() for its own masks.
+template <typename T>
+UNROLL_HD T select(bool condition, const T& yes, const T& no) {
+  return condition ? yes : no;
+}
+
+/// Written so that NaN passes through.
+template <typename T>
+UNROLL_HD T relu(const T& x) {
+  return select(x < T(0), T(0), x);
+}
+
+enum class Activation { kTanh, kRelu, kLogistic };
+
+template <Activation kind, typename T>
+UNROLL_HD T activate(const T& x) {
+  using std::tanh;
+  if constexpr (kind == Activation::kTanh) return tanh(x);
+  if constexpr (kind == Activation::kRelu) return relu(x);
+  if constexpr (kind == Activation::kLogistic) return logistic(x);
+}
+
+/// d activate(x) / dx, given y = activate(x).
+template <Activation kind, typename T>
+UNROLL_HD T derivative(const T& y) {
+  if constexpr (kind == Activation::kTanh) return T(1) - y * y;
+  if constexpr (kind == Activation::kRelu) return select(y > T(0), T(1), T(0));
+  if constexpr (kind == Activation::kLogistic) return y * (T(1) - y);
+}
+
+}  // namespace unroll::cells

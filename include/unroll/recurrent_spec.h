@@ -1,0 +1,40 @@
+/// What a recurrent stack is, apart from its weights: the part of the node that the engine, the
+/// backends and the files agree on.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace unroll {
+
+enum class CellKind : std::uint8_t { kRnnTanh, kRnnRelu, kRnnLogistic, kLstm, kGru };
+
+/// Where a GRU applies its reset gate: to h_{t-1} before the recurrent product (Cho et al. 2014),
+/// or to the product after it (cuDNN, PyTorch, Keras). Weights of one form mean nothing in the
+/// other.
+enum class GruReset : std::uint8_t { kBefore, kAfter };
+
+struct RecurrentSpec {
+  CellKind cell = CellKind::kLstm;
+  GruReset reset = GruReset::kAfter;  // read by kGru alone
+  std::vector<std::int64_t> hidden;   // units of each layer, from the input upwards
+  int directions = 1;                 // 2: a second stack of cells reads the sequence backwards
+  float dropout = 0;                  // on the output of every layer but the last
+
+  int layers() const { return int(hidden.size()); }
+};
+
+/// Gate blocks in a weight's rows: LSTM i, f, g, o; GRU r, z, n; one for an Elman cell.
+constexpr int gates_of(CellKind cell) {
+  return cell == CellKind::kLstm ? 4 : cell == CellKind::kGru ? 3 : 1;
+}
+
+/// "rnn_tanh", "rnn_relu", "rnn_logistic", "lstm", "gru".
+std::string to_string(CellKind cell);
+
+/// Throws std::invalid_argument unless there is a layer, every size is positive, directions is 1 or
+/// 2 and dropout lies in [0, 1).
+void validate(const RecurrentSpec& spec);
+
+}  // namespace unroll

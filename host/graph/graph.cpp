@@ -1,0 +1,150 @@
+#include "unroll/graph.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "host/graph/operation.h"
+
+namespace unroll {
+
+Graph& Tensor::graph() const {
+  return *node_->graph;
+}
+const std::string& Tensor::name() const {
+  return node_->name;
+}
+const Shape& Tensor::shape() const {
+  return node_->outputs[std::size_t(index_)].shape;
+}
+DType Tensor::dtype() const {
+  return node_->outputs[std::size_t(index_)].dtype;
+}
+
+Graph::Graph() = default;
+Graph::~Graph() = default;
+
+Node& Graph::add(std::string_view name, std::shared_ptr<const Operation> operation,
+                 std::vector<Tensor> inputs) {
+  std::vector<TensorType> types;
+  for (const Tensor& input : inputs) {
+    if (!input) throw std::invalid_argument(operation->kind() + ": an input is an empty tensor");
+    if (&input.graph() != this)
+      throw std::invalid_argument(operation->kind() + ": input '" + input.name() +
+                                  "' belongs to another graph");
+    types.push_back({input.shape(), input.dtype()});
+  }
+  auto node = std::make_unique<Node>();
+  node->graph = this;
+  node->id = std::int64_t(nodes_.size());
+  try {
+    node->outputs = operation->infer(types);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(operation->kind() + ": " + error.what());
+  }
+  const std::string base = name.empty() ? operation->kind() : std::string(name);
+  node->name = base;
+  for (int suffix = 1; !names_.insert(node->name).second; ++suffix)
+    node->name = base + "_" + std::to_string(suffix);
+  node->operation = std::move(operation);
+  node->inputs = std::move(inputs);
+  nodes_.push_back(std::move(node));
+  return *nodes_.back();
+}
+
+Tensor Graph::placeholder(std::string_view name, const Shape& shape, DType dtype) {
+  return {&add(name, std::make_shared<PlaceholderOperation>(TensorType{shape, dtype}), {}), 0};
+}
+
+Tensor Graph::variable(std::string_view name, const Shape& shape, const Initializer& initializer,
+                       bool trainable, DType dtype) {
+  if (shape.is_open())
+    throw std::invalid_argument("variable '" + std::string(name) + "': shape " + to_string(shape) +
+                                " is open");
+  for (const Tensor& known : variables()) {
+    if (known.name() != name) continue;
+    if (known.shape() != shape || known.dtype() != dtype)
+      throw std::invalid_argument("variable '" + std::string(name) + "': got shape " +
+                                  to_string(shape) + ", expected " + to_string(known.shape()) +
+                                  " as before");
+    return known;
+  }
+  VariableInfo info{std::string(name), {shape, dtype}, initializer, trainable};
+  Node& node = add(name, std::make_shared<VariableOperation>(std::move(info)), {});
+  if (node.name != name)
+    throw std::invalid_argument("variable '" + std::string(name) +
+                                "': another kind of node has this name");
+  return {&node, 0};
+}
+
+Tensor Graph::constant(double value, const Shape& shape) {
+  if (shape.is_open())
+    throw std::invalid_argument("constant: got shape " + to_string(shape) +
+                                ", expected a closed one");
+  auto operation = std::make_shared<ConstantOperation>();
+  operation->shape = shape;
+  operation->values = {float(value)};
+  return {&add("", std::move(operation), {}), 0};
+}
+
+Tensor Graph::constant(std::span<const float> values, const Shape& shape) {
+  if (shape.is_open() || std::int64_t(values.size()) != shape.elements())
+    throw std::invalid_argument("constant: got " + std::to_string(values.size()) +
+                                " values, expected those of shape " + to_string(shape));
+  auto operation = std::make_shared<ConstantOperation>();
+  operation->shape = shape;
+  operation->values.assign(values.begin(), values.end());
+  return {&add("", std::move(operation), {}), 0};
+}
+
+std::vector<Tensor> Graph::variables(bool trainable_only) const {
+  std::vector<Tensor> found;
+  for (const auto& node : nodes_) {
+    const Tensor tensor(node.get(), 0);
+    const auto* variable = operation_as<VariableOperation>(tensor);
+    if (variable && (variable->info.trainable || !trainable_only)) found.push_back(tensor);
+  }
+  return found;
+}
+
+Tensor add_node(std::shared_ptr<const Operation> operation, std::vector<Tensor> inputs,
+                std::string_view name) {
+  if (inputs.empty() || !inputs.front())
+    throw std::invalid_argument(operation->kind() + ": an input is an empty tensor");
+  return {&inputs.front().graph().add(name, std::move(operation), inputs), 0};
+}
+
+bool shapes_agree(const Shape& a, const Shape& b) {
+  return std::ranges::equal(a.dims(), b.dims(), dims_agree);
+}
+
+void shape_error(const std::string& got, const std::string& expected) {
+  throw std::invalid_argument("got " + got + ", expected " + expected);
+}
+
+void require_rank(const TensorType& type, int rank, const char* what) {
+  if (type.shape.rank() != rank)
+    shape_error(std::string(what) + " " + to_string(type.shape),
+                std::to_string(rank) + " dimensions");
+}
+
+void require_dtype(const TensorType& type, DType dtype, const char* what) {
+  if (type.dtype != dtype)
+    shape_error(std::string(what) + " of " + to_string(type.dtype), to_string(dtype));
+}
+
+std::int64_t agreed_dim(std::int64_t a, std::int64_t b, const char* what) {
+  if (!dims_agree(a, b))
+    shape_error(std::string(what) + " " + std::to_string(a) + " and " + std::to_string(b),
+                "the same");
+  return a == kOpen ? b : a;
+}
+
+int normal_axis(int axis, int rank) {
+  const int normal = axis < 0 ? axis + rank : axis;
+  if (normal < 0 || normal >= rank)
+    shape_error("axis " + std::to_string(axis),
+                "one of a tensor of " + std::to_string(rank) + " dimensions");
+  return normal;
+}
+
+}  // namespace unroll

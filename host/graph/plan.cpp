@@ -1,0 +1,325 @@
+#include "host/graph/plan.h"
+
+#include <algorithm>
+#include <set>
+#include <stdexcept>
+
+#include "host/graph/arena.h"
+
+namespace unroll {
+namespace {
+
+bool is_placeholder(const Tensor& tensor) {
+  return operation_as<PlaceholderOperation>(tensor) != nullptr;
+}
+
+bool is_effect(const Node& node) {
+  return !node.operation->written_inputs().empty();
+}
+
+std::size_t bytes_of(const TensorType& type) {
+  return std::size_t(type.shape.elements()) * size_of(type.dtype);
+}
+
+}  // namespace
+
+Session::Plan::Plan(const Graph& graph, VariableStore& store, std::span<const Tensor> fetches,
+                    std::span<const Feed> feeds)
+    : backend_(&store.backend()), fetches_(fetches.begin(), fetches.end()) {
+  for (const Feed& feed : feeds) {
+    fed_.push_back(feed.placeholder());
+    fed_shapes_.push_back(feed.shape());
+  }
+  for (const Tensor& fetch : fetches_)
+    if (!fetch || &fetch.graph() != &graph)
+      throw std::invalid_argument("run: a fetch is not of this session's graph");
+  choose_steps(graph);
+  check_feeds();
+  infer_types();
+  plan_operations(store);
+  assign_storage(store);
+  reuse_storage_in_place();
+  place();
+}
+
+bool Session::Plan::matches(std::span<const Tensor> fetches, std::span<const Feed> feeds) const {
+  return std::ranges::equal(fetches, fetches_) && feeds.size() == fed_.size() &&
+         std::ranges::equal(feeds, fed_, {}, &Feed::placeholder) &&
+         std::ranges::equal(feeds, fed_shapes_, {}, &Feed::shape);
+}
+
+/// Everything the fetches need, in order of creation, but with updates of variables (and what waits
+/// for them) after all that may read the old values.
+void Session::Plan::choose_steps(const Graph& graph) {
+  const auto& nodes = graph.nodes();
+  std::vector<char> needed(nodes.size(), 0), late(nodes.size(), 0);
+  for (const Tensor& fetch : fetches_) needed[std::size_t(fetch.node().id)] = 1;
+  for (auto node = nodes.rbegin(); node != nodes.rend(); ++node)
+    if (needed[std::size_t((*node)->id)])
+      for (const Tensor& input : (*node)->inputs) needed[std::size_t(input.node().id)] = 1;
+  for (const auto& node : nodes)
+    if (is_effect(*node) || std::ranges::any_of(node->inputs, [&](const Tensor& input) {
+          return late[std::size_t(input.node().id)] != 0;
+        }))
+      late[std::size_t(node->id)] = 1;
+
+  position_.assign(nodes.size(), -1);
+  for (const char when : {char(0), char(1)})
+    for (const auto& node : nodes) {
+      if (!needed[std::size_t(node->id)] || late[std::size_t(node->id)] != when) continue;
+      position_[std::size_t(node->id)] = std::int64_t(steps_.size());
+      steps_.emplace_back().node = node.get();
+    }
+}
+
+void Session::Plan::check_feeds() const {
+  for (std::size_t k = 0; k < fed_.size(); ++k) {
+    const std::string name = "run: placeholder '" + fed_[k].name() + "'";
+    if (std::find(fed_.begin(), fed_.begin() + std::ptrdiff_t(k), fed_[k]) !=
+        fed_.begin() + std::ptrdiff_t(k))
+      throw std::invalid_argument(name + " is fed twice");
+    if (&fed_[k].graph() != steps_.front().node->graph ||
+        position_[std::size_t(fed_[k].node().id)] < 0)
+      throw std::invalid_argument(name + " is fed, but the fetches do not need it");
+  }
+  for (const Step& step : steps_)
+    if (is_placeholder({step.node, 0}) &&
+        std::ranges::find(fed_, Tensor(step.node, 0)) == fed_.end())
+      throw std::invalid_argument("run: placeholder '" + step.node->name +
+                                  "' is needed and not fed");
+}
+
+const Session::Plan::Step& Session::Plan::step_of(const Tensor& tensor) const {
+  return steps_[std::size_t(position_[std::size_t(tensor.node().id)])];
+}
+
+bool Session::Plan::is_fetched(const Tensor& tensor) const {
+  return std::ranges::find(fetches_, tensor) != fetches_.end();
+}
+
+void Session::Plan::infer_types() {
+  for (Step& step : steps_) {
+    for (const Tensor& input : step.node->inputs)
+      step.inputs.push_back(step_of(input).outputs[std::size_t(input.index())]);
+    const auto fed = std::ranges::find(fed_, Tensor(step.node, 0));
+    if (fed != fed_.end()) {
+      step.outputs = {{fed_shapes_[std::size_t(fed - fed_.begin())], fed->dtype()}};
+      continue;
+    }
+    try {
+      step.outputs = step.node->operation->infer(step.inputs);
+    } catch (const std::invalid_argument& error) {
+      throw std::invalid_argument(step.node->operation->kind() + " '" + step.node->name +
+                                  "': " + error.what());
+    }
+  }
+}
+
+void Session::Plan::plan_operations(VariableStore& store) {
+  for (Step& step : steps_)
+    for (std::size_t k = 0; k < step.outputs.size(); ++k)
+      step.wanted.push_back(is_fetched({step.node, int(k)}));
+  for (const Step& step : steps_)
+    for (const Tensor& input : step.node->inputs)
+      steps_[std::size_t(position_[std::size_t(input.node().id)])]
+          .wanted[std::size_t(input.index())] = 1;
+
+  for (Step& step : steps_) {
+    PlanContext context{*backend_,
+                        store.seed(),
+                        *step.node,
+                        step.inputs,
+                        step.outputs,
+                        step.wanted,
+                        [this](const Node& node) {
+                          return step_of({const_cast<Node*>(&node), 0}).state.get();
+                        },
+                        0,
+                        nullptr};
+    step.node->operation->plan(context);
+    step.scratch_bytes = context.scratch_bytes;
+    step.state = std::move(context.state);
+    // What plan() learned of its outputs is news to those who read them.
+    for (Step& reader : steps_)
+      for (std::size_t k = 0; k < reader.node->inputs.size(); ++k)
+        if (&reader.node->inputs[k].node() == step.node)
+          reader.inputs[k] = step.outputs[std::size_t(reader.node->inputs[k].index())];
+  }
+}
+
+int Session::Plan::storage_of(const Tensor& tensor) const {
+  return step_of(tensor).storage[std::size_t(tensor.index())];
+}
+
+int Session::Plan::new_storage(std::size_t bytes, std::int64_t position) {
+  storages_.push_back({bytes, position, position, {}, 0});
+  return int(storages_.size()) - 1;
+}
+
+View Session::Plan::constant_view(const Step& step) {
+  const auto* constant = operation_as<ConstantOperation>({step.node, 0});
+  const std::size_t elements = std::size_t(constant->shape.elements());
+  std::vector<float> values(elements, constant->values.empty() ? 0.0F : constant->values.front());
+  if (constant->values.size() == elements) values = constant->values;
+  constants_.push_back(backend_->allocate(elements * sizeof(float)));
+  backend_->upload(constants_.back().get(), values.data(), elements * sizeof(float));
+  backend_->synchronize();
+  return {constants_.back().get(), constant->shape};
+}
+
+void Session::Plan::assign_storage(VariableStore& store) {
+  const auto end = std::int64_t(steps_.size());
+  for (std::int64_t position = 0; position < end; ++position) {
+    Step& step = steps_[std::size_t(position)];
+    const Operation& operation = *step.node->operation;
+    step.storage.assign(step.outputs.size(), -1);
+    const int alias = operation.alias(step.inputs);
+    for (std::size_t k = 0; k < step.outputs.size(); ++k) {
+      if (!step.wanted[k]) continue;
+      if (k == 0 && alias >= 0) {
+        step.storage[k] = storage_of(step.node->inputs[std::size_t(alias)]);
+        continue;
+      }
+      // A fed placeholder holds its value from the start.
+      const bool fed = is_placeholder({step.node, 0});
+      step.storage[k] = new_storage(bytes_of(step.outputs[k]), fed ? 0 : position);
+      View& outside = storages_.back().outside;
+      if (const auto* variable = operation_as<VariableOperation>({step.node, 0})) {
+        store.require(variable->info);
+        outside = store.view(variable->info.name);
+      }
+      if (operation_as<ConstantOperation>({step.node, 0})) outside = constant_view(step);
+    }
+    if (step.scratch_bytes > 0) step.scratch_storage = new_storage(step.scratch_bytes, position);
+    for (const int k : operation.written_inputs())
+      written_.emplace_back(&store, step.node->inputs[std::size_t(k)].name());
+    for (const Tensor& input : step.node->inputs)
+      storages_[std::size_t(storage_of(input))].last = position;
+    for (const int storage : step.storage)
+      if (storage >= 0) {
+        auto& last = storages_[std::size_t(storage)].last;
+        last = std::max(last, position);
+      }
+  }
+  for (const Tensor& fetch : fetches_) storages_[std::size_t(storage_of(fetch))].last = end;
+}
+
+/// Lets an output take over the memory of an input that nobody reads later.
+void Session::Plan::reuse_storage_in_place() {
+  for (std::size_t position = 0; position < steps_.size(); ++position) {
+    const Step& step = steps_[position];
+    for (std::size_t k = 0; k < step.outputs.size(); ++k) {
+      const int input = step.node->operation->in_place(int(k));
+      if (input < 0 || step.storage[k] < 0) continue;
+      const int from = storage_of(step.node->inputs[std::size_t(input)]), to = step.storage[k];
+      Storage& source = storages_[std::size_t(from)];
+      Storage& target = storages_[std::size_t(to)];
+      if (from == to || source.outside || source.bytes != target.bytes ||
+          source.last != std::int64_t(position))
+        continue;
+      source.last = target.last;
+      target = {};  // takes no room
+      for (Step& later : steps_) std::ranges::replace(later.storage, to, from);
+    }
+  }
+}
+
+void Session::Plan::place() {
+  // Inputs that an operation wants side by side become one buffer.
+  std::vector<int> packed_in(storages_.size(), -1);
+  std::vector<std::size_t> offset_in(storages_.size(), 0);
+  std::vector<Lifetime> buffers;
+  for (const Step& step : steps_) {
+    const int first = step.node->operation->first_packed_input();
+    if (first < 0 || std::size_t(first) >= step.node->inputs.size()) continue;
+    Lifetime buffer{0, std::int64_t(steps_.size()), 0};
+    for (std::size_t k = std::size_t(first); k < step.node->inputs.size(); ++k) {
+      const int storage = storage_of(step.node->inputs[k]);
+      const Storage& s = storages_[std::size_t(storage)];
+      if (s.outside || packed_in[std::size_t(storage)] >= 0)
+        throw std::logic_error("plan: an input of '" + step.node->name + "' cannot be packed");
+      packed_in[std::size_t(storage)] = int(buffers.size());
+      offset_in[std::size_t(storage)] = buffer.bytes;
+      buffer.bytes += (s.bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+      buffer.first = std::min(buffer.first, s.first);
+      buffer.last = std::max(buffer.last, s.last);
+    }
+    buffers.push_back(buffer);
+  }
+  std::vector<int> buffer_of = packed_in;
+  for (std::size_t k = 0; k < storages_.size(); ++k) {
+    const Storage& s = storages_[k];
+    if (s.outside || s.bytes == 0 || packed_in[k] >= 0) continue;
+    buffer_of[k] = int(buffers.size());
+    buffers.push_back({s.bytes, s.first, s.last});
+  }
+  const ArenaLayout layout = lay_out(buffers);
+  for (std::size_t k = 0; k < storages_.size(); ++k)
+    if (buffer_of[k] >= 0)
+      storages_[k].offset = layout.offsets[std::size_t(buffer_of[k])] + offset_in[k];
+  arena_bytes_ = layout.bytes;
+}
+
+View Session::Plan::view_of(int storage, const TensorType& type) const {
+  if (storage < 0) return {};
+  const Storage& s = storages_[std::size_t(storage)];
+  if (s.outside) return {s.outside.data, type.shape, type.dtype, s.outside.version};
+  return {arena_ + s.offset, type.shape, type.dtype};
+}
+
+void Session::Plan::bind(std::byte* arena, const View& step_view) {
+  arena_ = arena;
+  step_view_ = step_view;
+  for (Step& step : steps_) {
+    step.input_views.clear();
+    step.output_views.clear();
+    for (std::size_t k = 0; k < step.inputs.size(); ++k)
+      step.input_views.push_back(view_of(storage_of(step.node->inputs[k]), step.inputs[k]));
+    for (std::size_t k = 0; k < step.outputs.size(); ++k)
+      step.output_views.push_back(view_of(step.storage[k], step.outputs[k]));
+    step.scratch_view =
+        view_of(step.scratch_storage, {Shape{std::int64_t(step.scratch_bytes)}, DType::kByte});
+    step.versions.assign(step.inputs.size(), 0);
+  }
+  replay_ = backend_->capture([this] { run_steps(); });
+}
+
+RunContext Session::Plan::context_of(const Step& step) const {
+  return {*backend_,         step.input_views, step.output_views,
+          step.scratch_view, step_view_,       step.state.get()};
+}
+
+void Session::Plan::prepare() {
+  for (Step& step : steps_) {
+    bool changed = false;
+    for (std::size_t k = 0; k < step.input_views.size(); ++k) {
+      const std::uint64_t* version = step.input_views[k].version;
+      if (!version || *version == step.versions[k]) continue;
+      step.versions[k] = *version;
+      changed = true;
+    }
+    if (changed) step.node->operation->prepare(context_of(step));
+  }
+}
+
+void Session::Plan::run_steps() const {
+  for (const Step& step : steps_) step.node->operation->run(context_of(step));
+}
+
+void Session::Plan::run(std::span<const Feed> feeds) {
+  for (const Feed& feed : feeds) {
+    const View target = step_of(feed.placeholder()).output_views.front();
+    backend_->upload(target.data, feed.data(), target.bytes());
+  }
+  prepare();
+  replay_->run();
+  for (const auto& [store, name] : written_) store->touch(name);
+}
+
+View Session::Plan::fetched(Tensor tensor) const {
+  if (!tensor || !is_fetched(tensor))
+    throw std::invalid_argument("read: the tensor is not a fetch of the last run");
+  return step_of(tensor).output_views[std::size_t(tensor.index())];
+}
+
+}  // namespace unroll

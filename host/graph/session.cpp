@@ -1,0 +1,141 @@
+#include "unroll/session.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "host/graph/arena.h"
+#include "host/graph/plan.h"
+
+namespace unroll {
+namespace {
+
+/// The placeholder's shape with its open dimension, if there is one, taking what is left.
+Shape fill_open_dimension(const Tensor& placeholder, std::size_t size) {
+  Shape shape = placeholder.shape();
+  std::int64_t known = 1;
+  int open = -1, count = 0;
+  for (int k = 0; k < shape.rank(); ++k) {
+    if (shape[k] == kOpen) {
+      open = k;
+      ++count;
+    } else {
+      known *= shape[k];
+    }
+  }
+  if (count > 1)
+    throw std::invalid_argument("placeholder '" + placeholder.name() + "' " + to_string(shape) +
+                                " has several open dimensions: feed it with a shape");
+  if (count == 1 && known > 0) shape[open] = std::int64_t(size) / known;
+  return shape;
+}
+
+}  // namespace
+
+Feed::Feed(Tensor placeholder, const void* data, std::size_t size, DType dtype, const Shape* shape)
+    : placeholder_(placeholder), data_(data) {
+  if (!placeholder || !operation_as<PlaceholderOperation>(placeholder))
+    throw std::invalid_argument("feed: the tensor is not a placeholder");
+  shape_ = shape ? *shape : fill_open_dimension(placeholder, size);
+  if (dtype != placeholder.dtype() || shape_.is_open() ||
+      !shapes_agree(shape_, placeholder.shape()) || shape_.elements() != std::int64_t(size) ||
+      size == 0)
+    throw std::invalid_argument(
+        "placeholder '" + placeholder.name() + "': got " + std::to_string(size) + " " +
+        to_string(dtype) + " values" + (shape ? " as " + to_string(*shape) : std::string()) +
+        ", expected " + to_string(placeholder.dtype()) + " " + to_string(placeholder.shape()));
+}
+
+Session::Session(const Graph& graph, std::shared_ptr<Backend> backend, std::uint64_t seed)
+    : Session(graph, std::make_shared<VariableStore>(std::move(backend), seed)) {}
+
+Session::Session(const Graph& graph, std::shared_ptr<VariableStore> store)
+    : graph_(graph), store_(std::move(store)) {
+  for (const Tensor& variable : graph.variables())
+    store_->require(operation_as<VariableOperation>(variable)->info);
+  step_memory_ = store_->backend().allocate(sizeof(std::int64_t));
+}
+
+Session::~Session() = default;
+
+Session::Plan& Session::plan_for(std::span<const Tensor> fetches, std::span<const Feed> feeds) {
+  for (const auto& plan : plans_)
+    if (plan->matches(fetches, feeds)) return *plan;
+  auto plan = std::make_unique<Plan>(graph_, *store_, fetches, feeds);
+  if (plan->arena_bytes() > arena_bytes_ || !arena_) {
+    const std::size_t bytes = std::max(plan->arena_bytes(), kArenaAlignment);
+    arena_.reset();  // before the larger one is asked for
+    arena_bytes_ = 0;
+    try {
+      arena_ = store_->backend().allocate(bytes);
+    } catch (...) {
+      plans_.clear();  // they point into memory that is gone
+      throw;
+    }
+    arena_bytes_ = bytes;
+  }
+  plans_.push_back(std::move(plan));
+  // A moved arena moves all plans, now, so that later runs of known shapes allocate nothing.
+  auto* arena = static_cast<std::byte*>(arena_.get());
+  for (const auto& known : plans_)
+    if (!known->bound_to(arena)) known->bind(arena, {step_memory_.get(), Shape{1}, DType::kInt64});
+  return *plans_.back();
+}
+
+void Session::run(std::span<const Tensor> fetches, std::span<const Feed> feeds) {
+  if (fetches.empty()) throw std::invalid_argument("run: nothing is fetched");
+  last_ = nullptr;
+  Plan& plan = plan_for(fetches, feeds);
+  store_->backend().upload(step_memory_.get(), &step_, sizeof(step_));
+  plan.run(feeds);
+  ++step_;
+  last_ = &plan;
+}
+
+void Session::run(Tensor fetch, std::initializer_list<Feed> feeds) {
+  run(std::span(&fetch, 1), std::span(feeds.begin(), feeds.size()));
+}
+
+Shape Session::shape(Tensor fetched) const {
+  if (!last_) throw std::invalid_argument("read: nothing has been run");
+  return last_->fetched(fetched).shape;
+}
+
+template <typename T>
+void Session::read(Tensor fetched, std::span<T> values) const {
+  if (!last_) throw std::invalid_argument("read: nothing has been run");
+  const View view = last_->fetched(fetched);
+  if (view.dtype != dtype_of<T>() || view.elements() != std::int64_t(values.size()))
+    throw std::invalid_argument("read '" + fetched.name() + "': got room for " +
+                                std::to_string(values.size()) + " " + to_string(dtype_of<T>()) +
+                                " values, expected " + to_string(view.dtype) + " " +
+                                to_string(view.shape));
+  store_->backend().download(values.data(), view.data, view.bytes());
+}
+
+template <typename T>
+std::vector<T> Session::read(Tensor fetched) const {
+  std::vector<T> values(std::size_t(shape(fetched).elements()));
+  read(fetched, std::span<T>(values));
+  return values;
+}
+
+std::vector<float> Session::evaluate(Tensor fetch, std::initializer_list<Feed> feeds) {
+  run(fetch, feeds);
+  return read(fetch);
+}
+
+std::size_t Session::arena_bytes() const {
+  return arena_bytes_;
+}
+int Session::plans() const {
+  return int(plans_.size());
+}
+
+template void Session::read(Tensor, std::span<float>) const;
+template void Session::read(Tensor, std::span<std::int32_t>) const;
+template void Session::read(Tensor, std::span<std::int64_t>) const;
+template std::vector<float> Session::read(Tensor) const;
+template std::vector<std::int32_t> Session::read(Tensor) const;
+template std::vector<std::int64_t> Session::read(Tensor) const;
+
+}  // namespace unroll

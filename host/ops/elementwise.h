@@ -1,0 +1,16 @@
+#pragma once
+
+#include "unroll/graph.h"
+
+namespace unroll {
+
+/// A tensor of x's shape filled with zeros.
+Tensor zeros_like(Tensor x);
+/// x, repeated along broadcast dimensions to `like`'s shape.
+Tensor broadcast_like(Tensor x, Tensor like);
+/// A copy of x in memory of its own.
+Tensor copy(Tensor x);
+/// x itself if its node surely has memory of its own for it, else a copy.
+Tensor own_memory(Tensor x);
+
+}  // namespace unroll

@@ -1,0 +1,294 @@
+/// Operations that move elements and compute nothing: slice, concat, transpose, reshape.
+#include <algorithm>
+#include <numeric>
+
+#include "host/graph/operation.h"
+#include "host/ops/elementwise.h"
+#include "unroll/ops.h"
+
+namespace unroll {
+namespace {
+
+Shape row_major_strides(const Shape& shape) {
+  Shape strides = shape;
+  std::int64_t stride = 1;
+  for (int k = shape.rank() - 1; k >= 0; --k) {
+    strides[k] = stride;
+    stride *= shape[k];
+  }
+  return strides;
+}
+
+/// The block of `whole` that begins at `begin` along `axis` has the shape of `part`.
+std::int64_t block_offset(const View& whole, int axis, std::int64_t begin) {
+  return begin * row_major_strides(whole.shape)[axis];
+}
+
+void copy_block_out(Backend& backend, const View& whole, const View& part, int axis,
+                    std::int64_t begin) {
+  backend.copy_region({whole, part, part.shape, row_major_strides(whole.shape),
+                       row_major_strides(part.shape), block_offset(whole, axis, begin), 0});
+}
+
+void copy_block_in(Backend& backend, const View& part, const View& whole, int axis,
+                   std::int64_t begin) {
+  backend.copy_region({part, whole, part.shape, row_major_strides(part.shape),
+                       row_major_strides(whole.shape), 0, block_offset(whole, axis, begin)});
+}
+
+/// Inputs: the gradient of a slice, and the tensor that was sliced, for its shape.
+class SliceGradientOperation final : public Operation {
+ public:
+  SliceGradientOperation(int axis, std::int64_t begin) : axis_(axis), begin_(begin) {}
+  std::string kind() const override { return "slice_gradient"; }
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    return {inputs[1]};
+  }
+  void run(const RunContext& c) const override {
+    const View& whole = c.outputs[0];
+    c.backend.clear(whole.data, whole.bytes());
+    const std::int64_t begin = begin_ < 0 ? begin_ + whole.shape[axis_] : begin_;
+    copy_block_in(c.backend, c.inputs[0], whole, axis_, begin);
+  }
+  std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override;
+
+ private:
+  int axis_;
+  std::int64_t begin_;
+};
+
+class SliceOperation final : public Operation {
+ public:
+  SliceOperation(int axis, std::int64_t begin, std::int64_t end)
+      : axis_(axis), begin_(begin), end_(end) {}
+
+  std::string kind() const override { return "slice"; }
+
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    require_dtype(inputs[0], DType::kFloat32, "the input");
+    Shape shape = inputs[0].shape;
+    const int axis = normal_axis(axis_, shape.rank());
+    const std::int64_t dim = shape[axis];
+    if (dim == kOpen) {
+      const std::int64_t end = end_ == kEnd && begin_ < 0 ? 0 : end_;
+      const bool known = (begin_ < 0) == (end_ < 0 || (end_ == kEnd && begin_ < 0)) && end != kEnd;
+      shape[axis] = known ? end - begin_ : kOpen;
+      return {{shape, DType::kFloat32}};
+    }
+    const std::int64_t begin = begin_ < 0 ? begin_ + dim : begin_;
+    const std::int64_t end = end_ == kEnd ? dim : end_ < 0 ? end_ + dim : end_;
+    if (begin < 0 || begin >= end || end > dim)
+      shape_error("[" + std::to_string(begin_) + ", " + std::to_string(end_) + ")",
+                  "a range within the " + std::to_string(dim) + " elements of axis " +
+                      std::to_string(axis));
+    shape[axis] = end - begin;
+    return {{shape, DType::kFloat32}};
+  }
+
+  void run(const RunContext& c) const override {
+    const int axis = normal_axis(axis_, c.inputs[0].shape.rank());
+    const std::int64_t begin = begin_ < 0 ? begin_ + c.inputs[0].shape[axis] : begin_;
+    copy_block_out(c.backend, c.inputs[0], c.outputs[0], axis, begin);
+  }
+
+  std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
+    const Tensor x = node.inputs[0];
+    const int axis = normal_axis(axis_, x.shape().rank());
+    return {{add_node(std::make_shared<SliceGradientOperation>(axis, begin_), {dy[0], x}), {}}};
+  }
+
+ private:
+  int axis_;
+  std::int64_t begin_, end_;
+};
+
+std::vector<Gradient> SliceGradientOperation::gradient(const Node& node,
+                                                       std::span<const Tensor> dy) const {
+  const std::int64_t length = node.inputs[0].shape()[axis_];
+  if (length == kOpen) throw std::invalid_argument("slice_gradient: the slice's length is open");
+  const std::int64_t end = begin_ + length;
+  return {{slice(dy[0], axis_, begin_, begin_ < 0 && end == 0 ? kEnd : end), {}}, {}};
+}
+
+/// Inputs: the gradient of the whole, then all parts for their shapes. Output: that of part
+/// `index`.
+class ConcatGradientOperation final : public Operation {
+ public:
+  ConcatGradientOperation(int axis, std::size_t index) : axis_(axis), index_(index) {}
+  std::string kind() const override { return "concat_gradient"; }
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    return {inputs[1 + index_]};
+  }
+  void run(const RunContext& c) const override {
+    std::int64_t begin = 0;
+    for (std::size_t k = 0; k < index_; ++k) begin += c.inputs[1 + k].shape[axis_];
+    copy_block_out(c.backend, c.inputs[0], c.outputs[0], axis_, begin);
+  }
+  std::vector<Gradient> gradient(const Node&, std::span<const Tensor>) const override {
+    throw std::invalid_argument("concat_gradient: has no gradient of its own");
+  }
+
+ private:
+  int axis_;
+  std::size_t index_;
+};
+
+class ConcatOperation final : public Operation {
+ public:
+  explicit ConcatOperation(int axis) : axis_(axis) {}
+
+  std::string kind() const override { return "concat"; }
+
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    Shape shape = inputs[0].shape;
+    const int axis = normal_axis(axis_, shape.rank());
+    for (const TensorType& part : inputs.subspan(1)) {
+      if (part.dtype != inputs[0].dtype)
+        shape_error("parts of " + to_string(inputs[0].dtype) + " and " + to_string(part.dtype),
+                    "one element type");
+      Shape other = part.shape;
+      if (other.rank() == shape.rank()) other[axis] = shape[axis];
+      if (!shapes_agree(other, shape))
+        shape_error("parts " + to_string(inputs[0].shape) + " and " + to_string(part.shape),
+                    "equal dimensions but for axis " + std::to_string(axis));
+      const std::int64_t dim = part.shape[axis];
+      for (int k = 0; k < shape.rank(); ++k)
+        if (k != axis) shape[k] = agreed_dim(shape[k], other[k], "dimensions");
+      shape[axis] = dim == kOpen || shape[axis] == kOpen ? kOpen : shape[axis] + dim;
+    }
+    return {{shape, inputs[0].dtype}};
+  }
+
+  void run(const RunContext& c) const override {
+    const int axis = normal_axis(axis_, c.outputs[0].shape.rank());
+    std::int64_t begin = 0;
+    for (const View& part : c.inputs) {
+      copy_block_in(c.backend, part, c.outputs[0], axis, begin);
+      begin += part.shape[axis];
+    }
+  }
+
+  std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
+    const int axis = normal_axis(axis_, dy[0].shape().rank());
+    std::vector<Tensor> inputs = {dy[0]};
+    inputs.insert(inputs.end(), node.inputs.begin(), node.inputs.end());
+    std::vector<Gradient> result;
+    for (std::size_t k = 0; k < node.inputs.size(); ++k)
+      result.push_back({add_node(std::make_shared<ConcatGradientOperation>(axis, k), inputs), {}});
+    return result;
+  }
+
+ private:
+  int axis_;
+};
+
+class TransposeOperation final : public Operation {
+ public:
+  explicit TransposeOperation(std::vector<int> order) : order_(std::move(order)) {}
+
+  std::string kind() const override { return "transpose"; }
+
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    require_dtype(inputs[0], DType::kFloat32, "the input");
+    const int rank = inputs[0].shape.rank();
+    std::vector<int> sorted = order_, all(std::size_t(rank), 0);
+    std::ranges::sort(sorted);
+    std::iota(all.begin(), all.end(), 0);
+    if (sorted != all)
+      shape_error("an order of " + std::to_string(order_.size()) + " axes",
+                  "each axis of " + to_string(inputs[0].shape) + " once");
+    Shape shape;
+    for (const int axis : order_) shape.append(inputs[0].shape[axis]);
+    return {{shape, DType::kFloat32}};
+  }
+
+  void run(const RunContext& c) const override {
+    const Shape strides = row_major_strides(c.inputs[0].shape);
+    Shape walked;
+    for (const int axis : order_) walked.append(strides[axis]);
+    c.backend.copy_region({c.inputs[0], c.outputs[0], c.outputs[0].shape, walked,
+                           row_major_strides(c.outputs[0].shape)});
+  }
+
+  std::vector<Gradient> gradient(const Node&, std::span<const Tensor> dy) const override {
+    std::vector<int> inverse(order_.size());
+    for (std::size_t k = 0; k < order_.size(); ++k) inverse[std::size_t(order_[k])] = int(k);
+    return {{transpose(dy[0], inverse), {}}};
+  }
+
+ private:
+  std::vector<int> order_;
+};
+
+/// The shape of the result, with its one open dimension taking what is left.
+Shape resolved(const Shape& wanted, const Shape& from) {
+  Shape shape = wanted;
+  int open = -1;
+  std::int64_t known = 1;
+  for (int k = 0; k < shape.rank(); ++k) {
+    if (shape[k] == kOpen) {
+      if (open >= 0) shape_error(to_string(wanted), "at most one open dimension");
+      open = k;
+    } else {
+      known *= shape[k];
+    }
+  }
+  if (from.is_open()) return shape;
+  const std::int64_t elements = from.elements();
+  if (open >= 0 && known > 0 && elements % known == 0) shape[open] = elements / known;
+  if (shape.is_open() || shape.elements() != elements)
+    shape_error(to_string(from) + " as " + to_string(wanted), "as many elements");
+  return shape;
+}
+
+/// With a second input: to that input's shape.
+class ReshapeOperation final : public Operation {
+ public:
+  explicit ReshapeOperation(const Shape& shape) : shape_(shape) {}
+
+  std::string kind() const override { return "reshape"; }
+
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    const bool like = inputs.size() > 1;
+    if (like && (inputs[0].shape.is_open() || inputs[1].shape.is_open()))
+      return {{inputs[1].shape, inputs[0].dtype}};
+    return {{resolved(like ? inputs[1].shape : shape_, inputs[0].shape), inputs[0].dtype}};
+  }
+
+  int alias(std::span<const TensorType>) const override { return 0; }
+  void run(const RunContext&) const override {}
+
+  std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
+    std::vector<Gradient> result(node.inputs.size());
+    result[0] = {add_node(std::make_shared<ReshapeOperation>(Shape()), {dy[0], node.inputs[0]}),
+                 {}};
+    return result;
+  }
+
+ private:
+  Shape shape_;
+};
+
+}  // namespace
+
+Tensor slice(Tensor x, int axis, std::int64_t begin, std::int64_t end) {
+  return add_node(std::make_shared<SliceOperation>(axis, begin, end), {x});
+}
+
+Tensor concat(std::span<const Tensor> parts, int axis) {
+  return add_node(std::make_shared<ConcatOperation>(axis), {parts.begin(), parts.end()});
+}
+
+Tensor transpose(Tensor x, std::vector<int> order) {
+  if (order.empty() && x) {
+    order.resize(std::size_t(x.shape().rank()));
+    std::iota(order.rbegin(), order.rend(), 0);
+  }
+  return add_node(std::make_shared<TransposeOperation>(std::move(order)), {x});
+}
+
+Tensor reshape(Tensor x, const Shape& shape) {
+  return add_node(std::make_shared<ReshapeOperation>(shape), {x});
+}
+
+}  // namespace unroll

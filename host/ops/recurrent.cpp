@@ -1,0 +1,330 @@
+/// A recurrent stack as one node. The shape rule and the gradient are here; the schedule over time
+/// is the backend's, which plans forward and backward as one.
+#include "unroll/recurrent.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "host/graph/operation.h"
+#include "unroll/cells/philox.h"
+
+namespace unroll {
+
+std::string to_string(CellKind cell) {
+  switch (cell) {
+    case CellKind::kRnnTanh:
+      return "rnn_tanh";
+    case CellKind::kRnnRelu:
+      return "rnn_relu";
+    case CellKind::kRnnLogistic:
+      return "rnn_logistic";
+    case CellKind::kLstm:
+      return "lstm";
+    case CellKind::kGru:
+      return "gru";
+  }
+  return "?";
+}
+
+void validate(const RecurrentSpec& spec) {
+  const auto fail = [](const std::string& got, const std::string& expected) {
+    throw std::invalid_argument("recurrent: got " + got + ", expected " + expected);
+  };
+  if (spec.hidden.empty()) fail("no layers", "1 or more");
+  for (const std::int64_t units : spec.hidden)
+    if (units < 1) fail(std::to_string(units) + " units in a layer", "1 or more");
+  if (spec.directions != 1 && spec.directions != 2)
+    fail(std::to_string(spec.directions) + " directions", "1 or 2");
+  if (!(spec.dropout >= 0 && spec.dropout < 1))
+    fail("dropout " + std::to_string(spec.dropout), "one in [0, 1)");
+}
+
+namespace {
+
+constexpr std::size_t kTensorsPerCell = 4;
+
+/// Where the node's tensors are among its inputs and outputs:
+///   inputs   x, h0 per layer, c0 per layer (LSTM), weights, lengths (optional)
+///   outputs  y, h_n per layer, c_n per layer (LSTM), reserve
+struct Layout {
+  std::size_t layers, states, cells;
+  bool has_lengths;
+
+  Layout(const RecurrentSpec& spec, bool lengths)
+      : layers(spec.hidden.size()),
+        states(spec.cell == CellKind::kLstm ? 2 * layers : layers),
+        cells(layers * std::size_t(spec.directions)),
+        has_lengths(lengths) {}
+
+  std::size_t h0() const { return 1; }
+  std::size_t c0() const { return 1 + layers; }
+  std::size_t weights() const { return 1 + states; }
+  std::size_t lengths() const { return weights() + kTensorsPerCell * cells; }
+  std::size_t inputs() const { return lengths() + (has_lengths ? 1 : 0); }
+  std::size_t c_states() const { return states - layers; }
+  int reserve() const { return int(1 + states); }
+};
+
+template <typename Views>
+void fill_weights(const Views& views, std::size_t first, std::vector<RecurrentWeights>& weights) {
+  for (std::size_t k = 0; k < weights.size(); ++k) {
+    const std::size_t at = first + kTensorsPerCell * k;
+    weights[k] = {views[at], views[at + 1], views[at + 2], views[at + 3]};
+  }
+}
+
+struct RecurrentState final : OperationState {
+  std::unique_ptr<RecurrentPlan> plan;
+  std::vector<RecurrentWeights> weights;
+};
+
+class RecurrentOperation final : public Operation {
+ public:
+  RecurrentOperation(const RecurrentSpec& spec, bool has_lengths)
+      : spec_(spec), layout_(spec, has_lengths) {}
+
+  std::string kind() const override { return "recurrent"; }
+
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    require_rank(inputs[0], 3, "x");
+    require_dtype(inputs[0], DType::kFloat32, "x");
+    const std::int64_t steps = inputs[0].shape[0];
+    std::int64_t batch = inputs[0].shape[1], input = inputs[0].shape[2];
+    const auto require = [](const TensorType& type, const Shape& expected,
+                            const std::string& what) {
+      if (!shapes_agree(type.shape, expected) || type.dtype != DType::kFloat32)
+        shape_error(what + " " + to_string(type.shape), to_string(expected));
+    };
+    std::vector<TensorType> outputs = {
+        {Shape{steps, batch, spec_.directions * spec_.hidden.back()}, DType::kFloat32}};
+    for (std::size_t k = 0; k < layout_.states; ++k) {
+      const Shape state{spec_.directions, batch, spec_.hidden[k % layout_.layers]};
+      require(inputs[1 + k], state, "an initial state");
+      outputs.push_back({state, DType::kFloat32});
+    }
+    for (std::size_t k = 0; k < layout_.cells; ++k) {
+      const std::int64_t units = spec_.hidden[k / std::size_t(spec_.directions)];
+      const std::int64_t rows = gates_of(spec_.cell) * units;
+      const auto weights = inputs.subspan(layout_.weights() + kTensorsPerCell * k, 4);
+      const std::string cell = " of cell " + std::to_string(k);
+      require(weights[0], {rows, input}, "weight_ih" + cell);
+      require(weights[1], {rows, units}, "weight_hh" + cell);
+      require(weights[2], {rows}, "bias_ih" + cell);
+      require(weights[3], {rows}, "bias_hh" + cell);
+      if ((k + 1) % std::size_t(spec_.directions) == 0) input = spec_.directions * units;
+    }
+    if (layout_.has_lengths) {
+      require_dtype(inputs[layout_.lengths()], DType::kInt32, "lengths");
+      require_rank(inputs[layout_.lengths()], 1, "lengths");
+      agreed_dim(inputs[layout_.lengths()].shape[0], batch, "lengths and minibatch");
+    }
+    outputs.push_back({Shape{0}, DType::kByte});  // the reserve: its size is the plan's to say
+    return outputs;
+  }
+
+  void plan(PlanContext& context) const override {
+    const Shape& x = context.inputs[0].shape;
+    auto state = std::make_shared<RecurrentState>();
+    state->weights.resize(layout_.cells);
+    state->plan = context.backend.recurrent_plan(
+        {spec_, x[0], x[1], x[2], layout_.has_lengths,
+         context.wanted[std::size_t(layout_.reserve())] != 0,
+         cells::philox_key(context.seed, (context.node.name + "/dropout").c_str())});
+    context.outputs[std::size_t(layout_.reserve())].shape =
+        Shape{std::int64_t(state->plan->reserve_bytes())};
+    context.scratch_bytes = state->plan->scratch_bytes();
+    context.state = std::move(state);
+  }
+
+  void prepare(const RunContext& c) const override {
+    auto& state = static_cast<RecurrentState&>(*c.state);
+    fill_weights(c.inputs, layout_.weights(), state.weights);
+    if (all_variables(state.weights)) state.plan->prepare(state.weights);
+  }
+
+  void run(const RunContext& c) const override {
+    auto& state = static_cast<RecurrentState&>(*c.state);
+    fill_weights(c.inputs, layout_.weights(), state.weights);
+    if (!all_variables(state.weights)) state.plan->prepare(state.weights);
+    state.plan->forward({c.inputs[0], layout_.has_lengths ? c.inputs[layout_.lengths()] : View(),
+                         c.inputs.subspan(layout_.h0(), layout_.layers),
+                         c.inputs.subspan(layout_.c0(), layout_.c_states()), state.weights, c.step,
+                         c.outputs[0], c.outputs.subspan(layout_.h0(), layout_.layers),
+                         c.outputs.subspan(layout_.c0(), layout_.c_states()),
+                         c.outputs[std::size_t(layout_.reserve())], c.scratch});
+  }
+
+  std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override;
+
+ private:
+  static bool all_variables(const std::vector<RecurrentWeights>& weights) {
+    return std::ranges::all_of(weights, [](const RecurrentWeights& w) {
+      return w.weight_ih.version && w.weight_hh.version;
+    });
+  }
+
+  RecurrentSpec spec_;
+  Layout layout_;
+};
+
+struct RecurrentGradientState final : OperationState {
+  RecurrentState* forward = nullptr;
+  std::vector<RecurrentWeights> weights, dweights;
+  std::vector<View> dh_n, dc_n;
+};
+
+/// Inputs: those of the forward node, its reserve, then the gradients of those of its outputs that
+/// have one. Outputs: the gradients of the forward node's inputs but for lengths.
+class RecurrentGradientOperation final : public Operation {
+ public:
+  /// `given`: per output of the forward node but for the reserve, whether its gradient is an input.
+  RecurrentGradientOperation(const Node& forward, const Layout& layout, std::vector<char> given)
+      : forward_(&forward), layout_(layout), given_(std::move(given)) {}
+
+  std::string kind() const override { return "recurrent_gradient"; }
+
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    return {inputs.begin(), inputs.begin() + std::ptrdiff_t(layout_.lengths())};
+  }
+
+  void plan(PlanContext& context) const override {
+    auto state = std::make_shared<RecurrentGradientState>();
+    state->forward = static_cast<RecurrentState*>(context.state_of(*forward_));
+    state->weights.resize(layout_.cells);
+    state->dweights.resize(layout_.cells);
+    state->dh_n.resize(layout_.layers);
+    state->dc_n.resize(layout_.c_states());
+    context.scratch_bytes = state->forward->plan->scratch_bytes();
+    context.state = std::move(state);
+  }
+
+  void run(const RunContext& c) const override {
+    auto& state = static_cast<RecurrentGradientState&>(*c.state);
+    fill_weights(c.inputs, layout_.weights(), state.weights);
+    fill_weights(c.outputs, layout_.weights(), state.dweights);
+    std::size_t next = layout_.inputs() + 1;
+    const auto given = [&](std::size_t output) {
+      return given_[output] ? c.inputs[next++] : View();
+    };
+    const View dy = given(0);
+    for (std::size_t k = 0; k < layout_.layers; ++k) state.dh_n[k] = given(layout_.h0() + k);
+    for (std::size_t k = 0; k < layout_.c_states(); ++k) state.dc_n[k] = given(layout_.c0() + k);
+    state.forward->plan->backward(
+        {c.inputs[0], layout_.has_lengths ? c.inputs[layout_.lengths()] : View(),
+         c.inputs.subspan(layout_.h0(), layout_.layers),
+         c.inputs.subspan(layout_.c0(), layout_.c_states()), state.weights, c.step,
+         c.inputs[layout_.inputs()], dy, state.dh_n, state.dc_n, c.outputs[0],
+         c.outputs.subspan(layout_.h0(), layout_.layers),
+         c.outputs.subspan(layout_.c0(), layout_.c_states()), state.dweights, c.scratch});
+  }
+
+  std::vector<Gradient> gradient(const Node&, std::span<const Tensor>) const override {
+    throw std::invalid_argument("recurrent_gradient: has no gradient of its own");
+  }
+
+ private:
+  const Node* forward_;
+  Layout layout_;
+  std::vector<char> given_;
+};
+
+std::vector<Gradient> RecurrentOperation::gradient(const Node& node,
+                                                   std::span<const Tensor> dy) const {
+  std::vector<Tensor> inputs = node.inputs;
+  inputs.push_back({const_cast<Node*>(&node), layout_.reserve()});
+  std::vector<char> given;
+  for (int k = 0; k < layout_.reserve(); ++k) {
+    given.push_back(bool(dy[std::size_t(k)]));
+    if (given.back()) inputs.push_back(dy[std::size_t(k)]);
+  }
+  Node& gradient =
+      node.graph->add("recurrent_gradient",
+                      std::make_shared<RecurrentGradientOperation>(node, layout_, std::move(given)),
+                      std::move(inputs));
+  std::vector<Gradient> result(node.inputs.size());
+  for (std::size_t k = 0; k < layout_.lengths(); ++k) result[k] = {{&gradient, int(k)}, {}};
+  return result;
+}
+
+/// Zeros [D, N, H], with N from x [T, N, I].
+class ZeroStateOperation final : public Operation {
+ public:
+  ZeroStateOperation(std::int64_t directions, std::int64_t units)
+      : directions_(directions), units_(units) {}
+  std::string kind() const override { return "zero_state"; }
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    require_rank(inputs[0], 3, "x");
+    return {{Shape{directions_, inputs[0].shape[1], units_}, DType::kFloat32}};
+  }
+  void run(const RunContext& c) const override {
+    c.backend.clear(c.outputs[0].data, c.outputs[0].bytes());
+  }
+  std::vector<Gradient> gradient(const Node&, std::span<const Tensor>) const override {
+    return {{}};
+  }
+
+ private:
+  std::int64_t directions_, units_;
+};
+
+}  // namespace
+
+std::vector<CellWeights> recurrent_weights(Graph& graph, const RecurrentSpec& spec,
+                                           std::int64_t input, std::string_view prefix,
+                                           const RecurrentInitializers& initializers) {
+  validate(spec);
+  std::vector<CellWeights> weights;
+  for (std::size_t layer = 0; layer < spec.hidden.size(); ++layer) {
+    const std::int64_t units = spec.hidden[layer], rows = gates_of(spec.cell) * units;
+    for (int direction = 0; direction < spec.directions; ++direction) {
+      const auto name = [&](const char* what) {
+        return std::string(prefix) + what + "_l" + std::to_string(layer) +
+               (direction == 1 ? "_reverse" : "");
+      };
+      weights.push_back({graph.variable(name("weight_ih"), {rows, input}, initializers.weight_ih),
+                         graph.variable(name("weight_hh"), {rows, units}, initializers.weight_hh),
+                         graph.variable(name("bias_ih"), {rows}, initializers.bias),
+                         graph.variable(name("bias_hh"), {rows}, initializers.bias)});
+    }
+    input = spec.directions * units;
+  }
+  return weights;
+}
+
+RecurrentResult recurrent(const RecurrentSpec& spec, const RecurrentInputs& in,
+                          std::string_view name) {
+  validate(spec);
+  const Layout layout(spec, bool(in.lengths));
+  const auto require_count = [](const char* what, std::size_t got, std::size_t expected) {
+    if (got != expected)
+      throw std::invalid_argument("recurrent: got " + std::to_string(got) + " " + what +
+                                  ", expected " + std::to_string(expected));
+  };
+  if (!in.x) throw std::invalid_argument("recurrent: x is an empty tensor");
+  require_count("weights", in.weights.size(), layout.cells);
+  if (!in.h0.empty()) require_count("initial states h0", in.h0.size(), layout.layers);
+  if (!in.c0.empty()) require_count("initial states c0", in.c0.size(), layout.c_states());
+
+  std::vector<Tensor> inputs = {in.x};
+  for (std::size_t k = 0; k < layout.states; ++k) {
+    const auto& given = k < layout.layers ? in.h0 : in.c0;
+    const std::size_t layer = k % layout.layers;
+    inputs.push_back(!given.empty() ? given[layer]
+                                    : add_node(std::make_shared<ZeroStateOperation>(
+                                                   spec.directions, spec.hidden[layer]),
+                                               {in.x}));
+  }
+  for (const CellWeights& w : in.weights)
+    for (const Tensor& tensor : {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh})
+      inputs.push_back(tensor);
+  if (in.lengths) inputs.push_back(in.lengths);
+
+  Node& node = in.x.graph().add(name, std::make_shared<RecurrentOperation>(spec, bool(in.lengths)),
+                                std::move(inputs));
+  RecurrentResult result{{&node, 0}, {}, {}};
+  for (std::size_t k = 0; k < layout.states; ++k)
+    (k < layout.layers ? result.h_n : result.c_n).push_back({&node, int(1 + k)});
+  return result;
+}
+
+}  // namespace unroll

@@ -1,0 +1,21 @@
+#pragma once
+
+#include "unroll/graph.h"
+
+namespace unroll {
+
+/// `table` [V, E] plus each row of `rows` [M, E] at its id of `ids` [M].
+Tensor scatter_add_rows(Tensor table, Tensor ids, Tensor rows);
+
+struct CoalescedRows {
+  Tensor ids;   // [M] ascending, then -1
+  Tensor rows;  // [M, E]
+};
+
+/// Rows with equal ids summed; `table` gives the number of ids.
+CoalescedRows coalesce_rows(Tensor ids, Tensor rows, Tensor table);
+
+/// The gradient as a tensor of x's shape.
+Tensor to_dense(const Gradient& gradient, Tensor x);
+
+}  // namespace unroll

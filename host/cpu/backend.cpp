@@ -1,0 +1,118 @@
+/// The CPU backend: memory is the host's, queues do not exist, and a replay repeats the calls.
+#include "unroll/backend.h"
+
+#include <sched.h>
+
+#include <cstring>
+#include <stdexcept>
+
+#include "host/cpu/device.h"
+#include "host/cpu/isa.h"
+#include "host/cpu/optimizer.h"
+#include "host/cpu/random.h"
+#include "host/cpu/recurrent.h"
+#include "host/cpu/softmax_cross_entropy.h"
+#include "host/cpu/tensor_ops.h"
+
+namespace unroll {
+namespace {
+
+class CpuReplay final : public Replay {
+ public:
+  explicit CpuReplay(std::function<void()> work) : work_(std::move(work)) {}
+  void run() override { work_(); }
+
+ private:
+  std::function<void()> work_;
+};
+
+class CpuBackend final : public Backend {
+ public:
+  explicit CpuBackend(int threads) : device_(threads) {}
+
+  std::string name() const override {
+    const int threads = device_.pool.size();
+    return std::string("cpu (") + host::isa_name(host::selected_isa()) + ", " +
+           std::to_string(threads) + (threads == 1 ? " thread)" : " threads)");
+  }
+
+  std::shared_ptr<void> allocate(std::size_t bytes) override { return host::aligned_memory(bytes); }
+  void upload(void* device, const void* host, std::size_t bytes) override {
+    std::memcpy(device, host, bytes);
+  }
+  void download(void* host, const void* device, std::size_t bytes) override {
+    std::memcpy(host, device, bytes);
+  }
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    std::memcpy(to, from, bytes);
+  }
+  void clear(void* device, std::size_t bytes) override { std::memset(device, 0, bytes); }
+  void synchronize() override {}
+  std::unique_ptr<Replay> capture(std::function<void()> work) override {
+    return std::make_unique<CpuReplay>(std::move(work));
+  }
+
+  void elementwise(const Elementwise& args) override { host::elementwise(device_, args); }
+  void reduce(const Reduce& args) override { host::reduce(device_, args); }
+  void copy_region(const CopyRegion& args) override { host::copy_region(device_, args); }
+  void matmul(const Matmul& args) override {
+    const Shape &a = args.a.shape, &c = args.c.shape;
+    device_.multiply(host::Gemm{c[0], c[1], args.transpose_a ? a[0] : a[1], args.a.as<float>(),
+                                a[1], args.transpose_a, args.b.as<float>(), args.b.shape[1],
+                                args.transpose_b, args.c.as<float>(), c[1], false});
+  }
+  void softmax(const Softmax& args) override { host::softmax(device_, args); }
+  void softmax_gradient(const SoftmaxGradient& args) override {
+    host::softmax_gradient(device_, args);
+  }
+  void gather_rows(const GatherRows& args) override { host::gather_rows(device_, args); }
+  void scatter_add_rows(const ScatterAddRows& args) override {
+    host::scatter_add_rows(device_, args);
+  }
+  std::size_t coalesce_scratch_bytes(std::int64_t rows) const override {
+    return host::coalesce_scratch_bytes(rows);
+  }
+  void coalesce_rows(const CoalesceRows& args) override { host::coalesce_rows(device_, args); }
+  void one_hot(const OneHot& args) override { host::one_hot(device_, args); }
+  void dropout(const Dropout& args) override {
+    host::apply_dropout(device_.pool,
+                        {args.in.as<float>(), args.out.as<float>(), args.in.elements(), args.rate,
+                         args.key, args.step.as<std::int64_t>()});
+  }
+  std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) override {
+    return host::make_recurrent_plan(device_, args);
+  }
+  std::unique_ptr<SoftmaxCrossEntropyPlan> softmax_cross_entropy_plan(
+      const SoftmaxCrossEntropyArgs& args) override {
+    return host::make_softmax_cross_entropy_plan(device_, args);
+  }
+  std::size_t apply_gradients_scratch_bytes(
+      std::span<const ParameterUpdate> parameters) const override {
+    return host::apply_gradients_scratch_bytes(parameters);
+  }
+  void apply_gradients(const ApplyGradients& args) override {
+    host::apply_gradients(device_, args);
+  }
+
+ private:
+  host::Device device_;
+};
+
+/// Processors that this process may use: less than the machine has under taskset or in a container.
+int usable_processors() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+}  // namespace
+
+std::shared_ptr<Backend> cpu(int threads) {
+  if (threads < 0)
+    throw std::invalid_argument("cpu: got " + std::to_string(threads) +
+                                " threads, expected 0 (all processors) or more");
+  return std::make_shared<CpuBackend>(threads == 0 ? usable_processors() : threads);
+}
+
+}  // namespace unroll

@@ -1,0 +1,49 @@
+#include "host/cpu/device.h"
+
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <string>
+
+namespace unroll::host {
+
+std::shared_ptr<void> aligned_memory(std::size_t bytes) {
+  constexpr std::align_val_t kAlignment{256};
+  void* memory = ::operator new(bytes, kAlignment, std::nothrow);
+  if (!memory)
+    throw std::runtime_error("out of memory: asked for " + std::to_string(bytes) + " bytes");
+  return {memory, [](void* p) { ::operator delete(p, kAlignment); }};
+}
+
+PackedWeight::PackedWeight(const Form& form)
+    : form_(form), block_columns_(round_up(form.columns, form.column_unit)) {
+  // Padding columns are zero once and for all: packing never writes them.
+  const std::size_t bytes = gemm_packed_bytes(form.k, padded_columns());
+  memory_ = aligned_memory(bytes);
+  std::memset(memory_.get(), 0, bytes);
+}
+
+void PackedWeight::update(ThreadPool& pool, const View& weight) {
+  if (weight.version && *weight.version == version_) return;
+  version_ = weight.version ? *weight.version : 0;
+  const float* from = weight.as<float>();
+  for (int block = 0; block < form_.blocks; ++block) {
+    float* to = static_cast<float*>(memory_.get()) + block * block_columns_ * form_.k;
+    pack_b(pool, {form_.k, form_.columns, from + block * form_.columns * form_.k,
+                  form_.transpose ? form_.k : form_.columns, form_.transpose, to});
+  }
+}
+
+const PackedWeight& Device::packed(const View& weight, const PackedWeight::Form& form,
+                                   std::shared_ptr<PackedWeight>& mine) {
+  if (!mine && weight.version) {
+    std::weak_ptr<PackedWeight>& known = shared_[{weight.data, form}];
+    mine = known.lock();
+    if (!mine) known = mine = std::make_shared<PackedWeight>(form);
+  }
+  if (!mine) mine = std::make_shared<PackedWeight>(form);
+  mine->update(pool, weight);
+  return *mine;
+}
+
+}  // namespace unroll::host

@@ -1,0 +1,71 @@
+/// What all kernels of one CPU backend share: its threads, the buffers of its matrix products, and
+/// the weights it keeps in packed form.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "host/cpu/gemm.h"
+#include "host/cpu/thread_pool.h"
+#include "unroll/tensor.h"
+
+namespace unroll::host {
+
+/// Memory aligned to 256 bytes. Throws std::runtime_error, with what was asked, if there is none.
+std::shared_ptr<void> aligned_memory(std::size_t bytes);
+
+/// op(W) packed for gemm_packed(), together with the version of W that it was made from.
+class PackedWeight {
+ public:
+  /// op(weight) has k rows; its columns come in `blocks` equal groups, each padded to a multiple of
+  /// `column_unit`. As stored, weight is [blocks * columns, k] if `transpose`, else [k, columns]
+  /// with blocks = 1.
+  struct Form {
+    std::int64_t k, columns;
+    int blocks = 1;
+    std::int64_t column_unit = 1;
+    bool transpose = true;
+    auto operator<=>(const Form&) const = default;
+  };
+
+  explicit PackedWeight(const Form& form);
+
+  /// Packs `weight` unless it is a variable whose version is packed already.
+  void update(ThreadPool& pool, const View& weight);
+
+  const float* data() const { return static_cast<const float*>(memory_.get()); }
+  std::int64_t padded_columns() const { return form_.blocks * block_columns_; }
+
+ private:
+  Form form_;
+  std::int64_t block_columns_;
+  std::shared_ptr<void> memory_;
+  std::uint64_t version_ = 0;  // variables' versions start at 1
+};
+
+class Device {
+ public:
+  explicit Device(int threads) : pool(threads), workspace(pool) {}
+
+  void multiply(const Gemm& args) { gemm(pool, workspace, args); }
+  void multiply(const PackedGemm& args) { gemm_packed(pool, workspace, args); }
+
+  /// The packed form of `weight`, up to date. A variable's is shared by all who ask for the same
+  /// form; `mine` keeps it between calls.
+  const PackedWeight& packed(const View& weight, const PackedWeight::Form& form,
+                             std::shared_ptr<PackedWeight>& mine);
+
+  ThreadPool pool;
+  GemmWorkspace workspace;
+
+ private:
+  std::map<std::pair<const void*, PackedWeight::Form>, std::weak_ptr<PackedWeight>> shared_;
+};
+
+inline std::int64_t round_up(std::int64_t n, std::int64_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
+
+}  // namespace unroll::host

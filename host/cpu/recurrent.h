@@ -1,0 +1,12 @@
+#pragma once
+
+#include <memory>
+
+#include "host/cpu/device.h"
+#include "unroll/backend.h"
+
+namespace unroll::host {
+
+std::unique_ptr<RecurrentPlan> make_recurrent_plan(Device& device, const RecurrentArgs& args);
+
+}  // namespace unroll::host

@@ -1,0 +1,136 @@
+/// Loops over one row: sums, maxima, and the pieces of a softmax.
+#include "host/cpu/kernels.h"
+#include "host/cpu/packet.h"
+
+namespace unroll::host::UNROLL_ISA {
+namespace {
+
+/// Calls whole(i) for every full packet of [0, n) and rest(i, count) for what remains.
+template <typename Whole, typename Rest>
+UNROLL_INLINE void for_each_packet(std::int64_t n, const Whole& whole, const Rest& rest) {
+  std::int64_t i = 0;
+  for (; i + kPacketWidth <= n; i += kPacketWidth) whole(i);
+  if (i < n) rest(i, n - i);
+}
+
+/// The first n lanes of x; `other` elsewhere.
+UNROLL_INLINE Packet first_lanes(Packet x, std::int64_t n, float other) {
+  float lanes[kPacketWidth];
+  for (int i = 0; i < kPacketWidth; ++i) lanes[i] = i < n ? x.v[i] : other;
+  return load(lanes);
+}
+
+float max_of(const float* x, std::int64_t n) {
+  const float lowest = -__builtin_inff();
+  Packet best(lowest);
+  for_each_packet(
+      n, [&](std::int64_t i) { best = max(best, load(x + i)); },
+      [&](std::int64_t i, std::int64_t count) {
+        best = max(best, first_lanes(load(x + i, count), count, lowest));
+      });
+  return horizontal_max(best);
+}
+
+float sum_of(const float* x, std::int64_t n) {
+  Packet total(0.0f);
+  for_each_packet(
+      n, [&](std::int64_t i) { total += load(x + i); },
+      [&](std::int64_t i, std::int64_t count) { total += load(x + i, count); });
+  return horizontal_sum(total);
+}
+
+float dot_of(const float* x, const float* y, std::int64_t n) {
+  Packet total(0.0f);
+  for_each_packet(
+      n, [&](std::int64_t i) { total = fma(load(x + i), load(y + i), total); },
+      [&](std::int64_t i, std::int64_t count) {
+        total = fma(load(x + i, count), load(y + i, count), total);
+      });
+  return horizontal_sum(total);
+}
+
+float add_bias_and_max(float* x, const float* bias, std::int64_t n) {
+  const float lowest = -__builtin_inff();
+  Packet best(lowest);
+  for_each_packet(
+      n,
+      [&](std::int64_t i) {
+        const Packet y = load(x + i) + load(bias + i);
+        store(x + i, y);
+        best = max(best, y);
+      },
+      [&](std::int64_t i, std::int64_t count) {
+        const Packet y = load(x + i, count) + load(bias + i, count);
+        store(x + i, y, count);
+        best = max(best, first_lanes(y, count, lowest));
+      });
+  return horizontal_max(best);
+}
+
+float exp_sum(const float* x, float shift, float* y, std::int64_t n) {
+  const Packet by(shift);
+  Packet total(0.0f);
+  for_each_packet(
+      n,
+      [&](std::int64_t i) {
+        const Packet e = exp(load(x + i) - by);
+        if (y) store(y + i, e);
+        total += e;
+      },
+      [&](std::int64_t i, std::int64_t count) {
+        const Packet e = first_lanes(exp(load(x + i, count) - by), count, 0.0f);
+        if (y) store(y + i, e, count);
+        total += e;
+      });
+  return horizontal_sum(total);
+}
+
+/// y[i] = f(i-th packets of x and z)
+template <typename Function>
+UNROLL_INLINE void map(const float* x, const float* z, float* y, std::int64_t n,
+                       const Function& f) {
+  for_each_packet(
+      n, [&](std::int64_t i) { store(y + i, f(load(x + i), load(z + i))); },
+      [&](std::int64_t i, std::int64_t count) {
+        store(y + i, f(load(x + i, count), load(z + i, count)), count);
+      });
+}
+
+void scale(float* x, float factor, std::int64_t n) {
+  const Packet by(factor);
+  map(x, x, x, n, [=](Packet v, Packet) { return v * by; });
+}
+
+void shift_by(const float* x, float first, float second, float* y, std::int64_t n) {
+  const Packet a(first), b(second);
+  map(x, x, y, n, [=](Packet v, Packet) { return (v - a) - b; });
+}
+
+void softmax_gradient(const float* y, const float* dy, float dot, float* dx, std::int64_t n) {
+  const Packet mean(dot);
+  map(y, dy, dx, n, [=](Packet v, Packet dv) { return v * (dv - mean); });
+}
+
+void log_softmax_gradient(const float* y, const float* dy, float sum, float* dx, std::int64_t n) {
+  const Packet total(sum);
+  map(y, dy, dx, n, [=](Packet v, Packet dv) { return dv - exp(v) * total; });
+}
+
+void accumulate(const float* x, float* y, std::int64_t n) {
+  map(x, y, y, n, [](Packet a, Packet b) { return b + a; });
+}
+
+void accumulate_max(const float* x, float* y, std::int64_t n) {
+  map(x, y, y, n, [](Packet a, Packet b) { return max(b, a); });
+}
+
+}  // namespace
+
+extern const RowKernels kRowKernels;
+const RowKernels kRowKernels = {
+    max_of,         sum_of,   dot_of,           add_bias_and_max,     exp_sum,
+    scale,          shift_by, softmax_gradient, log_softmax_gradient, accumulate,
+    accumulate_max,
+};
+
+}  // namespace unroll::host::UNROLL_ISA

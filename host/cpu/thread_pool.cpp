@@ -1,0 +1,138 @@
+#include "host/cpu/thread_pool.h"
+
+#include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <utility>
+
+namespace unroll::host {
+namespace {
+
+// A pause takes 10 to 40 ns, so a long spin is about 30 us: far above the 0.1 us of a barrier whose
+// threads all run, and a small part of a time slice when they do not.
+constexpr int kLongSpin = 1200;
+// After a long spin in vain for a thread that is at work, that thread is probably queued for this
+// very core, and gets it only once this one sleeps: so the next few spins are short, then one is
+// long again.
+constexpr int kShortSpin = 40;
+constexpr int kShortSpins = 15;
+thread_local int short_spins_left = 0;
+
+void pause_briefly() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#endif
+}
+
+}  // namespace
+
+Range split_range(std::int64_t count, std::int64_t grain, int part, int parts) {
+  const std::int64_t units = (count + grain - 1) / grain;
+  const std::int64_t each = units / parts, extra = units % parts;
+  const auto start = [&](std::int64_t p) {
+    return std::min(count, (each * p + std::min(p, extra)) * grain);
+  };
+  return {start(part), start(part + 1)};
+}
+
+ThreadPool::ThreadPool(int threads) : size_(threads) {
+  if (threads < 1)
+    throw std::invalid_argument("ThreadPool: at least 1 thread expected, got " +
+                                std::to_string(threads));
+  errors_.resize(static_cast<std::size_t>(threads));
+  threads_.reserve(static_cast<std::size_t>(threads) - 1);
+  try {
+    for (int t = 1; t < threads; ++t) threads_.emplace_back([this, t] { work(t); });
+  } catch (...) {  // the system refused one: those already started must not outlive the pool
+    stop();
+    throw;
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  stop();
+}
+
+void ThreadPool::stop() {
+  stopping_ = true;
+  generation_.fetch_add(1);
+  wake_sleepers();
+  for (std::thread& thread : threads_) thread.join();
+}
+
+// A waiter counts itself asleep, then looks at the condition; a waker makes the condition true,
+// then looks at the count. Both are sequentially consistent, so one of them sees the other, and the
+// mutex covers the moment between looking and sleeping.
+template <typename Condition>
+void ThreadPool::wait_until(const Condition& condition, int& short_left) {
+  if (condition()) return;
+  const bool is_short = short_left > 0;
+  for (int spin = is_short ? kShortSpin : kLongSpin; spin > 0; --spin) {
+    pause_briefly();
+    if (condition()) {
+      short_left = 0;
+      return;
+    }
+  }
+  short_left = is_short ? short_left - 1 : kShortSpins;
+  std::unique_lock lock(mutex_);
+  sleepers_.fetch_add(1);
+  wake_.wait(lock, condition);
+  sleepers_.fetch_sub(1);
+}
+
+void ThreadPool::wake_sleepers() {
+  if (sleepers_.load() == 0) return;
+  { const std::lock_guard lock(mutex_); }
+  wake_.notify_all();
+}
+
+void ThreadPool::run_body(int thread) {
+  try {
+    job_(body_, thread);
+  } catch (...) {
+    errors_[static_cast<std::size_t>(thread)] = std::current_exception();
+  }
+}
+
+void ThreadPool::run_job(Job job, const void* body) {
+  job_ = job;
+  body_ = body;
+  running_.store(size_ - 1);
+  if (size_ > 1) {
+    generation_.fetch_add(1);
+    wake_sleepers();
+  }
+  run_body(0);
+  wait_until([this] { return running_.load() == 0; }, short_spins_left);
+
+  std::exception_ptr first;
+  for (std::exception_ptr& error : errors_)
+    if (std::exception_ptr e = std::exchange(error, nullptr); e && !first) first = std::move(e);
+  if (first) std::rethrow_exception(first);
+}
+
+void ThreadPool::work(int thread) {
+  for (std::uint32_t seen = 0;;) {
+    int idle = 0;  // how long there is no job says nothing about the cores
+    wait_until([&] { return generation_.load() != seen; }, idle);
+    ++seen;  // jobs do not overlap, so the generation is never more than one ahead
+    if (stopping_) return;
+    run_body(thread);
+    if (running_.fetch_sub(1) == 1) wake_sleepers();
+  }
+}
+
+void ThreadPool::barrier() {
+  if (size_ == 1) return;
+  const std::uint32_t phase = phase_.load();
+  if (arrived_.fetch_add(1) == size_ - 1) {
+    arrived_.store(0);  // before the phase: a thread released by it may come back at once
+    phase_.store(phase + 1);
+    wake_sleepers();
+  } else {
+    wait_until([&] { return phase_.load() != phase; }, short_spins_left);
+  }
+}
+
+}  // namespace unroll::host

@@ -1,0 +1,59 @@
+/// Batches for truncated back-propagation through time: a token sequence as N parallel streams,
+/// handed out T steps at a time, so that the hidden state of one batch is the next one's start.
+///
+/// Unlike the usual batchify, which drops up to N - 1 tokens and never predicts the first of a
+/// stream, every token of the text is a target exactly once: totals equal the text's own.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+namespace unroll {
+
+/// A target that counts for nothing: padding at the end of the shorter streams.
+inline constexpr std::int32_t kIgnoredId = -1;
+
+/// Stream s of n tokens over N streams holds n / N of them, one more if s < n % N; the streams are
+/// consecutive pieces of the text. Targets are the tokens; the input of each is the token before it
+/// in the text, and <eos> for the first, since a history starts after an <eos>. Only the very last
+/// step of a shorter stream is padding: input <eos>, target kIgnoredId.
+///
+/// Owns no tokens: they must outlive it. Not thread-safe.
+class BatchStream {
+ public:
+  struct Options {
+    std::int64_t streams = 1;  // N
+    std::int64_t steps = 1;    // T
+    std::int32_t eos = 0;      // id of <eos>
+  };
+
+  /// Errors    std::invalid_argument if N or T is below 1, or the text has fewer than N tokens.
+  BatchStream(std::span<const std::int32_t> tokens, const Options& options);
+
+  /// Writes the next batch and returns its steps T': T, fewer in the last batch, 0 at the end.
+  /// Never allocates.
+  /// Shapes    inputs, targets: [T', N] row-major out, in spans of at least min(T, length) * N
+  /// Errors    std::invalid_argument if a span is shorter than that.
+  std::int64_t next(std::span<std::int32_t> inputs, std::span<std::int32_t> targets);
+
+  void rewind() { position_ = 0; }
+
+  /// Batches from start to end: ceil(length / T).
+  std::int64_t batches() const { return 1 + (length_ - 1) / options_.steps; }
+  /// Steps from start to end: the length of the longest stream.
+  std::int64_t length() const { return length_; }
+
+  /// Steps handed out so far; with set_position, what resuming needs.
+  std::int64_t position() const { return position_; }
+  /// Errors    std::invalid_argument if `position` is not in [0, length()].
+  void set_position(std::int64_t position);
+
+ private:
+  std::span<const std::int32_t> tokens_;
+  Options options_;
+  std::int64_t length_ = 0;
+  std::int64_t longer_ = 0;  // streams of full length: the first ones; the others are one shorter
+  std::int64_t position_ = 0;
+};
+
+}  // namespace unroll

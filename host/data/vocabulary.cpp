@@ -1,0 +1,195 @@
+#include "host/data/vocabulary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+
+#include "host/data/corpus.h"
+#include "host/data/utf8.h"
+
+namespace unroll {
+namespace {
+
+constexpr std::size_t kMaxTokens = std::numeric_limits<std::int32_t>::max();
+
+struct Entry {
+  std::string word;
+  std::int64_t count = 0;
+  std::int64_t first = std::numeric_limits<std::int64_t>::max();  // rank by first appearance
+
+  bool operator<(const Entry& other) const {
+    return count != other.count ? count > other.count : first < other.first;
+  }
+  void absorb(const Entry& other) {
+    count += other.count;
+    first = std::min(first, other.first);
+  }
+};
+
+/// The types of a text, in no particular order, with <unk> and <eos> whether they occur or not.
+class Counter {
+ public:
+  void add(std::string_view word) {
+    auto at = types_.find(word);
+    if (at == types_.end()) {
+      at = types_.emplace(word, Entry{}).first;
+      at->second.first = static_cast<std::int64_t>(types_.size());
+    }
+    ++at->second.count;
+  }
+
+  Entry take(std::string_view word) {
+    Entry entry{std::string(word)};
+    if (const auto at = types_.find(word); at != types_.end()) {
+      entry.absorb(at->second);
+      types_.erase(at);
+    }
+    return entry;
+  }
+
+  std::vector<Entry> take_rest() {
+    std::vector<Entry> entries;
+    entries.reserve(types_.size());
+    while (!types_.empty()) {
+      auto node = types_.extract(types_.begin());
+      node.mapped().word = std::move(node.key());
+      entries.push_back(std::move(node.mapped()));
+    }
+    return entries;
+  }
+
+ private:
+  std::unordered_map<std::string, Entry, StringHash, std::equal_to<>> types_;
+};
+
+void check(const Vocabulary::Limits& limits) {
+  if (limits.max_size < 0 || limits.max_size == 1)
+    throw std::invalid_argument(
+        fmt::format("vocabulary size {}, expected 0 (no cap) or at least 2 (<unk> and <eos>)",
+                    limits.max_size));
+  if (limits.min_count < 1)
+    throw std::invalid_argument(
+        fmt::format("minimum word count {}, expected at least 1", limits.min_count));
+}
+
+}  // namespace
+
+Vocabulary Vocabulary::build(std::istream& text, const std::string& name, const Limits& limits) {
+  check(limits);
+  Counter counter;
+  TextReader reader(text, name);
+  while (const auto word = reader.next()) counter.add(word->empty() ? kEos : *word);
+  if (reader.lines() == 0)
+    throw std::runtime_error(name + ": is empty, expected text to build a vocabulary from");
+
+  Entry unk = counter.take(kUnk), eos = counter.take(kEos);
+  std::vector<Entry> entries = counter.take_rest();
+  std::sort(entries.begin(), entries.end());
+  std::size_t kept = entries.size();
+  if (limits.max_size > 0) kept = std::min(kept, static_cast<std::size_t>(limits.max_size) - 2);
+  while (kept > 0 && entries[kept - 1].count < limits.min_count) --kept;
+  for (std::size_t k = kept; k < entries.size(); ++k) unk.absorb(entries[k]);
+  entries.resize(kept);
+  if (kept + 2 > kMaxTokens)
+    throw std::runtime_error(
+        fmt::format("{}: {} distinct words, expected at most {}", name, kept, kMaxTokens - 2));
+
+  entries.push_back(std::move(unk));
+  entries.push_back(std::move(eos));
+  std::sort(entries.begin(), entries.end());
+  std::vector<std::string> words;
+  words.reserve(entries.size());
+  for (Entry& entry : entries) words.push_back(std::move(entry.word));
+  return {std::move(words), name};
+}
+
+Vocabulary Vocabulary::build(const std::filesystem::path& file, const Limits& limits) {
+  std::ifstream in = open_text(file);
+  return build(in, file.string(), limits);
+}
+
+Vocabulary Vocabulary::read(const std::filesystem::path& file) {
+  std::ifstream in = open_text(file);
+  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
+  return parse(text, file.string());
+}
+
+Vocabulary Vocabulary::parse(std::string_view text, const std::string& name) {
+  if (text.empty()) throw std::runtime_error(name + ": is empty, expected one token per line");
+  std::vector<std::string> words;
+  while (!text.empty()) {
+    const std::size_t end = std::min(text.find('\n'), text.size());
+    const std::string_view word = text.substr(0, end);
+    const auto fail = [&](std::string_view got) {
+      return std::runtime_error(
+          fmt::format("{}: line {}: {}, expected one token", name, words.size() + 1, got));
+    };
+    if (word.empty()) throw fail("blank");
+    if (word.find_first_of(std::string_view(" \t\r\v\f\0", 6)) != std::string_view::npos)
+      throw fail("white space or NUL within the line");
+    if (find_invalid_utf8(word) != word.size()) throw fail("not UTF-8");
+    words.emplace_back(word);
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return {std::move(words), name};
+}
+
+Vocabulary::Vocabulary(std::vector<std::string> words, const std::string& name)
+    : words_(std::move(words)) {
+  if (words_.size() > kMaxTokens)
+    throw std::runtime_error(
+        fmt::format("{}: {} tokens, expected at most {}", name, words_.size(), kMaxTokens));
+  ids_.reserve(words_.size());
+  for (std::size_t k = 0; k < words_.size(); ++k) {
+    const auto [at, inserted] = ids_.emplace(words_[k], static_cast<std::int32_t>(k));
+    if (!inserted)
+      throw std::runtime_error(fmt::format("{}: line {}: token '{}' again, first on line {}", name,
+                                           k + 1, words_[k], at->second + 1));
+  }
+  const auto special = [&](std::string_view word) {
+    const auto id = find(word);
+    if (!id) throw std::runtime_error(fmt::format("{}: has no token '{}'", name, word));
+    return *id;
+  };
+  unk_ = special(kUnk);
+  eos_ = special(kEos);
+}
+
+std::string Vocabulary::to_text() const {
+  std::string text;
+  for (const std::string& word : words_) text.append(word).push_back('\n');
+  return text;
+}
+
+void Vocabulary::write(const std::filesystem::path& file) const {
+  std::ofstream out(file, std::ios::binary);
+  out << to_text();
+  out.close();
+  if (!out) throw std::runtime_error(fmt::format("{}: cannot be written", file.string()));
+}
+
+std::int32_t Vocabulary::id(std::string_view word) const {
+  const auto at = ids_.find(word);
+  return at == ids_.end() ? unk_ : at->second;
+}
+
+std::optional<std::int32_t> Vocabulary::find(std::string_view word) const {
+  const auto at = ids_.find(word);
+  if (at == ids_.end()) return std::nullopt;
+  return at->second;
+}
+
+const std::string& Vocabulary::word(std::int32_t id) const {
+  if (id < 0 || id >= size())
+    throw std::invalid_argument(
+        fmt::format("token id {}, expected one in [0, {})", id, words_.size()));
+  return words_[static_cast<std::size_t>(id)];
+}
+
+}  // namespace unroll

@@ -1,0 +1,77 @@
+/// The words a model knows and their ids, built by counting a training text.
+///
+/// Ids follow the counts of the text as the model will see it: id 0 is the most frequent token,
+/// <eos> and <unk> included, and <unk> counts the words that were left out. So an id is a frequency
+/// rank, which tables, adaptive softmax and sampling can rely on.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <iosfwd>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+namespace unroll {
+
+/// Lets a map with std::string keys be searched by string_view, without a copy of the key.
+struct StringHash {
+  using is_transparent = void;
+  std::size_t operator()(std::string_view text) const noexcept {
+    return std::hash<std::string_view>{}(text);
+  }
+};
+
+/// Immutable once made, hence safe to share between threads. Always contains <unk> and <eos>.
+class Vocabulary {
+ public:
+  static constexpr std::string_view kUnk = "<unk>";  // stands for every word not in the vocabulary
+  static constexpr std::string_view kEos = "<eos>";  // ends every line
+
+  struct Limits {
+    std::int64_t max_size = 0;   // at most this many tokens, <unk> and <eos> included; 0: no cap
+    std::int64_t min_count = 1;  // a word seen fewer times is left out
+  };
+
+  /// Counts the words and line ends of `text` in one pass. Order: by falling count, ties by first
+  /// appearance; the cap keeps the first in that order. `name` is how errors call the text.
+  /// Errors    std::invalid_argument if max_size is negative, 1, or min_count is below 1;
+  ///           std::runtime_error if the text is empty, not UTF-8, or cannot be read.
+  static Vocabulary build(std::istream& text, const std::string& name, const Limits& limits);
+  static Vocabulary build(const std::filesystem::path& file, const Limits& limits);
+  static Vocabulary build(const std::filesystem::path& file) { return build(file, Limits{}); }
+
+  /// vocab.txt: UTF-8, one token per line, the id is the line's number counted from 0.
+  /// Errors    std::runtime_error if the file cannot be read, is empty, lacks <unk> or <eos>, or
+  ///           has a blank line, a duplicate, or a token with white space or a NUL in it.
+  static Vocabulary read(const std::filesystem::path& file);
+  static Vocabulary parse(std::string_view text, const std::string& name);
+
+  /// What read() reads: one token per line, each line ended.
+  std::string to_text() const;
+  /// Errors    std::runtime_error if the file cannot be written.
+  void write(const std::filesystem::path& file) const;
+
+  /// The word's id, or that of <unk>.
+  std::int32_t id(std::string_view word) const;
+  /// The word's id, if it has one of its own.
+  std::optional<std::int32_t> find(std::string_view word) const;
+  /// Errors    std::invalid_argument if `id` is not in [0, size()).
+  const std::string& word(std::int32_t id) const;
+
+  std::int32_t size() const { return static_cast<std::int32_t>(words_.size()); }
+  std::int32_t unk() const { return unk_; }
+  std::int32_t eos() const { return eos_; }
+
+ private:
+  Vocabulary(std::vector<std::string> words, const std::string& name);
+
+  std::vector<std::string> words_;
+  std::unordered_map<std::string, std::int32_t, StringHash, std::equal_to<>> ids_;
+  std::int32_t unk_ = 0;
+  std::int32_t eos_ = 0;
+};
+
+}  // namespace unroll

@@ -1,0 +1,194 @@
+#include "host/models/language_model.h"
+
+#include <algorithm>
+#include <stdexcept>
+
+#include "host/data/batches.h"
+#include "unroll/ops.h"
+
+namespace unroll {
+namespace {
+
+constexpr const char* kEncoder = "encoder.weight";
+constexpr const char* kDecoder = "decoder.weight";
+constexpr const char* kDecoderBias = "decoder.bias";
+constexpr const char* kRecurrentPrefix = "rnn.";
+constexpr double kEmbeddingRange = 0.1;
+
+struct Parameters {
+  Tensor encoder, decoder, decoder_bias;
+  std::vector<CellWeights> cells;
+};
+
+Parameters declare(Graph& graph, const LanguageModelConfig& config,
+                   const LanguageModelInitialization& how) {
+  const bool uniform_range = how.range > 0;
+  const double range = uniform_range ? how.range : kEmbeddingRange;
+  const int gates = gates_of(config.cell);
+  const RecurrentInitializers recurrent =
+      uniform_range ? RecurrentInitializers{uniform(-range, range), uniform(-range, range),
+                                            uniform(-range, range)}
+                    : RecurrentInitializers{xavier(gates), orthogonal(gates), constant(0)};
+  Parameters p;
+  p.encoder =
+      graph.variable(kEncoder, {config.vocabulary, config.embedding}, uniform(-range, range));
+  p.cells =
+      recurrent_weights(graph, config.recurrent(), config.embedding, kRecurrentPrefix, recurrent);
+  p.decoder = config.tied ? p.encoder
+                          : graph.variable(kDecoder, {config.vocabulary, config.hidden.back()},
+                                           uniform(-range, range));
+  p.decoder_bias = graph.variable(kDecoderBias, {config.vocabulary},
+                                  uniform_range ? uniform(-range, range) : constant(0));
+  return p;
+}
+
+struct Body {
+  Parameters parameters;
+  Tensor h;                     // [T N, H] what the decoder reads
+  std::vector<Tensor> carries;  // assignments of the new state
+};
+
+/// From token ids to the decoder's input, with the state carried in variables of `name`.
+Body build_body(Graph& graph, const LanguageModelConfig& config, Tensor inputs, std::int64_t batch,
+                const std::string& name, bool training,
+                const LanguageModelInitialization& how = {}) {
+  Body body{declare(graph, config, how), {}, {}};
+  RecurrentSpec spec = config.recurrent();
+  if (!training) spec.dropout = 0;
+  const double dropout_rate = training ? config.dropout : 0;
+  const auto dropped = [&](Tensor x, const char* site) {
+    return dropout_rate > 0 ? dropout(x, dropout_rate, site) : x;
+  };
+
+  RecurrentInputs in;
+  in.x = dropped(embedding(body.parameters.encoder, inputs), "dropout_embedding");
+  in.weights = body.parameters.cells;
+  const std::vector<std::string> names = state_names(config, name);
+  for (std::size_t k = 0; k < names.size(); ++k) {
+    const Shape shape{1, batch, config.hidden[k % config.hidden.size()]};
+    (k < config.hidden.size() ? in.h0 : in.c0)
+        .push_back(graph.variable(names[k], shape, constant(0), /*trainable=*/false));
+  }
+  const RecurrentResult result = recurrent(spec, in);
+  for (std::size_t k = 0; k < in.h0.size(); ++k)
+    body.carries.push_back(assign(in.h0[k], result.h_n[k]));
+  for (std::size_t k = 0; k < in.c0.size(); ++k)
+    body.carries.push_back(assign(in.c0[k], result.c_n[k]));
+  body.h = reshape(dropped(result.y, "dropout_output"), {kOpen, config.hidden.back()});
+  return body;
+}
+
+}  // namespace
+
+void LanguageModelConfig::check() const {
+  const auto fail = [](const std::string& what, const std::string& got,
+                       const std::string& expected) {
+    throw std::invalid_argument(what + ": got " + got + ", expected " + expected);
+  };
+  if (vocabulary < 2) fail("vocabulary", std::to_string(vocabulary) + " tokens", "2 or more");
+  if (embedding < 1) fail("embedding size", std::to_string(embedding), "1 or more");
+  if (tied && embedding != hidden.back())
+    fail("tied weights",
+         "embedding size " + std::to_string(embedding) + " and " + std::to_string(hidden.back()) +
+             " units in the last layer",
+         "the same");
+  validate(recurrent());
+}
+
+RecurrentSpec LanguageModelConfig::recurrent() const {
+  RecurrentSpec spec;
+  spec.cell = cell;
+  spec.reset = reset;
+  spec.hidden = hidden;
+  spec.dropout = float(dropout);
+  return spec;
+}
+
+std::vector<std::string> state_names(const LanguageModelConfig& config, const std::string& graph) {
+  std::vector<std::string> names;
+  for (const char* state : {"h", "c"}) {
+    if (*state == 'c' && config.cell != CellKind::kLstm) continue;
+    for (std::size_t layer = 0; layer < config.hidden.size(); ++layer)
+      names.push_back(graph + "/" + state + "_l" + std::to_string(layer));
+  }
+  return names;
+}
+
+TrainingGraph::TrainingGraph(const LanguageModelConfig& config, const Options& options) {
+  config.check();
+  inputs = graph.placeholder("inputs", {kOpen, options.batch}, DType::kInt32);
+  targets = graph.placeholder("targets", {kOpen}, DType::kInt32);
+  Body body = build_body(graph, config, inputs, options.batch, kName, true, options.initialization);
+  const SoftmaxCrossEntropyResult result = softmax_cross_entropy(
+      body.h, body.parameters.decoder, body.parameters.decoder_bias, targets, {},
+      {.chunk_rows = options.chunk_rows,
+       .ignored_id = kIgnoredId,
+       .mean = options.reduction == LossReduction::kMean,
+       .scale = 1 / double(options.batch)});
+  std::vector<Tensor> parts = std::move(body.carries);
+  parts.push_back(Optimizer(options.optimizer, options.learning_rate).minimize(result.loss));
+  const Tensor log_prob = graph.variable(kLogProb, {}, constant(0), /*trainable=*/false);
+  parts.push_back(assign_add(log_prob, reduce_sum(result.log_prob)));
+  step = group(parts);
+}
+
+EvaluationGraph::EvaluationGraph(const LanguageModelConfig& config, std::int64_t batch,
+                                 std::int64_t chunk_rows, const std::string& name) {
+  config.check();
+  inputs = graph.placeholder("inputs", {kOpen, batch}, DType::kInt32);
+  targets = graph.placeholder("targets", {kOpen}, DType::kInt32);
+  const Body body = build_body(graph, config, inputs, batch, name, false);
+  const SoftmaxCrossEntropyResult result =
+      softmax_cross_entropy(body.h, body.parameters.decoder, body.parameters.decoder_bias, targets,
+                            {}, {.chunk_rows = chunk_rows, .ignored_id = kIgnoredId});
+  log_prob = result.log_prob;
+  hit = result.hit;
+  fetches = {log_prob, hit, group(body.carries)};
+}
+
+StepGraph::StepGraph(const LanguageModelConfig& config) {
+  config.check();
+  input = graph.placeholder("input", {1, 1}, DType::kInt32);
+  const Body body = build_body(graph, config, input, 1, kName, false);
+  const Tensor logits = matmul(body.h, body.parameters.decoder, false, true);
+  log_prob = reshape(log_softmax(logits + body.parameters.decoder_bias), {config.vocabulary});
+  fetches = {log_prob, group(body.carries)};
+}
+
+void initialize_forget_bias(const LanguageModelConfig& config,
+                            const LanguageModelInitialization& initialization,
+                            VariableStore& store) {
+  if (config.cell != CellKind::kLstm || !initialization.forget_bias) return;
+  for (std::size_t layer = 0; layer < config.hidden.size(); ++layer) {
+    // The cell adds both biases: one carries the value, the other is zero.
+    for (const char* bias : {"bias_ih_l", "bias_hh_l"}) {
+      const std::string name = kRecurrentPrefix + std::string(bias) + std::to_string(layer);
+      std::vector<float> values = store.read<float>(name);
+      const auto units = std::ptrdiff_t(config.hidden[layer]);
+      const bool carries = std::string_view(bias).starts_with("bias_ih");
+      std::fill(values.begin() + units, values.begin() + 2 * units,
+                carries ? float(*initialization.forget_bias) : 0.0F);
+      store.write<float>(name, values);
+    }
+  }
+}
+
+void clear_state(const LanguageModelConfig& config, const std::string& graph,
+                 VariableStore& store) {
+  for (const std::string& name : state_names(config, graph)) {
+    const View state = store.view(name);
+    store.backend().clear(state.data, state.bytes());
+    store.touch(name);
+  }
+}
+
+std::vector<VariableInfo> parameters(const LanguageModelConfig& config) {
+  Graph graph;
+  declare(graph, config, {});
+  std::vector<VariableInfo> infos;
+  for (const Tensor& variable : graph.variables())
+    infos.push_back({variable.name(), {variable.shape(), variable.dtype()}, constant(0), true});
+  return infos;
+}
+
+}  // namespace unroll

@@ -1,0 +1,107 @@
+/// A recurrent language model as builders of graphs: embedding, recurrent stack, decoder. One set
+/// of variables serves three graphs: one that trains, one that evaluates, one that goes a word at a
+/// time. Variables have PyTorch's names: encoder.weight, rnn.weight_ih_l0 ..., decoder.weight,
+/// decoder.bias.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "unroll/graph.h"
+#include "unroll/optimizer.h"
+#include "unroll/recurrent.h"
+#include "unroll/session.h"
+
+namespace unroll {
+
+struct LanguageModelConfig {
+  CellKind cell = CellKind::kLstm;
+  GruReset reset = GruReset::kAfter;
+  std::int64_t vocabulary = 0;
+  std::int64_t embedding = 200;
+  std::vector<std::int64_t> hidden = {200, 200};
+  double dropout = 0;  // on the embedding's output, between layers, and before the decoder
+  bool tied = false;   // decoder.weight is encoder.weight
+
+  /// Throws std::invalid_argument for sizes below 1, dropout outside [0, 1), or tied weights whose
+  /// shapes differ.
+  void check() const;
+  RecurrentSpec recurrent() const;
+};
+
+struct LanguageModelInitialization {
+  /// > 0: every parameter uniform in +-range, biases too. 0: embedding and decoder uniform in
+  /// +-0.1, W by Xavier, R orthogonal, biases zero.
+  double range = 0;
+  /// LSTM: where the forget gate's bias starts, if not as the other biases do.
+  std::optional<double> forget_bias;
+};
+
+/// How the summed loss of a [T, N] batch becomes the cost whose gradient is taken.
+enum class LossReduction : std::uint8_t {
+  kMean,  // divided by the tokens
+  kTime,  // divided by N alone: summed over time (Zaremba et al. 2014)
+};
+
+/// What the carried state of a graph is called in the store: one set per graph, since N differs.
+std::vector<std::string> state_names(const LanguageModelConfig& config, const std::string& graph);
+
+/// One optimiser step on a batch, from the state that the last one left.
+struct TrainingGraph {
+  Graph graph;
+  Tensor inputs;   // [T, N] int32, T open
+  Tensor targets;  // [T N] int32, kIgnoredId where there is none
+  Tensor step;     // runs it all
+
+  /// Sum of ln p of all targets since the variable was last cleared.
+  static constexpr const char* kLogProb = "train/log_prob";
+  static constexpr const char* kName = "train";
+
+  struct Options {
+    std::int64_t batch;
+    OptimizerSpec optimizer;
+    double learning_rate;
+    LossReduction reduction = LossReduction::kMean;
+    std::int64_t chunk_rows = 256;
+    LanguageModelInitialization initialization;
+  };
+  TrainingGraph(const LanguageModelConfig& config, const Options& options);
+};
+
+/// Log probabilities of a batch without dropout, from the state that the last one left.
+struct EvaluationGraph {
+  Graph graph;
+  Tensor inputs, targets;       // as in TrainingGraph
+  Tensor log_prob;              // [T N] ln p of each target
+  Tensor hit;                   // [T N] 1 where the target is the most probable token
+  std::vector<Tensor> fetches;  // these, and the step to the next state
+
+  EvaluationGraph(const LanguageModelConfig& config, std::int64_t batch, std::int64_t chunk_rows,
+                  const std::string& name = "evaluate");
+};
+
+/// One token of one text.
+struct StepGraph {
+  Graph graph;
+  Tensor input;     // [1, 1] int32
+  Tensor log_prob;  // [V] ln p of every next token
+  std::vector<Tensor> fetches;
+
+  explicit StepGraph(const LanguageModelConfig& config);
+  static constexpr const char* kName = "generate";
+};
+
+/// Sets the forget gates' biases as asked, after the variables' own initialisation.
+void initialize_forget_bias(const LanguageModelConfig& config,
+                            const LanguageModelInitialization& initialization,
+                            VariableStore& store);
+
+/// Sets a graph's carried state to zero.
+void clear_state(const LanguageModelConfig& config, const std::string& graph, VariableStore& store);
+
+/// Names and shapes of the parameters, in the order of a PyTorch state_dict.
+std::vector<VariableInfo> parameters(const LanguageModelConfig& config);
+
+}  // namespace unroll

@@ -1,0 +1,487 @@
+#include "host/train/checkpoint.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <span>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include "host/train/strict_json.h"
+
+#define XXH_INLINE_ALL  // NOLINT(readability-identifier-naming): the library's own name
+#include <xxhash.h>
+
+namespace unroll {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr std::string_view kFormat = "unroll-checkpoint";
+constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kMaxManifestBytes = 1 << 20;
+constexpr std::string_view kPrefix = "step-";
+// Both are invisible to readers, and belong to a save that is under way or was killed.
+constexpr std::string_view kTemporary = ".tmp-";
+constexpr std::string_view kReplaced = ".old-";
+
+constexpr const char* kManifest = "manifest.json";
+constexpr const char* kConfig = "config.json";
+constexpr const char* kVocabulary = "vocab.txt";
+constexpr const char* kModel = "model.safetensors";
+constexpr const char* kState = "state.safetensors";
+constexpr const char* kHashKey = "xxh3_128";
+
+[[noreturn]] void fail(const fs::path& path, std::string_view what) {
+  throw std::runtime_error(fmt::format("{}: {}", path.string(), what));
+}
+
+[[noreturn]] void fail_call(const fs::path& path, std::string_view what) {
+  fail(path, fmt::format("{}: {}", what, std::strerror(errno)));
+}
+
+class Descriptor {
+ public:
+  Descriptor(int fd, const fs::path& path, std::string_view what) : fd_(fd) {
+    if (fd_ < 0) fail_call(path, what);
+  }
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  int get() const { return fd_; }
+  /// Some file systems report a failed write only here.
+  void close(const fs::path& path) {
+    if (::close(std::exchange(fd_, -1)) != 0) fail_call(path, "cannot be closed");
+  }
+
+ private:
+  int fd_;
+};
+
+void sync_directory(const fs::path& directory) {
+  const Descriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), directory,
+                      "cannot be opened");
+  // EINVAL: a file system on which directories need no syncing, or cannot be.
+  if (::fsync(fd.get()) != 0 && errno != EINVAL) fail_call(directory, "cannot be synced");
+}
+
+void move_to(const fs::path& from, const fs::path& to) {
+  if (::rename(from.c_str(), to.c_str()) != 0)
+    fail_call(to, fmt::format("cannot be made from {}", from.filename().string()));
+}
+
+/// XXH3, 128 bits, in hexadecimal. It tells accidents apart, not attacks.
+class Hash {
+ public:
+  Hash() { XXH3_128bits_reset(&state_); }
+  void add(std::span<const std::byte> bytes) {
+    XXH3_128bits_update(&state_, bytes.data(), bytes.size());
+  }
+  std::string hex() const {
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state_));
+    return fmt::format("{:02x}", fmt::join(canonical.digest, ""));
+  }
+
+ private:
+  XXH3_state_t state_;
+};
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+std::string hash_of(std::span<const std::byte> bytes) {
+  Hash hash;
+  hash.add(bytes);
+  return hash.hex();
+}
+
+void write_all(int fd, std::span<const std::byte> bytes, const fs::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail_call(path, "cannot be written");
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
+/// Writes the pieces one after the other, synced; returns the manifest's entry.
+json write_file(const fs::path& path, std::span<const std::span<const std::byte>> pieces) {
+  Descriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666), path,
+                "cannot be made");
+  Hash hash;
+  std::size_t size = 0;
+  for (const std::span<const std::byte> piece : pieces) {
+    write_all(fd.get(), piece, path);
+    hash.add(piece);
+    size += piece.size();
+  }
+  if (::fsync(fd.get()) != 0) fail_call(path, "cannot be synced");
+  fd.close(path);
+  return {{"bytes", size}, {kHashKey, hash.hex()}};
+}
+
+json write_text(const fs::path& path, std::string_view text) {
+  const std::span<const std::byte> piece = bytes_of(text);
+  return write_file(path, {&piece, 1});
+}
+
+json write_tensors(const fs::path& path, std::span<const TensorData> tensors,
+                   const TensorMetadata& metadata) {
+  SafetensorsImage image = make_safetensors(tensors, metadata);
+  image.data.insert(image.data.begin(), bytes_of(image.header));
+  return write_file(path, image.data);
+}
+
+bool is_plain_name(std::string_view name) {
+  return !name.empty() && name.size() <= 255 && name.front() != '.' &&
+         name.find_first_of(std::string_view("/\0", 2)) == name.npos;
+}
+
+void check(const CheckpointContent& content, std::int64_t step, int keep) {
+  if (step < 0) throw std::invalid_argument(fmt::format("step {}, expected 0 or more", step));
+  if (keep < 0)
+    throw std::invalid_argument(
+        fmt::format("{} checkpoints to keep, expected 0 (all) or more", keep));
+  if (!content.config.is_object())
+    throw std::invalid_argument(
+        fmt::format("a checkpoint's config is {}, expected an object", content.config.type_name()));
+  for (const auto& [name, text] : content.files)
+    for (const std::string_view taken : {kManifest, kConfig, kVocabulary, kModel, kState})
+      if (!is_plain_name(name) || name == taken)
+        throw std::invalid_argument(
+            fmt::format("a checkpoint file named '{}', expected a plain name not in use", name));
+}
+
+/// A hash over the manifest itself, so that a bit flipped in it is found too.
+std::string manifest_text(json manifest) {
+  manifest.erase("check");
+  manifest["check"] = hash_of(bytes_of(format_json(manifest, kManifest)));
+  return format_json(manifest, kManifest);
+}
+
+void write_directory(const fs::path& directory, std::int64_t step,
+                     const CheckpointContent& content) {
+  if (::mkdir(directory.c_str(), 0777) != 0) fail_call(directory, "cannot be made");
+  json files;
+  files[kConfig] = write_text(directory / kConfig, format_json(content.config, kConfig));
+  if (content.vocabulary)
+    files[kVocabulary] = write_text(directory / kVocabulary, content.vocabulary->to_text());
+  files[kModel] = write_tensors(directory / kModel, content.tensors, content.metadata);
+  if (!content.state.empty()) files[kState] = write_tensors(directory / kState, content.state, {});
+  for (const auto& [name, text] : content.files) files[name] = write_text(directory / name, text);
+  write_text(directory / kManifest, manifest_text({{"format", kFormat},
+                                                   {"version", kVersion},
+                                                   {"step", step},
+                                                   {"files", std::move(files)}}));
+  sync_directory(directory);
+}
+
+std::string directory_name(std::int64_t step) {
+  return fmt::format("{}{:08}", kPrefix, step);
+}
+
+/// The step, if that is a checkpoint's name.
+std::optional<std::int64_t> step_of(const std::string& name) {
+  if (!name.starts_with(kPrefix)) return std::nullopt;
+  std::int64_t step = 0;
+  std::from_chars(name.data() + kPrefix.size(), name.data() + name.size(), step);
+  if (step < 0 || name != directory_name(step)) return std::nullopt;
+  return step;
+}
+
+/// Removes what a killed save left. The one thing worth keeping is a directory moved aside whose
+/// replacement did not arrive.
+void remove_leftovers(const fs::path& run_dir) {
+  std::vector<std::string> names;
+  for (const fs::directory_entry& entry : fs::directory_iterator(run_dir))
+    names.push_back(entry.path().filename().string());
+  for (const std::string& name : names) {
+    if (name.starts_with(kReplaced)) {
+      const fs::path original = run_dir / name.substr(kReplaced.size());
+      if (!fs::exists(fs::symlink_status(original))) {
+        move_to(run_dir / name, original);
+        continue;
+      }
+    } else if (!name.starts_with(kTemporary)) {
+      continue;
+    }
+    fs::remove_all(run_dir / name);
+  }
+}
+
+/// Gives `from` the name `to`. What is there already is exchanged for it in one step where the file
+/// system can do that; else it is moved aside, and remove_leftovers undoes that after a kill.
+void move_into_place(const fs::path& from, const fs::path& to) {
+  if (!fs::exists(fs::symlink_status(to))) return move_to(from, to);
+  if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
+    fs::remove_all(from);
+    return;
+  }
+  if (errno != EINVAL && errno != ENOSYS) fail_call(to, "cannot be replaced");
+  const fs::path aside = to.parent_path() / (std::string(kReplaced) + to.filename().string());
+  move_to(to, aside);
+  if (::rename(from.c_str(), to.c_str()) != 0) {
+    const int error = errno;
+    move_to(aside, to);
+    errno = error;
+    fail_call(to, "cannot be replaced");
+  }
+  fs::remove_all(aside);
+}
+
+void point_link(const fs::path& link, const std::string& target) {
+  const fs::path fresh = link.parent_path() / (std::string(kTemporary) + link.filename().string());
+  if (::symlink(target.c_str(), fresh.c_str()) != 0) fail_call(fresh, "cannot be made");
+  move_to(fresh, link);
+}
+
+void delete_older(const fs::path& run_dir, std::int64_t step, int keep) {
+  if (keep == 0) return;
+  // Not knowing what `best` points to is no licence to delete it.
+  const fs::path link = run_dir / "best";
+  std::string best;
+  if (fs::exists(fs::symlink_status(link))) best = fs::read_symlink(link).filename().string();
+  int kept = 1;
+  for (const CheckpointEntry& entry : list_checkpoints(run_dir)) {
+    const std::string name = entry.directory.filename().string();
+    if (entry.step >= step || kept++ < keep || name == best) continue;
+    // Out of sight first: killed in the middle of deleting, it must not look like a checkpoint.
+    const fs::path hidden = run_dir / (std::string(kTemporary) + name);
+    move_to(entry.directory, hidden);
+    fs::remove_all(hidden);
+  }
+}
+
+void make_run_directory(const fs::path& run_dir) {
+  std::error_code error;
+  if (fs::exists(run_dir, error) && !fs::is_directory(run_dir, error))
+    fail(run_dir, "is a file, expected a run folder");
+  const bool made = fs::create_directories(run_dir, error);
+  if (error) fail(run_dir, fmt::format("cannot be made: {}", error.message()));
+  if (made) sync_directory(fs::absolute(run_dir).lexically_normal().parent_path());
+}
+
+struct LoadedFile {
+  std::string hash;
+  std::vector<std::byte> bytes;
+};
+
+/// One checkpoint directory, held open: it stays the same one while files are read from it, even if
+/// a save replaces it.
+class Reader {
+ public:
+  explicit Reader(const fs::path& directory)
+      : directory_(directory),
+        fd_(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), directory,
+            "cannot be opened") {
+    const std::vector<std::byte> bytes = read(kManifest, std::nullopt);
+    manifest_ = parse_manifest(text_of(bytes));
+  }
+
+  std::int64_t step() const { return manifest_.at("step").get<std::int64_t>(); }
+  const json& files() const { return manifest_.at("files"); }
+  bool has(const std::string& name) const { return files().contains(name); }
+  fs::path path(const std::string& name) const { return directory_ / name; }
+
+  /// The file's bytes, found equal to what was written.
+  std::vector<std::byte> verified(const std::string& name) const {
+    if (!has(name)) fail(path(kManifest), fmt::format("lists no {}, expected one", name));
+    const JsonObject entry(files().at(name), path(kManifest).string());
+    std::vector<std::byte> bytes = read(name, entry.integer("bytes", 0, kMaxBytes));
+    const std::string expected = entry.string(kHashKey), got = hash_of(bytes);
+    if (got != expected)
+      fail(path(name), fmt::format("is damaged: got hash {}, expected {}", got, expected));
+    return bytes;
+  }
+
+  void check_size(const std::string& name) const {
+    const JsonObject entry(files().at(name), path(kManifest).string());
+    open_file(name, entry.integer("bytes", 0, kMaxBytes));
+  }
+
+ private:
+  static constexpr std::int64_t kMaxBytes = std::numeric_limits<std::int64_t>::max();
+
+  struct OpenFile {
+    Descriptor fd;
+    std::int64_t bytes;
+  };
+
+  json parse_manifest(std::string_view text) const {
+    const std::string name = path(kManifest).string();
+    json manifest = parse_json(text, name);
+    const JsonObject fields(manifest, name);
+    if (const std::string format = fields.string("format"); format != kFormat)
+      fail(name, fmt::format("got format '{}', expected '{}'", format, kFormat));
+    if (const auto version = fields.integer("version", 1, kMaxBytes); version > kVersion)
+      fail(name,
+           fmt::format("got format version {}, expected at most {}: it was written by a newer "
+                       "version of this program",
+                       version, kVersion));
+    fields.integer("step", 0, kMaxBytes);
+    fields.object("files");
+    if (manifest_text(manifest) != text) fail(name, "is damaged: got other text than was written");
+    for (const auto& [file, entry] : manifest.at("files").items())
+      if (!is_plain_name(file)) fail(name, "got a file name with a folder, expected a plain name");
+    return manifest;
+  }
+
+  OpenFile open_file(const std::string& name, std::optional<std::int64_t> expected) const {
+    // Non-blocking, or opening a pipe would wait for a writer.
+    OpenFile file{Descriptor(::openat(fd_.get(), name.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC),
+                             path(name), "cannot be opened"),
+                  0};
+    struct stat status {};
+    if (::fstat(file.fd.get(), &status) != 0) fail_call(path(name), "cannot be examined");
+    if (!S_ISREG(status.st_mode)) fail(path(name), "is not a regular file, expected one");
+    file.bytes = status.st_size;
+    if (expected && file.bytes != *expected)
+      fail(path(name), fmt::format("is damaged: got {} bytes, expected {}", file.bytes, *expected));
+    if (!expected && file.bytes > kMaxManifestBytes)
+      fail(path(name),
+           fmt::format("got {} bytes, expected at most {}", file.bytes, kMaxManifestBytes));
+    return file;
+  }
+
+  std::vector<std::byte> read(const std::string& name, std::optional<std::int64_t> expected) const {
+    const OpenFile file = open_file(name, expected);
+    std::vector<std::byte> bytes(static_cast<std::size_t>(file.bytes));
+    std::size_t done = 0;
+    while (done < bytes.size()) {
+      const ssize_t got = ::read(file.fd.get(), bytes.data() + done, bytes.size() - done);
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) fail_call(path(name), "cannot be read");
+      if (got == 0) fail(path(name), fmt::format("got {} bytes, expected {}", done, bytes.size()));
+      done += static_cast<std::size_t>(got);
+    }
+    return bytes;
+  }
+
+  fs::path directory_;
+  Descriptor fd_;
+  json manifest_;
+};
+
+bool is_checkpoint(const fs::path& directory) {
+  std::error_code none;
+  return fs::exists(directory / kManifest, none);
+}
+
+/// The checkpoint directory that `path` means.
+fs::path resolve(const fs::path& path, bool latest) {
+  std::error_code error;
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::not_found) fail(path, "no such folder");
+  if (error) fail(path, error.message());
+  if (!fs::is_directory(status))
+    fail(path, "is a file, expected a run folder or a checkpoint folder");
+  if (is_checkpoint(path)) return path;
+
+  for (const char* name : {"best", "latest"}) {
+    if (latest && std::string_view(name) == "best") continue;
+    fs::path link = path / name;
+    if (!fs::exists(fs::symlink_status(link, error))) continue;
+    if (is_checkpoint(link)) return link;
+    const std::string target = fs::read_symlink(link, error).string();
+    // A save was killed between move_into_place's two renames.
+    if (fs::path aside = path / (std::string(kReplaced) + target); is_checkpoint(aside))
+      return aside;
+    fail(link, fmt::format("leads to {}, which is no checkpoint: it has no {}", target, kManifest));
+  }
+  const std::vector<CheckpointEntry> entries = list_checkpoints(path);
+  if (entries.empty())
+    fail(path, fmt::format("holds no checkpoint: got neither {} nor {}NNNNNNNN folders, expected "
+                           "one of them",
+                           kManifest, kPrefix));
+  return entries.front().directory;
+}
+
+}  // namespace
+
+fs::path save_checkpoint(const fs::path& run_dir, std::int64_t step,
+                         const CheckpointContent& content, bool best, int keep) {
+  check(content, step, keep);
+  make_run_directory(run_dir);
+  remove_leftovers(run_dir);
+
+  const std::string name = directory_name(step);
+  const fs::path temporary = run_dir / (std::string(kTemporary) + name);
+  try {
+    write_directory(temporary, step, content);
+    move_into_place(temporary, run_dir / name);
+  } catch (...) {
+    std::error_code ignored;  // the first error is the one to report
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+  sync_directory(run_dir);
+  point_link(run_dir / "latest", name);
+  if (best) point_link(run_dir / "best", name);
+  sync_directory(run_dir);
+  delete_older(run_dir, step, keep);
+  return run_dir / name;
+}
+
+Checkpoint load_checkpoint(const fs::path& path, const CheckpointLoad& options) {
+  const fs::path directory = fs::canonical(resolve(path, options.latest));
+  const Reader reader(directory);
+
+  Checkpoint checkpoint;
+  checkpoint.directory = directory;
+  checkpoint.step = reader.step();
+  const std::string config = reader.path(kConfig).string();
+  checkpoint.config = parse_json(text_of(reader.verified(kConfig)), config);
+  if (!checkpoint.config.is_object()) fail(config, "is not a JSON object, expected one");
+  checkpoint.model = SafetensorsFile::parse(reader.verified(kModel), reader.path(kModel).string());
+  for (const auto& [name, entry] : reader.files().items()) {
+    if (name == kConfig || name == kModel) continue;
+    const std::string file = reader.path(name).string();
+    if (name == kState && !options.state) {
+      reader.check_size(name);
+    } else if (name == kState) {
+      checkpoint.state = SafetensorsFile::parse(reader.verified(name), file);
+    } else if (name == kVocabulary) {
+      checkpoint.vocabulary = Vocabulary::parse(text_of(reader.verified(name)), file);
+    } else {
+      checkpoint.files[name] = text_of(reader.verified(name));
+    }
+  }
+  return checkpoint;
+}
+
+std::vector<CheckpointEntry> list_checkpoints(const fs::path& run_dir) {
+  std::vector<CheckpointEntry> entries;
+  std::error_code error;
+  fs::directory_iterator names(run_dir, error);
+  if (error == std::errc::no_such_file_or_directory) return entries;
+  if (error) fail(run_dir, fmt::format("cannot be listed: {}", error.message()));
+  for (const fs::directory_entry& entry : names)
+    if (const auto step = step_of(entry.path().filename().string()); step && entry.is_directory())
+      entries.push_back({*step, entry.path()});
+  std::sort(entries.begin(), entries.end(),
+            [](const CheckpointEntry& a, const CheckpointEntry& b) { return a.step > b.step; });
+  return entries;
+}
+
+}  // namespace unroll

@@ -1,0 +1,84 @@
+/// Checkpoints: numbered directories in a run folder, of which a reader never sees half.
+///
+///   runs/ptb/step-00001200/  config.json vocab.txt model.safetensors state.safetensors
+///                            manifest.json
+///   runs/ptb/latest, best    links to such directories
+///
+/// A directory is written under a name of its own, each file synced, the manifest (sizes and
+/// hashes) last, then synced and renamed; links are replaced by rename. A rename never replaces a
+/// directory that has content, which is why directories are numbered and links carry the names.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "host/data/vocabulary.h"
+#include "host/train/safetensors.h"
+
+namespace unroll {
+
+/// What a checkpoint is made of. Tensors and vocabulary are borrowed until save_checkpoint returns.
+struct CheckpointContent {                     // NOLINT(bugprone-exception-escape): see Checkpoint
+  nlohmann::json config{};                     // config.json; an object
+  const Vocabulary* vocabulary = nullptr;      // vocab.txt; none is written if null
+  std::vector<TensorData> tensors{};           // model.safetensors
+  TensorMetadata metadata{};                   // of model.safetensors, beside {"format": "pt"}
+  std::vector<TensorData> state{};             // state.safetensors; none is written if empty
+  std::map<std::string, std::string> files{};  // further ones by name, tokenizer.json for instance
+};
+
+/// Saves `content` as run_dir/step-NNNNNNNN, makes `latest` (and `best`, if asked) point to it, and
+/// then deletes directories of smaller step, except that the newest `keep`, this one included, and
+/// the one that `best` points to stay. keep = 0 deletes nothing. Directories of larger step, left
+/// by a run that was taken up from an earlier point, are not touched. A directory of the same step
+/// is replaced. Returns the new directory.
+///
+/// The run folder is made if it is missing. What a killed save left in it is removed. One writer
+/// per run folder: whoever calls holds the lock.
+/// Errors    std::invalid_argument if step or keep is negative, config is not an object, or a name
+///           in `files` is taken or not a plain file name; std::runtime_error if the system fails a
+///           call. After an error every link still leads to a whole checkpoint.
+std::filesystem::path save_checkpoint(const std::filesystem::path& run_dir, std::int64_t step,
+                                      const CheckpointContent& content, bool best, int keep);
+
+/// A checkpoint in memory, verified.
+struct Checkpoint {  // NOLINT(bugprone-exception-escape): the JSON library's own move
+  std::filesystem::path directory;  // links resolved
+  std::int64_t step = 0;
+  nlohmann::json config;
+  std::optional<Vocabulary> vocabulary;
+  SafetensorsFile model;
+  std::optional<SafetensorsFile> state;      // only where asked for and present
+  std::map<std::string, std::string> files;  // whatever else the manifest lists
+};
+
+struct CheckpointLoad {
+  bool latest = false;  // of a run folder take `latest`, as resuming does, and not `best`
+  bool state = false;   // read state.safetensors too
+};
+
+/// `path` is a run folder or one checkpoint directory. Of a run folder it takes the `best` link,
+/// else `latest`, else (the first save was killed before the links) the largest step.
+/// Sizes and hashes are compared with the manifest; of state.safetensors only the size if it is not
+/// to be read.
+/// Errors    std::runtime_error: no such folder, not a folder, no checkpoint in it, a newer format,
+///           a file missing or damaged, or content that its own reader rejects.
+Checkpoint load_checkpoint(const std::filesystem::path& path, const CheckpointLoad& options = {});
+
+struct CheckpointEntry {
+  std::int64_t step = 0;
+  std::filesystem::path directory;
+};
+
+/// The checkpoints of a run folder, largest step first, unverified: where to fall back to if one
+/// is damaged. Empty if there are none, or no such folder.
+/// Errors    std::runtime_error if the folder cannot be listed.
+std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& run_dir);
+
+}  // namespace unroll

@@ -1,0 +1,209 @@
+#include "host/cli/command_line.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <numeric>
+
+#include "host/cli/commands.h"
+
+namespace unroll::cli {
+namespace {
+
+/// Levenshtein's distance.
+std::size_t edits(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t(0));
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i - 1] != b[j - 1] ? 1 : 0);
+      diagonal = row[j];
+      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
+  const std::string best = nearest(word, candidates);
+  return best.empty() ? "" : "; did you mean " + best + "?";
+}
+
+std::string one_line(std::string text) {
+  std::ranges::replace(text, '\n', ' ');
+  return text;
+}
+
+const CLI::App* chosen_command(const CLI::App& app) {
+  const auto commands = app.get_subcommands();
+  return commands.empty() ? &app : commands.front();
+}
+
+/// What CLI11 leaves over: misspelt flags, or words where none belong.
+std::string explain_extras(const CLI::App& app) {
+  const CLI::App* command = chosen_command(app);
+  const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
+  const std::string word = extras.empty() ? "" : extras.front().substr(0, extras.front().find('='));
+  std::vector<std::string> candidates;
+  if (command == &app) {
+    for (const CLI::App* known : app.get_subcommands(nullptr))
+      candidates.push_back(known->get_name());
+    return fmt::format("unknown command '{}'{} (see unroll --help)", word,
+                       did_you_mean(word, candidates));
+  }
+  for (const CLI::Option* option : command->get_options())
+    for (const std::string& name : option->get_lnames()) candidates.push_back("--" + name);
+  if (word.starts_with('-'))
+    return fmt::format("unknown flag {}{} (see unroll {} --help)", word,
+                       did_you_mean(word, candidates), command->get_name());
+  return fmt::format("unexpected word '{}'; flags begin with -- (see unroll {} --help)", word,
+                     command->get_name());
+}
+
+int usage_failure(const std::string& message) {
+  note("unroll: " + one_line(message));
+  return 2;
+}
+
+}  // namespace
+
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
+  std::string best;
+  std::size_t fewest = std::max<std::size_t>(2, word.size() / 3) + 1;
+  for (const std::string& candidate : candidates) {
+    const std::size_t distance = edits(word, candidate);
+    if (distance < fewest) {
+      fewest = distance;
+      best = candidate;
+    }
+  }
+  return best;
+}
+
+void fail_choice(const std::string& flag, const std::string& name,
+                 const std::vector<std::string>& names) {
+  throw UsageError(fmt::format("{}: got '{}', expected one of {}{}", flag, name,
+                               fmt::join(names, ", "), did_you_mean(name, names)));
+}
+
+void require_range(const std::string& flag, double value, double low, double high, bool open) {
+  if ((open ? value > low : value >= low) && value <= high) return;
+  const std::string range =
+      std::isinf(high) || high > 1e17
+          ? fmt::format("{} {}", open ? "more than" : "at least", low)
+          : fmt::format("{} {} and at most {}", open ? "more than" : "at least", low, high);
+  throw UsageError(fmt::format("{}: got {}, expected {}", flag, value, range));
+}
+
+void DeviceFlags::add_to(CLI::App& command) {
+  command.add_option("--device", device, "auto, cpu, cuda or cuda:N")
+      ->group("Device")
+      ->capture_default_str();
+  command.add_option("--precision", precision, "fp32")->group("Device")->capture_default_str();
+  command.add_option("--threads", threads, "Threads on the CPU; 0: one per processor")
+      ->group("Device")
+      ->capture_default_str();
+}
+
+std::shared_ptr<Backend> DeviceFlags::open() const {
+  choose<int>("--precision", precision, {{"fp32", 0}});
+  require_range("--threads", threads, 0, 4096);
+  const auto use_cpu = [&](const std::string& why) {
+    auto backend = cpu(threads);
+    note(fmt::format("device: {}{}", backend->name(), why));
+    return backend;
+  };
+  if (device == "cpu") return use_cpu(", as asked");
+  if (device == "auto") {
+    std::string why;
+    if (cuda_device_count(&why) > 0) {
+      try {
+        auto backend = cuda(0);
+        note("device: " + backend->name() + ", the first usable GPU");
+        return backend;
+      } catch (const std::runtime_error& error) {
+        why = error.what();
+      }
+    }
+    return use_cpu(why.empty() ? "" : "; no GPU: " + one_line(why));
+  }
+  int ordinal = 0;
+  bool valid = device == "cuda";
+  if (device.starts_with("cuda:")) {
+    const char *begin = device.data() + 5, *end = device.data() + device.size();
+    const auto [stop, error] = std::from_chars(begin, end, ordinal);
+    valid = error == std::errc() && stop == end && ordinal >= 0;
+  }
+  if (!valid)
+    throw UsageError("--device: got '" + device + "', expected auto, cpu, cuda or cuda:N");
+  auto backend = cuda(ordinal);
+  note("device: " + backend->name() + ", as asked");
+  return backend;
+}
+
+void print(const std::string& text) {
+  errno = 0;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+    return;
+  throw std::runtime_error(std::string("stdout cannot be written: ") + std::strerror(errno));
+}
+
+void print_json(const Json& json) {
+  // Text of the user's may hold bytes that are not UTF-8.
+  print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+}
+
+void note(const std::string& line) {
+  std::fputs((line + "\n").c_str(), stderr);
+}
+
+int run(int argc, char** argv) {
+  CLI::App app("Trains recurrent language models (Elman RNN, LSTM, GRU) and asks them questions.",
+               "unroll");
+  app.set_version_flag("--version", "unroll " UNROLL_VERSION);
+  app.require_subcommand(1);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.footer(
+      "Exit status: 0 done, 1 the run failed, 2 the command line is wrong.\n"
+      "unroll COMMAND --help describes a command's flags.");
+  if (argc < 2)
+    return usage_failure(
+        "no command given, expected train, eval, predict or generate (see unroll --help)");
+  std::function<void()> command;
+  add_train(app, command);
+  add_eval(app, command);
+  add_predict(app, command);
+  add_generate(app, command);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    print(chosen_command(app)->help());
+    return 0;
+  } catch (const CLI::CallForVersion&) {
+    print("unroll " UNROLL_VERSION "\n");
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    const bool extras = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
+                        (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr &&
+                         !app.remaining(true).empty());
+    return usage_failure(extras ? explain_extras(app) : error.what());
+  }
+  try {
+    command();
+    return 0;
+  } catch (const UsageError& error) {
+    return usage_failure(error.what());
+  } catch (const std::exception& error) {
+    note("unroll: " + one_line(error.what()));
+    return 1;
+  }
+}
+
+}  // namespace unroll::cli

@@ -1,0 +1,70 @@
+/// What the commands share: errors of usage, choices by name, the device, and output that notices
+/// when it cannot be written.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "unroll/backend.h"
+
+namespace unroll::cli {
+
+/// Reports keep the order in which they are written.
+using Json = nlohmann::ordered_json;
+
+/// The command line is wrong: exit status 2. Everything else that fails is 1.
+struct UsageError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// The candidate with the fewest edits, if it is close enough to be what was meant; else empty.
+std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
+
+[[noreturn]] void fail_choice(const std::string& flag, const std::string& name,
+                              const std::vector<std::string>& names);
+
+/// The value called `name`. Errors: UsageError with the choices and the nearest spelling.
+template <typename Value>
+Value choose(const std::string& flag, const std::string& name,
+             const std::vector<std::pair<std::string, Value>>& choices) {
+  std::vector<std::string> names;
+  for (const auto& [known, value] : choices) {
+    if (known == name) return value;
+    names.push_back(known);
+  }
+  fail_choice(flag, name, names);
+}
+
+/// Throws UsageError unless low <= value <= high, or, if `open`, low < value <= high.
+void require_range(const std::string& flag, double value, double low, double high,
+                   bool open = false);
+
+struct DeviceFlags {
+  std::string device = "auto";
+  std::string precision = "fp32";
+  int threads = 0;
+
+  void add_to(CLI::App& command);
+  /// Says on stderr which device it is, and why.
+  std::shared_ptr<Backend> open() const;
+};
+
+/// Writes to stdout. Errors: std::runtime_error if it cannot be written; a closed pipe ends the
+/// program quietly.
+void print(const std::string& text);
+void print_json(const Json& json);
+
+/// A line on stderr.
+void note(const std::string& line);
+
+/// Parses the flags of one command and runs it; returns the exit status.
+int run(int argc, char** argv);
+
+}  // namespace unroll::cli

@@ -1,0 +1,76 @@
+/// unroll eval: perplexity of a model on a text, beside the truth where that is known.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "host/cli/command_line.h"
+#include "host/cli/commands.h"
+#include "host/data/grammar.h"
+#include "host/data/language_corpus.h"
+#include "host/train/evaluate.h"
+#include "host/train/model_file.h"
+
+namespace unroll::cli {
+namespace {
+
+struct EvalFlags {
+  std::string checkpoint, data;
+  bool json = false;
+  DeviceFlags device;
+};
+
+std::string report_line(const std::string& who, double loss, double bpc, const std::string& rest) {
+  return fmt::format("| {} | loss {:.4f} | ppl {:.3f} | bpc {:.4f}{}\n", who, loss, std::exp(loss),
+                     bpc, rest);
+}
+
+void run_eval(const EvalFlags& flags) {
+  const LoadedModel model = load_model(flags.checkpoint, flags.device.open());
+  const bool built_in = flags.data.empty();
+  if (built_in && model.description.corpus != kBuiltInCorpus)
+    throw UsageError("--data is required: this model was trained on " + model.description.corpus);
+  const std::string truth_text = built_in ? built_in_test_text() : "";
+  const TokenText text =
+      built_in ? tokenize(truth_text, model.vocabulary) : read_tokens(flags.data, model.vocabulary);
+  Evaluator evaluator(model.description.model, model.store, model.vocabulary.eos());
+  const Evaluation result = evaluator.evaluate(text.ids);
+  const double bpc = result.bits_per_character(text.characters);
+  Json json = {{"tokens", result.tokens},
+               {"unknown", text.unknown},
+               {"loss", result.loss()},
+               {"ppl", result.perplexity()},
+               {"bpc", bpc},
+               {"accuracy", result.accuracy()}};
+  std::string lines = report_line("model", result.loss(), bpc,
+                                  fmt::format(" | accuracy {:.4f} | tokens {} | unknown {}",
+                                              result.accuracy(), result.tokens, text.unknown));
+  if (built_in) {
+    const Grammar::Score truth = Grammar::english().log_probability(truth_text);
+    const Evaluation exact{truth.log_probability, truth.tokens, 0};
+    json["true_loss"] = exact.loss();
+    json["true_ppl"] = exact.perplexity();
+    lines += report_line("truth", exact.loss(), exact.bits_per_character(text.characters),
+                         fmt::format(" | the model's perplexity is {:.2f} % above it",
+                                     100 * (result.perplexity() / exact.perplexity() - 1)));
+  }
+  if (flags.json)
+    print_json(json);
+  else
+    print(lines);
+}
+
+}  // namespace
+
+void add_eval(CLI::App& app, std::function<void()>& run) {
+  auto flags = std::make_shared<EvalFlags>();
+  CLI::App* command = app.add_subcommand("eval", "Perplexity of a model on a text");
+  command->add_option("--checkpoint", flags->checkpoint, "Run folder (its best) or one checkpoint")
+      ->required();
+  command->add_option("--data", flags->data,
+                      "Text file; without it, the held-out text of the built-in grammar");
+  command->add_flag("--json", flags->json, "One JSON object");
+  flags->device.add_to(*command);
+  command->callback([flags, &run] { run = [flags] { run_eval(*flags); }; });
+}
+
+}  // namespace unroll::cli

@@ -1,0 +1,116 @@
+/// unroll generate: text drawn from a model, as it is drawn.
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "host/cli/command_line.h"
+#include "host/cli/commands.h"
+#include "host/cli/text_state.h"
+#include "host/models/sampler.h"
+
+namespace unroll::cli {
+namespace {
+
+struct GenerateFlags {
+  std::string checkpoint, prompt;
+  std::int64_t length = 100;
+  SamplingOptions sampling{.seed = 1111};
+  bool json = false;
+  DeviceFlags device;
+};
+
+/// Puts tokens together: words with blanks between them, <eos> as the end of a line.
+class Writer {
+ public:
+  /// What to write for the next token.
+  std::string next(const std::string& token) {
+    if (token == Vocabulary::kEos) {
+      ++lines_;
+      if (!line_.empty()) sentences_.push_back(line_);
+      line_.clear();
+      return "\n";
+    }
+    const std::string text = line_.empty() ? token : " " + token;
+    line_ += text;
+    return text;
+  }
+  bool in_line() const { return !line_.empty(); }
+  const std::vector<std::string>& sentences() const { return sentences_; }  // complete ones
+
+ private:
+  std::string line_;
+  std::int64_t lines_ = 0;
+  std::vector<std::string> sentences_;
+};
+
+void run_generate(const GenerateFlags& flags) {
+  require_range("--length", double(flags.length), 1, 1 << 30);
+  try {
+    flags.sampling.check();
+  } catch (const std::invalid_argument& error) {
+    throw UsageError(std::string("--") + error.what());
+  }
+  const LoadedModel model = load_model(flags.checkpoint, flags.device.open());
+  const Truth truth(model);
+  TextState state(model);
+  state.read(flags.prompt);
+
+  Writer writer;
+  std::string text;
+  Json tokens = Json::array();
+  const auto write = [&](const std::string& token) {
+    const std::string piece = writer.next(token);
+    if (flags.json)
+      text += piece;
+    else
+      print(piece);
+  };
+  for (const std::string& word : split_words(flags.prompt)) write(word);
+  Sampler sampler(flags.sampling);
+  for (std::int64_t k = 0; k < flags.length; ++k) {
+    const std::int32_t token = sampler.draw(state.log_prob());
+    write(model.vocabulary.word(token));
+    tokens.push_back(model.vocabulary.word(token));
+    if (k + 1 < flags.length) state.advance(token);
+  }
+  if (!flags.json && writer.in_line()) print("\n");
+
+  Json json = {{"prompt", flags.prompt}, {"text", text}, {"tokens", tokens}};
+  if (truth.applies()) {
+    std::int64_t accepted = 0;
+    for (const std::string& sentence : writer.sentences())
+      accepted += truth.accepts(sentence) ? 1 : 0;
+    json["sentences"] = writer.sentences().size();
+    json["grammatical"] = accepted;
+    note(fmt::format("{} of {} complete sentences are the built-in grammar's", accepted,
+                     writer.sentences().size()));
+  }
+  if (flags.json) print_json(json);
+}
+
+}  // namespace
+
+void add_generate(CLI::App& app, std::function<void()>& run) {
+  auto flags = std::make_shared<GenerateFlags>();
+  CLI::App* command = app.add_subcommand("generate", "Draw text from a model");
+  command->add_option("--checkpoint", flags->checkpoint, "Run folder (its best) or one checkpoint")
+      ->required();
+  command->add_option("--prompt", flags->prompt, "How the text begins");
+  command->add_option("--length", flags->length, "Tokens to draw")->capture_default_str();
+  command
+      ->add_option("--temperature", flags->sampling.temperature,
+                   "Below 1 favours probable words; 0 always takes the most probable")
+      ->capture_default_str();
+  command->add_option("--top-k", flags->sampling.top_k, "Only the k most probable words; 0: all")
+      ->capture_default_str();
+  command
+      ->add_option("--top-p", flags->sampling.top_p,
+                   "Only the most probable words that together reach this")
+      ->capture_default_str();
+  command->add_option("--seed", flags->sampling.seed)->capture_default_str();
+  command->add_flag("--json", flags->json, "One JSON object at the end");
+  flags->device.add_to(*command);
+  command->callback([flags, &run] { run = [flags] { run_generate(*flags); }; });
+}
+
+}  // namespace unroll::cli

@@ -1,0 +1,16 @@
+#include <csignal>
+#include <cstdio>
+#include <exception>
+
+#include "host/cli/command_line.h"
+
+int main(int argc, char** argv) {
+  // A full disk or a closed pipe is an error of the call, not a signal.
+  std::signal(SIGPIPE, SIG_IGN);
+  try {
+    return unroll::cli::run(argc, argv);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "unroll: %s\n", error.what());
+    return 1;
+  }
+}

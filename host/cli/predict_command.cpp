@@ -1,0 +1,104 @@
+/// unroll predict: P(next word | history).
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <memory>
+#include <numeric>
+
+#include "host/cli/command_line.h"
+#include "host/cli/commands.h"
+#include "host/cli/text_state.h"
+
+namespace unroll::cli {
+namespace {
+
+struct PredictFlags {
+  std::string checkpoint, text, word;
+  std::int64_t top = 10;
+  bool json = false;
+  DeviceFlags device;
+};
+
+std::string beside(const std::optional<double>& truth) {
+  return truth ? fmt::format("  (true {:.6f})", *truth) : "";
+}
+
+void predict_word(const PredictFlags& flags, const LoadedModel& model, const Truth& truth,
+                  const std::vector<float>& log_prob) {
+  const auto id = model.vocabulary.find(flags.word);
+  if (!id)
+    throw std::runtime_error(
+        fmt::format("--word: '{}' is not among the {} tokens of the model's vocabulary", flags.word,
+                    model.vocabulary.size()));
+  const float own = log_prob[std::size_t(*id)];
+  const auto better = std::ranges::count_if(log_prob, [&](float p) { return p > own; });
+  const double probability = std::exp(double(own));
+  const std::optional<double> exact = truth.probability(flags.text, flags.word);
+  Json json = {{"history", flags.text},
+               {"word", flags.word},
+               {"probability", probability},
+               {"rank", better + 1}};
+  if (exact) json["true_probability"] = *exact;
+  if (flags.json)
+    print_json(json);
+  else
+    print(fmt::format("P({} | {}) = {:.6f}, rank {}{}\n", flags.word, flags.text, probability,
+                      better + 1, beside(exact)));
+}
+
+void predict_top(const PredictFlags& flags, const LoadedModel& model, const Truth& truth,
+                 const std::vector<float>& log_prob) {
+  std::vector<std::int32_t> order(log_prob.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::stable_sort(order, [&](std::int32_t a, std::int32_t b) {
+    return log_prob[std::size_t(a)] > log_prob[std::size_t(b)];
+  });
+  order.resize(std::min(order.size(), std::size_t(flags.top)));
+  Json json = {{"history", flags.text}, {"next", Json::array()}};
+  std::string lines;
+  for (const std::int32_t id : order) {
+    const std::string& word = model.vocabulary.word(id);
+    const double probability = std::exp(double(log_prob[std::size_t(id)]));
+    const std::optional<double> exact = truth.probability(flags.text, word);
+    Json entry = {{"token", word}, {"probability", probability}};
+    if (exact) entry["true_probability"] = *exact;
+    json["next"].push_back(std::move(entry));
+    lines += fmt::format("{:.6f}  {}{}\n", probability, word, beside(exact));
+  }
+  if (flags.json)
+    print_json(json);
+  else
+    print(lines);
+}
+
+void run_predict(const PredictFlags& flags) {
+  require_range("--top", double(flags.top), 1, 1 << 30);
+  const LoadedModel model = load_model(flags.checkpoint, flags.device.open());
+  const Truth truth(model);
+  TextState state(model);
+  state.read(flags.text);
+  if (flags.word.empty())
+    predict_top(flags, model, truth, state.log_prob());
+  else
+    predict_word(flags, model, truth, state.log_prob());
+}
+
+}  // namespace
+
+void add_predict(CLI::App& app, std::function<void()>& run) {
+  auto flags = std::make_shared<PredictFlags>();
+  CLI::App* command = app.add_subcommand("predict", "P(next word | history)");
+  command->add_option("--checkpoint", flags->checkpoint, "Run folder (its best) or one checkpoint")
+      ->required();
+  command->add_option("--text", flags->text, "The history, from the beginning of a line");
+  CLI::Option* top =
+      command->add_option("--top", flags->top, "The most probable words")->capture_default_str();
+  command->add_option("--word", flags->word, "This word's probability and rank")->excludes(top);
+  command->add_flag("--json", flags->json, "One JSON object");
+  flags->device.add_to(*command);
+  command->callback([flags, &run] { run = [flags] { run_predict(*flags); }; });
+}
+
+}  // namespace unroll::cli

@@ -1,0 +1,56 @@
+#include "host/cli/text_state.h"
+
+#include <sstream>
+
+#include "host/cli/command_line.h"
+
+namespace unroll::cli {
+
+TextState::TextState(const LoadedModel& model)
+    : model_(model),
+      graph_(model.description.model),
+      session_(graph_.graph, model.store),
+      log_prob_(std::size_t(model.vocabulary.size())) {
+  clear_state(model.description.model, StepGraph::kName, *model.store);
+  advance(model.vocabulary.eos());
+}
+
+const std::vector<float>& TextState::advance(std::int32_t token) {
+  const Feed feed(graph_.input, std::span<const std::int32_t>(&token, 1));
+  session_.run(graph_.fetches, std::span(&feed, 1));
+  session_.read(graph_.log_prob, std::span<float>(log_prob_));
+  return log_prob_;
+}
+
+void TextState::read(const std::string& text) {
+  for (const std::string& word : split_words(text)) {
+    if (!model_.vocabulary.find(word))
+      note("warning: '" + word + "' is not in the model's vocabulary and is read as <unk>");
+    advance(model_.vocabulary.id(word));
+  }
+}
+
+std::vector<std::string> split_words(std::string_view text) {
+  std::istringstream stream{std::string(text)};
+  std::vector<std::string> words;
+  for (std::string word; stream >> word;) words.push_back(word);
+  return words;
+}
+
+Truth::Truth(const LoadedModel& model) {
+  if (model.description.corpus == kBuiltInCorpus) grammar_ = Grammar::english();
+}
+
+std::optional<double> Truth::probability(const std::string& history,
+                                         const std::string& word) const {
+  if (!grammar_) return std::nullopt;
+  try {
+    Grammar::History state = grammar_->start();
+    for (const std::string& past : split_words(history)) state.advance(past);
+    return state.probability(word);
+  } catch (const std::invalid_argument&) {
+    return std::nullopt;  // not a history of the grammar's
+  }
+}
+
+}  // namespace unroll::cli

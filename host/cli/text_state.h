@@ -1,0 +1,49 @@
+/// A model reading a text one token at a time.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/data/grammar.h"
+#include "host/models/language_model.h"
+#include "host/train/model_file.h"
+
+namespace unroll::cli {
+
+/// Starts after an <eos>, where every history does.
+class TextState {
+ public:
+  explicit TextState(const LoadedModel& model);
+
+  /// ln P(token | history) of every token.
+  const std::vector<float>& advance(std::int32_t token);
+  const std::vector<float>& log_prob() const { return log_prob_; }
+
+  /// Reads the words of `text`, which contains no line ends; says on stderr which it does not know.
+  void read(const std::string& text);
+
+ private:
+  const LoadedModel& model_;
+  StepGraph graph_;
+  Session session_;
+  std::vector<float> log_prob_;
+};
+
+std::vector<std::string> split_words(std::string_view text);
+
+/// The built-in grammar's view of a history; nothing if the model is not its, or the grammar cannot
+/// produce the history.
+class Truth {
+ public:
+  explicit Truth(const LoadedModel& model);
+  bool applies() const { return grammar_.has_value(); }
+  std::optional<double> probability(const std::string& history, const std::string& word) const;
+  bool accepts(const std::string& sentence) const { return grammar_->accepts(sentence); }
+
+ private:
+  std::optional<Grammar> grammar_;
+};
+
+}  // namespace unroll::cli

@@ -1,0 +1,64 @@
+/// The engine's end of libunroll_cuda.so. It is opened the first time somebody asks about a GPU and
+/// never before: a program linked to CUDA's libraries would start tens of milliseconds later, and
+/// not at all where there are none.
+#include "unroll/cuda_module.h"
+
+#include <dlfcn.h>
+
+#include <stdexcept>
+#include <string>
+
+#include "unroll/backend.h"
+
+namespace unroll {
+namespace {
+
+constexpr const char* kFile = "libunroll_cuda.so";
+
+struct CudaModule {
+  const CudaModuleApi* api = nullptr;
+  std::string why_not;  // empty if api is set
+};
+
+CudaModule load() {
+  // A bare name, so that the RUNPATH of whatever holds this code decides where to look. Never
+  // closed: backends and their deleters live in it.
+  void* const library = dlopen(kFile, RTLD_NOW | RTLD_LOCAL);
+  if (!library) {
+    const std::string error = dlerror();
+    // A library that the module itself lacks is named first in the same message.
+    if (error.starts_with(std::string(kFile) + ": cannot open shared object file"))
+      return {nullptr, std::string("no CUDA module (") + kFile + ") is installed with this build"};
+    return {nullptr, "the CUDA module does not load: " + error};
+  }
+  const auto entry =
+      reinterpret_cast<decltype(&unroll_cuda_module)>(dlsym(library, "unroll_cuda_module"));
+  if (!entry) return {nullptr, std::string(kFile) + " is not Unroll's CUDA module"};
+  const CudaModuleApi* const api = entry();
+  if (std::string(api->version) != UNROLL_VERSION)
+    return {nullptr,
+            std::string(kFile) + " is of version " + api->version + ", expected " + UNROLL_VERSION};
+  return {api, ""};
+}
+
+const CudaModule& cuda_module() {
+  static const CudaModule module = load();
+  return module;
+}
+
+}  // namespace
+
+int cuda_device_count(std::string* why) noexcept {
+  const CudaModule& module = cuda_module();
+  if (module.api) return module.api->device_count(why);
+  if (why) *why = module.why_not;
+  return 0;
+}
+
+std::shared_ptr<Backend> cuda(int ordinal) {
+  const CudaModule& module = cuda_module();
+  if (!module.api) throw std::runtime_error(module.why_not);
+  return module.api->make_backend(ordinal);
+}
+
+}  // namespace unroll

@@ -1,0 +1,207 @@
+/// The commands from end to end, on a text small enough for a model to learn in a moment.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "host/data/grammar.h"
+#include "tests/support/program.h"
+
+namespace unroll::test {
+namespace {
+
+using nlohmann::json;
+
+/// One trained model for all tests of the file.
+class Commands : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TempFolder;
+    const Grammar grammar = Grammar::english();
+    folder_->write("train.txt", grammar.sample(1, 500));
+    folder_->write("valid.txt", grammar.sample(2, 40));
+    folder_->write("test.txt", grammar.sample(3, 40));
+    trained_ = run_unroll("train --data " + data() + " --save " + save() +
+                          " --nhid 24 --emsize 16 --nlayers 1 --dropout 0 --epochs 2 --lr 0.02 "
+                          "--clip 1 --log-interval 50");
+  }
+  static void TearDownTestSuite() { delete folder_; }
+
+  static std::string data() { return folder_->path().string(); }
+  static std::string save() { return data() + "/run"; }
+  static Output ask(const std::string& arguments) {
+    return run_unroll(arguments + " --checkpoint " + save());
+  }
+
+  static TempFolder* folder_;
+  static Output trained_;
+};
+TempFolder* Commands::folder_ = nullptr;
+Output Commands::trained_;
+
+TEST_F(Commands, TrainPrintsItsLinesAndSavesTheBest) {
+  ASSERT_EQ(trained_.status, 0) << trained_.err;
+  EXPECT_TRUE(contains(trained_.out, "| end of epoch   2 | time:"));
+  EXPECT_TRUE(contains(trained_.out, "| End of training | test loss"));
+  EXPECT_TRUE(contains(trained_.err, "device: cpu"));
+  EXPECT_TRUE(std::filesystem::exists(save() + "/best/model.safetensors"));
+}
+
+TEST_F(Commands, TrainRefusesAFolderThatHoldsARun) {
+  const Output again = run_unroll("train --data " + data() + " --save " + save());
+  EXPECT_EQ(again.status, 1);
+  EXPECT_TRUE(contains(again.err, "already holds a run"));
+}
+
+TEST_F(Commands, EvalReportsWhatTheLastLineOfTrainingSaid) {
+  const Output result = ask("eval --json --data " + data() + "/test.txt");
+  ASSERT_EQ(result.status, 0) << result.err;
+  const json report = json::parse(result.out);
+  const std::string text = read_text(data() + "/test.txt");
+  EXPECT_EQ(report["tokens"], std::count(text.begin(), text.end(), ' ') +
+                                  2 * std::count(text.begin(), text.end(), '\n'));
+  const double loss = report["loss"];
+  EXPECT_NEAR(report["ppl"], std::exp(loss), 1e-9 * std::exp(loss));
+  EXPECT_NEAR(report["bpc"], loss * double(report["tokens"]) / std::log(2.0) / double(text.size()),
+              1e-9);
+  EXPECT_GT(report["accuracy"], 0.1);
+  char printed[16];
+  std::snprintf(printed, sizeof(printed), "ppl %8.2f", double(report["ppl"]));
+  EXPECT_TRUE(contains(trained_.out, printed));
+}
+
+TEST_F(Commands, PredictsADistribution) {
+  const Output top = ask("predict --text 'he ate the cake with the' --top 100000 --json");
+  ASSERT_EQ(top.status, 0) << top.err;
+  const json report = json::parse(top.out);
+  EXPECT_EQ(report["history"], "he ate the cake with the");
+  double sum = 0, last = 1;
+  for (const json& next : report["next"]) {
+    const double p = next["probability"];
+    EXPECT_LE(p, last);
+    last = p;
+    sum += p;
+  }
+  EXPECT_NEAR(sum, 1, 1e-4);  // float32 logarithms of some 170 words
+
+  const std::string third = report["next"][2]["token"];
+  const Output word =
+      ask("predict --text 'he ate the cake with the' --json --word '" + third + "'");
+  const json own = json::parse(word.out);
+  EXPECT_EQ(own["word"], third);
+  EXPECT_EQ(own["rank"], 3);
+  EXPECT_EQ(own["probability"], report["next"][2]["probability"]);
+}
+
+TEST_F(Commands, PredictSaysWhatItDoesNotKnow) {
+  const Output history = ask("predict --text 'he ate the zzyzx' --top 1");
+  EXPECT_EQ(history.status, 0);
+  EXPECT_TRUE(contains(history.err, "'zzyzx' is not in the model's vocabulary"));
+  const Output word = ask("predict --text 'he ate the' --word zzyzx");
+  EXPECT_EQ(word.status, 1);
+  EXPECT_TRUE(contains(word.err, "--word: 'zzyzx'"));
+  EXPECT_EQ(word.out, "");
+}
+
+TEST_F(Commands, GeneratesTheSameTextForTheSameSeed) {
+  const Output first = ask("generate --prompt 'he ate' --length 30 --seed 3");
+  ASSERT_EQ(first.status, 0) << first.err;
+  EXPECT_TRUE(first.out.starts_with("he ate "));
+  EXPECT_EQ(first.out, ask("generate --prompt 'he ate' --length 30 --seed 3").out);
+  EXPECT_NE(first.out, ask("generate --prompt 'he ate' --length 30 --seed 4").out);
+
+  const json report =
+      json::parse(ask("generate --prompt 'he ate' --length 30 --seed 3 --json").out);
+  EXPECT_EQ(report["tokens"].size(), 30U);
+  EXPECT_TRUE(first.out.starts_with(std::string(report["text"])));
+}
+
+TEST_F(Commands, GreedyTextTakesTheMostProbableWord) {
+  const json greedy =
+      json::parse(ask("generate --prompt 'he ate the' --length 1 --temperature 0 --json").out);
+  const json top = json::parse(ask("predict --text 'he ate the' --top 1 --json").out);
+  EXPECT_EQ(greedy["tokens"][0], top["next"][0]["token"]);
+}
+
+struct BadLine {
+  const char* arguments;
+  const char* says;
+};
+
+TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
+  for (const BadLine& bad : std::initializer_list<BadLine>{
+           {"", "no command given"},
+           {"trian", "unknown command 'trian'; did you mean train?"},
+           {"train --epoch 3", "unknown flag --epoch; did you mean --epochs?"},
+           {"train --dropuot=0.5", "did you mean --dropout?"},
+           {"train extra", "unexpected word 'extra'"},
+           {"train --model lstn", "got 'lstn', expected one of lstm, gru"},
+           {"train --model lstn", "did you mean lstm?"},
+           {"train --optimizer foo", "--optimizer: got 'foo'"},
+           {"train --lr nan", "--lr: got nan, expected more than 0"},
+           {"train --lr -1", "--lr: got -1"},
+           {"train --lr abc", "abc"},
+           {"train --dropout 1", "--dropout: got 1, expected 0 or more and below 1"},
+           {"train --batch-size 0", "--batch-size: got 0"},
+           {"train --nhid 10,20,30", "--nhid: got 3 sizes, expected 1 or one for each of 2"},
+           {"train --nhid -5", "--nhid: got -5"},
+           {"train --tied --emsize 10", "--tied: got --emsize 10 and 200"},
+           {"train --recipe zaremba-smal", "did you mean zaremba-small?"},
+           {"train --device gpu", "expected auto, cpu, cuda or cuda:N"},
+           {"train --precision bf16", "--precision: got 'bf16', expected one of fp32"},
+           {"train --threads -2", "--threads: got -2"},
+           {"train --vocab-size 2", "--vocab-size: got 2"},
+           {"eval", "--checkpoint"},
+           {"predict --checkpoint x --top 0", "--top: got 0"},
+           {"predict --checkpoint x --top 3 --word y", "--word"},
+           {"generate --checkpoint x --temperature -1", "--temperature: got -1"},
+           {"generate --checkpoint x --top-p 1.5", "--top-p: got 1.5"},
+       }) {
+    SCOPED_TRACE(bad.arguments);
+    const Output result = run_unroll(bad.arguments);
+    EXPECT_EQ(result.status, 2);
+    EXPECT_EQ(result.out, "");
+    EXPECT_TRUE(contains(result.err, bad.says));
+    EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
+  }
+}
+
+TEST(CommandLine, WhatFailsGetsOneLineAndStatus1) {
+  const TempFolder folder;
+  const std::string path = folder.path().string();
+  folder.write("train.txt", "a b c\n");
+  folder.write("valid.txt", "a b c\n");
+  folder.write("test.txt", "a b c\n");
+  for (const BadLine& bad : std::initializer_list<BadLine>{
+           {"--data /nonexistent", "/nonexistent"},
+           {"--data FOLDER --batch-size 20", "20"},
+       }) {
+    std::string arguments = bad.arguments;
+    if (const auto at = arguments.find("FOLDER"); at != std::string::npos)
+      arguments.replace(at, 6, path);
+    SCOPED_TRACE(arguments);
+    const Output result = run_unroll("train --save " + path + "/run " + arguments);
+    EXPECT_EQ(result.status, 1) << result.err;
+    EXPECT_TRUE(contains(result.err, bad.says));
+    EXPECT_FALSE(std::filesystem::exists(path + "/run"));
+  }
+  const Output missing = run_unroll("eval --checkpoint " + path + "/nothing --data x");
+  EXPECT_EQ(missing.status, 1);
+  EXPECT_TRUE(contains(missing.err, "nothing"));
+}
+
+TEST(CommandLine, HelpAndVersionGoToStdout) {
+  EXPECT_TRUE(contains(run_unroll("--help").out, "train"));
+  EXPECT_TRUE(contains(run_unroll("train --help").out, "--recipe"));
+  EXPECT_TRUE(contains(run_unroll("--version").out, "unroll "));
+  EXPECT_EQ(run_unroll("train --help").status, 0);
+}
+
+TEST(CommandLine, AFullStdoutIsAFailure) {
+  const Output result = run_unroll("--help >/dev/full");
+  EXPECT_EQ(result.status, 1);
+}
+
+}  // namespace
+}  // namespace unroll::test

@@ -1,0 +1,358 @@
+/// The GEMM on every instruction set that this machine supports, against sums in float64; and the
+/// promise that the bits of an element depend on nothing but its row of A and its column of B.
+#include "host/cpu/gemm.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "host/cpu/isa.h"
+#include "host/cpu/thread_pool.h"
+
+namespace unroll::host {
+namespace {
+
+constexpr float kGuard = 12345.0f;
+
+/// A stored matrix with a leading dimension larger than needed, and guard values in the gap, before
+/// the first row and after the last.
+class Matrix {
+ public:
+  Matrix(std::int64_t rows, std::int64_t cols, std::int64_t gap = 3)
+      : rows_(rows),
+        cols_(cols),
+        ld_(cols + gap),
+        values_(static_cast<std::size_t>(2 * kMargin + rows * ld_), kGuard) {}
+
+  static Matrix random(std::int64_t rows, std::int64_t cols, std::mt19937& rng) {
+    std::uniform_real_distribution<float> draw(-1, 1);
+    Matrix m(rows, cols);
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < cols; ++j) m(i, j) = draw(rng);
+    return m;
+  }
+
+  float* data() { return values_.data() + kMargin; }
+  const float* data() const { return values_.data() + kMargin; }
+  std::int64_t rows() const { return rows_; }
+  std::int64_t cols() const { return cols_; }
+  std::int64_t ld() const { return ld_; }
+  float& operator()(std::int64_t i, std::int64_t j) { return data()[i * ld_ + j]; }
+  float operator()(std::int64_t i, std::int64_t j) const { return data()[i * ld_ + j]; }
+
+  bool guards_intact() const {
+    const std::int64_t size = static_cast<std::int64_t>(values_.size());
+    for (std::int64_t at = 0; at < size; ++at) {
+      const std::int64_t place = at - kMargin;
+      const bool inside = place >= 0 && place < rows_ * ld_ && place % ld_ < cols_;
+      if (!inside && values_[static_cast<std::size_t>(at)] != kGuard) return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr std::int64_t kMargin = 32;
+  std::int64_t rows_, cols_, ld_;
+  std::vector<float> values_;
+};
+
+struct Sizes {
+  std::int64_t m, n, k;
+};
+
+/// A problem, and its answer in float64.
+struct Problem {
+  Sizes s;
+  bool transpose_a, transpose_b, accumulate;
+  Matrix a, b, c;
+
+  Problem(Sizes sizes, bool ta, bool tb, bool acc, std::mt19937& rng)
+      : s(sizes),
+        transpose_a(ta),
+        transpose_b(tb),
+        accumulate(acc),
+        a(ta ? Matrix::random(s.k, s.m, rng) : Matrix::random(s.m, s.k, rng)),
+        b(tb ? Matrix::random(s.n, s.k, rng) : Matrix::random(s.k, s.n, rng)),
+        c(Matrix::random(s.m, s.n, rng)) {}
+
+  Gemm args(Matrix& out) const {
+    return {s.m,      s.n,    s.k,         a.data(),   a.ld(),   transpose_a,
+            b.data(), b.ld(), transpose_b, out.data(), out.ld(), accumulate};
+  }
+
+  /// Each term is rounded once as a product and once as a sum in the worst case (baseline), with
+  /// the block sums at most k + 1 roundings and one for C: |error| <= (k + 2) eps sum |a b|, eps =
+  /// 2^-24, plus as much for C itself. NaN fails.
+  ::testing::AssertionResult correct(const Matrix& out) const {
+    for (std::int64_t i = 0; i < s.m; ++i)
+      for (std::int64_t j = 0; j < s.n; ++j) {
+        double sum = accumulate ? c(i, j) : 0, size = std::abs(sum);
+        for (std::int64_t p = 0; p < s.k; ++p) {
+          const double x = transpose_a ? a(p, i) : a(i, p);
+          const double y = transpose_b ? b(j, p) : b(p, j);
+          sum += x * y;
+          size += std::abs(x * y);
+        }
+        const double tolerance = static_cast<double>(s.k + 2) * std::ldexp(size, -24);
+        if (!(std::abs(out(i, j) - sum) <= tolerance))
+          return ::testing::AssertionFailure() << "C(" << i << ", " << j << ") = " << out(i, j)
+                                               << ", expected " << sum << " +- " << tolerance;
+      }
+    if (!out.guards_intact()) return ::testing::AssertionFailure() << "wrote outside C";
+    return ::testing::AssertionSuccess();
+  }
+};
+
+std::ostream& operator<<(std::ostream& out, const Problem& p) {
+  return out << "m=" << p.s.m << " n=" << p.s.n << " k=" << p.s.k << (p.transpose_a ? " T" : " N")
+             << (p.transpose_b ? "T" : "N") << (p.accumulate ? " accumulate" : "");
+}
+
+/// A packed operand between guard values, so that a write past its end is seen.
+class Packed {
+ public:
+  Packed(std::int64_t k, std::int64_t n)
+      : size_(gemm_packed_bytes(k, n) / sizeof(float)), values_(size_ + 2 * kMargin, kGuard) {}
+  float* data() { return values_.data() + kMargin; }
+  std::size_t size() const { return size_; }
+  bool guards_intact() const {
+    return std::all_of(values_.data(), values_.data() + kMargin, is_guard) &&
+           std::all_of(values_.data() + kMargin + size_, values_.data() + values_.size(), is_guard);
+  }
+
+ private:
+  static constexpr std::size_t kMargin = 32;
+  static bool is_guard(float x) { return x == kGuard; }
+  std::size_t size_;
+  std::vector<float> values_;
+};
+
+bool same_bits(const Matrix& x, const Matrix& y) {
+  for (std::int64_t i = 0; i < x.rows(); ++i)
+    if (std::memcmp(&x.data()[i * x.ld()], &y.data()[i * y.ld()],
+                    static_cast<std::size_t>(x.cols()) * sizeof(float)) != 0)
+      return false;
+  return true;
+}
+
+class GemmTest : public ::testing::TestWithParam<Isa> {
+ protected:
+  void SetUp() override {
+    if (!isa_supported(GetParam())) GTEST_SKIP() << "not supported by this CPU";
+    select_isa(GetParam());
+  }
+
+  /// Runs a problem in every way there is, and checks each.
+  void check(const Problem& p) {
+    SCOPED_TRACE(::testing::Message() << p);
+    Matrix plain = p.c;
+    gemm(pool_, workspace_, p.args(plain));
+    EXPECT_TRUE(p.correct(plain));
+    if (p.transpose_a) return;
+
+    Packed packed(p.s.k, p.s.n);
+    pack_b(pool_, {p.s.k, p.s.n, p.b.data(), p.b.ld(), p.transpose_b, packed.data()});
+    EXPECT_TRUE(packed.guards_intact());
+    const auto args = [&](Matrix& out) -> PackedGemm {
+      return {p.s.m,         p.s.n,      p.s.k,    p.a.data(),  p.a.ld(),
+              packed.data(), out.data(), out.ld(), p.accumulate};
+    };
+    Matrix whole = p.c;
+    gemm_packed(pool_, workspace_, args(whole));
+    EXPECT_TRUE(same_bits(whole, plain)) << "gemm_packed differs from gemm";
+    EXPECT_TRUE(whole.guards_intact());
+
+    Matrix parts = p.c;
+    const std::int64_t panels = gemm_panel_count(p.s.n), cut = (panels + 1) / 3;
+    gemm_packed_panels(args(parts), 0, cut);
+    gemm_packed_panels(args(parts), cut, panels);
+    EXPECT_TRUE(same_bits(parts, plain)) << "gemm_packed_panels differs from gemm";
+    EXPECT_TRUE(parts.guards_intact());
+  }
+
+  ThreadPool pool_{2};
+  GemmWorkspace workspace_{pool_};
+  std::mt19937 rng_{20240607};
+};
+
+TEST_P(GemmTest, SmallSizesInAllForms) {
+  std::uniform_int_distribution<std::int64_t> size(1, 70);
+  for (int i = 0; i < 240; ++i)
+    check({{size(rng_), size(rng_), size(rng_)}, i % 2 == 1, i / 2 % 2 == 1, i / 4 % 2 == 1, rng_});
+}
+
+// Every height of a tile, and every width in vectors with and without a partial last one.
+TEST_P(GemmTest, EveryTile) {
+  for (std::int64_t m = 1; m <= 30; ++m)
+    for (const std::int64_t n : {1, 4, 8, 15, 16, 17, 31, 32, 33, 48, 64, 79, 128, 144, 241})
+      check({{m, n, 5 + m}, (m + n) % 2 == 0, n % 3 == 0, m % 3 == 0, rng_});
+}
+
+TEST_P(GemmTest, SizesAroundTheBlocks) {
+  for (const std::int64_t m : {13, 14, 15, 31, 257})
+    for (const std::int64_t n : {15, 32, 33, 255, 256})
+      for (const std::int64_t k : {std::int64_t{1}, std::int64_t{256}, kGemmDepth - 1, kGemmDepth,
+                                   kGemmDepth + 1, 2 * kGemmDepth + 3})
+        check({{m, n, k}, (m + k) % 2 == 0, (n + k) % 2 == 0, m % 2 == 0, rng_});
+}
+
+// More rows and columns than one block of A or of B holds.
+TEST_P(GemmTest, SeveralBlocks) {
+  for (const bool ta : {false, true})
+    for (const bool tb : {false, true}) {
+      check({{600, 30, 400}, ta, tb, false, rng_});
+      check({{20, 2300, 390}, ta, tb, true, rng_});
+    }
+}
+
+TEST_P(GemmTest, ThreadsDoNotChangeTheBits) {
+  for (const Sizes s : {Sizes{65, 70, 800}, Sizes{300, 37, 90}, Sizes{3, 1000, 50}}) {
+    const Problem p(s, false, true, true, rng_);
+    Matrix expected = p.c;
+    ThreadPool one(1);
+    gemm(one, GemmWorkspace(one), p.args(expected));
+    for (const int threads : {2, 3, 7}) {
+      SCOPED_TRACE(::testing::Message() << p << " threads=" << threads);
+      ThreadPool pool(threads);
+      Matrix c = p.c;
+      gemm(pool, GemmWorkspace(pool), p.args(c));
+      EXPECT_TRUE(same_bits(c, expected));
+    }
+  }
+}
+
+TEST_P(GemmTest, RowAloneHasTheBitsOfTheRowInABatch) {
+  const Problem p({20, 200, 500}, false, false, true, rng_);
+  Matrix all = p.c;
+  gemm(pool_, workspace_, p.args(all));
+  for (std::int64_t i = 0; i < p.s.m; ++i) {
+    Matrix copy = p.c, row(1, p.s.n), row_of_all(1, p.s.n);
+    Gemm g = p.args(copy);
+    g.m = 1;
+    g.a += i * g.lda;
+    g.c += i * g.ldc;
+    gemm(pool_, workspace_, g);
+    std::copy_n(&copy(i, 0), p.s.n, row.data());
+    std::copy_n(&all(i, 0), p.s.n, row_of_all.data());
+    EXPECT_TRUE(same_bits(row, row_of_all)) << "row " << i;
+  }
+}
+
+// The definition in gemm.h: one chain of multiply-adds per kGemmDepth terms, the sums added in
+// order. The baseline rounds the product too.
+TEST_P(GemmTest, BitsAreThoseOfTheDefinition) {
+  const Problem p({23, 41, 2 * kGemmDepth + 77}, true, false, true, rng_);
+  Matrix c = p.c, expected = p.c;
+  gemm(pool_, workspace_, p.args(c));
+  for (std::int64_t i = 0; i < p.s.m; ++i)
+    for (std::int64_t j = 0; j < p.s.n; ++j)
+      for (std::int64_t start = 0; start < p.s.k; start += kGemmDepth) {
+        float sum = 0;
+        for (std::int64_t q = start; q < std::min(p.s.k, start + kGemmDepth); ++q) {
+          volatile float product = p.a(q, i) * p.b(q, j);  // keeps the compiler from fusing
+          sum = GetParam() == Isa::kBaseline ? sum + product : std::fma(p.a(q, i), p.b(q, j), sum);
+        }
+        expected(i, j) += sum;
+      }
+  EXPECT_TRUE(same_bits(c, expected));
+}
+
+TEST_P(GemmTest, PackedFormIsPanelsOfColumns) {
+  const std::int64_t width = gemm_panel_width(), k = 37, n = 2 * width + 3;
+  const Matrix b = Matrix::random(k, n, rng_);
+  Packed packed(k, n), transposed(k, n), shared(k, n);
+  Matrix bt(n, k);
+  for (std::int64_t p = 0; p < k; ++p)
+    for (std::int64_t j = 0; j < n; ++j) bt(j, p) = b(p, j);
+  pack_b(pool_, {k, n, b.data(), b.ld(), false, packed.data()});
+  pack_b(pool_, {k, n, bt.data(), bt.ld(), true, transposed.data()});
+  for (std::int64_t panel = 3; panel-- > 0;)  // in any order
+    pack_b_panels({k, n, b.data(), b.ld(), false, shared.data()}, panel, panel + 1);
+
+  ASSERT_EQ(packed.size(), static_cast<std::size_t>(3 * k * width));
+  for (std::int64_t j = 0; j < 3 * width; ++j)
+    for (std::int64_t p = 0; p < k; ++p) {
+      const std::int64_t at = (j / width * k + p) * width + j % width;
+      const float expected = j < n ? b(p, j) : 0.0f;
+      EXPECT_EQ(packed.data()[at], expected);
+      EXPECT_EQ(transposed.data()[at], expected);
+      EXPECT_EQ(shared.data()[at], expected);
+    }
+}
+
+TEST_P(GemmTest, NanAndInfinityStayInTheirRowAndColumn) {
+  Problem p({30, 50, 40}, false, false, false, rng_);
+  p.a(7, 11) = std::numeric_limits<float>::quiet_NaN();
+  p.b(3, 33) = std::numeric_limits<float>::infinity();
+  Matrix c = p.c;
+  gemm(pool_, workspace_, p.args(c));
+  for (std::int64_t i = 0; i < p.s.m; ++i)
+    for (std::int64_t j = 0; j < p.s.n; ++j) {
+      if (i == 7)
+        EXPECT_TRUE(std::isnan(c(i, j)));
+      else if (j == 33)
+        EXPECT_TRUE(std::isinf(c(i, j)) && std::signbit(c(i, j)) == std::signbit(p.a(i, 3)));
+      else
+        EXPECT_TRUE(std::isfinite(c(i, j)));
+    }
+}
+
+// NaN in C is overwritten, not added to, unless accumulating.
+TEST_P(GemmTest, OldCIsNotReadUnlessAccumulating) {
+  Problem p({15, 33, 5}, false, false, false, rng_);
+  Matrix c = p.c;
+  for (std::int64_t i = 0; i < p.s.m; ++i)
+    std::fill_n(&c(i, 0), p.s.n, std::numeric_limits<float>::quiet_NaN());
+  gemm(pool_, workspace_, p.args(c));
+  EXPECT_TRUE(p.correct(c));
+}
+
+TEST_P(GemmTest, EmptySizes) {
+  for (const Sizes s : {Sizes{0, 5, 3}, Sizes{5, 0, 3}, Sizes{5, 3, 0}})
+    for (const bool accumulate : {false, true}) check({s, false, false, accumulate, rng_});
+}
+
+TEST_P(GemmTest, RejectsBrokenContracts) {
+  const Problem p({4, 5, 6}, false, false, false, rng_);
+  Matrix c = p.c;
+  Gemm g = p.args(c);
+  g.lda = 5;
+  EXPECT_THROW(gemm(pool_, workspace_, g), std::invalid_argument);
+  g = p.args(c);
+  g.ldc = 4;
+  EXPECT_THROW(gemm(pool_, workspace_, g), std::invalid_argument);
+  g = p.args(c);
+  g.m = -1;
+  EXPECT_THROW(gemm(pool_, workspace_, g), std::invalid_argument);
+  ThreadPool larger(3);
+  EXPECT_THROW(gemm(larger, workspace_, p.args(c)), std::invalid_argument);
+}
+
+INSTANTIATE_TEST_SUITE_P(EachIsa, GemmTest,
+                         ::testing::Values(Isa::kAvx512, Isa::kAvx2, Isa::kBaseline),
+                         [](const auto& info) { return std::string(isa_name(info.param)); });
+
+TEST(GemmIsa, FusedKernelsAgreeBitForBit) {
+  if (!isa_supported(Isa::kAvx512)) GTEST_SKIP() << "not supported by this CPU";
+  std::mt19937 rng(5);
+  ThreadPool pool(2);
+  const Problem p({65, 79, 2 * kGemmDepth + 9}, false, true, true, rng);
+  Matrix wide = p.c, narrow = p.c;
+  select_isa(Isa::kAvx512);
+  gemm(pool, GemmWorkspace(pool), p.args(wide));
+  select_isa(Isa::kAvx2);
+  gemm(pool, GemmWorkspace(pool), p.args(narrow));
+  EXPECT_TRUE(same_bits(wide, narrow));
+}
+
+}  // namespace
+}  // namespace unroll::host

@@ -1,0 +1,170 @@
+#include "host/data/corpus.h"
+
+#include <gtest/gtest.h>
+
+#include <sstream>
+#include <vector>
+
+#include "host/data/utf8.h"
+#include "host/data/vocabulary.h"
+#include "tests/support/temp_folder.h"
+
+namespace unroll::test {
+namespace {
+
+using Ids = std::vector<std::int32_t>;
+
+const Vocabulary& vocabulary() {
+  static const Vocabulary small = Vocabulary::parse("<eos>\n<unk>\na\nb\n", "vocab.txt");
+  return small;  // <eos> 0, <unk> 1, a 2, b 3
+}
+
+std::vector<std::int32_t> ids(std::string_view text) {
+  return tokenize(text, vocabulary()).ids;
+}
+
+TEST(Corpus, EveryLineEndsInEos) {
+  EXPECT_EQ(ids("a b\nb\n"), (Ids{2, 3, 0, 3, 0}));
+  EXPECT_EQ(ids("a b\nb"), (Ids{2, 3, 0, 3, 0}));  // no newline at the end
+  EXPECT_EQ(ids("\n\na\n\n"), (Ids{0, 0, 2, 0, 0}));
+  EXPECT_EQ(ids("\n"), (Ids{0}));
+  EXPECT_EQ(ids("a\n  "), (Ids{2, 0, 0}));  // a last line of blanks
+}
+
+TEST(Corpus, AnyAsciiWhiteSpaceSeparates) {
+  EXPECT_EQ(ids("  a\t\tb \v\f a \n"), (Ids{2, 3, 2, 0}));
+  EXPECT_EQ(ids("a b\r\nb\r\n"), ids("a b\nb\n"));
+  EXPECT_EQ(ids("a\xC2\xA0"
+                "b\n"),
+            (Ids{1, 0}));  // a no-break space does not
+}
+
+TEST(Corpus, CountsLinesCharactersAndUnknownWords) {
+  const TokenText text = tokenize("a \xC3\xA9\xF0\x9F\x98\x80 <unk>\r\n\nz z", vocabulary());
+  EXPECT_EQ(text.ids, (Ids{2, 1, 1, 0, 0, 1, 1, 0}));
+  EXPECT_EQ(text.lines, 3);
+  EXPECT_EQ(text.characters, 1 + 1 + 2 + 1 + 5 + 2 + 1 + 3);
+  EXPECT_EQ(text.unknown, 3);  // the literal <unk> is a word of the vocabulary
+}
+
+TEST(Corpus, SkipsAByteOrderMark) {
+  const TokenText text = tokenize(
+      "\xEF\xBB\xBF"
+      "a\n",
+      vocabulary());
+  EXPECT_EQ(text.ids, (Ids{2, 0}));
+  EXPECT_EQ(text.characters, 2);
+}
+
+TEST(Corpus, RejectsWhatIsNotTextWithLineAndOffset) {
+  const auto error = [](std::string_view text) {
+    return error_of<std::runtime_error>([&] { tokenize(text, vocabulary(), "x.txt"); });
+  };
+  EXPECT_TRUE(contains(error(""), "x.txt: is empty"));
+  EXPECT_TRUE(contains(error("a\nb \xFFz\n"), "x.txt: line 2, byte offset 4: got byte 0xFF"));
+  EXPECT_TRUE(contains(error(std::string_view("a\n\na\0b\n", 7)), "line 3, byte offset 4"));
+  EXPECT_TRUE(contains(error("caf\xE9 a\n"), "line 1, byte offset 3: got byte 0xE9"));  // Latin-1
+  EXPECT_TRUE(contains(error("a \xE2\x82"), "byte offset 2"));                          // cut
+}
+
+// The reader works in blocks: whatever lies across their boundary must read as it does elsewhere.
+TEST(Corpus, BlocksLeaveNoTrace) {
+  constexpr std::size_t kBlock = std::size_t{1} << 18;
+  for (const std::size_t before : {kBlock - 3, kBlock - 2, kBlock - 1, kBlock, kBlock + 1}) {
+    SCOPED_TRACE(before);
+    const std::string text = std::string(before, ' ') + "\xF0\x9F\x98\x80 a\n";
+    std::istringstream in(text);
+    TextReader reader(in, "text");
+    EXPECT_EQ(reader.next(), "\xF0\x9F\x98\x80");
+    EXPECT_EQ(reader.next(), "a");
+    EXPECT_EQ(reader.next(), "");
+    EXPECT_EQ(reader.next(), std::nullopt);
+    EXPECT_EQ(reader.next(), std::nullopt);
+    EXPECT_EQ(reader.characters(), static_cast<std::int64_t>(before) + 4);
+  }
+}
+
+TEST(Corpus, WordsMayBeLongerThanABlock) {
+  const std::string word(3'000'000, 'x');
+  std::istringstream in("a " + word + " b");
+  TextReader reader(in, "text");
+  EXPECT_EQ(reader.next(), "a");
+  EXPECT_TRUE(reader.next() == word);
+  EXPECT_EQ(reader.next(), "b");
+  EXPECT_EQ(reader.next(), "");
+  EXPECT_EQ(reader.next(), std::nullopt);
+  EXPECT_EQ(reader.lines(), 1);
+}
+
+TEST(Corpus, FilesReadLikeStrings) {
+  const TempFolder folder;
+  std::string text;
+  for (int k = 0; k < 200'000; ++k) text += k % 7 == 0 ? "a\n" : k % 5 == 0 ? "long-word " : "b ";
+  const TokenText from_file = read_tokens(folder.write("x.txt", text), vocabulary());
+  const TokenText from_text = tokenize(text, vocabulary());
+  EXPECT_EQ(from_file.ids, from_text.ids);
+  EXPECT_EQ(from_file.characters, static_cast<std::int64_t>(text.size()));
+  EXPECT_EQ(from_file.lines, from_text.lines);
+  EXPECT_EQ(from_file.unknown, from_text.unknown);
+}
+
+TEST(Corpus, MissingFilesAreNamed) {
+  const TempFolder folder;
+  const auto error = [](auto&& body) { return error_of<std::runtime_error>(body); };
+  EXPECT_TRUE(contains(error([&] { read_tokens(folder.path() / "no.txt", vocabulary()); }),
+                       "no.txt: cannot be opened: No such file"));
+  EXPECT_TRUE(contains(error([&] { read_tokens(folder.path(), vocabulary()); }), "is a folder"));
+  EXPECT_TRUE(
+      contains(error([&] { read_text_directory(folder.path() / "no"); }), "no such folder"));
+  EXPECT_TRUE(
+      contains(error([&] { read_text_directory(folder.write("train.txt", "a\n")); }), "is a file"));
+  EXPECT_TRUE(contains(error([&] { read_text_directory(folder.path()); }), "no valid.txt"));
+  folder.write("valid.txt", "a\n");
+  folder.write("test.txt", "a\n");
+  EXPECT_EQ(read_text_directory(folder.path()).test, folder.path() / "test.txt");
+}
+
+// Every sequence of up to three bytes that starts outside ASCII, and four-byte ones at the edges,
+// against a decoder written from the definition: shortest form, no surrogates, at most U+10FFFF.
+TEST(Utf8, AgreesWithTheDefinition) {
+  const auto valid = [](std::string_view text) {
+    for (std::size_t i = 0; i < text.size();) {
+      const auto lead = static_cast<unsigned char>(text[i]);
+      const std::size_t n = lead < 0x80   ? 1
+                            : lead < 0xC0 ? 0
+                            : lead < 0xE0 ? 2
+                            : lead < 0xF0 ? 3
+                            : lead < 0xF8 ? 4
+                                          : 0;
+      if (n == 0 || text.size() - i < n) return false;
+      std::uint32_t code = n == 1 ? lead : lead & (0xFFU >> (n + 1));
+      for (std::size_t k = 1; k < n; ++k) {
+        const auto next = static_cast<unsigned char>(text[i + k]);
+        if (next >> 6 != 2) return false;
+        code = code << 6 | (next & 0x3F);
+      }
+      const std::uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
+      if (code < least[n] || code > 0x10FFFF || (code >= 0xD800 && code < 0xE000)) return false;
+      i += n;
+    }
+    return true;
+  };
+  std::int64_t wrong = 0;
+  for (unsigned a = 0x80; a < 0x100; ++a)
+    for (unsigned b = 0; b < 0x100; ++b)
+      for (unsigned c = 0; c < 0x100; ++c) {
+        const char text[] = {static_cast<char>(a), static_cast<char>(b), static_cast<char>(c),
+                             '\x80'};
+        for (const std::size_t size : {1U, 2U, 3U, 4U}) {
+          const std::string_view view(text, size);
+          wrong += (find_invalid_utf8(view) == size) != valid(view);
+        }
+      }
+  EXPECT_EQ(wrong, 0);
+  EXPECT_EQ(find_invalid_utf8("eight bytes of it \x80"), 18U);
+  EXPECT_EQ(shorten_utf8("ab\xC3\xA9", 3), "ab");
+  EXPECT_EQ(shorten_utf8("ab\xC3\xA9", 4), "ab\xC3\xA9");
+}
+
+}  // namespace
+}  // namespace unroll::test

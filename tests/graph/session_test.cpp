@@ -1,0 +1,397 @@
+/// Sessions: plans and the arena they share, feeds, assignments, stores, and reproducibility.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/support/backends.h"
+#include "tests/support/compare.h"
+#include "tests/support/language_model.h"
+#include "tests/support/random.h"
+#include "tests/support/recording_backend.h"
+#include "unroll/ops.h"
+#include "unroll/optimizer.h"
+#include "unroll/session.h"
+
+namespace unroll::test {
+namespace {
+
+class SessionTest : public OnEachBackend {};
+
+// The example of the design: a softmax regression written in the lecture's words.
+TEST_P(SessionTest, LinearRegressionTrains) {
+  constexpr std::int64_t kRows = 60, kInputs = 4, kClasses = 3;
+  Random random(1);
+  const Reals truth = random.array({kInputs, kClasses}, -2, 2);
+  const std::vector<float> x_batch = floats(random.array({kRows, kInputs}, -1, 1));
+  const Reals scores = reference::matmul(Reals({kRows, kInputs}, doubles(x_batch)), truth);
+  std::vector<float> y_batch(kRows * kClasses, 0);
+  for (std::int64_t m = 0; m < kRows; ++m) {
+    const double* row = &scores.at(m, 0);
+    y_batch[std::size_t(m * kClasses + (std::max_element(row, row + kClasses) - row))] = 1;
+  }
+
+  Graph g;
+  const Tensor x = g.placeholder("x", {kRows, kInputs}), y = g.placeholder("y", {kRows, kClasses});
+  const Tensor beta = g.variable("beta", {kInputs, kClasses}, uniform(-1, 1));
+  const Tensor p = softmax(matmul(x, beta));
+  const Tensor cost = reduce_mean(-reduce_sum(y * log(p), 1));
+  const Tensor step = GradientDescentOptimizer(0.5).minimize(cost);
+  const Tensor right =
+      reduce_sum(equal(p, reduce_max(p, 1, true)) * y);  // rows whose best class is theirs
+  Session session(g, backend_, 3);
+  const float before = session.evaluate(cost, {{x, x_batch}, {y, y_batch}})[0];
+  for (int epoch = 0; epoch < 300; ++epoch) session.run(step, {{x, x_batch}, {y, y_batch}});
+  const float after = session.evaluate(cost, {{x, x_batch}, {y, y_batch}})[0];
+  EXPECT_GT(before, 0.7F);
+  EXPECT_LT(after, 0.35F);
+  EXPECT_GE(session.evaluate(right, {{x, x_batch}, {y, y_batch}})[0], 0.9F * kRows);
+}
+
+TEST_P(SessionTest, PlansAreKeptPerFetchesAndShapes) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {kOpen, 3});
+  const Tensor sum = reduce_sum(x, 0), twice = x * 2;
+  Session session(g, backend_);
+  EXPECT_EQ(session.plans(), 0);
+  const auto rows = [](std::size_t count, float value) {
+    return std::vector<float>(count * 3, value);
+  };
+  // Back and forth between shapes and fetches, with other values every time.
+  for (int round = 0; round < 3; ++round)
+    for (const std::size_t count : {5, 1, 300, 2}) {
+      const float value = float(round + 1) * 0.5F;
+      EXPECT_EQ(session.evaluate(sum, {{x, rows(count, value)}}),
+                std::vector<float>(3, value * float(count)));
+      EXPECT_EQ(session.evaluate(twice, {{x, rows(count, value)}}), rows(count, 2 * value));
+      EXPECT_EQ(session.shape(twice), (Shape{std::int64_t(count), 3}));
+    }
+  EXPECT_EQ(session.plans(), 8);
+}
+
+TEST_P(SessionTest, TheArenaIsTheLargestPlansNotTheSum) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {kOpen, 64});
+  const Tensor y = reduce_sum(tanh(x) * exp(x) + x);
+  const auto arena_of = [&](Session& session, const std::vector<std::int64_t>& sizes) {
+    for (const std::int64_t rows : sizes)
+      session.evaluate(y, {{x, std::vector<float>(std::size_t(rows * 64), 0.5F)}});
+    return session.arena_bytes();
+  };
+  Session small(g, backend_), large(g, backend_), both(g, backend_), reversed(g, backend_);
+  const std::size_t small_bytes = arena_of(small, {10}), large_bytes = arena_of(large, {1000});
+  EXPECT_LT(small_bytes, large_bytes);
+  EXPECT_EQ(arena_of(both, {10, 1000, 10, 500}), large_bytes);
+  EXPECT_EQ(arena_of(reversed, {1000, 10, 1000}), large_bytes);
+  EXPECT_EQ(both.plans(), 3);
+}
+
+TEST_P(SessionTest, MemoryIsReusedWhenALifetimeEnds) {
+  // A chain of 50 elementwise steps on 1 MiB needs two or three buffers, not 50.
+  Graph g;
+  const Tensor x = g.placeholder("x", {1 << 18});
+  Tensor y = x;
+  for (int k = 0; k < 50; ++k) y = tanh(y) * 0.9;
+  const Tensor sum = reduce_sum(y);
+  Session session(g, backend_);
+  session.evaluate(sum, {{x, std::vector<float>(1 << 18, 0.5F)}});
+  EXPECT_LE(session.arena_bytes(), std::size_t{8} << 20);
+}
+
+// A value that is read late must survive everything that happens in between.
+TEST_P(SessionTest, LongLivedValuesAreNotOverwritten) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {1000});
+  const Tensor early = x * 3;
+  std::vector<Tensor> middle;
+  Tensor y = x;
+  for (int k = 0; k < 20; ++k) {
+    y = y + 1;
+    if (k % 5 == 0) middle.push_back(y * 2);
+  }
+  Tensor sum = early + y;
+  for (const Tensor& m : middle) sum = sum + m;
+  Session session(g, backend_);
+  const std::vector<float> values(1000, 1.0F);
+  const std::vector<Feed> feeds{{x, values}};
+  const std::vector<Tensor> fetches{early, sum, middle[1]};
+  session.run(fetches, feeds);
+  EXPECT_EQ(session.read(early), std::vector<float>(1000, 3.0F));
+  EXPECT_EQ(session.read(middle[1]), std::vector<float>(1000, 14.0F));
+  EXPECT_EQ(session.read(sum), std::vector<float>(1000, 3.0F + 21 + 4 + 14 + 24 + 34));
+}
+
+TEST_P(SessionTest, FeedsAreChecked) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {2, 3}), y = g.placeholder("y", {2, 3}),
+               rows = g.placeholder("rows", {kOpen, 3});
+  const Tensor ids = g.placeholder("ids", {2}, DType::kInt32);
+  const Tensor sum = x + y, more = rows * 2, hot = one_hot(ids, 3);
+  const std::vector<float> six(6, 1.0F), seven(7, 1.0F);
+  Session session(g, backend_);
+  EXPECT_THROW(session.run(sum), std::invalid_argument);
+  EXPECT_THROW(session.run(sum, {{x, six}}), std::invalid_argument);
+  EXPECT_THROW(session.run(sum, {{x, six}, {y, six}, {rows, six}}), std::invalid_argument);
+  EXPECT_THROW(session.run(sum, {{x, six}, {y, six}, {x, six}}), std::invalid_argument);
+  EXPECT_THROW(session.run(sum, {{x, six}, {y, seven}}), std::invalid_argument);
+  EXPECT_THROW(session.run(more, {{rows, seven}}), std::invalid_argument);
+  EXPECT_THROW(session.run(hot, {{ids, six}}), std::invalid_argument);
+  EXPECT_THROW(session.run(sum, {{x, std::span<const float>(six), Shape{3, 2}}, {y, six}}),
+               std::invalid_argument);
+  EXPECT_THROW(session.run(sum, {{sum, six}, {x, six}, {y, six}}), std::invalid_argument);
+  EXPECT_EQ(session.evaluate(sum, {{x, six}, {y, six}}), std::vector<float>(6, 2.0F));
+}
+
+TEST_P(SessionTest, ShapesThatTheFeedsMakeDisagreeAreRefused) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {kOpen}), y = g.placeholder("y", {kOpen});
+  const Tensor sum = x * y;
+  Session session(g, backend_);
+  const std::vector<float> two(2, 1.0F), three(3, 1.0F);
+  EXPECT_THROW(session.run(sum, {{x, two}, {y, three}}), std::invalid_argument);
+  EXPECT_EQ(session.evaluate(sum, {{x, three}, {y, three}}), three);
+}
+
+TEST_P(SessionTest, ErrorsLeaveTheSessionUsable) {
+  Graph g;
+  const Tensor v = g.variable("v", {2}, constant(1)), x = g.placeholder("x", {2});
+  const Tensor step = assign_add(v, x);
+  Session session(g, backend_);
+  EXPECT_THROW(session.run(step), std::invalid_argument);
+  session.run(step, {{x, std::vector<float>{1, 2}}});
+  EXPECT_EQ(session.variables().read<float>("v"), (std::vector<float>{2, 3}));
+}
+
+TEST_P(SessionTest, OnlyWhatTheFetchesNeedIsRun) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {1});
+  const Tensor v = g.variable("v", {1}, constant(1));
+  const Tensor twice = v * 2;
+  assign_add(v, x);
+  Session session(g, backend_);
+  EXPECT_EQ(session.evaluate(twice), std::vector<float>{2});  // x is not fed
+  EXPECT_EQ(session.variables().read<float>("v"), std::vector<float>{1});
+}
+
+TEST_P(SessionTest, ReadingWantsAFetchOfTheLastRun) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {2});
+  const Tensor y = x * 2, z = x * 3;
+  Session session(g, backend_);
+  const std::vector<float> ones(2, 1.0F);
+  EXPECT_THROW(session.read(y), std::invalid_argument);
+  session.run(y, {{x, ones}});
+  EXPECT_NO_THROW(session.read(y));
+  EXPECT_THROW(session.read(z), std::invalid_argument);
+  EXPECT_THROW(session.read<std::int32_t>(y), std::invalid_argument);
+  std::vector<float> three(3);
+  EXPECT_THROW(session.read<float>(y, three), std::invalid_argument);
+  session.run(z, {{x, ones}});
+  EXPECT_THROW(session.read(y), std::invalid_argument);
+}
+
+TEST_P(SessionTest, AssignmentsComeAfterEveryReader) {
+  Graph g;
+  const Tensor v = g.variable("v", {3}, constant(1));
+  const Tensor before = v * 10;
+  const Tensor step = assign(v, v + 1);
+  const Tensor later = v * 100;  // created after the assignment, run before it
+  const std::vector<Tensor> fetches{step, before, later};
+  Session session(g, backend_);
+  for (int run = 1; run <= 3; ++run) {
+    session.run(fetches, {});
+    EXPECT_EQ(session.read(before), std::vector<float>(3, 10.0F * float(run)));
+    EXPECT_EQ(session.read(later), std::vector<float>(3, 100.0F * float(run)));
+    EXPECT_EQ(session.variables().read<float>("v"), std::vector<float>(3, float(run + 1)));
+  }
+}
+
+TEST_P(SessionTest, AssignedValuesAreThoseBeforeAnyAssignment) {
+  Graph g;
+  const Tensor a = g.variable("a", {2}, constant(1)), b = g.variable("b", {2}, constant(2));
+  const std::vector<Tensor> swap{assign(a, b * 1), assign(b, a * 1)};
+  Session session(g, backend_);
+  session.run(group(swap));
+  EXPECT_EQ(session.variables().read<float>("a"), std::vector<float>(2, 2.0F));
+  EXPECT_EQ(session.variables().read<float>("b"), std::vector<float>(2, 1.0F));
+}
+
+// The values are the variables themselves, or views of them: nothing to keep them apart but order.
+TEST_P(SessionTest, VariablesCanBeSwappedDirectly) {
+  for (const int form : {0, 1, 2}) {
+    SCOPED_TRACE(form);
+    Graph g;
+    const Tensor a = g.variable("a", {2}, constant(1)), b = g.variable("b", {2}, constant(2));
+    const auto value = [form](Tensor v) {
+      return form == 0 ? v : form == 1 ? reshape(v, {2}) : stop_gradient(v);
+    };
+    const std::vector<Tensor> swap{assign(a, value(b)), assign(b, value(a))};
+    Session session(g, backend_);
+    session.run(group(swap));
+    EXPECT_EQ(session.variables().read<float>("a"), std::vector<float>(2, 2.0F));
+    EXPECT_EQ(session.variables().read<float>("b"), std::vector<float>(2, 1.0F));
+  }
+}
+
+TEST_P(SessionTest, AssignAddAccumulates) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {2});
+  const Tensor total = g.variable("total", {2}, constant(0), false);
+  const Tensor step = assign_add(total, x);
+  Session session(g, backend_);
+  for (int run = 0; run < 4; ++run) session.run(step, {{x, std::vector<float>{1, 0.5F}}});
+  EXPECT_EQ(session.variables().read<float>("total"), (std::vector<float>{4, 2}));
+}
+
+TEST_P(SessionTest, GraphsShareAStore) {
+  const auto store = std::make_shared<VariableStore>(backend_, 7);
+  Graph training, evaluation;
+  const Tensor w = training.variable("w", {3}, uniform(-1, 1));
+  const Tensor step = assign_add(w, training.constant(1, {3}));
+  const Tensor y = evaluation.variable("w", {3}, uniform(-1, 1)) * 2;
+  Session trainer(training, store), evaluator(evaluation, store);
+  const std::vector<float> before = evaluator.evaluate(y);
+  trainer.run(step);
+  const std::vector<float> after = evaluator.evaluate(y);
+  for (std::size_t k = 0; k < 3; ++k) EXPECT_NEAR(after[k], before[k] + 2, 2e-6);
+  EXPECT_EQ(&trainer.variables(), store.get());
+  EXPECT_EQ(store->names(), std::vector<std::string>{"w"});
+
+  Graph wrong;
+  wrong.variable("w", {4}, constant(0));
+  EXPECT_THROW(Session(wrong, store), std::invalid_argument);
+}
+
+TEST_P(SessionTest, StoresCheckNamesSizesAndTypes) {
+  Graph g;
+  g.variable("w", {2, 2}, constant(3));
+  Session session(g, backend_);
+  VariableStore& store = session.variables();
+  EXPECT_TRUE(store.contains("w"));
+  EXPECT_FALSE(store.contains("v"));
+  EXPECT_THROW(store.read<float>("v"), std::invalid_argument);
+  EXPECT_THROW(store.view("v"), std::invalid_argument);
+  EXPECT_THROW(store.write<float>("w", std::vector<float>(3)), std::invalid_argument);
+  EXPECT_THROW(store.write<std::int32_t>("w", std::vector<std::int32_t>(4)), std::invalid_argument);
+  EXPECT_THROW(store.read<std::int64_t>("w"), std::invalid_argument);
+  EXPECT_EQ(store.view("w").shape, (Shape{2, 2}));
+  const std::uint64_t version = *store.view("w").version;
+  store.write<float>("w", std::vector<float>{1, 2, 3, 4});
+  EXPECT_NE(*store.view("w").version, version);
+  EXPECT_EQ(store.read<float>("w"), (std::vector<float>{1, 2, 3, 4}));
+}
+
+TEST_P(SessionTest, ValuesWrittenToTheStoreAreSeenByTheNextRun) {
+  Graph g;
+  const Tensor h = g.constant(1, {2, 3});
+  const Tensor w = g.variable("w", {4, 3}, constant(0)), b = g.variable("b", {4}, constant(0));
+  const Tensor targets = g.placeholder("targets", {2}, DType::kInt32);
+  const Tensor loss = softmax_cross_entropy(h, w, b, targets).loss;
+  Session session(g, backend_);
+  const std::vector<std::int32_t> ids{0, 0};
+  EXPECT_TRUE(close(session.evaluate(loss, {{targets, ids}}), {2 * std::log(4.0)}, 4));
+  // The loss keeps its weight in a form of its own; it must notice the write. Class 0 gets a logit
+  // of 30 over the others' 0: a loss of 2 ln(1 + 3 e^-30).
+  std::vector<float> weights(12, 0.0F);
+  std::fill(weights.begin(), weights.begin() + 3, 10.0F);
+  session.variables().write<float>("w", weights);
+  EXPECT_NEAR(session.evaluate(loss, {{targets, ids}})[0], 0, 1e-6);
+}
+
+/// All variables of a model after a few steps, by name.
+std::map<std::string, std::vector<float>> train(const std::shared_ptr<Backend>& backend,
+                                                std::uint64_t seed, bool tied = false,
+                                                std::int64_t steps = kOpen) {
+  LanguageModel model(steps, 0.3, tied);
+  Session session(model.graph, backend, seed);
+  for (int run = 0; run < 4; ++run) {
+    const std::int64_t length = steps == kOpen ? 9 - run % 2 : steps;
+    session.run(model.step, {{model.ids, LanguageModel::words(length, run)},
+                             {model.targets, LanguageModel::words(length, run + 7)}});
+  }
+  std::map<std::string, std::vector<float>> values;
+  for (const std::string& name : session.variables().names())
+    if (session.variables().view(name).dtype == DType::kFloat32)
+      values[name] = session.variables().read<float>(name);
+  return values;
+}
+
+TEST_P(SessionTest, TheSameSeedGivesTheSameBits) {
+  for (const bool tied : {false, true}) {
+    const auto first = train(backend_, 1, tied), second = train(backend_, 1, tied),
+               other = train(backend_, 2, tied);
+    for (const auto& [name, values] : first)
+      EXPECT_TRUE(identical(second.at(name), values)) << name;
+    EXPECT_NE(other.at("encoder.weight"), first.at("encoder.weight"));
+  }
+}
+
+TEST_P(SessionTest, ALanguageModelTrains) {
+  for (const bool tied : {false, true}) {
+    LanguageModel model(kOpen, 0.1, tied);
+    Session session(model.graph, backend_, 1);
+    const auto loss_at = [&](int run) {
+      const std::vector<std::int32_t> ids = LanguageModel::words(10, run % 12),
+                                      targets = LanguageModel::words(10, run % 12 + 7);
+      const std::vector<Feed> feeds{{model.ids, ids}, {model.targets, targets}};
+      session.run(std::vector<Tensor>{model.step, model.loss}, feeds);
+      return session.read(model.loss)[0];
+    };
+    const float first = loss_at(0);
+    EXPECT_NEAR(first, std::log(120.0), 0.1);
+    float last = first;
+    for (int run = 1; run < 150; ++run) last = loss_at(run);
+    EXPECT_LT(last, 0.5F * first);
+    EXPECT_EQ(session.variables().read<std::int64_t>(Optimizer::kUpdates),
+              std::vector<std::int64_t>{150});
+  }
+}
+
+TEST_P(SessionTest, ARepeatedStepNeitherAllocatesNorWaitsNorPlans) {
+  const auto recorder = std::make_shared<RecordingBackend>(backend_);
+  LanguageModel model(kOpen);
+  Session session(model.graph, recorder, 1);
+  const auto run = [&](int k, std::int64_t steps) {
+    const std::vector<std::int32_t> ids = LanguageModel::words(steps, k),
+                                    targets = LanguageModel::words(steps, k + 7);
+    session.run(model.step, {{model.ids, ids}, {model.targets, targets}});
+  };
+  for (int k = 0; k < 3; ++k) run(k, 8);
+  run(3, 5);
+  run(4, 5);
+  const int allocations = recorder->allocations, downloads = recorder->downloads,
+            waits = recorder->waits, plans = recorder->plans;
+  for (int k = 5; k < 10; ++k) run(k, k % 2 == 0 ? 8 : 5);
+  EXPECT_EQ(recorder->allocations, allocations);
+  EXPECT_EQ(recorder->downloads, downloads);
+  EXPECT_EQ(recorder->waits, waits);
+  EXPECT_EQ(recorder->plans, plans);
+}
+
+UNROLL_FOR_EACH_BACKEND(SessionTest);
+
+// On the CPU the number of threads is not part of the result.
+TEST(SessionThreads, AnyNumberOfThreadsGivesTheSameBits) {
+  for (const bool tied : {false, true}) {
+    const auto one = train(cpu(1), 1, tied);
+    for (const int threads : {2, 3, 5}) {
+      SCOPED_TRACE(threads);
+      const auto many = train(cpu(threads), 1, tied);
+      for (const auto& [name, values] : one) EXPECT_TRUE(identical(many.at(name), values)) << name;
+    }
+  }
+}
+
+TEST(SessionThreads, TheBackendSaysWhatItIs) {
+  EXPECT_NE(cpu(2)->name().find("cpu"), std::string::npos);
+  EXPECT_NE(cpu(2)->name().find("2 threads"), std::string::npos) << cpu(2)->name();
+}
+
+}  // namespace
+}  // namespace unroll::test

@@ -1,0 +1,191 @@
+/// Rows of a table by id, and the sparse gradient: gathering, scattering and coalescing rows.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+#include <vector>
+
+#include "tests/support/backends.h"
+#include "tests/support/compare.h"
+#include "tests/support/random.h"
+#include "tests/support/reference.h"
+#include "unroll/ops.h"
+#include "unroll/session.h"
+
+namespace unroll::test {
+namespace {
+
+constexpr std::int64_t kRows[] = {1, 31, 32, 33, 257};
+constexpr std::int64_t kColumns[] = {1, 3, 31, 32, 33, 257};
+
+class RowKernels : public OnEachBackend {
+ protected:
+  /// Ids of a table of `limit` rows: many repeated, some outside on either side.
+  std::vector<std::int32_t> ids(std::int64_t count, std::int32_t limit) {
+    return random_.integers(std::size_t(count), -2, limit + 2);
+  }
+
+  Random random_{12};
+};
+
+TEST_P(RowKernels, GatherCopiesRowsAndZeroesUnknownIds) {
+  for (const std::int64_t m : kRows)
+    for (const std::int64_t e : kColumns) {
+      SCOPED_TRACE(::testing::Message() << m << " x " << e);
+      const std::vector<std::int32_t> rows = ids(m, 7);
+      const Reals table = random_.array({7, e}, -1, 1);
+      const View out = memory_->out({m, e});
+      backend_->gather_rows(
+          {.table = memory_->in(table), .ids = memory_->in(rows, {m}), .out = out});
+      EXPECT_TRUE(close(memory_->get(out), reference::gather(table, rows, {m}).values, 0));
+      finish_case();
+    }
+}
+
+TEST_P(RowKernels, ScatterAddsInOrderOfPosition) {
+  for (const std::int64_t m : kRows)
+    for (const std::int64_t e : kColumns) {
+      SCOPED_TRACE(::testing::Message() << m << " x " << e);
+      const std::vector<std::int32_t> targets = ids(m, 5);
+      const std::vector<float> rows = floats(random_.array({m, e}, -1, 1));
+      const std::vector<float> before = floats(random_.array({5, e}, -1, 1));
+      std::vector<float> expected = before;  // float32 in the order promised: equal bits
+      for (std::size_t k = 0; k < targets.size(); ++k)
+        for (std::size_t c = 0; c < std::size_t(e); ++c)
+          if (targets[k] >= 0 && targets[k] < 5)
+            expected[std::size_t(targets[k]) * std::size_t(e) + c] += rows[k * std::size_t(e) + c];
+      const View table = memory_->inout(before, {5, e});
+      backend_->scatter_add_rows(
+          {.ids = memory_->in(targets, {m}), .rows = memory_->in(rows, {m, e}), .table = table});
+      EXPECT_TRUE(identical(memory_->get(table), expected));
+      finish_case();
+    }
+}
+
+TEST_P(RowKernels, CoalesceSumsEqualIdsInOrderOfPosition) {
+  for (const std::int64_t m : kRows)
+    for (const std::int64_t e : kColumns)
+      for (const std::int32_t limit : {1, 5, 100000}) {
+        SCOPED_TRACE(::testing::Message() << m << " x " << e << " of " << limit);
+        const std::vector<std::int32_t> targets = ids(m, limit);
+        const std::vector<float> rows = floats(random_.array({m, e}, -1, 1));
+        std::map<std::int32_t, std::vector<float>> sums;  // in ascending order of id
+        for (std::size_t k = 0; k < targets.size(); ++k) {
+          if (targets[k] < 0 || targets[k] >= limit) continue;
+          std::vector<float>& sum = sums[targets[k]];
+          sum.resize(std::size_t(e));
+          for (std::size_t c = 0; c < sum.size(); ++c) sum[c] += rows[k * sum.size() + c];
+        }
+        std::vector<std::int32_t> expected_ids;
+        std::vector<double> expected;
+        for (const auto& [id, sum] : sums) {
+          expected_ids.push_back(id);
+          expected.insert(expected.end(), sum.begin(), sum.end());
+        }
+        expected_ids.resize(std::size_t(m), -1);
+        expected.resize(std::size_t(m * e), 0);
+
+        const CoalesceRows args{.ids = memory_->in(targets, {m}),
+                                .rows = memory_->in(rows, {m, e}),
+                                .limit = limit,
+                                .unique_ids = memory_->out({m}, DType::kInt32),
+                                .sums = memory_->out({m, e}),
+                                .scratch = memory_->raw(backend_->coalesce_scratch_bytes(m))};
+        backend_->coalesce_rows(args);
+        EXPECT_EQ(memory_->get<std::int32_t>(args.unique_ids), expected_ids);
+        EXPECT_TRUE(close(memory_->get(args.sums), expected, 0));
+        finish_case();
+      }
+}
+
+UNROLL_FOR_EACH_BACKEND(RowKernels);
+
+class Embedding : public OnEachBackend {};
+
+struct EmbeddingCase {
+  Dims ids;
+  std::int64_t vocabulary, columns;
+};
+
+TEST_P(Embedding, ValuesAndGradientsMatchTheReference) {
+  Random random(4);
+  for (const auto& [dims, vocabulary, columns] :
+       {EmbeddingCase{{3}, 5, 4}, EmbeddingCase{{5, 4}, 7, 33}, EmbeddingCase{{2, 3, 4}, 3, 1},
+        EmbeddingCase{{1}, 1, 257}}) {
+    SCOPED_TRACE(to_string(shape_of(dims)));
+    Graph g;
+    const Tensor ids = g.placeholder("ids", shape_of(dims), DType::kInt32);
+    const Tensor table = g.variable("table", {vocabulary, columns}, uniform(-1, 1));
+    const Tensor y = embedding(table, ids);
+    Dims out = dims;
+    out.push_back(columns);
+    ASSERT_EQ(dims_of(y.shape()), out);
+    const Tensor w = g.placeholder("w", shape_of(out));
+    const Tensor cost = reduce_sum(w * y);
+    const std::vector<Tensor> xs{table};
+    const std::vector<Gradient> sparse = gradients(cost, xs);
+    EXPECT_TRUE(sparse[0].is_sparse());
+    const Tensor dense = dense_gradients(cost, xs)[0];
+
+    const std::vector<std::int32_t> id_values =
+        random.integers(reference::elements(dims), -1, std::int32_t(vocabulary) + 1);
+    const Reals weights = random.array(out, -1, 1);
+    const std::vector<float> weight_values = floats(weights);
+    const std::vector<Feed> feeds{{ids, id_values}, {w, weight_values}};
+    const std::vector<Tensor> fetches{y, dense};
+    Session session(g, backend_);
+    session.run(fetches, feeds);
+
+    const Reals rows({vocabulary, columns}, doubles(session.variables().read<float>("table")));
+    EXPECT_TRUE(close(session.read(y), reference::gather(rows, id_values, dims).values, 0));
+    Reals expected({vocabulary, columns});
+    for (std::size_t m = 0; m < id_values.size(); ++m)
+      for (std::int64_t e = 0; e < columns; ++e)
+        if (id_values[m] >= 0 && id_values[m] < vocabulary)
+          expected.at(id_values[m], e) += weights.at(std::int64_t(m), e);
+    // At most 24 terms below 1 in a sum, each addition half an ulp of at most 8.
+    EXPECT_TRUE(close(session.read(dense), expected.values, 24, 4));
+  }
+}
+
+TEST_P(Embedding, GradientIsDenseWhereTheTableIsUsedElsewhereToo) {
+  Graph g;
+  const Tensor ids = g.placeholder("ids", {4}, DType::kInt32);
+  const Tensor table = g.variable("table", {3, 2}, constant(2));
+  const Tensor cost = reduce_sum(embedding(table, ids)) + reduce_sum(table * table);
+  const std::vector<Tensor> xs{table};
+  EXPECT_FALSE(gradients(cost, xs)[0].is_sparse());
+  const Tensor slope = dense_gradients(cost, xs)[0];
+  Session session(g, backend_);
+  EXPECT_EQ(session.evaluate(slope, {{ids, std::vector<std::int32_t>{2, 0, 2, 9}}}),
+            (std::vector<float>{5, 5, 4, 4, 6, 6}));
+}
+
+TEST_P(Embedding, TwoLookupsInOneTableAddUp) {
+  Graph g;
+  const Tensor a = g.placeholder("a", {2}, DType::kInt32),
+               b = g.placeholder("b", {3}, DType::kInt32);
+  const Tensor table = g.variable("table", {4, 1}, constant(1));
+  const Tensor cost = reduce_sum(embedding(table, a)) + 10 * reduce_sum(embedding(table, b));
+  const Tensor slope = dense_gradients(cost, std::vector<Tensor>{table})[0];
+  Session session(g, backend_);
+  EXPECT_EQ(session.evaluate(slope, {{a, std::vector<std::int32_t>{0, 1}},
+                                     {b, std::vector<std::int32_t>{1, 1, 3}}}),
+            (std::vector<float>{1, 21, 0, 10}));
+}
+
+UNROLL_FOR_EACH_BACKEND(Embedding);
+
+TEST(EmbeddingShapes, AreChecked) {
+  Graph g;
+  const Tensor ids = g.placeholder("ids", {kOpen, 4}, DType::kInt32);
+  const Tensor table = g.placeholder("table", {5, 3}), vector = g.placeholder("vector", {5});
+  EXPECT_EQ(embedding(table, ids).shape(), (Shape{kOpen, 4, 3}));
+  EXPECT_THROW(embedding(vector, ids), std::invalid_argument);
+  EXPECT_THROW(embedding(table, g.placeholder("x", {4})), std::invalid_argument);
+  EXPECT_THROW(embedding(ids, ids), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace unroll::test

@@ -1,0 +1,135 @@
+/// Matrix products, transposed or not, of matrices and of stacks of rows.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <stdexcept>
+#include <vector>
+
+#include "tests/support/backends.h"
+#include "tests/support/compare.h"
+#include "tests/support/graph_case.h"
+#include "tests/support/random.h"
+#include "tests/support/reference.h"
+#include "unroll/ops.h"
+
+namespace unroll::test {
+namespace {
+
+struct Sizes {
+  std::int64_t m, n, k;
+};
+
+const Sizes kSizes[] = {
+    {1, 1, 1},     {1, 257, 33},  {257, 1, 31},   {31, 33, 1},   {32, 32, 32},    {33, 31, 257},
+    {3, 255, 256}, {256, 17, 33}, {255, 256, 31}, {5, 7, 1025},  {129, 257, 255}, {20, 100, 40},
+    {1, 1, 257},   {2, 1000, 3},  {65, 130, 64},  {1, 31, 1025},
+};
+
+class MatmulKernel : public OnEachBackend {};
+
+TEST_P(MatmulKernel, EverySizeAndTranspositionMatchesFloat64) {
+  Random random(3);
+  for (const auto& [m, n, k] : kSizes)
+    for (const bool ta : {false, true})
+      for (const bool tb : {false, true}) {
+        SCOPED_TRACE(::testing::Message()
+                     << "M=" << m << " N=" << n << " K=" << k << " transposed " << ta << tb);
+        const Reals a = random.array(ta ? Dims{k, m} : Dims{m, k}, -1, 1);
+        const Reals b = random.array(tb ? Dims{n, k} : Dims{k, n}, -1, 1);
+        const Reals expected = reference::matmul(a, b, ta, tb);
+        const auto size = [](double x) { return std::abs(x); };
+        const Reals magnitude =
+            reference::matmul(reference::map(a, size), reference::map(b, size), ta, tb);
+        const View c = memory_->out({m, n});
+        backend_->matmul({.a = memory_->in(a),
+                          .b = memory_->in(b),
+                          .transpose_a = ta,
+                          .transpose_b = tb,
+                          .c = c});
+        // K products and K additions, each rounded (half an ulp) relative to at most the sum of
+        // |a b|: no order of summation is worse (Higham 2002, section 3.1).
+        EXPECT_TRUE(close_to_sums(memory_->get(c), expected.values, double(k), magnitude.values));
+        finish_case();
+      }
+}
+
+TEST_P(MatmulKernel, ReplacesWhatWasInC) {
+  // c arrives as NaN (GuardedMemory::out), so a product that adds to c, or that scales it by zero,
+  // cannot pass. K = 1 and the identity leave nothing to round.
+  const View c = memory_->out({2, 2});
+  backend_->matmul({.a = memory_->in<float>({1, 2, 3, 4}, {2, 2}),
+                    .b = memory_->in<float>({0, 1, 1, 0}, {2, 2}),
+                    .c = c});
+  EXPECT_EQ(memory_->get(c), (std::vector<float>{2, 1, 4, 3}));
+}
+
+UNROLL_FOR_EACH_BACKEND(MatmulKernel);
+
+std::vector<GraphCase> cases() {
+  std::vector<GraphCase> all;
+  const auto add = [&](Dims a, Dims b, bool ta, bool tb) {
+    // Up to 33 terms below 4 in a sum: 33 roundings of partial sums around sqrt(33) 4 / 3.
+    all.push_back(
+        {.name = "matmul " + to_string(shape_of(a)) + " " + to_string(shape_of(b)),
+         .operands = {{a}, {b}},
+         .build = [=](const auto& x) { return matmul(x[0], x[1], ta, tb); },
+         .reference = [=](const auto& x) { return reference::matmul(x[0], x[1], ta, tb); },
+         .ulps = 33,
+         .scale = 8,
+         .gradient_ulps = 33,
+         .gradient_scale = 8});
+  };
+  add({3, 33}, {33, 5}, false, false);
+  add({33, 3}, {33, 5}, true, false);
+  add({3, 33}, {5, 33}, false, true);
+  add({33, 3}, {5, 33}, true, true);
+  add({1, 1}, {1, 1}, false, false);
+  add({4, 3, 7}, {7, 5}, false, false);
+  add({4, 3, 7}, {5, 7}, false, true);
+  add({2, 2, 3, 7}, {7, 1}, false, false);
+  return all;
+}
+
+class MatmulOp : public OnEachBackend {};
+
+TEST_P(MatmulOp, ValuesAndGradientsMatchTheReference) {
+  for (const GraphCase& test : cases()) check_graph_case(test, backend_);
+}
+
+TEST_P(MatmulOp, GradientOfASquareMatrixUsedTwice) {
+  check_graph_case({.name = "x x",
+                    .operands = {{{5, 5}}},
+                    .build = [](const auto& x) { return matmul(x[0], x[0]); },
+                    .reference = [](const auto& x) { return reference::matmul(x[0], x[0]); },
+                    .ulps = 5,
+                    .scale = 8,
+                    .gradient_ulps = 11,  // two sums of five products, and their sum
+                    .gradient_scale = 8},
+                   backend_);
+}
+
+UNROLL_FOR_EACH_BACKEND(MatmulOp);
+
+TEST(MatmulShapes, AreChecked) {
+  Graph g;
+  const Tensor a = g.placeholder("a", {3, 4}), b = g.placeholder("b", {5, 6}),
+               stack = g.placeholder("stack", {2, 3, 5}), scalar = g.placeholder("scalar", {});
+  EXPECT_THROW(matmul(a, b), std::invalid_argument);
+  EXPECT_THROW(matmul(a, b, true, false), std::invalid_argument);
+  EXPECT_THROW(matmul(a, b, false, true), std::invalid_argument);
+  EXPECT_THROW(matmul(b, stack), std::invalid_argument);
+  EXPECT_THROW(matmul(stack, a), std::invalid_argument);
+  EXPECT_THROW(matmul(scalar, b), std::invalid_argument);
+  EXPECT_THROW(matmul(a, g.placeholder("ids", {4, 2}, DType::kInt32)), std::invalid_argument);
+  EXPECT_EQ(matmul(stack, b).shape(), (Shape{2, 3, 6}));
+  EXPECT_EQ(matmul(a, g.placeholder("c", {3, 9}), true).shape(), (Shape{4, 9}));
+}
+
+TEST(MatmulShapes, OpenDimensionsPassThrough) {
+  Graph g;
+  const Tensor a = g.placeholder("a", {kOpen, kOpen, 4}), b = g.placeholder("b", {4, 6});
+  EXPECT_EQ(matmul(a, b).shape(), (Shape{kOpen, kOpen, 6}));
+}
+
+}  // namespace
+}  // namespace unroll::test

@@ -1,0 +1,456 @@
+/// Optimisers: every kind against float64 over several steps, dense and sparse gradients, clipping,
+/// and steps that must not happen.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/backends.h"
+#include "tests/support/compare.h"
+#include "tests/support/random.h"
+#include "tests/support/reference_training.h"
+#include "unroll/ops.h"
+#include "unroll/optimizer.h"
+#include "unroll/session.h"
+
+namespace unroll::test {
+namespace {
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+struct OptimizerCase {
+  const char* name;
+  OptimizerSpec spec;
+  double learning_rate;
+};
+
+const OptimizerCase kKinds[] = {
+    {"sgd", {.kind = OptimizerKind::kSgd}, 0.5},
+    {"momentum", {.kind = OptimizerKind::kMomentum, .momentum = 0.8F}, 0.1},
+    {"rmsprop", {.kind = OptimizerKind::kRmsProp, .decay = 0.9F}, 0.01},
+    {"adam", {.kind = OptimizerKind::kAdam}, 0.01},
+    {"adamw", {.kind = OptimizerKind::kAdamW, .beta1 = 0.8F, .beta2 = 0.99F}, 0.01},
+};
+
+/// Every kind, alone and with decay, clipping by norm, by value, all of them, and with a norm that
+/// is never reached.
+std::vector<OptimizerCase> optimizer_cases() {
+  std::vector<OptimizerCase> all;
+  for (const OptimizerCase& kind : kKinds)
+    for (int options = 0; options <= 8; ++options) {
+      OptimizerCase c = kind;
+      if (options & 1) c.spec.weight_decay = 0.05F;
+      if (options & 2) c.spec.clip_norm = 1.5F;
+      if (options & 4) c.spec.clip_value = 0.1F;
+      if (options & 8) c.spec.clip_norm = 100;
+      all.push_back(c);
+    }
+  return all;
+}
+
+std::string describe(const OptimizerCase& c) {
+  return std::string(c.name) + " decay " + std::to_string(c.spec.weight_decay) + " clip norm " +
+         std::to_string(c.spec.clip_norm) + " value " + std::to_string(c.spec.clip_value);
+}
+
+int slots_of(OptimizerKind kind) {
+  if (kind == OptimizerKind::kSgd) return 0;
+  return kind == OptimizerKind::kMomentum || kind == OptimizerKind::kRmsProp ? 1 : 2;
+}
+
+/// Size of a slot's values when gradients are below 0.25: sums of them, or shares of their squares.
+double slot_size(const OptimizerSpec& spec, int slot) {
+  if (spec.kind == OptimizerKind::kRmsProp) return 0.06 * double(1 - spec.decay);
+  return slot == 1 ? 0.06 * double(1 - spec.beta2) : 0.25;
+}
+
+/// Sizes around vectors, warps and blocks; the last is a table with sparse gradients.
+const Dims kShapes[] = {{1}, {31}, {32}, {3, 11}, {257}, {256}, {4, 1025}, {11, 33}};
+constexpr std::size_t kTable = 7;
+constexpr std::int64_t kIds = 8;  // rows of its sparse gradient
+
+class ApplyGradientsKernel : public OnEachBackend {
+ protected:
+  /// Parameters, slots and counters on the device, and the same in float64.
+  struct Training {
+    std::vector<ParameterUpdate> parameters;
+    View loss, learning_rate, updates, skipped, norm, scratch;
+    reference::OptimizerState expected;
+  };
+
+  Training start(const OptimizerCase& c, bool sparse, Random& random) {
+    Training t;
+    for (std::size_t k = 0; k < std::size(kShapes); ++k) {
+      const Reals value = random.array(kShapes[k], -1, 1);
+      ParameterUpdate update{};
+      update.parameter = memory_->inout(value);
+      if (sparse && k == kTable) {
+        update.sparse = true;
+        update.gradient = memory_->inout(Reals(Dims{kIds, kShapes[k][1]}));
+        update.ids = memory_->inout(std::vector<std::int32_t>(kIds, -1), {kIds});
+      } else {
+        update.gradient = memory_->inout(Reals(kShapes[k]));
+      }
+      for (int slot = 0; slot < slots_of(c.spec.kind); ++slot)
+        update.slots[slot] = memory_->inout(Reals(kShapes[k]));
+      t.parameters.push_back(update);
+      t.expected.parameters.push_back({value.values});
+    }
+    t.loss = memory_->inout<float>({1}, {1});
+    t.learning_rate = memory_->in<float>({float(c.learning_rate)}, {1});
+    t.updates = memory_->inout<std::int64_t>({0}, {1});
+    t.skipped = memory_->inout<std::int64_t>({0}, {1});
+    t.norm = memory_->out({1});
+    t.scratch = memory_->raw(backend_->apply_gradients_scratch_bytes(t.parameters));
+    return t;
+  }
+
+  template <typename T>
+  void write(const View& view, const std::vector<T>& values) {
+    ASSERT_EQ(view.bytes(), values.size() * sizeof(T));
+    backend_->upload(view.data, values.data(), view.bytes());
+  }
+
+  void apply(const OptimizerCase& c, const Training& t) {
+    backend_->apply_gradients({.spec = c.spec,
+                               .loss = t.loss,
+                               .learning_rate = t.learning_rate,
+                               .updates = t.updates,
+                               .skipped = t.skipped,
+                               .norm = t.norm,
+                               .parameters = t.parameters,
+                               .scratch = t.scratch});
+  }
+
+  /// Uploads random gradients and returns them, dense. Some rows of the table stay without one.
+  std::vector<std::vector<double>> draw_gradients(const Training& t, Random& random) {
+    std::vector<std::vector<double>> gradients;
+    for (std::size_t k = 0; k < t.parameters.size(); ++k) {
+      const ParameterUpdate& update = t.parameters[k];
+      Reals dense = random.array(kShapes[k], -0.2, 0.2);
+      if (k == kTable) {  // rows without a gradient: at random, and the same for both storages
+        std::vector<std::int32_t> ids;
+        Reals rows({kIds, dense.last()});
+        for (std::int32_t row = 0; row < dense.rows(); ++row) {
+          const bool used = ids.size() + 1 < kIds && random.uniform(0, 1) < 0.5;
+          for (std::int64_t e = 0; e < dense.last(); ++e) {
+            if (used) rows.at(std::int64_t(ids.size()), e) = dense.at(row, e);
+            if (!used) dense.at(row, e) = 0;
+          }
+          if (used) ids.push_back(row);
+        }
+        ids.resize(kIds, -1);
+        if (update.sparse) write(update.ids, ids);
+        write(update.gradient, floats(update.sparse ? rows : dense));
+      } else {
+        write(update.gradient, floats(dense));
+      }
+      gradients.push_back(dense.values);
+    }
+    return gradients;
+  }
+
+  /// Everything that a skipped step must leave alone.
+  std::vector<std::vector<float>> state(const Training& t) {
+    std::vector<std::vector<float>> all;
+    for (const ParameterUpdate& update : t.parameters) {
+      all.push_back(memory_->get(update.parameter));
+      for (const View& slot : update.slots)
+        if (slot) all.push_back(memory_->get(slot));
+    }
+    return all;
+  }
+
+  std::int64_t count(const View& counter) { return memory_->get<std::int64_t>(counter)[0]; }
+};
+
+TEST_P(ApplyGradientsKernel, EveryKindMatchesFloat64OverSeveralSteps) {
+  constexpr int kSteps = 5;
+  for (const OptimizerCase& c : optimizer_cases())
+    for (const bool sparse : {false, true}) {
+      SCOPED_TRACE(describe(c) + (sparse ? " sparse" : " dense"));
+      Random random(71);
+      Training t = start(c, sparse, random);
+      for (int step = 0; step < kSteps; ++step) {
+        const auto gradients = draw_gradients(t, random);
+        apply(c, t);
+        reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1, gradients,
+                                   t.expected);
+        // 5000 squares, summed: sqrt(5000) roundings of half an ulp, halved by the root.
+        EXPECT_TRUE(close(memory_->get(t.norm), {t.expected.norm}, 18));
+      }
+      EXPECT_EQ(count(t.updates), kSteps);
+      EXPECT_EQ(count(t.skipped), 0);
+      for (std::size_t k = 0; k < t.parameters.size(); ++k) {
+        SCOPED_TRACE(to_string(shape_of(kShapes[k])));
+        const reference::OptimizedParameter& expected = t.expected.parameters[k];
+        // A step rounds the parameter once (half an ulp of 1) and its change, lr times something
+        // of size 1, about 18 times, of which the norm's error is the most.
+        EXPECT_TRUE(close(memory_->get(t.parameters[k].parameter), expected.value,
+                          kSteps * (1 + 18 * c.learning_rate)));
+        for (int slot = 0; slot < slots_of(c.spec.kind); ++slot)
+          EXPECT_TRUE(close(memory_->get(t.parameters[k].slots[slot]), expected.slots[slot],
+                            2 * 18 * kSteps, slot_size(c.spec, slot)));
+      }
+      finish_case();
+    }
+}
+
+TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {
+  for (const OptimizerCase& c : optimizer_cases())
+    for (const bool sparse : {false, true}) {
+      SCOPED_TRACE(describe(c) + (sparse ? " sparse" : " dense"));
+      Random random(72);
+      Training t = start(c, sparse, random);
+      auto gradients = draw_gradients(t, random);
+      apply(c, t);
+      reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1, gradients, t.expected);
+      const auto before = state(t);
+      std::int64_t bad_steps = 0;
+      const auto expect_skipped = [&] {
+        apply(c, t);
+        const auto after = state(t);
+        for (std::size_t k = 0; k < before.size(); ++k) EXPECT_TRUE(identical(after[k], before[k]));
+        EXPECT_EQ(count(t.skipped), ++bad_steps);
+        EXPECT_EQ(count(t.updates), 1);
+      };
+      for (const float loss : {kNan, kInf, -kInf}) {
+        SCOPED_TRACE(loss);
+        write<float>(t.loss, {loss});
+        expect_skipped();
+      }
+      write<float>(t.loss, {1});
+      for (const std::size_t k : {std::size_t{0}, std::size_t{4}, kTable})
+        for (const float bad : {kNan, kInf, -kInf}) {
+          SCOPED_TRACE(::testing::Message() << bad << " in gradient " << k);
+          const std::vector<float> good = memory_->get(t.parameters[k].gradient);
+          std::vector<float> changed = good;
+          changed[std::min<std::size_t>(5, good.size() - 1)] = bad;  // the table's first row
+          write(t.parameters[k].gradient, changed);
+          expect_skipped();
+          EXPECT_FALSE(std::isfinite(memory_->get(t.norm)[0]));
+          write(t.parameters[k].gradient, good);
+        }
+      // The next good step is the second, not the fourteenth: Adam's t stood still.
+      gradients = draw_gradients(t, random);
+      apply(c, t);
+      reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1, gradients, t.expected);
+      for (std::size_t k = 0; k < t.parameters.size(); ++k)
+        EXPECT_TRUE(close(memory_->get(t.parameters[k].parameter), t.expected.parameters[k].value,
+                          2 * (1 + 18 * c.learning_rate)));
+      finish_case();
+    }
+}
+
+TEST_P(ApplyGradientsKernel, ZeroGradientsHaveNormZero) {
+  for (const OptimizerCase& c : optimizer_cases()) {
+    SCOPED_TRACE(describe(c));
+    Random random(73);
+    Training t = start(c, false, random);
+    apply(c, t);
+    EXPECT_EQ(memory_->get(t.norm)[0], 0.0F);
+    EXPECT_EQ(count(t.updates), 1);
+    for (const std::vector<float>& values : state(t))
+      for (const float x : values) EXPECT_TRUE(std::isfinite(x));
+    finish_case();
+  }
+}
+
+UNROLL_FOR_EACH_BACKEND(ApplyGradientsKernel);
+
+/// cost = sum(a ca) + sum(embedding(table, ids) ce), whose gradients are ca and ce's rows by id.
+/// With `dense`, the table also enters as a whole, times zero.
+struct LinearModel {
+  Graph graph;
+  Tensor a, table, ca, ce, ids, cost, step;
+
+  LinearModel(const OptimizerCase& c, bool dense) {
+    a = graph.variable("a", {3, 5}, uniform(-1, 1));
+    table = graph.variable("table", {7, 4}, uniform(-1, 1));
+    ca = graph.placeholder("ca", {3, 5});
+    ce = graph.placeholder("ce", {6, 4});
+    ids = graph.placeholder("ids", {6}, DType::kInt32);
+    cost = reduce_sum(a * ca) + reduce_sum(embedding(table, ids) * ce);
+    if (dense) cost = cost + reduce_sum(table * 0);
+    step = Optimizer(c.spec, c.learning_rate).minimize(cost);
+  }
+};
+
+class OptimizerOp : public OnEachBackend {};
+
+TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
+  constexpr int kSteps = 4;
+  for (const OptimizerCase& c : optimizer_cases()) {
+    SCOPED_TRACE(describe(c));
+    LinearModel sparse(c, false), dense(c, true);
+    Session first(sparse.graph, backend_, 5), second(dense.graph, backend_, 5);
+    reference::OptimizerState expected;
+    for (const char* name : {"a", "table"})
+      expected.parameters.push_back({doubles(first.variables().read<float>(name))});
+    Random random(74);
+    for (int step = 0; step < kSteps; ++step) {
+      const Reals ca = random.array({3, 5}, -1, 1), ce = random.array({6, 4}, -1, 1);
+      // Repeated ids, and one that is no row: its gradient goes nowhere.
+      const std::vector<std::int32_t> ids{3, 0, 3, step, 3, step == 2 ? 9 : 6};
+      const std::vector<float> ca_values = floats(ca), ce_values = floats(ce);
+      first.run(sparse.step, {{sparse.ca, ca_values}, {sparse.ce, ce_values}, {sparse.ids, ids}});
+      second.run(dense.step, {{dense.ca, ca_values}, {dense.ce, ce_values}, {dense.ids, ids}});
+      Reals table({7, 4});
+      for (std::size_t m = 0; m < ids.size(); ++m)
+        for (std::int64_t e = 0; e < 4 && ids[m] < 7; ++e)
+          table.at(ids[m], e) += ce.at(std::int64_t(m), e);
+      reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1,
+                                 {ca.values, table.values}, expected);
+      EXPECT_TRUE(close(first.variables().read<float>(Optimizer::kNorm), {expected.norm}, 8));
+    }
+    // As in the kernel test; a coalesced row adds two roundings of up to 2.
+    const double ulps = kSteps * (1 + 18 * c.learning_rate);
+    for (Session* session : {&first, &second}) {
+      SCOPED_TRACE(session == &first ? "sparse" : "dense");
+      VariableStore& store = session->variables();
+      EXPECT_TRUE(close(store.read<float>("a"), expected.parameters[0].value, ulps));
+      EXPECT_TRUE(close(store.read<float>("table"), expected.parameters[1].value, ulps));
+      EXPECT_EQ(store.read<std::int64_t>(Optimizer::kUpdates), std::vector<std::int64_t>{kSteps});
+      EXPECT_EQ(store.read<std::int64_t>(Optimizer::kSkipped), std::vector<std::int64_t>{0});
+    }
+  }
+}
+
+/// Bits of all variables of a store but the counters and the norm.
+std::map<std::string, std::vector<float>> trained_state(const VariableStore& store) {
+  std::map<std::string, std::vector<float>> state;
+  for (const std::string& name : store.names())
+    if (name != Optimizer::kSkipped && name != Optimizer::kNorm && name != Optimizer::kUpdates)
+      state[name] = store.read<float>(name);
+  return state;
+}
+
+TEST_P(OptimizerOp, AStepThatIsNotFiniteIsCountedAndLeavesEveryVariable) {
+  for (const OptimizerCase& c : kKinds) {
+    SCOPED_TRACE(c.name);
+    LinearModel model(c, false);
+    Session session(model.graph, backend_, 5);
+    const std::vector<std::int32_t> ids{3, 0, 3, 1, 3, 6};
+    const auto run = [&](float ca, float ce) {
+      session.run(model.step, {{model.ca, std::vector<float>(15, ca)},
+                               {model.ce, std::vector<float>(24, ce)},
+                               {model.ids, ids}});
+    };
+    run(0.5F, 0.25F);
+    const auto before = trained_state(session.variables());
+    EXPECT_GE(before.size(), 2 + 2 * std::size_t(slots_of(c.spec.kind)));
+    std::int64_t bad_steps = 0;
+    for (const auto& [ca, ce] : {std::pair{kNan, 0.25F}, {0.5F, kNan}, {kInf, 0.25F}}) {
+      run(ca, ce);
+      const auto after = trained_state(session.variables());
+      for (const auto& [name, values] : before)
+        EXPECT_TRUE(identical(after.at(name), values)) << name;
+      EXPECT_EQ(session.variables().read<std::int64_t>(Optimizer::kSkipped),
+                std::vector<std::int64_t>{++bad_steps});
+      EXPECT_EQ(session.variables().read<std::int64_t>(Optimizer::kUpdates),
+                std::vector<std::int64_t>{1});
+    }
+    run(0.5F, 0.25F);
+    EXPECT_NE(trained_state(session.variables()).at("a"), before.at("a"));
+    EXPECT_EQ(session.variables().read<std::int64_t>(Optimizer::kUpdates),
+              std::vector<std::int64_t>{2});
+  }
+}
+
+// The loss is finite, its gradient is not: d(1 / a) / da = -1 / a^2 overflows at a = 1e-30.
+TEST_P(OptimizerOp, AFiniteLossWithAnInfiniteGradientIsSkipped) {
+  Graph g;
+  const Tensor a = g.variable("a", {3}, constant(double(1e-30F)));
+  const Tensor cost = reduce_sum(1 / a);
+  const Tensor step = AdamOptimizer(0.1).minimize(cost);
+  Session session(g, backend_);
+  session.run(step);
+  EXPECT_EQ(session.variables().read<float>("a"), std::vector<float>(3, 1e-30F));
+  EXPECT_EQ(session.variables().read<std::int64_t>(Optimizer::kSkipped),
+            std::vector<std::int64_t>{1});
+}
+
+TEST_P(OptimizerOp, OnlyTheVariablesAskedForAreTrained) {
+  Graph g;
+  const Tensor a = g.variable("a", {2}, constant(1)), b = g.variable("b", {2}, constant(1));
+  const Tensor frozen = g.variable("frozen", {2}, constant(1), false);
+  g.variable("unused", {2}, constant(1));
+  const Tensor cost = reduce_sum(a * 2 + b * 3 + frozen * 4);
+  const Tensor all = GradientDescentOptimizer(0.5).minimize(cost);
+  Session session(g, backend_);
+  session.run(all);
+  EXPECT_EQ(session.variables().read<float>("a"), (std::vector<float>{0, 0}));
+  EXPECT_EQ(session.variables().read<float>("b"), (std::vector<float>{-0.5F, -0.5F}));
+  EXPECT_EQ(session.variables().read<float>("frozen"), (std::vector<float>{1, 1}));
+  EXPECT_EQ(session.variables().read<float>("unused"), (std::vector<float>{1, 1}));
+
+  Graph h;
+  const Tensor c = h.variable("a", {2}, constant(1)), d = h.variable("b", {2}, constant(1));
+  const Tensor one =
+      GradientDescentOptimizer(0.5).minimize(reduce_sum(c * 2 + d * 3), std::vector<Tensor>{d});
+  Session second(h, backend_);
+  second.run(one);
+  EXPECT_EQ(second.variables().read<float>("a"), (std::vector<float>{1, 1}));
+  EXPECT_EQ(second.variables().read<float>("b"), (std::vector<float>{-0.5F, -0.5F}));
+}
+
+TEST_P(OptimizerOp, TheLearningRateIsAVariable) {
+  Graph g;
+  const Tensor a = g.variable("a", {1}, constant(1));
+  const Tensor step = GradientDescentOptimizer(0.5).minimize(reduce_sum(a));
+  Session session(g, backend_);
+  session.run(step);
+  session.variables().write<float>(Optimizer::kLearningRate, std::vector<float>{0.25F});
+  session.run(step);
+  EXPECT_EQ(session.variables().read<float>("a"), std::vector<float>{0.25F});
+}
+
+// The forward pass of a step sees the parameters as they were before it.
+TEST_P(OptimizerOp, TheCostOfAStepIsTheOneBeforeTheUpdate) {
+  Graph g;
+  const Tensor a = g.variable("a", {4}, constant(2));
+  const Tensor cost = reduce_sum(a * a);
+  const Tensor step = GradientDescentOptimizer(0.25).minimize(cost);
+  const Tensor late = reduce_sum(a) * 1;  // a reader created after the update
+  const std::vector<Tensor> fetches{step, cost, late};
+  Session session(g, backend_);
+  session.run(fetches, {});
+  EXPECT_EQ(session.read(cost), std::vector<float>{16});
+  EXPECT_EQ(session.read(late), std::vector<float>{8});
+  session.run(fetches, {});
+  EXPECT_EQ(session.read(cost), std::vector<float>{4});
+}
+
+UNROLL_FOR_EACH_BACKEND(OptimizerOp);
+
+TEST(OptimizerArguments, AreChecked) {
+  const double nan = double(kNan);
+  EXPECT_THROW(GradientDescentOptimizer{nan}, std::invalid_argument);
+  EXPECT_THROW(GradientDescentOptimizer{-0.1}, std::invalid_argument);
+  EXPECT_THROW(AdamOptimizer{double(kInf)}, std::invalid_argument);
+  const auto make = [](const OptimizerSpec& spec) { return Optimizer(spec, 0.1); };
+  EXPECT_NO_THROW(make({}));
+  EXPECT_THROW(make({.kind = OptimizerKind::kAdam, .beta1 = 1}), std::invalid_argument);
+  EXPECT_THROW(make({.kind = OptimizerKind::kAdam, .beta2 = -0.1F}), std::invalid_argument);
+  EXPECT_THROW(make({.kind = OptimizerKind::kAdam, .epsilon = kNan}), std::invalid_argument);
+  EXPECT_THROW(make({.kind = OptimizerKind::kMomentum, .momentum = kInf}), std::invalid_argument);
+  EXPECT_THROW(make({.kind = OptimizerKind::kRmsProp, .decay = -1}), std::invalid_argument);
+  EXPECT_THROW(make({.weight_decay = -1}), std::invalid_argument);
+  EXPECT_THROW(make({.clip_norm = -1}), std::invalid_argument);
+  EXPECT_THROW(make({.clip_value = kNan}), std::invalid_argument);
+
+  Graph g;
+  const Tensor a = g.variable("a", {3}, constant(1));
+  EXPECT_THROW(GradientDescentOptimizer(0.1).minimize(a), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace unroll::test

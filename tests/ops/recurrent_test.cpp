@@ -1,0 +1,419 @@
+/// The recurrent node's kernels: every cell, direction and depth, with and without lengths and
+/// dropout, against the float64 reference, guard words around every buffer.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "tests/support/backends.h"
+#include "tests/support/compare.h"
+#include "tests/support/random.h"
+#include "tests/support/recurrent_case.h"
+#include "tests/support/reference.h"
+#include "tests/support/reference_recurrent.h"
+#include "tests/support/reference_training.h"
+
+namespace unroll::test {
+namespace {
+
+/// One plan, its buffers, and the calls on them.
+class KernelRun {
+ public:
+  KernelRun(Backend& backend, GuardedMemory& memory, const RecurrentCase& c,
+            const reference::RecurrentInputs<double>& data, bool training, std::int64_t step = 0,
+            std::uint64_t dropout_key = 0)
+      : memory_(memory) {
+    plan_ = backend.recurrent_plan({.spec = c.spec,
+                                    .steps = c.steps,
+                                    .batch = c.batch,
+                                    .input = c.input,
+                                    .has_lengths = !data.lengths.empty(),
+                                    .training = training,
+                                    .dropout_key = dropout_key});
+    x_ = memory.in(data.x);
+    if (!data.lengths.empty()) lengths_ = memory.in(data.lengths, {c.batch});
+    for (const Reals& h : data.h0) h0_.push_back(memory.in(h));
+    for (const Reals& c0 : data.c0) c0_.push_back(memory.in(c0));
+    for (const auto& w : data.weights)
+      weights_.push_back({memory.in(w.weight_ih), memory.in(w.weight_hh), memory.in(w.bias_ih),
+                          memory.in(w.bias_hh)});
+    step_ = memory.in<std::int64_t>({step}, {1});
+    const std::int64_t top = c.spec.hidden.back();
+    y_ = memory.out({c.steps, c.batch, c.spec.directions * top});
+    for (const View& h : h0_) h_n_.push_back(memory.out(h.shape));
+    for (const View& c0 : c0_) c_n_.push_back(memory.out(c0.shape));
+    reserve_ = memory.raw(plan_->reserve_bytes());
+    scratch_ = memory.raw(plan_->scratch_bytes());
+    plan_->prepare(weights_);
+  }
+
+  RecurrentPlan& plan() { return *plan_; }
+
+  reference::RecurrentOutputs<float> forward() {
+    plan_->forward({.x = x_,
+                    .lengths = lengths_,
+                    .h0 = h0_,
+                    .c0 = c0_,
+                    .weights = weights_,
+                    .step = step_,
+                    .y = y_,
+                    .h_n = h_n_,
+                    .c_n = c_n_,
+                    .reserve = reserve_,
+                    .scratch = scratch_});
+    reference::RecurrentOutputs<float> out;
+    out.y = download(y_);
+    for (const View& h : h_n_) out.h_n.push_back(download(h));
+    for (const View& c : c_n_) out.c_n.push_back(download(c));
+    return out;
+  }
+
+  struct Wanted {
+    bool dy = true, dh_n = true, dc_n = true, dx = true;
+  };
+
+  /// Gradients in flatten()'s order; x's is empty if it is not wanted.
+  std::vector<std::vector<float>> backward(const RecurrentLoss& loss, const Wanted& wanted) {
+    std::vector<View> dh_n, dc_n, dh0, dc0;
+    for (const Reals& h : loss.h_n) dh_n.push_back(wanted.dh_n ? memory_.in(h) : View{});
+    for (const Reals& c : loss.c_n) dc_n.push_back(wanted.dc_n ? memory_.in(c) : View{});
+    for (const View& h : h0_) dh0.push_back(memory_.out(h.shape));
+    for (const View& c : c0_) dc0.push_back(memory_.out(c.shape));
+    std::vector<RecurrentWeights> dweights;
+    for (const RecurrentWeights& w : weights_)
+      dweights.push_back({memory_.out(w.weight_ih.shape), memory_.out(w.weight_hh.shape),
+                          memory_.out(w.bias_ih.shape), memory_.out(w.bias_hh.shape)});
+    const View dx = wanted.dx ? memory_.out(x_.shape) : View{};
+    plan_->backward({.x = x_,
+                     .lengths = lengths_,
+                     .h0 = h0_,
+                     .c0 = c0_,
+                     .weights = weights_,
+                     .step = step_,
+                     .reserve = reserve_,
+                     .dy = wanted.dy ? memory_.in(loss.y) : View{},
+                     .dh_n = dh_n,
+                     .dc_n = dc_n,
+                     .dx = dx,
+                     .dh0 = dh0,
+                     .dc0 = dc0,
+                     .dweights = dweights,
+                     .scratch = scratch_});
+    std::vector<std::vector<float>> slopes;
+    slopes.push_back(wanted.dx ? memory_.get(dx) : std::vector<float>{});
+    for (const View& h : dh0) slopes.push_back(memory_.get(h));
+    for (const View& c : dc0) slopes.push_back(memory_.get(c));
+    for (const RecurrentWeights& w : dweights)
+      for (const View& view : {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh})
+        slopes.push_back(memory_.get(view));
+    return slopes;
+  }
+
+ private:
+  reference::Array<float> download(const View& view) {
+    return {dims_of(view.shape), memory_.get(view)};
+  }
+
+  GuardedMemory& memory_;
+  std::unique_ptr<RecurrentPlan> plan_;
+  View x_, lengths_, step_, y_, reserve_, scratch_;
+  std::vector<View> h0_, c0_, h_n_, c_n_;
+  std::vector<RecurrentWeights> weights_;
+};
+
+void expect_outputs(const RecurrentCase& c, const reference::RecurrentOutputs<float>& actual,
+                    const reference::RecurrentOutputs<double>& expected) {
+  const double ulps = recurrent_ulps(c);
+  EXPECT_TRUE(close(actual.y.values, expected.y.values, ulps)) << "y";
+  for (std::size_t k = 0; k < expected.h_n.size(); ++k)
+    EXPECT_TRUE(close(actual.h_n[k].values, expected.h_n[k].values, ulps)) << "h_n " << k;
+  for (std::size_t k = 0; k < expected.c_n.size(); ++k)
+    EXPECT_TRUE(close(actual.c_n[k].values, expected.c_n[k].values, ulps)) << "c_n " << k;
+}
+
+void expect_gradients(const RecurrentCase& c, const reference::RecurrentInputs<double>& data,
+                      const std::vector<std::vector<float>>& actual,
+                      const std::vector<Reals>& expected) {
+  const std::vector<std::string> names = flat_names(data);
+  for (std::size_t k = 0; k < expected.size(); ++k)
+    EXPECT_TRUE(close(actual[k], expected[k].values, recurrent_gradient_ulps(c)))
+        << "gradient of " << names[k];
+}
+
+/// Around vectors and warps, N = 1 (a matrix times a vector), sizes that grow and shrink from layer
+/// to layer, and long sequences.
+std::vector<RecurrentCase> forward_cases() {
+  return recurrent_cases({
+      recurrent_shape({1}, 1, 1, 1, 1, false),
+      recurrent_shape({5}, 1, 4, 3, 7, false),
+      recurrent_shape({5}, 2, 4, 3, 7, true),
+      recurrent_shape({33, 32}, 1, 3, 20, 31, true),
+      recurrent_shape({33, 32}, 2, 3, 1, 5, false),
+      recurrent_shape({16, 16, 16}, 2, 5, 3, 16, true),
+      recurrent_shape({40, 17, 257}, 1, 2, 3, 33, false),
+      recurrent_shape({64}, 1, 40, 4, 8, false),
+  });
+}
+
+class RecurrentKernel : public OnEachBackend {};
+
+TEST_P(RecurrentKernel, ForwardMatchesFloat64) {
+  for (const RecurrentCase& c : forward_cases())
+    for (const bool training : {false, true}) {
+      SCOPED_TRACE(describe(c) + (training ? " training" : ""));
+      const auto data = recurrent_data(c, 31);
+      KernelRun run(*backend_, *memory_, c, data, training);
+      EXPECT_FALSE(run.plan().algorithm().empty());
+      if (!training) {
+        EXPECT_EQ(run.plan().reserve_bytes(), 0U);
+      }
+      expect_outputs(c, run.forward(), reference::recurrent(c.spec, data));
+      finish_case();
+    }
+}
+
+/// Small enough for complex step with respect to every element.
+std::vector<RecurrentCase> gradient_cases() {
+  return recurrent_cases({
+      recurrent_shape({1}, 1, 1, 1, 1, false),
+      recurrent_shape({5}, 1, 4, 3, 3, false),
+      recurrent_shape({4}, 2, 4, 3, 3, true),
+      recurrent_shape({5, 3}, 1, 3, 4, 2, true),
+      recurrent_shape({3, 4}, 2, 3, 1, 2, false),
+      recurrent_shape({2, 3, 2}, 2, 4, 3, 2, true),
+      recurrent_shape({3, 2, 3}, 1, 3, 2, 2, false),
+  });
+}
+
+TEST_P(RecurrentKernel, GradientsMatchComplexStep) {
+  for (const RecurrentCase& c : gradient_cases()) {
+    SCOPED_TRACE(describe(c));
+    const auto data = recurrent_data(c, 32);
+    const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 33);
+    KernelRun run(*backend_, *memory_, c, data, true);
+    run.forward();
+    expect_gradients(c, data, run.backward(loss, {}),
+                     reference::complex_step(flatten(data), complex_loss(c, loss, data)));
+    finish_case();
+  }
+}
+
+// At sizes where elements are too many for complex step: one random direction per input. A sum of
+// n products of a gradient, whose elements err independently, errs by the root of their squares.
+TEST_P(RecurrentKernel, GradientsOfLargerStacksMatchComplexStepAlongDirections) {
+  for (const RecurrentCase& c : recurrent_cases({
+           recurrent_shape({33, 32}, 2, 3, 5, 31, true),
+           recurrent_shape({40, 17, 65}, 1, 3, 3, 33, false),
+           recurrent_shape({32}, 1, 33, 2, 5, true),
+       })) {
+    SCOPED_TRACE(describe(c));
+    const auto data = recurrent_data(c, 34);
+    const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 35);
+    KernelRun run(*backend_, *memory_, c, data, true);
+    run.forward();
+    const std::vector<std::vector<float>> actual = run.backward(loss, {});
+    const std::vector<Reals> inputs = flatten(data);
+    Random random(36);
+    std::vector<Reals> directions;
+    for (const Reals& input : inputs) directions.push_back(random.array(input.dims, -1, 1));
+    const std::vector<double> expected =
+        reference::complex_step_along(inputs, directions, complex_loss(c, loss, data));
+    const std::vector<std::string> names = flat_names(data);
+    for (std::size_t k = 0; k < inputs.size(); ++k) {
+      double slope = 0, squares = 0;
+      for (std::size_t e = 0; e < actual[k].size(); ++e) {
+        const double term = double(actual[k][e]) * directions[k].values[e];
+        slope += term;
+        squares += term * term;
+      }
+      EXPECT_NEAR(slope, expected[k],
+                  2 * recurrent_gradient_ulps(c) * kUlp * std::max(1.0, std::sqrt(squares)))
+          << "gradient of " << names[k];
+    }
+    finish_case();
+  }
+}
+
+TEST_P(RecurrentKernel, EmptyGradientsOfOutputsMeanZero) {
+  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({4, 3}, 2, 3, 3, 2, true)})) {
+    SCOPED_TRACE(describe(c));
+    const auto data = recurrent_data(c, 37);
+    const RecurrentLoss full = recurrent_loss(reference::recurrent(c.spec, data), 38);
+    for (const KernelRun::Wanted wanted :
+         {KernelRun::Wanted{.dy = false}, KernelRun::Wanted{.dh_n = false},
+          KernelRun::Wanted{.dc_n = false, .dx = false},
+          KernelRun::Wanted{.dh_n = false, .dc_n = false}}) {
+      RecurrentLoss loss = full;
+      const auto zero = [](Reals& w) { std::fill(w.values.begin(), w.values.end(), 0); };
+      if (!wanted.dy) zero(loss.y);
+      for (Reals& w : loss.h_n)
+        if (!wanted.dh_n) zero(w);
+      for (Reals& w : loss.c_n)
+        if (!wanted.dc_n) zero(w);
+      KernelRun run(*backend_, *memory_, c, data, true);
+      run.forward();
+      const std::vector<std::vector<float>> actual = run.backward(loss, wanted);
+      KernelRun explicit_zeros(*backend_, *memory_, c, data, true);
+      explicit_zeros.forward();
+      const std::vector<std::vector<float>> expected = explicit_zeros.backward(loss, {});
+      for (std::size_t k = wanted.dx ? 0 : 1; k < expected.size(); ++k)
+        EXPECT_TRUE(close(actual[k], doubles(expected[k]), 2)) << flat_names(data)[k];
+      finish_case();
+    }
+  }
+}
+
+TEST_P(RecurrentKernel, BackwardCanBeRepeated) {
+  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({8, 8}, 1, 4, 3, 5, false)})) {
+    SCOPED_TRACE(describe(c));
+    const auto data = recurrent_data(c, 39);
+    const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 40);
+    KernelRun run(*backend_, *memory_, c, data, true);
+    const auto first_y = run.forward().y.values;
+    const auto first = run.backward(loss, {});
+    EXPECT_TRUE(identical(run.forward().y.values, first_y));
+    const auto second = run.backward(loss, {});
+    for (std::size_t k = 0; k < first.size(); ++k) EXPECT_TRUE(identical(second[k], first[k]));
+    finish_case();
+  }
+}
+
+// A sequence must not see what lies past its end, whatever it is, and gets no gradient there; its
+// results are those of the sequence alone.
+TEST_P(RecurrentKernel, NothingPastASequencesEndMatters) {
+  for (RecurrentCase c : recurrent_cases({recurrent_shape({6, 5}, 2, 6, 4, 3, true)})) {
+    SCOPED_TRACE(describe(c));
+    auto data = recurrent_data(c, 41);
+    data.lengths = {3, 6, 0, 1};
+    const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 42);
+    auto garbage = data;
+    const auto past = [&](std::int64_t t, std::int64_t n) {
+      return t >= data.lengths[std::size_t(n)];
+    };
+    for (std::int64_t t = 0; t < c.steps; ++t)
+      for (std::int64_t n = 0; n < c.batch; ++n)
+        for (std::int64_t i = 0; i < c.input; ++i)
+          if (past(t, n)) garbage.x.at(t * c.batch + n, i) = 1e6;
+    KernelRun run(*backend_, *memory_, c, data, true);
+    KernelRun other(*backend_, *memory_, c, garbage, true);
+    const auto out = run.forward(), other_out = other.forward();
+    EXPECT_TRUE(identical(other_out.y.values, out.y.values));
+    for (std::size_t k = 0; k < out.h_n.size(); ++k)
+      EXPECT_TRUE(identical(other_out.h_n[k].values, out.h_n[k].values));
+    const auto expect_zeros_past_the_end = [&](const reference::Array<float>& a) {
+      for (std::int64_t t = 0; t < c.steps; ++t)
+        for (std::int64_t n = 0; n < c.batch; ++n)
+          for (std::int64_t k = 0; k < a.last() && past(t, n); ++k)
+            EXPECT_EQ(a.at(t * c.batch + n, k), 0.0F);
+    };
+    expect_zeros_past_the_end(out.y);
+
+    const auto slopes = run.backward(loss, {}), other_slopes = other.backward(loss, {});
+    for (std::size_t k = 0; k < slopes.size(); ++k)
+      EXPECT_TRUE(identical(other_slopes[k], slopes[k])) << flat_names(data)[k];
+    expect_zeros_past_the_end({data.x.dims, slopes[0]});
+    finish_case();
+  }
+}
+
+// T identical to the length for every sequence: the two paths through the code must meet.
+TEST_P(RecurrentKernel, FullLengthsAreNoLengths) {
+  for (RecurrentCase c : recurrent_cases({recurrent_shape({9, 8}, 2, 5, 3, 4, false)})) {
+    SCOPED_TRACE(describe(c));
+    auto data = recurrent_data(c, 43);
+    const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 44);
+    KernelRun none(*backend_, *memory_, c, data, true);
+    auto with = data;
+    with.lengths.assign(std::size_t(c.batch), std::int32_t(c.steps));
+    KernelRun full(*backend_, *memory_, c, with, true);
+    expect_outputs(c, full.forward(), reference::recurrent(c.spec, data));
+    none.forward();
+    const auto a = none.backward(loss, {}), b = full.backward(loss, {});
+    for (std::size_t k = 0; k < a.size(); ++k)
+      EXPECT_TRUE(close(b[k], doubles(a[k]), recurrent_gradient_ulps(c)));
+    finish_case();
+  }
+}
+
+// The masks between layers are Philox's at key + layer, element by element of [T, N, D H]; values
+// and gradients then follow from the reference.
+TEST_P(RecurrentKernel, DropoutBetweenLayersUsesPhiloxMasks) {
+  constexpr std::uint64_t kKey = 0xABCDEF0123456789;
+  constexpr std::int64_t kStep = 77;
+  for (RecurrentCase c : recurrent_cases({recurrent_shape({5, 3, 2}, 2, 3, 3, 2, true),
+                                          recurrent_shape({7, 3}, 1, 3, 2, 2, false)})) {
+    SCOPED_TRACE(describe(c));
+    c.spec.dropout = 0.25F;
+    auto data = recurrent_data(c, 45);
+    for (std::size_t layer = 0; layer + 1 < c.spec.hidden.size(); ++layer)
+      data.masks.push_back(reference::dropout_mask(
+          {c.steps, c.batch, c.spec.directions * c.spec.hidden[layer]}, 0.25, kKey + layer, kStep));
+    const auto expected = reference::recurrent(c.spec, data);
+    const RecurrentLoss loss = recurrent_loss(expected, 46);
+    KernelRun inference(*backend_, *memory_, c, data, false, kStep, kKey);
+    expect_outputs(c, inference.forward(), expected);
+    KernelRun run(*backend_, *memory_, c, data, true, kStep, kKey);
+    expect_outputs(c, run.forward(), expected);
+    expect_gradients(c, data, run.backward(loss, {}),
+                     reference::complex_step(flatten(data), complex_loss(c, loss, data)));
+    finish_case();
+  }
+}
+
+// A plan may keep the weights in a form of its own; prepare() says that they changed.
+TEST_P(RecurrentKernel, PrepareTakesNewWeights) {
+  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({17, 9}, 2, 3, 2, 5, false)})) {
+    SCOPED_TRACE(describe(c));
+    const auto data = recurrent_data(c, 47), other = recurrent_data(c, 48);
+    const auto plan = backend_->recurrent_plan(
+        {.spec = c.spec, .steps = c.steps, .batch = c.batch, .input = c.input});
+    const View x = memory_->in(data.x), step = memory_->in<std::int64_t>({0}, {1});
+    const View scratch = memory_->raw(plan->scratch_bytes());
+    std::vector<View> h0, c0, h_n, c_n;
+    for (const Reals& h : data.h0) h0.push_back(memory_->in(h)), h_n.push_back(memory_->inout(h));
+    for (const Reals& h : data.c0) c0.push_back(memory_->in(h)), c_n.push_back(memory_->inout(h));
+    std::vector<RecurrentWeights> weights;
+    for (const auto& w : data.weights)
+      weights.push_back({memory_->inout(w.weight_ih), memory_->inout(w.weight_hh),
+                         memory_->inout(w.bias_ih), memory_->inout(w.bias_hh)});
+    const View y = memory_->out({c.steps, c.batch, 2 * 9});
+    for (const auto& now : {data, other}) {
+      const auto write = [&](const View& view, const Reals& values) {
+        backend_->upload(view.data, floats(values).data(), view.bytes());
+      };
+      for (std::size_t k = 0; k < weights.size(); ++k) {
+        write(weights[k].weight_ih, now.weights[k].weight_ih);
+        write(weights[k].weight_hh, now.weights[k].weight_hh);
+        write(weights[k].bias_ih, now.weights[k].bias_ih);
+        write(weights[k].bias_hh, now.weights[k].bias_hh);
+      }
+      plan->prepare(weights);
+      plan->forward({.x = x,
+                     .lengths = {},
+                     .h0 = h0,
+                     .c0 = c0,
+                     .weights = weights,
+                     .step = step,
+                     .y = y,
+                     .h_n = h_n,
+                     .c_n = c_n,
+                     .reserve = {},
+                     .scratch = scratch});
+      auto expected = data;
+      expected.weights = now.weights;
+      EXPECT_TRUE(close(memory_->get(y), reference::recurrent(c.spec, expected).y.values,
+                        recurrent_ulps(c)));
+    }
+    finish_case();
+  }
+}
+
+UNROLL_FOR_EACH_BACKEND(RecurrentKernel);
+
+}  // namespace
+}  // namespace unroll::test

@@ -1,0 +1,199 @@
+/// Slices, concatenation and reshaping.
+#include <gtest/gtest.h>
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/support/backends.h"
+#include "tests/support/compare.h"
+#include "tests/support/graph_case.h"
+#include "tests/support/random.h"
+#include "tests/support/reference.h"
+#include "unroll/ops.h"
+
+namespace unroll::test {
+namespace {
+
+class CopyRegionKernel : public OnEachBackend {
+ protected:
+  /// Copies and compares with the definition: out[j] = in[i] over the grid, the rest untouched.
+  void check(const Dims& in_dims, const Dims& out_dims, const CopyRegion& region) {
+    Random random(2);
+    const Reals in = random.array(in_dims, -1, 1), before = random.array(out_dims, -1, 1);
+    CopyRegion args = region;
+    args.in = memory_->in(in);
+    args.out = memory_->inout(before);
+    Reals expected = before;
+    reference::for_each_index(dims_of(region.extent), [&](const Dims& index) {
+      std::int64_t i = region.in_offset, j = region.out_offset;
+      for (std::size_t k = 0; k < index.size(); ++k) {
+        i += index[k] * region.in_stride[int(k)];
+        j += index[k] * region.out_stride[int(k)];
+      }
+      expected.values[std::size_t(j)] = in.values[std::size_t(i)];
+    });
+    backend_->copy_region(args);
+    EXPECT_TRUE(close(memory_->get(args.out), expected.values, 0));
+    finish_case();
+  }
+
+  static CopyRegion region(const Shape& extent, const Shape& in_stride, const Shape& out_stride,
+                           std::int64_t in_offset = 0, std::int64_t out_offset = 0) {
+    return {.in = {},
+            .out = {},
+            .extent = extent,
+            .in_stride = in_stride,
+            .out_stride = out_stride,
+            .in_offset = in_offset,
+            .out_offset = out_offset};
+  }
+};
+
+TEST_P(CopyRegionKernel, WalksEachSideWithItsOwnStrides) {
+  for (const std::int64_t n : {1, 31, 32, 33, 255, 256, 257}) {
+    SCOPED_TRACE(n);
+    check({n}, {n}, region({n}, {1}, {1}));
+    check({3, n + 2}, {3, n}, region({3, n}, {n + 2, 1}, {n, 1}, 1));     // a slice of columns
+    check({3, n}, {3, n + 5}, region({3, n}, {n, 1}, {n + 5, 1}, 0, 4));  // a part of a concat
+    check({n, 5}, {5, n}, region({5, n}, {1, 5}, {n, 1}));                // transposition
+    check({5, n}, {n, 5}, region({5, n}, {n, 1}, {1, 5}));
+    check({2 * n}, {n}, region({n}, {2}, {1}, 1));       // every second
+    check({n}, {n}, region({n}, {-1}, {1}, n - 1));      // backwards
+    check({n}, {3, n}, region({3, n}, {0, 1}, {n, 1}));  // one row for all
+  }
+  check({}, {}, region({}, {}, {}));
+  check({4}, {4}, region({0}, {1}, {1}));  // nothing
+  check({2, 3, 2, 3, 2, 7}, {7, 2, 3, 2, 3, 2},
+        region({7, 2, 3, 2, 3, 2}, {1, 7, 14, 42, 84, 252}, {72, 36, 12, 6, 2, 1}));
+}
+
+UNROLL_FOR_EACH_BACKEND(CopyRegionKernel);
+
+GraphCase slice_case(const Dims& dims, int axis, std::int64_t begin, std::int64_t end) {
+  const std::size_t k = std::size_t(axis < 0 ? axis + int(dims.size()) : axis);
+  const std::int64_t last = end == kEnd ? dims[k] : end;
+  return {.name = "slice " + to_string(shape_of(dims)) + " axis " + std::to_string(axis),
+          .operands = {{dims}},
+          .build = [=](const auto& x) { return slice(x[0], axis, begin, end); },
+          .reference = [=](const auto& x) { return reference::slice(x[0], k, begin, last); },
+          .ulps = 0};
+}
+
+GraphCase concat_case(const std::vector<Dims>& dims, int axis) {
+  const std::size_t k = std::size_t(axis < 0 ? axis + int(dims[0].size()) : axis);
+  GraphCase test{.name = "concat of " + std::to_string(dims.size()),
+                 .operands = {},
+                 .build = [=](const auto& x) { return concat(x, axis); },
+                 .reference = [=](const auto& x) { return reference::concat(x, k); },
+                 .ulps = 0};
+  for (const Dims& part : dims) test.operands.push_back({part});
+  return test;
+}
+
+std::vector<GraphCase> cases() {
+  std::vector<GraphCase> all = {
+      slice_case({5}, 0, 1, 4),
+      slice_case({5}, 0, 0, kEnd),
+      slice_case({3, 33}, 1, 31, kEnd),
+      slice_case({3, 33}, -1, 0, 32),
+      slice_case({3, 4, 5}, 1, 2, 3),
+      slice_case({3, 4, 5}, -3, 1, kEnd),
+      slice_case({2, 3, 2, 3, 2, 3}, 3, 1, 3),
+      concat_case({{3}, {4}}, 0),
+      concat_case({{2, 3}, {1, 3}, {4, 3}}, 0),
+      concat_case({{3, 31}, {3, 1}, {3, 33}}, 1),
+      concat_case({{3, 2}, {3, 5}}, -1),
+      concat_case({{2, 1, 3}, {2, 4, 3}}, 1),
+      concat_case({{2, 2}}, 0),
+  };
+  // Slices that overlap: the gradient of the shared elements is a sum.
+  all.push_back({.name = "overlapping slices",
+                 .operands = {{{3, 9}}},
+                 .build = [](const auto& x) { return slice(x[0], 1, 0, 6) * slice(x[0], 1, 2, 8); },
+                 .reference =
+                     [](const auto& x) {
+                       return reference::zip(reference::slice(x[0], 1, 0, 6),
+                                             reference::slice(x[0], 1, 2, 8),
+                                             [](Complex a, Complex b) { return a * b; });
+                     }});
+  // A tensor twice in one concatenation.
+  all.push_back({.name = "concat with itself",
+                 .operands = {{{3, 2}}},
+                 .build =
+                     [](const auto& x) {
+                       const Tensor parts[] = {x[0], x[0]};
+                       return concat(parts, 1);
+                     },
+                 .reference =
+                     [](const auto& x) {
+                       return reference::concat(std::vector<ComplexArray>{x[0], x[0]}, 1);
+                     },
+                 .ulps = 0});
+  for (const Dims& shape : {Dims{6, 4}, Dims{24}, Dims{2, 3, 4, 1}, Dims{3, 8}})
+    all.push_back({.name = "reshape",
+                   .operands = {{{2, 12}}},
+                   .build = [=](const auto& x) { return reshape(x[0], shape_of(shape)); },
+                   .reference = [=](const auto& x) { return ComplexArray(shape, x[0].values); },
+                   .ulps = 0});
+  all.push_back({.name = "reshape with an open dimension",
+                 .operands = {{{2, 12}}},
+                 .build =
+                     [](const auto& x) {
+                       return reshape(x[0], {3, kOpen, 2});
+                     },
+                 .reference =
+                     [](const auto& x) {
+                       return ComplexArray({3, 4, 2}, x[0].values);
+                     },
+                 .ulps = 0});
+  return all;
+}
+
+class SliceConcat : public OnEachBackend {};
+
+// Copies do not round; gradients add at most two terms.
+TEST_P(SliceConcat, ValuesAndGradientsMatchTheReference) {
+  for (const GraphCase& test : cases()) check_graph_case(test, backend_);
+}
+
+TEST_P(SliceConcat, OpenDimensionsAreFixedByTheFeeds) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {kOpen, 3});
+  const Tensor head = slice(x, 0, 1), flat = reshape(x, {kOpen});
+  const Tensor parts[] = {x, x};
+  const Tensor twice = concat(parts, 0);
+  Session session(g, backend_);
+  const std::vector<float> values{1, 2, 3, 4, 5, 6, 7, 8, 9};
+  const std::vector<Feed> feeds{{x, values}};
+  const std::vector<Tensor> fetches{head, flat, twice};
+  session.run(fetches, feeds);
+  EXPECT_EQ(session.shape(head), (Shape{2, 3}));
+  EXPECT_EQ(session.shape(flat), Shape{9});
+  EXPECT_EQ(session.shape(twice), (Shape{6, 3}));
+  EXPECT_EQ(session.read(head), (std::vector<float>{4, 5, 6, 7, 8, 9}));
+  EXPECT_EQ(session.read(flat), values);
+}
+
+UNROLL_FOR_EACH_BACKEND(SliceConcat);
+
+TEST(SliceConcatShapes, AreChecked) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {3, 4}), y = g.placeholder("y", {2, 5}),
+               flat = g.placeholder("flat", {12});
+  EXPECT_THROW(slice(x, 2, 0, 1), std::invalid_argument);
+  EXPECT_THROW(slice(x, -3, 0, 1), std::invalid_argument);
+  EXPECT_THROW(slice(x, 0, 0, 4), std::invalid_argument);
+  EXPECT_THROW(slice(x, 0, 2, 1), std::invalid_argument);
+  EXPECT_THROW(slice(x, 0, -1, 1), std::invalid_argument);
+  EXPECT_THROW(concat(std::vector<Tensor>{x, y}, 0), std::invalid_argument);
+  EXPECT_THROW(concat(std::vector<Tensor>{x, flat}, 0), std::invalid_argument);
+  EXPECT_THROW(concat(std::vector<Tensor>{x, x}, 2), std::invalid_argument);
+  EXPECT_THROW(concat(std::vector<Tensor>{}, 0), std::invalid_argument);
+  EXPECT_THROW(reshape(x, {5, 2}), std::invalid_argument);
+  EXPECT_THROW(reshape(x, {kOpen, 5}), std::invalid_argument);
+  EXPECT_THROW(reshape(x, {kOpen, kOpen}), std::invalid_argument);
+}
+
+}  // namespace
+}  // namespace unroll::test

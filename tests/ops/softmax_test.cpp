@@ -1,0 +1,144 @@
+/// Softmax and its logarithm over the last dimension.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <stdexcept>
+#include <vector>
+
+#include "tests/support/backends.h"
+#include "tests/support/compare.h"
+#include "tests/support/graph_case.h"
+#include "tests/support/random.h"
+#include "tests/support/reference.h"
+#include "unroll/ops.h"
+
+namespace unroll::test {
+namespace {
+
+const std::int64_t kClasses[] = {1, 2, 31, 32, 33, 255, 256, 257, 4099};
+
+/// x - max is rounded (|x| < 16: half an ulp there is 8 of 1's), e^ and ln are good to 2 ulp, and a
+/// sum of n positive terms errs by at most n / 2 of its ulps but in practice by sqrt(n).
+double forward_ulps(std::int64_t classes) {
+  return 12 + std::sqrt(double(classes));
+}
+
+class SoftmaxKernel : public OnEachBackend {};
+
+TEST_P(SoftmaxKernel, ForwardMatchesFloat64) {
+  Random random(8);
+  for (const std::int64_t rows : {1, 3, 33})
+    for (const std::int64_t classes : kClasses)
+      for (const bool log : {false, true}) {
+        SCOPED_TRACE(::testing::Message() << rows << " x " << classes << (log ? " log" : ""));
+        const Reals x = random.array({rows, classes}, -8, 8);
+        const Reals expected = log ? reference::log_softmax(x) : reference::softmax(x);
+        const View y = memory_->out({rows, classes});
+        backend_->softmax({.x = memory_->in(x), .y = y, .log = log});
+        EXPECT_TRUE(close(memory_->get(y), expected.values, forward_ulps(classes)));
+        finish_case();
+      }
+}
+
+TEST_P(SoftmaxKernel, SmallProbabilitiesKeepTheirRelativeAccuracy) {
+  Random random(9);
+  const Reals x = random.array({3, 257}, -30, 30);
+  const Reals expected = reference::softmax(x);
+  const View y = memory_->out({3, 257});
+  backend_->softmax({.x = memory_->in(x), .y = y});
+  // x - max < 64 is rounded to 32 ulps of 1, which is the relative error of its exponential.
+  EXPECT_TRUE(
+      close_to_sums(memory_->get(y), expected.values, 32 + forward_ulps(257), expected.values));
+}
+
+TEST_P(SoftmaxKernel, LargeAndInfiniteLogitsDoNotOverflow) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const std::vector<float> x{1e4F, 1e4F, -1e4F, -kInf, -3e38F, -3e38F, -kInf, -kInf};
+  const View y = memory_->out({2, 4}), log_y = memory_->out({2, 4});
+  backend_->softmax({.x = memory_->in(x, {2, 4}), .y = y});
+  backend_->softmax({.x = memory_->in(x, {2, 4}), .y = log_y, .log = true});
+  EXPECT_TRUE(close(memory_->get(y), {0.5, 0.5, 0, 0, 0.5, 0.5, 0, 0}, 2));
+  const double half = -std::log(2.0), inf = double(kInf);
+  // ln of 2 is added to logits of size 2e4, then of size 3e38, where nothing of it is left.
+  const std::vector<float> actual = memory_->get(log_y);
+  EXPECT_TRUE(
+      close<float>({actual.begin(), actual.begin() + 4}, {half, half, -2e4 + half, -inf}, 4));
+  EXPECT_EQ(actual[6], -kInf);
+  EXPECT_EQ(actual[7], -kInf);
+}
+
+TEST_P(SoftmaxKernel, GradientMatchesFloat64) {
+  Random random(10);
+  for (const std::int64_t rows : {1, 3, 33})
+    for (const std::int64_t classes : kClasses)
+      for (const bool log : {false, true}) {
+        SCOPED_TRACE(::testing::Message() << rows << " x " << classes << (log ? " log" : ""));
+        const Reals logits = random.array({rows, classes}, -3, 3);
+        const Reals y(
+            reference::Dims{rows, classes},
+            doubles(floats(log ? reference::log_softmax(logits) : reference::softmax(logits))));
+        const Reals dy = random.array({rows, classes}, -1, 1);
+        Reals expected({rows, classes}), magnitude({rows, classes});
+        for (std::int64_t m = 0; m < rows; ++m) {
+          double sum = 0, size = 0;
+          for (std::int64_t v = 0; v < classes; ++v) {
+            sum += dy.at(m, v) * (log ? 1 : y.at(m, v));
+            size += std::abs(dy.at(m, v) * (log ? 1 : y.at(m, v)));
+          }
+          for (std::int64_t v = 0; v < classes; ++v) {
+            const double p = log ? std::exp(y.at(m, v)) : y.at(m, v);
+            expected.at(m, v) = log ? dy.at(m, v) - p * sum : p * (dy.at(m, v) - sum);
+            magnitude.at(m, v) =
+                log ? std::abs(dy.at(m, v)) + p * size : p * (std::abs(dy.at(m, v)) + size);
+          }
+        }
+        const View dx = memory_->out({rows, classes});
+        backend_->softmax_gradient(
+            {.y = memory_->in(y), .dy = memory_->in(dy), .dx = dx, .log = log});
+        // The sum's roundings, about sqrt(classes) of them, a few more around it, and for the
+        // logarithm e^y, where y of size up to 16 enters with its rounding: it is an input here.
+        EXPECT_TRUE(close_to_sums(memory_->get(dx), expected.values, 6 + std::sqrt(double(classes)),
+                                  magnitude.values));
+        finish_case();
+      }
+}
+
+UNROLL_FOR_EACH_BACKEND(SoftmaxKernel);
+
+std::vector<GraphCase> cases() {
+  std::vector<GraphCase> all;
+  for (const Dims& dims : {Dims{3, 33}, Dims{7}, Dims{2, 3, 5}, Dims{4, 1}}) {
+    all.push_back({.name = "softmax",
+                   .operands = {{dims}},
+                   .build = [](const auto& x) { return softmax(x[0]); },
+                   .reference = [](const auto& x) { return reference::softmax(x[0]); },
+                   .ulps = 8});
+    all.push_back({.name = "log_softmax",
+                   .operands = {{dims}},
+                   .build = [](const auto& x) { return log_softmax(x[0]); },
+                   .reference = [](const auto& x) { return reference::log_softmax(x[0]); },
+                   .ulps = 8});
+  }
+  return all;
+}
+
+class SoftmaxOps : public OnEachBackend {};
+
+// Values as in the kernel tests with |x| < 2; a gradient adds a sum over at most 33 terms.
+TEST_P(SoftmaxOps, ValuesAndGradientsMatchTheReference) {
+  for (const GraphCase& test : cases()) check_graph_case(test, backend_);
+}
+
+UNROLL_FOR_EACH_BACKEND(SoftmaxOps);
+
+TEST(SoftmaxShapes, AreChecked) {
+  Graph g;
+  const Tensor ids = g.placeholder("ids", {3, 4}, DType::kInt32);
+  EXPECT_THROW(softmax(ids), std::invalid_argument);
+  EXPECT_THROW(log_softmax(ids), std::invalid_argument);
+  EXPECT_EQ(softmax(g.placeholder("x", {kOpen, 4})).shape(), (Shape{kOpen, 4}));
+}
+
+}  // namespace
+}  // namespace unroll::test

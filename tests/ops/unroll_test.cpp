@@ -1,0 +1,90 @@
+/// unroll() and the built-in cells against the reference, and with a cell of the user's own.
+#include <gtest/gtest.h>
+
+#include <complex>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/backends.h"
+#include "tests/support/compare.h"
+#include "tests/support/graph_case.h"
+#include "tests/support/recurrent_case.h"
+#include "unroll/ops.h"
+#include "unroll/recurrent.h"
+#include "unroll/session.h"
+
+namespace unroll::test {
+namespace {
+
+class Unroll : public OnEachBackend {};
+
+// Inputs in flatten()'s order: x, h0, (c0), weight_ih, weight_hh, bias_ih, bias_hh.
+TEST_P(Unroll, BuiltInCellsMatchTheReference) {
+  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({4}, 1, 3, 2, 3, false)})) {
+    const auto data = recurrent_data(c, 3);
+    const bool lstm = !data.c0.empty();
+    GraphCase test{.name = describe(c),
+                   .operands = {},
+                   .build = {},
+                   .reference = {},
+                   .ulps = recurrent_ulps(c),
+                   .gradient_ulps = recurrent_gradient_ulps(c)};
+    for (const Reals& input : flatten(data)) test.operands.push_back({input.dims, -1, 1});
+    test.build = [&](const std::vector<Tensor>& x) {
+      CellState initial;
+      for (std::size_t k = 1; k < (lstm ? 3U : 2U); ++k)
+        initial.push_back(reshape(x[k], {c.batch, c.spec.hidden[0]}));
+      const std::size_t first = lstm ? 3 : 2;
+      const CellWeights weights{x[first], x[first + 1], x[first + 2], x[first + 3]};
+      return unroll(cell(c.spec, weights), x[0], initial).y;
+    };
+    test.reference = [&](const std::vector<ComplexArray>& x) {
+      return reference::recurrent(c.spec, unflatten(x, data)).y;
+    };
+    check_graph_case(test, backend_);
+  }
+}
+
+// h_t = tanh(x_t) * 0.5 + h_{t-1}^2, y_t = 3 h_t: a state and an output that differ.
+TEST_P(Unroll, ACellOfTheUsersOwn) {
+  const auto build = [](const std::vector<Tensor>& x) {
+    const Cell own = [](Tensor x_t, const CellState& state) {
+      const Tensor h = tanh(x_t) * 0.5 + state[0] * state[0];
+      return std::pair<Tensor, CellState>(h * 3, {h});
+    };
+    const Unrolled out = unroll(own, x[0], {x[1]});
+    return out.y + out.state[0];  // [T, N, H] + [N, H]
+  };
+  const auto expected = [](const std::vector<ComplexArray>& x) {
+    ComplexArray y(x[0].dims), h = x[1];
+    for (std::size_t k = 0; k < y.values.size(); ++k) {
+      Complex& state = h.values[k % h.values.size()];
+      state = std::tanh(x[0].values[k]) * 0.5 + state * state;
+      y.values[k] = 3.0 * state;
+    }
+    return reference::zip(y, h, [](Complex a, Complex b) { return a + b; });
+  };
+  check_graph_case({.name = "own cell",
+                    .operands = {{{4, 2, 3}, -1, 1}, {{2, 3}, -0.5, 0.5}},
+                    .build = build,
+                    .reference = expected,
+                    .ulps = 16,  // four steps of four roundings
+                    .gradient_ulps = 32},
+                   backend_);
+}
+
+UNROLL_FOR_EACH_BACKEND(Unroll);
+
+TEST(UnrollShapes, AreChecked) {
+  Graph g;
+  const Cell pass = [](Tensor x_t, const CellState& state) {
+    return std::pair<Tensor, CellState>(x_t, state);
+  };
+  EXPECT_THROW(unroll(pass, g.placeholder("x", {kOpen, 2, 3}), {}), std::invalid_argument);
+  EXPECT_EQ(unroll(pass, g.placeholder("y", {4, 2, 3}), {}).y.shape(), (Shape{4, 2, 3}));
+}
+
+}  // namespace
+}  // namespace unroll::test

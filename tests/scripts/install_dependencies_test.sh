@@ -1,0 +1,112 @@
+#!/usr/bin/env bash
+# scripts/install_dependencies.sh on systems that lack things, made of stand-in commands: what it asks
+# of apt-get, and what it says where it may not ask. Nothing is installed.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+system=$(mktemp -d)
+trap 'rm -rf "$system"' EXIT
+failures=0
+
+# The commands that the script uses itself; everything else is there only if a test puts it there.
+mkdir "$system/base"
+for command in bash sh dirname sort head awk cat ln; do
+  ln -s "$(command -v $command)" "$system/base/"
+done
+put() { # put name body
+  printf '#!/bin/sh\n%s\n' "$2" >"$system/bin/$1"
+  chmod +x "$system/bin/$1"
+}
+put_compiler() { put g++ "[ \"\$1\" = -dumpversion ] && echo $1; exit 0"; } # has every header
+
+fresh() { # fresh release: everything present, apt-get writes down what it is asked
+  rm -rf "${system:?}/bin"
+  mkdir "$system/bin"
+  printf 'ID=%s\nVERSION_ID="%s"\n' "${1% *}" "${1#* }" >"$system/os-release"
+  : >"$system/asked"
+  put_compiler 12
+  put cmake 'echo "cmake version 3.25.1"'
+  put ninja 'exit 0'
+  put id 'echo 0'
+  put apt-get "echo \"apt-get \$*\" >>'$system/asked'"
+}
+
+run() { # sets said, asked, status
+  status=0
+  said=$(env -i HOME=/nonexistent PATH="$system/bin:$system/base" \
+    UNROLL_OS_RELEASE="$system/os-release" \
+    bash scripts/install_dependencies.sh "$@" 2>&1 </dev/null) || status=$?
+  asked=$(cat "$system/asked")
+}
+
+expect() { # expect title condition...
+  local title=$1
+  shift
+  if ! "$@"; then
+    printf '%s: status %s\nsaid: %s\nasked: %s\n\n' "$title" "$status" "$said" "$asked"
+    failures=$((failures + 1))
+  fi
+}
+has() { [[ "$1" == *"$2"* ]]; }
+equal() { [ "$1" = "$2" ]; }
+
+fresh 'debian 12'
+run --tests
+expect 'nothing missing' equal "$status:$asked" '0:'
+
+fresh 'debian 12'
+rm "$system/bin/ninja"
+put apt-get "echo \"apt-get \$*\" >>'$system/asked'; ln -sf /bin/true '$system/bin/ninja'"
+run
+expect 'root installs what is missing' equal "$status" 0
+expect 'and that alone' has "$asked" 'install -y --no-install-recommends ninja-build'
+expect 'after an update' has "$asked" 'apt-get update'
+
+fresh 'debian 12'
+rm "$system/bin/ninja"
+put id 'echo 1000'
+run
+expect 'without root nothing is asked' equal "$status:$asked" '1:'
+expect 'but said' has "$said" "su -c 'apt-get update && apt-get install -y --no-install-recommends ninja-build'"
+
+fresh 'debian 12'
+rm "$system/bin/ninja"
+put id 'echo 1000'
+put sudo "[ \"\$1\" = -n ] && exit 0; echo sudo >>'$system/asked'; exec \"\$@\""
+put apt-get "echo \"apt-get \$*\" >>'$system/asked'; ln -sf /bin/true '$system/bin/ninja'"
+run
+expect 'through sudo' has "$status:$asked" '0:sudo'
+
+fresh 'debian 12'
+put g++ 'exit 1'
+run
+expect 'no compiler' has "$said" 'Missing: g++'
+expect 'is an error if it stays away' equal "$status" 1
+
+fresh 'ubuntu 22.04'
+put_compiler 11
+run
+expect 'an old compiler' has "$asked" 'g++-12'
+
+fresh 'ubuntu 22.04'
+put cmake 'echo "cmake version 3.22.1"'
+run
+expect 'an old CMake without a newer package' equal "$status:$asked" '1:'
+expect 'is explained' has "$said" 'got 3.22.1, expected 3.25 or newer'
+
+fresh 'debian 11'
+put cmake 'echo "cmake version 3.18.4"'
+run
+expect 'CMake still old after installation' has "$status:$said" '1:'
+expect 'is explained too' has "$said" 'got 3.18.4, expected 3.25 or newer'
+
+fresh 'fedora 40'
+rm "$system/bin/apt-get" "$system/bin/ninja"
+run
+expect 'no apt-get' has "$status:$said" '1:'
+expect 'names the packages' has "$said" 'ninja-build'
+
+run --everything
+expect 'an unknown argument' equal "$status" 2
+
+[ "$failures" -eq 0 ] && echo "install_dependencies.sh asks for what is missing, and for nothing else."

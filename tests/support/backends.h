@@ -1,0 +1,168 @@
+/// Tests that must hold on every device: a fixture with a backend, and device memory with guard
+/// words around each buffer for calling kernels directly.
+///
+/// A device that is absent is skipped by name, so a run without a GPU says so instead of passing in
+/// silence; with UNROLL_REQUIRE_CUDA=1 in the environment its absence is a failure.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/support/random.h"
+#include "unroll/backend.h"
+
+namespace unroll::test {
+
+/// Device buffers, each between two stretches of a known bit pattern. Outputs start as NaN, so that
+/// an element nobody wrote cannot pass, and inputs are checked to be unchanged.
+class GuardedMemory {
+ public:
+  explicit GuardedMemory(Backend& backend) : backend_(backend) {}
+
+  /// Read by the kernel, never written.
+  template <typename T>
+  View in(const std::vector<T>& values, const Shape& shape) {
+    return add(values.data(), values.size() * sizeof(T), shape, dtype_of<T>(), true);
+  }
+  View in(const Reals& values) { return in(floats(values), shape_of(values.dims)); }
+  template <typename T>
+  View inout(const std::vector<T>& values, const Shape& shape) {
+    return add(values.data(), values.size() * sizeof(T), shape, dtype_of<T>(), false);
+  }
+  View inout(const Reals& values) { return inout(floats(values), shape_of(values.dims)); }
+  View out(const Shape& shape, DType dtype = DType::kFloat32) {
+    const std::size_t bytes = std::size_t(shape.elements()) * size_of(dtype);
+    const std::vector<std::uint32_t> unset((bytes + 3) / 4, kUnset);
+    return add(unset.data(), bytes, shape, dtype, false);
+  }
+  /// Bytes that only the backend reads; an empty view if there are none.
+  View raw(std::size_t bytes) {
+    return bytes == 0 ? View{} : out(Shape{std::int64_t(bytes)}, DType::kByte);
+  }
+
+  template <typename T = float>
+  std::vector<T> get(const View& view) const {
+    std::vector<T> host(std::size_t(view.elements()));
+    backend_.download(host.data(), view.as<T>(), view.bytes());
+    return host;
+  }
+
+  /// Whether guard words and inputs still have their bits.
+  ::testing::AssertionResult intact() const {
+    for (const Buffer& buffer : buffers_) {
+      std::vector<std::byte> now(buffer.image.size());
+      backend_.download(now.data(), buffer.memory.get(), now.size());
+      for (std::size_t k = 0; k < now.size(); ++k) {
+        const bool inside = k >= kGuardBytes && k < now.size() - kGuardBytes;
+        if (now[k] == buffer.image[k] || (inside && !buffer.constant)) continue;
+        return ::testing::AssertionFailure()
+               << "buffer " << to_string(buffer.shape) << " of " << to_string(buffer.dtype)
+               << ": byte " << std::int64_t(k) - std::int64_t(kGuardBytes)
+               << (inside ? " of an input" : ", a guard word,") << " was written";
+      }
+    }
+    return ::testing::AssertionSuccess();
+  }
+
+  void free() { buffers_.clear(); }
+
+ private:
+  static constexpr std::size_t kGuardBytes = 256;  // keeps the buffer as aligned as its memory
+  static constexpr std::uint32_t kGuard = 0xA5C3F00D;
+  static constexpr std::uint32_t kUnset = 0x7FC0BEEF;  // a NaN
+
+  struct Buffer {
+    std::shared_ptr<void> memory;
+    std::vector<std::byte> image;  // as uploaded, guards included
+    Shape shape;
+    DType dtype;
+    bool constant;
+  };
+
+  View add(const void* values, std::size_t bytes, const Shape& shape, DType dtype, bool constant) {
+    if (bytes != std::size_t(shape.elements()) * size_of(dtype))
+      throw std::logic_error("test data and shape " + to_string(shape) + " disagree");
+    Buffer buffer{nullptr, std::vector<std::byte>(bytes + 2 * kGuardBytes), shape, dtype, constant};
+    for (std::size_t k = 0; k < buffer.image.size(); ++k)
+      buffer.image[k] = std::byte((kGuard >> (8 * (k % 4))) & 0xFF);
+    if (bytes > 0) std::memcpy(&buffer.image[kGuardBytes], values, bytes);
+    buffer.memory = backend_.allocate(buffer.image.size());
+    backend_.upload(buffer.memory.get(), buffer.image.data(), buffer.image.size());
+    View view;
+    view.data = static_cast<std::byte*>(buffer.memory.get()) + kGuardBytes;
+    view.shape = shape;
+    view.dtype = dtype;
+    buffers_.push_back(std::move(buffer));
+    return view;
+  }
+
+  Backend& backend_;
+  std::vector<Buffer> buffers_;
+};
+
+/// One backend per device for the whole program, closed before static objects are destroyed.
+class Devices : public ::testing::Environment {
+ public:
+  static std::shared_ptr<Backend> get(const std::string& name) {
+    std::shared_ptr<Backend>& backend = open()[name];
+    if (!backend) backend = name == "Cuda" ? cuda() : cpu(2);
+    return backend;
+  }
+  void TearDown() override { open().clear(); }
+
+ private:
+  static std::map<std::string, std::shared_ptr<Backend>>& open() {
+    static std::map<std::string, std::shared_ptr<Backend>> backends;
+    return backends;
+  }
+};
+inline ::testing::Environment* const kDevices =
+    ::testing::AddGlobalTestEnvironment(new Devices);  // GoogleTest owns it
+
+class OnEachBackend : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    std::string why;
+    if (GetParam() == "Cuda" && cuda_device_count(&why) == 0) {
+      const char* required = std::getenv("UNROLL_REQUIRE_CUDA");
+      if (required != nullptr && std::string(required) == "1")
+        FAIL() << "UNROLL_REQUIRE_CUDA=1, but no CUDA device: " << why;
+      GTEST_SKIP() << "no CUDA device: " << why;
+    }
+    backend_ = Devices::get(GetParam());
+    memory_ = std::make_unique<GuardedMemory>(*backend_);
+  }
+
+  void TearDown() override {
+    if (!memory_) return;
+    EXPECT_TRUE(memory_->intact());
+  }
+
+  /// Ends one case of a loop: checks every guard word, then frees the case's buffers.
+  void finish_case() {
+    EXPECT_TRUE(memory_->intact());
+    memory_->free();
+  }
+
+  std::shared_ptr<Backend> backend_;
+  std::unique_ptr<GuardedMemory> memory_;
+};
+
+inline std::string backend_name(const ::testing::TestParamInfo<std::string>& info) {
+  return info.param;
+}
+
+#define UNROLL_FOR_EACH_BACKEND(Suite) \
+  INSTANTIATE_TEST_SUITE_P(On, Suite, ::testing::Values("Cpu", "Cuda"), backend_name)
+
+}  // namespace unroll::test

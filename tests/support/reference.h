@@ -1,0 +1,292 @@
+/// Slow, obvious versions of what the engine computes, on float64 or on std::complex<double>.
+///
+/// Written from the papers' equations and NumPy's rules; shares no code with the engine, so that a
+/// formula that is wrong there cannot also be wrong here. Complex scalars serve complex_step():
+/// comparisons look at the real part alone, so every function stays analytic where it is smooth.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <complex>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+namespace unroll::reference {
+
+using Complex = std::complex<double>;
+using Dims = std::vector<std::int64_t>;
+
+inline std::size_t elements(const Dims& dims) {
+  std::int64_t product = 1;
+  for (const std::int64_t dim : dims) product *= dim;
+  return std::size_t(product);
+}
+
+/// A dense row-major array.
+template <typename S>
+struct Array {
+  Dims dims;
+  std::vector<S> values;
+
+  Array() = default;
+  explicit Array(Dims d) : dims(std::move(d)), values(elements(dims)) {}
+  Array(Dims d, std::vector<S> v) : dims(std::move(d)), values(std::move(v)) {}
+  template <typename Other>
+  explicit Array(const Array<Other>& other)
+      : dims(other.dims), values(other.values.begin(), other.values.end()) {}
+
+  std::int64_t last() const { return dims.empty() ? 1 : dims.back(); }
+  std::int64_t rows() const { return std::int64_t(values.size()) / last(); }
+  S& at(std::int64_t row, std::int64_t column) {
+    return values[std::size_t(row * last() + column)];
+  }
+  const S& at(std::int64_t row, std::int64_t column) const {
+    return values[std::size_t(row * last() + column)];
+  }
+};
+
+inline double real(double x) {
+  return x;
+}
+inline double real(const Complex& x) {
+  return x.real();
+}
+
+template <typename S>
+std::vector<double> real(const Array<S>& a) {
+  std::vector<double> parts;
+  for (const S& x : a.values) parts.push_back(real(x));
+  return parts;
+}
+
+/// Calls visit(index) for every index of an array, in row-major order.
+template <typename Visit>
+void for_each_index(const Dims& dims, Visit visit) {
+  Dims index(dims.size(), 0);
+  for (std::size_t count = elements(dims); count > 0; --count) {
+    visit(std::as_const(index));
+    for (std::size_t axis = dims.size(); axis-- > 0;) {
+      if (++index[axis] < dims[axis]) break;
+      index[axis] = 0;
+    }
+  }
+}
+
+/// The element at `index` of the array broadcast to a larger shape: axes are matched from the last
+/// one, and an axis of size 1 has the same value everywhere.
+template <typename S>
+const S& broadcast_at(const Array<S>& a, const Dims& index) {
+  std::size_t offset = 0;
+  const std::size_t skipped = index.size() - a.dims.size();
+  for (std::size_t axis = 0; axis < a.dims.size(); ++axis) {
+    const std::int64_t i = a.dims[axis] == 1 ? 0 : index[axis + skipped];
+    offset = offset * std::size_t(a.dims[axis]) + std::size_t(i);
+  }
+  return a.values[offset];
+}
+
+inline Dims broadcast(Dims a, Dims b) {
+  while (a.size() < b.size()) a.insert(a.begin(), 1);
+  while (b.size() < a.size()) b.insert(b.begin(), 1);
+  for (std::size_t axis = 0; axis < a.size(); ++axis) a[axis] = std::max(a[axis], b[axis]);
+  return a;
+}
+
+template <typename S, typename F>
+Array<S> map(const Array<S>& a, F f) {
+  Array<S> out(a.dims);
+  for (std::size_t k = 0; k < a.values.size(); ++k) out.values[k] = f(a.values[k]);
+  return out;
+}
+
+template <typename S, typename F>
+Array<S> zip(const Array<S>& a, const Array<S>& b, F f) {
+  Array<S> out(broadcast(a.dims, b.dims));
+  std::size_t k = 0;
+  for_each_index(out.dims, [&](const Dims& index) {
+    out.values[k++] = f(broadcast_at(a, index), broadcast_at(b, index));
+  });
+  return out;
+}
+
+template <typename S>
+Array<S> broadcast_to(const Array<S>& a, const Dims& dims) {
+  return zip(a, Array<S>(dims), [](S x, S) { return x; });
+}
+
+template <typename S>
+S logistic(S x) {
+  return S(1) / (S(1) + std::exp(-x));
+}
+template <typename S>
+S relu(S x) {
+  return real(x) > 0 ? x : S(0);
+}
+
+/// Sum over the axes that `reduced` marks, which stay with size 1.
+template <typename S>
+Array<S> reduce_sum(const Array<S>& a, const std::vector<bool>& reduced) {
+  Dims dims = a.dims;
+  for (std::size_t axis = 0; axis < dims.size(); ++axis)
+    if (reduced[axis]) dims[axis] = 1;
+  Array<S> out(dims);
+  std::size_t k = 0;
+  for_each_index(a.dims, [&](const Dims& index) {
+    const S& target = broadcast_at(out, index);
+    out.values[std::size_t(&target - out.values.data())] += a.values[k++];
+  });
+  return out;
+}
+
+/// Maximum, likewise.
+template <typename S>
+Array<S> reduce_max(const Array<S>& a, const std::vector<bool>& reduced) {
+  Array<S> out = reduce_sum(a, reduced);
+  std::fill(out.values.begin(), out.values.end(), S(-1e300));
+  std::size_t k = 0;
+  for_each_index(a.dims, [&](const Dims& index) {
+    const S& best = broadcast_at(out, index);
+    const S& x = a.values[k++];
+    if (real(x) > real(best)) out.values[std::size_t(&best - out.values.data())] = x;
+  });
+  return out;
+}
+
+template <typename S>
+Array<S> transpose(const Array<S>& a, const std::vector<int>& order) {
+  Dims dims;
+  for (const int axis : order) dims.push_back(a.dims[std::size_t(axis)]);
+  Array<S> out(dims);
+  std::size_t k = 0;
+  for_each_index(dims, [&](const Dims& index) {
+    Dims source(index.size());
+    for (std::size_t axis = 0; axis < index.size(); ++axis)
+      source[std::size_t(order[axis])] = index[axis];
+    out.values[k++] = broadcast_at(a, source);
+  });
+  return out;
+}
+
+/// a [..., K] b [K, N] -> [..., N]; a transposed operand must be a matrix.
+template <typename S>
+Array<S> matmul(Array<S> a, Array<S> b, bool transpose_a = false, bool transpose_b = false) {
+  if (transpose_a) a = transpose(a, {1, 0});
+  if (transpose_b) b = transpose(b, {1, 0});
+  Dims dims = a.dims;
+  dims.back() = b.dims[1];
+  Array<S> out(dims);
+  for (std::int64_t m = 0; m < a.rows(); ++m)
+    for (std::int64_t k = 0; k < a.last(); ++k)
+      for (std::int64_t n = 0; n < b.last(); ++n) out.at(m, n) += a.at(m, k) * b.at(k, n);
+  return out;
+}
+
+template <typename S>
+Array<S> log_softmax(const Array<S>& x) {
+  Array<S> out(x.dims);
+  for (std::int64_t row = 0; row < x.rows(); ++row) {
+    double highest = real(x.at(row, 0));
+    for (std::int64_t k = 0; k < x.last(); ++k) highest = std::max(highest, real(x.at(row, k)));
+    S sum = 0;
+    for (std::int64_t k = 0; k < x.last(); ++k) sum += std::exp(x.at(row, k) - highest);
+    for (std::int64_t k = 0; k < x.last(); ++k)
+      out.at(row, k) = x.at(row, k) - highest - std::log(sum);
+  }
+  return out;
+}
+
+template <typename S>
+Array<S> softmax(const Array<S>& x) {
+  return map(log_softmax(x), [](S y) { return std::exp(y); });
+}
+
+template <typename S>
+Array<S> slice(const Array<S>& a, std::size_t axis, std::int64_t begin, std::int64_t end) {
+  Dims dims = a.dims;
+  dims[axis] = end - begin;
+  Array<S> out(dims);
+  std::size_t k = 0;
+  for_each_index(dims, [&](Dims index) {
+    index[axis] += begin;
+    out.values[k++] = broadcast_at(a, index);
+  });
+  return out;
+}
+
+template <typename S>
+Array<S> concat(const std::vector<Array<S>>& parts, std::size_t axis) {
+  Dims dims = parts[0].dims;
+  dims[axis] = 0;
+  for (const Array<S>& part : parts) dims[axis] += part.dims[axis];
+  Array<S> out(dims);
+  std::size_t k = 0;
+  for_each_index(dims, [&](Dims index) {
+    std::size_t part = 0;
+    while (index[axis] >= parts[part].dims[axis]) index[axis] -= parts[part++].dims[axis];
+    out.values[k++] = broadcast_at(parts[part], index);
+  });
+  return out;
+}
+
+/// Rows of a table; an id outside it gives zeros.
+template <typename S>
+Array<S> gather(const Array<S>& table, const std::vector<std::int32_t>& ids, Dims dims) {
+  dims.push_back(table.last());
+  Array<S> out(dims);
+  for (std::size_t m = 0; m < ids.size(); ++m)
+    for (std::int64_t e = 0; e < table.last(); ++e)
+      if (ids[m] >= 0 && ids[m] < table.rows()) out.at(std::int64_t(m), e) = table.at(ids[m], e);
+  return out;
+}
+
+/// sum(weights * a): the scalar whose gradient the tests ask for.
+template <typename S>
+S weighted_sum(const Array<double>& weights, const Array<S>& a) {
+  S sum = 0;
+  for (std::size_t k = 0; k < a.values.size(); ++k) sum += weights.values[k] * a.values[k];
+  return sum;
+}
+
+/// Far below float64's resolution, and so without a truncation error.
+inline constexpr double kComplexStep = 1e-100;
+
+using ComplexLoss = std::function<Complex(const std::vector<Array<Complex>>&)>;
+
+/// d loss / d input for every element of every input: for an analytic loss f,
+/// f'(x) = Im f(x + i e) / e without cancellation. Source: Squire & Trapp 1998.
+inline std::vector<Array<double>> complex_step(const std::vector<Array<double>>& inputs,
+                                               const ComplexLoss& loss) {
+  std::vector<Array<Complex>> points;
+  for (const Array<double>& input : inputs) points.emplace_back(input);
+  std::vector<Array<double>> slopes;
+  for (Array<Complex>& point : points) {
+    Array<double>& slope = slopes.emplace_back(point.dims);
+    for (std::size_t k = 0; k < point.values.size(); ++k) {
+      point.values[k] += Complex(0, kComplexStep);
+      slope.values[k] = loss(points).imag() / kComplexStep;
+      point.values[k] = point.values[k].real();
+    }
+  }
+  return slopes;
+}
+
+/// The same along one direction per input: sum_k direction_k d loss / d input_k.
+inline std::vector<double> complex_step_along(const std::vector<Array<double>>& inputs,
+                                              const std::vector<Array<double>>& directions,
+                                              const ComplexLoss& loss) {
+  std::vector<Array<Complex>> points;
+  for (const Array<double>& input : inputs) points.emplace_back(input);
+  std::vector<double> slopes;
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    for (std::size_t k = 0; k < points[i].values.size(); ++k)
+      points[i].values[k] += Complex(0, kComplexStep * directions[i].values[k]);
+    slopes.push_back(loss(points).imag() / kComplexStep);
+    points[i] = Array<Complex>(inputs[i]);
+  }
+  return slopes;
+}
+
+}  // namespace unroll::reference

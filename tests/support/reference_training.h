@@ -1,0 +1,175 @@
+/// Reference versions of random numbers, the loss over a decoder, and the optimisers.
+#pragma once
+
+#include <array>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tests/support/reference.h"
+#include "unroll/backend.h"
+
+namespace unroll::reference {
+
+using Words = std::array<std::uint32_t, 4>;
+
+/// Philox4x32-10 as section 3.3 of Salmon et al. 2011 states it: per round two 32 x 32 -> 64 bit
+/// products, their high halves mixed with the other words and the key, which is bumped in between.
+inline Words philox4x32(Words counter, std::array<std::uint32_t, 2> key) {
+  const auto high = [](std::uint64_t product) { return std::uint32_t(product >> 32); };
+  for (int round = 0; round < 10; ++round) {
+    const std::uint64_t left = std::uint64_t{0xD2511F53} * counter[0];
+    const std::uint64_t right = std::uint64_t{0xCD9E8D57} * counter[2];
+    const Words next{high(right) ^ counter[1] ^ key[0], std::uint32_t(right),
+                     high(left) ^ counter[3] ^ key[1], std::uint32_t(left)};
+    counter = next;
+    key = {key[0] + 0x9E3779B9U, key[1] + 0xBB67AE85U};  // golden ratio, sqrt(3) - 1
+  }
+  return counter;
+}
+
+/// Factors that dropout multiplies an array with: 0 or 1 / (1 - rate). Element k takes word k % 4
+/// of the block whose counter is (k / 4, step), and stays if the word is at or above rate 2^32.
+inline Array<double> dropout_mask(const Dims& dims, double rate, std::uint64_t key,
+                                  std::int64_t step) {
+  Array<double> mask(dims);
+  const auto low = [](std::uint64_t x) { return std::uint32_t(x & 0xFFFFFFFF); };
+  for (std::size_t k = 0; k < mask.values.size(); ++k) {
+    const std::uint64_t block = k / 4, at = std::uint64_t(step);
+    const Words words = philox4x32({low(block), low(block >> 32), low(at), low(at >> 32)},
+                                   {low(key), low(key >> 32)});
+    mask.values[k] = double(words[k % 4]) >= rate * 0x1p32 ? 1 / (1 - rate) : 0;
+  }
+  return mask;
+}
+
+/// FNV-1a of the site's name (Fowler, Noll & Vo), moved on by `seed` steps of SplitMix64's counter
+/// and finished as SplitMix64 does (Steele, Lea & Flood 2014).
+inline std::uint64_t philox_key(std::uint64_t seed, const std::string& site) {
+  std::uint64_t hash = 14695981039346656037U;
+  for (const char c : site) {
+    hash ^= static_cast<unsigned char>(c);
+    hash *= 1099511628211U;
+  }
+  std::uint64_t z = hash + seed * 0x9E3779B97F4A7C15U;
+  z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
+  z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
+  return z ^ (z >> 31);
+}
+
+struct LossOptions {
+  std::int64_t ignored_id = -1;
+  bool mean = false;
+  double scale = 1;
+};
+
+template <typename S>
+struct LossResult {
+  S loss = 0;
+  std::vector<S> log_prob;  // per row; 0 where ignored
+  std::vector<double> hit;  // 1 where the target is the first best class
+};
+
+/// h [M, H], weight [V, H], bias [V]; row_weights [M] or empty. A bad target gives NaN.
+template <typename S>
+LossResult<S> softmax_cross_entropy(const Array<S>& h, const Array<S>& weight, const Array<S>& bias,
+                                    const std::vector<std::int32_t>& targets,
+                                    const std::vector<double>& row_weights,
+                                    const LossOptions& options) {
+  const Array<S> logits = zip(matmul(h, weight, false, true), bias, [](S a, S b) { return a + b; });
+  const Array<S> log_p = log_softmax(logits);
+  LossResult<S> out;
+  double total = 0;
+  for (std::int64_t m = 0; m < h.rows(); ++m) {
+    const std::int64_t target = targets[std::size_t(m)];
+    const bool ignored = target == options.ignored_id;
+    const bool valid = target >= 0 && target < weight.rows();
+    const double w = row_weights.empty() ? 1 : row_weights[std::size_t(m)];
+    const S value = ignored ? S(0)
+                    : valid ? log_p.at(m, target)
+                            : S(std::numeric_limits<double>::quiet_NaN());
+    std::int64_t best = 0;
+    for (std::int64_t v = 1; v < weight.rows(); ++v)
+      if (real(logits.at(m, v)) > real(logits.at(m, best))) best = v;
+    out.log_prob.push_back(value);
+    out.hit.push_back(!ignored && best == target ? 1 : 0);
+    if (ignored) continue;
+    out.loss -= w * value;
+    total += w;
+  }
+  out.loss *= options.mean ? 1 / total : options.scale;
+  return out;
+}
+
+struct OptimizedParameter {
+  std::vector<double> value;
+  std::vector<double> slots[2] = {};  // momentum | s | m, v; empty until the first step
+};
+
+struct OptimizerState {
+  std::vector<OptimizedParameter> parameters;
+  std::int64_t updates = 0, skipped = 0;
+  double norm = 0;
+};
+
+/// One element: its gradient after clipping becomes a step. Sources: Polyak 1964 in PyTorch's form;
+/// Tieleman & Hinton 2012; Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2.
+inline double optimizer_step(const OptimizerSpec& spec, double lr, std::int64_t t, double p,
+                             double g, double& first, double& second) {
+  const double weight_decay = double(spec.weight_decay);
+  const bool decoupled = spec.kind == OptimizerKind::kAdamW;
+  if (!decoupled) g += weight_decay * p;
+  switch (spec.kind) {
+    case OptimizerKind::kSgd:
+      return p - lr * g;
+    case OptimizerKind::kMomentum:
+      first = double(spec.momentum) * first + g;
+      return p - lr * first;
+    case OptimizerKind::kRmsProp:
+      first = double(spec.decay) * first + (1 - double(spec.decay)) * g * g;
+      return p - lr * g / (std::sqrt(first) + double(spec.epsilon));
+    case OptimizerKind::kAdam:
+    case OptimizerKind::kAdamW:
+      break;
+  }
+  const double beta1 = double(spec.beta1), beta2 = double(spec.beta2);
+  first = beta1 * first + (1 - beta1) * g;
+  second = beta2 * second + (1 - beta2) * g * g;
+  const double m = first / (1 - std::pow(beta1, double(t)));
+  const double v = second / (1 - std::pow(beta2, double(t)));
+  const double decayed = decoupled ? p - lr * weight_decay * p : p;
+  return decayed - lr * m / (std::sqrt(v) + double(spec.epsilon));
+}
+
+/// One step over all parameters with dense gradients. The gradients are clipped by their joint
+/// norm, then by value, and only then meet the weight decay, as in PyTorch.
+inline void apply_gradients(const OptimizerSpec& spec, double lr, double loss,
+                            const std::vector<std::vector<double>>& gradients,
+                            OptimizerState& state) {
+  double squares = 0;
+  for (const auto& gradient : gradients)
+    for (const double g : gradient) squares += g * g;
+  state.norm = std::sqrt(squares);
+  if (!std::isfinite(loss) || !std::isfinite(state.norm)) {
+    ++state.skipped;
+    return;
+  }
+  ++state.updates;
+  const double clip_norm = double(spec.clip_norm), clip_value = double(spec.clip_value);
+  const double factor = clip_norm > 0 && state.norm > clip_norm ? clip_norm / state.norm : 1;
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    OptimizedParameter& parameter = state.parameters[i];
+    for (auto& slot : parameter.slots) slot.resize(parameter.value.size());
+    for (std::size_t k = 0; k < parameter.value.size(); ++k) {
+      double g = gradients[i][k] * factor;
+      if (clip_value > 0) g = std::max(-clip_value, std::min(clip_value, g));
+      parameter.value[k] = optimizer_step(spec, lr, state.updates, parameter.value[k], g,
+                                          parameter.slots[0][k], parameter.slots[1][k]);
+    }
+  }
+}
+
+}  // namespace unroll::reference

@@ -1,0 +1,131 @@
+#include "host/train/model_file.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+
+#include "host/train/checkpoint.h"
+#include "tests/support/temp_folder.h"
+
+namespace unroll::test {
+namespace {
+
+Vocabulary vocabulary() {
+  return Vocabulary::parse("<eos>\n<unk>\na\nb\n", "test");
+}
+
+LanguageModelConfig model(CellKind cell = CellKind::kGru, bool tied = true) {
+  LanguageModelConfig config;
+  config.cell = cell;
+  config.reset = GruReset::kBefore;
+  config.vocabulary = 4;
+  config.embedding = 3;
+  config.hidden = {5, 3};
+  config.tied = tied;
+  return config;
+}
+
+std::shared_ptr<VariableStore> random_parameters(const LanguageModelConfig& config) {
+  auto store = std::make_shared<VariableStore>(cpu(1), 9);
+  for (VariableInfo info : parameters(config)) {
+    info.initializer = uniform(-1, 1);
+    store->require(info);
+  }
+  return store;
+}
+
+std::string load_error(const std::filesystem::path& path) {
+  return error_of<std::runtime_error>([&] { load_model(path, cpu(1)); });
+}
+
+TEST(ModelFile, ComesBackAsItWas) {
+  for (const bool tied : {false, true}) {
+    const TempFolder folder;
+    const LanguageModelConfig config = model(CellKind::kGru, tied);
+    const auto store = random_parameters(config);
+    save_model(folder.path(), 7, {config, "a text", {{"lr", 1.5}}, nullptr}, vocabulary(), *store,
+               true);
+    const LoadedModel loaded = load_model(folder.path(), cpu(1));
+    EXPECT_EQ(loaded.step, 7);
+    EXPECT_EQ(loaded.description.corpus, "a text");
+    EXPECT_EQ(loaded.description.training["lr"], 1.5);
+    EXPECT_EQ(loaded.description.model.cell, config.cell);
+    EXPECT_EQ(loaded.description.model.reset, config.reset);
+    EXPECT_EQ(loaded.description.model.hidden, config.hidden);
+    EXPECT_EQ(loaded.description.model.tied, tied);
+    for (const VariableInfo& info : parameters(config))
+      EXPECT_EQ(loaded.store->read<float>(info.name), store->read<float>(info.name)) << info.name;
+  }
+}
+
+TEST(ModelFile, NamesAreThoseOfAPyTorchStateDict) {
+  const TempFolder folder;
+  const LanguageModelConfig config = model();
+  save_model(folder.path(), 1, {config, "", nullptr, nullptr}, vocabulary(),
+             *random_parameters(config), true);
+  const Checkpoint checkpoint = load_checkpoint(folder.path());
+  const std::vector<std::string> expected = {
+      "decoder.bias",     "decoder.weight",   "encoder.weight",  "rnn.bias_hh_l0",
+      "rnn.bias_hh_l1",   "rnn.bias_ih_l0",   "rnn.bias_ih_l1",  "rnn.weight_hh_l0",
+      "rnn.weight_hh_l1", "rnn.weight_ih_l0", "rnn.weight_ih_l1"};
+  EXPECT_EQ(checkpoint.model.names(), expected);
+  EXPECT_EQ(checkpoint.model.find("rnn.weight_ih_l0")->shape, (std::vector<std::int64_t>{15, 3}));
+  EXPECT_EQ(checkpoint.model.metadata().at("format"), "pt");
+  EXPECT_TRUE(contains(checkpoint.model.metadata().at("gru_reset"), "before"));
+}
+
+/// A checkpoint whose content a test changes before it is written.
+void save_changed(const std::filesystem::path& folder,
+                  const std::function<void(CheckpointContent&)>& change) {
+  const LanguageModelConfig config = model();
+  const TempFolder scratch;
+  save_model(scratch.path(), 1, {config, "", nullptr, nullptr}, vocabulary(),
+             *random_parameters(config), true);
+  const Checkpoint good = load_checkpoint(scratch.path());
+  CheckpointContent content;
+  content.config = good.config;
+  content.vocabulary = &*good.vocabulary;
+  content.tensors.assign(good.model.tensors().begin(), good.model.tensors().end());
+  change(content);
+  save_checkpoint(folder, 1, content, true, 1);
+}
+
+TEST(ModelFile, RefusesTensorsThatDoNotFit) {
+  const TempFolder missing, surplus, shape, tied;
+  save_changed(missing.path(), [](CheckpointContent& c) { c.tensors.erase(c.tensors.begin()); });
+  EXPECT_TRUE(contains(load_error(missing.path()), "'decoder.bias' is missing"));
+
+  save_changed(surplus.path(), [](CheckpointContent& c) {
+    c.tensors.push_back(c.tensors.front());
+    c.tensors.back().name = "more";
+  });
+  EXPECT_TRUE(contains(load_error(surplus.path()), "'more' is not one of the model's"));
+
+  save_changed(shape.path(), [](CheckpointContent& c) { c.tensors.front().shape = {2, 2}; });
+  EXPECT_TRUE(contains(load_error(shape.path()), "got F32 [2, 2], expected F32 [4]"));
+
+  const std::vector<float> other(12, 0.5F);
+  save_changed(tied.path(), [&](CheckpointContent& c) {
+    for (TensorData& tensor : c.tensors)
+      if (tensor.name == "decoder.weight") tensor.bytes = std::as_bytes(std::span(other));
+  });
+  EXPECT_TRUE(contains(load_error(tied.path()), "tied weights"));
+}
+
+TEST(ModelFile, RefusesConfigurationsThatAreNotOurs) {
+  const auto error_with = [](const std::string& key, const nlohmann::json& value) {
+    const TempFolder folder;
+    save_changed(folder.path(), [&](CheckpointContent& c) { c.config["model"][key] = value; });
+    return load_error(folder.path());
+  };
+  EXPECT_TRUE(contains(error_with("cell", "transformer"), "got 'transformer', expected"));
+  EXPECT_TRUE(contains(error_with("gru_reset", "during"), "expected before or after"));
+  EXPECT_TRUE(contains(error_with("hidden", nlohmann::json::array()), "hidden"));
+  EXPECT_TRUE(contains(error_with("hidden", {5, -3}), "hidden"));
+  EXPECT_TRUE(contains(error_with("vocabulary", 5), "got 4 tokens, expected 5"));
+  EXPECT_TRUE(contains(error_with("embedding", 4294967296000), "embedding"));
+  EXPECT_TRUE(contains(error_with("dropout", 1.5), "dropout"));
+}
+
+}  // namespace
+}  // namespace unroll::test

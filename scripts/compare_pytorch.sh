@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Times a whole training step in Unroll and in PyTorch, in turn, on this machine's CPU, and prints the
-# ratio. Needs a Release build (scripts/run_demo.sh makes one) and a Python with torch.
-#   scripts/compare_pytorch.sh [--rounds N] [--csv FILE] [flags of benchmarks/pytorch_lm.py]
-# Environment: PYTHON (default python3), UNROLL_BUILD (default build).
-set -euo pipefail
-cd "$(dirname "$0")/.."
+# ratio. Builds what it needs; PyTorch is the caller's: PYTHON names an interpreter that has torch
+# (default python3).
+#   scripts/compare_pytorch.sh [--rounds N] [--csv FILE] [--threads N] [flags of pytorch_lm.py]
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 rounds=5 csv="" threads=2 flags=()
 while [ $# -gt 0 ]; do
@@ -17,10 +17,17 @@ while [ $# -gt 0 ]; do
 done
 flags+=(--threads "$threads")
 python=${PYTHON:-python3}
-bench=${UNROLL_BUILD:-build}/bin/lm_step
-[ -x "$bench" ] || { echo "compare_pytorch.sh: $bench is missing; build the target lm_step" >&2; exit 1; }
+bench=build/bin/lm_step
 "$python" -c 'import torch' 2>/dev/null ||
-  { echo "compare_pytorch.sh: $python has no torch; pip install torch, or set PYTHON" >&2; exit 1; }
+  die "$python has no torch: pip install torch, or set PYTHON to an interpreter that has it"
+
+step "Set-up and build"
+scripts/install_dependencies.sh --tests
+choose_compiler || die "no g++ of version $minimum_gcc or newer"
+cmake --preset release -DUNROLL_CUDA=OFF -DUNROLL_BUILD_TESTS=ON >/dev/null
+cmake --build build --parallel "$(jobs)" --target lm_step
+
+step "Measuring: $rounds rounds of each"
 
 # Both get the threads asked for and no variable that ties a library to other kernels.
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE OMP_WAIT_POLICY

@@ -34,7 +34,8 @@ cmake --build build-demo --parallel "$(jobs)"
 
 step "Training a language model on the built-in corpus, into $run/"
 rm -rf "$run"
-show $unroll train --save $run
+show $unroll train --save $run --nlayers 1 --nhid 192 --emsize 64 --dropout 0 \
+  --batch-size 64 --epochs 5 --lr 0.006 --lr-schedule cosine --warmup 100 --clip 1
 
 step "How good is it? Perplexity of text that it has not seen"
 show $unroll eval --checkpoint $run
@@ -43,7 +44,7 @@ step "What comes next? P(fork | he ate the cake with the), and the ten likeliest
 show $unroll predict --checkpoint $run --text "he ate the cake with the" --word fork
 show $unroll predict --checkpoint $run --text "he ate the cake with the" --top 10
 
-step "Text of its own"
-show $unroll generate --checkpoint $run --prompt "the" --length 60 --seed 1
+step "Sentences of its own, and how many of them the grammar accepts"
+show $unroll generate --checkpoint $run --length 120 --seed 1
 
 step "Done. The model is in $run/; the program is $unroll."

@@ -45,6 +45,7 @@ const char* isa_name(Isa isa) {
 
 // __builtin_cpu_supports also asks whether the operating system saves the wide registers.
 bool isa_supported(Isa isa) {
+#if defined(__x86_64__)
   switch (isa) {
     case Isa::kAvx512:
       return isa_supported(Isa::kAvx2) && __builtin_cpu_supports("avx512f") &&
@@ -55,6 +56,9 @@ bool isa_supported(Isa isa) {
     default:
       return true;
   }
+#else
+  return isa == Isa::kBaseline;
+#endif
 }
 
 Isa selected_isa() {

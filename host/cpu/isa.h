@@ -12,8 +12,7 @@
 ///       target_compile_options(kernels_${isa} PRIVATE -O3 -ffp-contract=off ${flags_of_${isa}})
 ///     endforeach()
 /// It defines one constant table of function pointers, `extern const GatesKernels kGatesKernels;`,
-/// and the caller takes for_isa(avx512::kGatesKernels, avx2::kGatesKernels,
-/// baseline::kGatesKernels).
+/// and the caller takes UNROLL_FOR_ISA(kGatesKernels).
 ///
 /// Rule      a kernel file may define and instantiate nothing outside its own namespace: the linker
 ///           keeps one copy of an inline function, and if that were the AVX-512 one, the program
@@ -38,7 +37,7 @@ Isa selected_isa();
 /// called while kernels run. Errors: std::runtime_error if it is not supported.
 void select_isa(Isa isa);
 
-/// The table of the selected instruction set.
+/// The one of three tables that belongs to the selected instruction set.
 template <typename Table>
 const Table& for_isa(const Table& avx512, const Table& avx2, const Table& baseline) {
   switch (selected_isa()) {
@@ -52,3 +51,10 @@ const Table& for_isa(const Table& avx512, const Table& avx2, const Table& baseli
 }
 
 }  // namespace unroll::host
+
+/// The selected instruction set's own `table`; other processors are built with the baseline alone.
+#if defined(__x86_64__)
+#define UNROLL_FOR_ISA(table) for_isa(avx512::table, avx2::table, baseline::table)
+#else
+#define UNROLL_FOR_ISA(table) baseline::table
+#endif

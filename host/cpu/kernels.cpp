@@ -16,19 +16,17 @@ UNROLL_KERNEL_TABLES(baseline)
 
 namespace unroll::host {
 
-#define UNROLL_SELECT(table) for_isa(avx512::table, avx2::table, baseline::table)
 const ElementwiseKernels& elementwise_kernels() {
-  return UNROLL_SELECT(kElementwiseKernels);
+  return UNROLL_FOR_ISA(kElementwiseKernels);
 }
 const GateKernels& gate_kernels() {
-  return UNROLL_SELECT(kGateKernels);
+  return UNROLL_FOR_ISA(kGateKernels);
 }
 const RowKernels& row_kernels() {
-  return UNROLL_SELECT(kRowKernels);
+  return UNROLL_FOR_ISA(kRowKernels);
 }
 const OptimizerKernels& optimizer_kernels() {
-  return UNROLL_SELECT(kOptimizerKernels);
+  return UNROLL_FOR_ISA(kOptimizerKernels);
 }
-#undef UNROLL_SELECT
 
 }  // namespace unroll::host

@@ -11,7 +11,7 @@ struct Sample {
   std::uint64_t seed;
   std::int64_t sentences;
 };
-constexpr Sample kTrain{1, 100000}, kValid{2, 5000}, kTest{3, 10000};
+constexpr Sample kTrain{1, 300000}, kValid{2, 5000}, kTest{3, 10000};
 
 std::string sample(const Sample& s) {
   return Grammar::english().sample(s.seed, s.sentences);

@@ -121,9 +121,13 @@ class Trainer {
                        1000 * seconds_since(interval_start_) / double(options_.log_interval),
                        -log_prob / double(interval_tokens_)));
     if (const std::int64_t now = skipped(); now > skipped_) {
-      warn_(fmt::format("{} steps had a loss or gradient that is not finite and changed nothing",
-                        now - skipped_));
+      warn_(fmt::format(
+          "{} steps had a loss or gradient that is not finite and changed nothing; the hidden "
+          "state starts afresh",
+          now - skipped_));
       skipped_ = now;
+      // It may be what is not finite, and then no later step would be either.
+      clear_state(config_, TrainingGraph::kName, *store_);
     }
     start_interval();
   }

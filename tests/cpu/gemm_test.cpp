@@ -33,9 +33,10 @@ class Matrix {
         ld_(cols + gap),
         values_(static_cast<std::size_t>(2 * kMargin + rows * ld_), kGuard) {}
 
-  static Matrix random(std::int64_t rows, std::int64_t cols, std::mt19937& rng) {
+  static Matrix random(std::int64_t rows, std::int64_t cols, std::mt19937& rng,
+                       std::int64_t gap = 3) {
     std::uniform_real_distribution<float> draw(-1, 1);
-    Matrix m(rows, cols);
+    Matrix m(rows, cols, gap);
     for (std::int64_t i = 0; i < rows; ++i)
       for (std::int64_t j = 0; j < cols; ++j) m(i, j) = draw(rng);
     return m;
@@ -212,6 +213,21 @@ TEST_P(GemmTest, SeveralBlocks) {
       check({{600, 30, 400}, ta, tb, false, rng_});
       check({{20, 2300, 390}, ta, tb, true, rng_});
     }
+}
+
+// Rows of A a multiple of 4 KiB apart, which the kernel for few rows cuts into lower tiles.
+TEST_P(GemmTest, RowsThatShareACacheSet) {
+  for (const std::int64_t m : {10, 11, 14, 45}) {
+    Problem p({m, 40, 1000}, false, false, m % 2 == 0, rng_);
+    p.a = Matrix::random(m, 1000, rng_, 24);
+    ASSERT_EQ(p.a.ld() % 1024, 0);
+    check(p);
+  }
+}
+
+// A B of more than 12 MiB, which the kernel for few rows fetches ahead.
+TEST_P(GemmTest, LargeB) {
+  for (const std::int64_t m : {8, 20}) check({{m, 6200, 520}, false, true, false, rng_});
 }
 
 TEST_P(GemmTest, ThreadsDoNotChangeTheBits) {

@@ -42,8 +42,7 @@ class PacketTest : public ::testing::TestWithParam<Isa> {
   void SetUp() override {
     if (!isa_supported(GetParam())) GTEST_SKIP() << "not supported by this CPU";
     select_isa(GetParam());
-    kernels_ = &for_isa(avx512::kPacketTestKernels, avx2::kPacketTestKernels,
-                        baseline::kPacketTestKernels);
+    kernels_ = &UNROLL_FOR_ISA(kPacketTestKernels);
   }
 
   /// Every kStride-th float of each sign, NaNs and infinities among them, and in every lane.

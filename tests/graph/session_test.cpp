@@ -239,6 +239,24 @@ TEST_P(SessionTest, VariablesCanBeSwappedDirectly) {
   }
 }
 
+// A copy of a weight taken in the run that trains it is the weight before the step.
+TEST_P(SessionTest, ACopyOfATrainedVariableIsTheOneBeforeTheStep) {
+  for (const bool copy_first : {false, true}) {
+    Graph g;
+    const Tensor w = g.variable("w", {2}, constant(1));
+    const Tensor copy = g.variable("copy", {2}, constant(0), false);
+    const Tensor cost = reduce_sum(w * w);
+    std::vector<Tensor> parts;
+    if (copy_first) parts.push_back(assign(copy, w));
+    parts.push_back(GradientDescentOptimizer(0.25).minimize(cost, std::vector<Tensor>{w}));
+    if (!copy_first) parts.push_back(assign(copy, w));
+    Session session(g, backend_);
+    session.run(group(parts));
+    EXPECT_EQ(session.variables().read<float>("copy"), std::vector<float>(2, 1.0F));
+    EXPECT_EQ(session.variables().read<float>("w"), std::vector<float>(2, 0.5F));
+  }
+}
+
 TEST_P(SessionTest, AssignAddAccumulates) {
   Graph g;
   const Tensor x = g.placeholder("x", {2});

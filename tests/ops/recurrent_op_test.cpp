@@ -15,6 +15,7 @@
 #include "tests/support/recurrent_case.h"
 #include "tests/support/reference.h"
 #include "unroll/ops.h"
+#include "unroll/optimizer.h"
 #include "unroll/recurrent.h"
 #include "unroll/session.h"
 
@@ -296,6 +297,97 @@ TEST_P(RecurrentOp, WeightsWrittenBetweenRunsAreSeen) {
       session.run(std::vector<Tensor>{result.y}, feeds);
       EXPECT_TRUE(close(session.read(result.y), reference::recurrent(c.spec, now).y.values,
                         recurrent_ulps(c)));
+    }
+  }
+}
+
+// Nobody has to want y, or any one of the states.
+TEST_P(RecurrentOp, OutputsCanBeFetchedAlone) {
+  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({5, 4}, 2, 3, 2, 3, true)})) {
+    SCOPED_TRACE(describe(c));
+    const auto data = recurrent_data(c, 63);
+    const auto expected = reference::recurrent(c.spec, data);
+    StackGraph g(c, data, recurrent_loss(expected, 64));
+    const RecurrentResult result = recurrent(c.spec, g.in);
+    const std::vector<Tensor> outputs = outputs_of(result);
+    const std::vector<Reals> values = outputs_of(expected);
+    const std::size_t inputs = 1 + g.in.h0.size() + g.in.c0.size() + 1;  // and the lengths
+    const std::span<const Feed> feeds(g.feeds.data(), inputs);
+    Session session(g.graph, backend_);
+    g.write_weights(session.variables(), data);
+    for (std::size_t k = 0; k < outputs.size(); ++k) {
+      session.run(std::span(&outputs[k], 1), feeds);
+      EXPECT_TRUE(close(session.read(outputs[k]), values[k].values, recurrent_ulps(c))) << k;
+    }
+  }
+}
+
+// Of one weight, of one state; of a loss that is a function of one h_n.
+TEST_P(RecurrentOp, GradientsCanBeAskedForAlone) {
+  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({4, 3}, 2, 3, 2, 3, false)})) {
+    SCOPED_TRACE(describe(c));
+    const auto data = recurrent_data(c, 65);
+    RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 66);
+    const Reals kept = loss.h_n[0];
+    std::fill(loss.y.values.begin(), loss.y.values.end(), 0);
+    for (auto* list : {&loss.h_n, &loss.c_n})
+      for (Reals& w : *list) std::fill(w.values.begin(), w.values.end(), 0);
+    loss.h_n[0] = kept;
+    StackGraph g(c, data, loss);
+    const RecurrentResult result = recurrent(c.spec, g.in);
+    const Tensor cost = reduce_sum(g.wh[0] * result.h_n[0]);
+    const std::vector<Tensor> xs = g.differentiable();
+    const auto slopes = reference::complex_step(flatten(data), complex_loss(c, loss, data));
+    const std::vector<Feed> feeds = [&] {
+      std::vector<Feed> list;
+      for (const Feed& feed : g.feeds)
+        if (feed.placeholder() != g.wy &&
+            std::find(g.wh.begin() + 1, g.wh.end(), feed.placeholder()) == g.wh.end() &&
+            std::find(g.wc.begin(), g.wc.end(), feed.placeholder()) == g.wc.end())
+          list.push_back(feed);
+      return list;
+    }();
+    const std::size_t last = xs.size() - 1;
+    std::vector<Tensor> fetches;
+    for (const std::size_t k : {std::size_t{0}, std::size_t{1}, last - 15, last})
+      fetches.push_back(dense_gradients(cost, std::vector<Tensor>{xs[k]})[0]);
+    Session session(g.graph, backend_);
+    g.write_weights(session.variables(), data);
+    std::size_t which = 0;
+    for (const std::size_t k : {std::size_t{0}, std::size_t{1}, last - 15, last}) {
+      std::vector<Tensor> one{fetches[which++], cost};
+      session.run(one, feeds);
+      EXPECT_TRUE(close(session.read(one[0]), slopes[k].values, recurrent_gradient_ulps(c)))
+          << flat_names(data)[k];
+    }
+  }
+}
+
+// Weights that change from step to step are the ones the next step uses, prepared forms included:
+// after a few steps the two forms of the stack have the same weights.
+TEST_P(RecurrentOp, TrainsLikeTheElementaryForm) {
+  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({9, 6}, 1, 4, 3, 5, false)})) {
+    SCOPED_TRACE(describe(c));
+    const auto data = recurrent_data(c, 67);
+    const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 68);
+    std::vector<std::vector<float>> first;
+    for (const bool fused : {true, false}) {
+      StackGraph g(c, data, loss);
+      const Tensor cost = g.loss(fused ? recurrent(c.spec, g.in) : elementary(c.spec, g.in));
+      const Tensor step = GradientDescentOptimizer(0.01).minimize(cost);
+      Session session(g.graph, backend_);
+      g.write_weights(session.variables(), data);
+      for (int run = 0; run < 4; ++run) session.run(std::span(&step, 1), g.feeds);
+      std::size_t k = 0;
+      for (const CellWeights& w : g.in.weights)
+        for (const Tensor& weight : {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh}) {
+          const std::vector<float> values = session.variables().read<float>(weight.name());
+          if (fused)
+            first.push_back(values);
+          else  // 4 steps of 0.01 times a gradient's error, which later steps pass on, and 4 sums
+            EXPECT_TRUE(close(first[k++], doubles(values), 4 + 0.1 * recurrent_gradient_ulps(c)))
+                << weight.name();
+        }
     }
   }
 }

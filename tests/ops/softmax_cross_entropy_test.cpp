@@ -398,6 +398,31 @@ TEST_P(SoftmaxCrossEntropyOp, ABadTargetGivesNan) {
                     {std::log(4.0)}, 4));
 }
 
+TEST_P(SoftmaxCrossEntropyOp, ResultsCanBeFetchedAlone) {
+  const LossCase c{7, 5, 33, 3};
+  const LossData data = random_data(c, 8);
+  const auto expected = reference::softmax_cross_entropy(data.h, data.weight, data.bias,
+                                                         data.targets, {}, options_of(c));
+  Graph g;
+  const Tensor h = g.placeholder("h", {c.rows, c.hidden});
+  const Tensor weight = g.placeholder("weight", {c.classes, c.hidden});
+  const Tensor bias = g.placeholder("bias", {c.classes});
+  const Tensor targets = g.placeholder("targets", {c.rows}, DType::kInt32);
+  const auto result = softmax_cross_entropy(h, weight, bias, targets, {}, graph_options(c));
+  const Tensor dbias = dense_gradients(result.loss, std::vector<Tensor>{bias})[0];
+  const std::vector<float> hv = floats(data.h), wv = floats(data.weight), bv = floats(data.bias);
+  const std::vector<Feed> feeds{{h, hv}, {weight, wv}, {bias, bv}, {targets, data.targets}};
+  Session session(g, backend_);
+  session.run(std::vector<Tensor>{result.log_prob}, feeds);
+  EXPECT_TRUE(close(session.read(result.log_prob), expected.log_prob, row_ulps(c)));
+  session.run(std::vector<Tensor>{result.hit}, feeds);
+  EXPECT_EQ(doubles(session.read(result.hit)), expected.hit);
+  session.run(std::vector<Tensor>{result.loss}, feeds);
+  EXPECT_TRUE(close(session.read(result.loss), {expected.loss}, row_ulps(c)));
+  session.run(std::vector<Tensor>{dbias}, feeds);
+  EXPECT_TRUE(close(session.read(dbias), expected_gradients(c, data).dbias.values, row_ulps(c)));
+}
+
 UNROLL_FOR_EACH_BACKEND(SoftmaxCrossEntropyOp);
 
 TEST(SoftmaxCrossEntropyShapes, AreChecked) {

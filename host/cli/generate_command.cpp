@@ -30,7 +30,7 @@ class Writer {
       line_.clear();
       return "\n";
     }
-    const std::string text = line_.empty() ? token : " " + token;
+    std::string text = line_.empty() ? token : " " + token;
     line_ += text;
     return text;
   }

@@ -31,7 +31,7 @@ std::vector<char> nodes_between(Tensor cost, std::span<const Tensor> xs) {
   for (auto node = nodes.rbegin(); node != nodes.rend(); ++node)
     if (reached[std::size_t((*node)->id)])
       for (const Tensor& input : (*node)->inputs) reached[std::size_t(input.node().id)] = 1;
-  for (std::size_t k = 0; k < depends.size(); ++k) depends[k] = depends[k] && reached[k];
+  for (std::size_t k = 0; k < depends.size(); ++k) depends[k] &= reached[k];
   return depends;
 }
 

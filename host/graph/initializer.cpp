@@ -95,7 +95,7 @@ void initialize(const Initializer& how, const Shape& shape, std::uint64_t seed,
       return;
     case Initializer::Kind::kXavier:
       require_blocks(how, shape, name);
-      high = std::sqrt(6.0 / double(shape[0] / how.blocks + shape[1]));
+      high = std::sqrt(6.0 / (double(shape[0]) / how.blocks + double(shape[1])));
       low = -high;
       break;
     case Initializer::Kind::kUniform:

@@ -118,7 +118,7 @@ void Session::Plan::infer_types() {
 void Session::Plan::plan_operations(VariableStore& store) {
   for (Step& step : steps_)
     for (std::size_t k = 0; k < step.outputs.size(); ++k)
-      step.wanted.push_back(is_fetched({step.node, int(k)}));
+      step.wanted.push_back(is_fetched({step.node, int(k)}) ? 1 : 0);
   for (const Step& step : steps_)
     for (const Tensor& input : step.node->inputs)
       steps_[std::size_t(position_[std::size_t(input.node().id)])]

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <stdexcept>
 #include <string>
@@ -36,7 +37,8 @@ std::int32_t Sampler::draw(std::span<const float> log_prob) {
     return pa != pb ? pa > pb : a < b;
   };
   std::ranges::sort(order_, more_probable);
-  const double best = order_.empty() ? -INFINITY : double(log_prob[std::size_t(order_.front())]);
+  const double best = order_.empty() ? -std::numeric_limits<double>::infinity()
+                                     : double(log_prob[std::size_t(order_.front())]);
   if (!std::isfinite(best))
     throw std::invalid_argument("sampling: no token has a finite log probability");
   const std::uint64_t draw = draws_++;

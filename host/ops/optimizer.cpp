@@ -150,7 +150,7 @@ Tensor Optimizer::minimize(Tensor cost, std::span<const Tensor> variables) const
       inputs.push_back(
           graph.variable("optimizer/" + variable.name() + (slot == 0 ? "/first" : "/second"),
                          variable.shape(), constant(0), false));
-    sparse.push_back(all[k].is_sparse());
+    sparse.push_back(all[k].is_sparse() ? 1 : 0);
     if (all[k].is_sparse()) {
       const CoalescedRows rows = coalesce_rows(all[k].ids, all[k].values, variable);
       ids.push_back(rows.ids);

@@ -204,7 +204,7 @@ class RecurrentGradientOperation final : public Operation {
     fill_weights(c.outputs, layout_.weights(), state.dweights);
     std::size_t next = layout_.inputs() + 1;
     const auto given = [&](std::size_t output) {
-      return given_[output] ? c.inputs[next++] : View();
+      return given_[output] != 0 ? c.inputs[next++] : View();
     };
     const View dy = given(0);
     for (std::size_t k = 0; k < layout_.layers; ++k) state.dh_n[k] = given(layout_.h0() + k);
@@ -234,8 +234,8 @@ std::vector<Gradient> RecurrentOperation::gradient(const Node& node,
   inputs.push_back({const_cast<Node*>(&node), layout_.reserve()});
   std::vector<char> given;
   for (int k = 0; k < layout_.reserve(); ++k) {
-    given.push_back(bool(dy[std::size_t(k)]));
-    if (given.back()) inputs.push_back(dy[std::size_t(k)]);
+    given.push_back(dy[std::size_t(k)] ? 1 : 0);
+    if (given.back() != 0) inputs.push_back(dy[std::size_t(k)]);
   }
   Node& gradient =
       node.graph->add("recurrent_gradient",

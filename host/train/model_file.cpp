@@ -1,5 +1,7 @@
 #include "host/train/model_file.h"
 
+#include <fmt/format.h>
+
 #include <cstring>
 #include <set>
 #include <stdexcept>
@@ -154,7 +156,8 @@ LoadedModel load_model(const std::filesystem::path& path, std::shared_ptr<Backen
   }
   for (const std::string& name : checkpoint.model.names())
     if (!expected.contains(name))
-      throw std::runtime_error(tensors + ": tensor '" + name + "' is not one of the model's");
+      throw std::runtime_error(
+          fmt::format("{}: tensor '{}' is not one of the model's", tensors, name));
   return {checkpoint.directory, checkpoint.step, std::move(description),
           std::move(*checkpoint.vocabulary), std::move(store)};
 }

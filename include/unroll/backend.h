@@ -173,8 +173,10 @@ struct RecurrentBackward {
 };
 
 /// One algorithm, chosen for one shape. It may hold the weights in a form of its own (packed,
-/// padded, another precision), which prepare() brings up to date: the session calls it outside
-/// any capture before a run in which a weight's version differs from the last time.
+/// padded, another precision), which prepare() brings up to date. The session calls it outside any
+/// capture before a run in which a variable among the node's inputs has a new version: the weights'
+/// own versions say whether there is work. Weights that are not variables are prepared within the
+/// run, as part of what is captured.
 class RecurrentPlan {
  public:
   virtual ~RecurrentPlan() = default;
@@ -230,9 +232,11 @@ struct OptimizerSpec {
   float decay = 0.99F;    // kRmsProp: s = decay s + (1 - decay) g^2;  p -= lr g / (sqrt s + eps)
   float beta1 = 0.9F, beta2 = 0.999F;  // kAdam, kAdamW: bias-corrected moments
   float epsilon = 1e-8F;
-  float weight_decay = 0;  // kAdamW: p -= lr weight_decay p; all others: g += weight_decay p
-  float clip_norm = 0;     // scale all gradients so that their joint norm is at most this; 0: off
-  float clip_value = 0;    // then bound each element to [-clip_value, clip_value]; 0: off
+  /// kAdamW: p -= lr weight_decay p; all others: g += weight_decay p, after clipping, as in
+  /// PyTorch.
+  float weight_decay = 0;
+  float clip_norm = 0;   // scale all gradients so that their joint norm is at most this; 0: off
+  float clip_value = 0;  // then bound each element to [-clip_value, clip_value]; 0: off
 };
 
 /// One parameter and its gradient: the tensor itself, or, if sparse, rows as CoalesceRows left
@@ -275,6 +279,7 @@ class Backend {
   /// `bytes` of uninitialised memory on the device, aligned to 256, freed with the last copy of the
   /// pointer. Throws std::runtime_error, with what was asked, when there is no more.
   virtual std::shared_ptr<void> allocate(std::size_t bytes) = 0;
+  /// The host memory may be changed or freed as soon as either returns.
   virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
   virtual void download(void* host, const void* device, std::size_t bytes) = 0;
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;  // within the device

@@ -65,7 +65,7 @@ TEST_P(SessionTest, PlansAreKeptPerFetchesAndShapes) {
   };
   // Back and forth between shapes and fetches, with other values every time.
   for (int round = 0; round < 3; ++round)
-    for (const std::size_t count : {5, 1, 300, 2}) {
+    for (const std::size_t count : {5U, 1U, 300U, 2U}) {
       const float value = float(round + 1) * 0.5F;
       EXPECT_EQ(session.evaluate(sum, {{x, rows(count, value)}}),
                 std::vector<float>(3, value * float(count)));

@@ -116,6 +116,7 @@ class RecurrentGolden : public OnEachBackend {
       }
     if (in.lengths) feeds.emplace_back(in.lengths, lengths);
     std::vector<Tensor> all;
+    all.reserve(fetches.size());
     for (const auto& [name, tensor] : fetches) all.push_back(tensor);
     session.run(all, feeds);
 
@@ -165,7 +166,7 @@ TEST(RecurrentGoldenReference, ValuesAndGradientsArePyTorchs) {
       reference::RecurrentInputs<double> in = recurrent_data(c, 1);  // for the weights' shapes
       RecurrentLoss loss;
       in.x.values = doubles(floats_of(network.at("x")));
-      loss.y = {{5, 3, c.spec.directions * 6}, doubles(floats_of(network.at("wy")))};
+      loss.y = {{5, 3, std::int64_t{6} * c.spec.directions}, doubles(floats_of(network.at("wy")))};
       in.lengths = run.at("lengths").get<std::vector<std::int32_t>>();
       reference::RecurrentOutputs<double> expected;
       for (std::size_t layer = 0; layer < 2; ++layer) {

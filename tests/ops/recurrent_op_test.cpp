@@ -287,7 +287,7 @@ TEST_P(RecurrentOp, WeightsWrittenBetweenRunsAreSeen) {
     StackGraph g(c, data, recurrent_loss(reference::recurrent(c.spec, data), 61));
     const RecurrentResult result = recurrent(c.spec, g.in);
     Session session(g.graph, backend_);
-    for (const std::uint64_t seed : {60, 62, 60}) {
+    for (const std::uint64_t seed : {60U, 62U, 60U}) {
       auto now = data;
       now.weights = recurrent_data(c, seed).weights;
       g.write_weights(session.variables(), now);

@@ -220,6 +220,7 @@ TEST_P(RecurrentKernel, GradientsOfLargerStacksMatchComplexStepAlongDirections) 
     const std::vector<Reals> inputs = flatten(data);
     Random random(36);
     std::vector<Reals> directions;
+    directions.reserve(inputs.size());
     for (const Reals& input : inputs) directions.push_back(random.array(input.dims, -1, 1));
     const std::vector<double> expected =
         reference::complex_step_along(inputs, directions, complex_loss(c, loss, data));
@@ -323,7 +324,7 @@ TEST_P(RecurrentKernel, NothingPastASequencesEndMatters) {
 
 // T identical to the length for every sequence: the two paths through the code must meet.
 TEST_P(RecurrentKernel, FullLengthsAreNoLengths) {
-  for (RecurrentCase c : recurrent_cases({recurrent_shape({9, 8}, 2, 5, 3, 4, false)})) {
+  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({9, 8}, 2, 5, 3, 4, false)})) {
     SCOPED_TRACE(describe(c));
     auto data = recurrent_data(c, 43);
     const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 44);
@@ -381,7 +382,7 @@ TEST_P(RecurrentKernel, PrepareTakesNewWeights) {
     for (const auto& w : data.weights)
       weights.push_back({memory_->inout(w.weight_ih), memory_->inout(w.weight_hh),
                          memory_->inout(w.bias_ih), memory_->inout(w.bias_hh)});
-    const View y = memory_->out({c.steps, c.batch, 2 * 9});
+    const View y = memory_->out({c.steps, c.batch, 18});
     for (const auto& now : {data, other}) {
       const auto write = [&](const View& view, const Reals& values) {
         backend_->upload(view.data, floats(values).data(), view.bytes());

@@ -84,7 +84,7 @@ TEST_P(ReduceKernel, MaxIsExact) {
 }
 
 TEST_P(ReduceKernel, SumKeepsANan) {
-  for (const std::size_t where : {0, 100, 299}) {
+  for (const std::size_t where : {0U, 100U, 299U}) {
     std::vector<float> values(300, 1.0F);
     values[where] = std::nanf("");
     const View out = memory_->out({1});
@@ -109,7 +109,9 @@ std::vector<GraphCase> cases() {
         if (reduced[k] && keep) shape.push_back(1);
         if (reduced[k]) count *= double(dims[k]);
       }
-      const auto reshaped = [shape](ComplexArray a) { return ComplexArray(shape, a.values); };
+      const auto reshaped = [shape](const ComplexArray& a) {
+        return ComplexArray(shape, a.values);
+      };
       const std::string suffix = " axis " + std::to_string(axis) + (keep ? " kept" : "");
       // `count` additions of partial sums that wander up to about 2 sqrt(count); a mean divides.
       all.push_back(

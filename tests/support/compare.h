@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
-#include <cstring>
 #include <limits>
+#include <span>
 #include <vector>
 
 namespace unroll::test {
@@ -65,7 +65,8 @@ template <typename T>
     return ::testing::AssertionFailure()
            << actual.size() << " values, expected " << expected.size();
   for (std::size_t k = 0; k < actual.size(); ++k)
-    if (std::memcmp(&actual[k], &expected[k], sizeof(T)) != 0)
+    if (!std::ranges::equal(std::as_bytes(std::span(&actual[k], 1)),
+                            std::as_bytes(std::span(&expected[k], 1))))
       return ::testing::AssertionFailure() << "element " << k << " of " << actual.size() << ": "
                                            << actual[k] << ", expected the bits of " << expected[k];
   return ::testing::AssertionSuccess();

@@ -57,6 +57,7 @@ inline void check_graph_case(const GraphCase& test, const std::shared_ptr<Backen
   ASSERT_EQ(slopes.size(), xs.size());
 
   std::vector<std::vector<float>> values;
+  values.reserve(inputs.size() + 1);
   for (const Reals& input : inputs) values.push_back(floats(input));
   values.push_back(floats(weights));
   std::vector<Feed> feeds;

@@ -2,6 +2,7 @@
 /// reference start from the same values.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <random>
@@ -44,8 +45,8 @@ class Random {
 };
 
 inline std::vector<float> floats(const std::vector<double>& values) {
-  std::vector<float> out;
-  for (const double x : values) out.push_back(float(x));
+  std::vector<float> out(values.size());
+  std::transform(values.begin(), values.end(), out.begin(), [](double x) { return float(x); });
   return out;
 }
 inline std::vector<float> floats(const Reals& array) {

@@ -259,8 +259,7 @@ using ComplexLoss = std::function<Complex(const std::vector<Array<Complex>>&)>;
 /// f'(x) = Im f(x + i e) / e without cancellation. Source: Squire & Trapp 1998.
 inline std::vector<Array<double>> complex_step(const std::vector<Array<double>>& inputs,
                                                const ComplexLoss& loss) {
-  std::vector<Array<Complex>> points;
-  for (const Array<double>& input : inputs) points.emplace_back(input);
+  std::vector<Array<Complex>> points(inputs.begin(), inputs.end());
   std::vector<Array<double>> slopes;
   for (Array<Complex>& point : points) {
     Array<double>& slope = slopes.emplace_back(point.dims);
@@ -277,8 +276,7 @@ inline std::vector<Array<double>> complex_step(const std::vector<Array<double>>&
 inline std::vector<double> complex_step_along(const std::vector<Array<double>>& inputs,
                                               const std::vector<Array<double>>& directions,
                                               const ComplexLoss& loss) {
-  std::vector<Array<Complex>> points;
-  for (const Array<double>& input : inputs) points.emplace_back(input);
+  std::vector<Array<Complex>> points(inputs.begin(), inputs.end());
   std::vector<double> slopes;
   for (std::size_t i = 0; i < points.size(); ++i) {
     for (std::size_t k = 0; k < points[i].values.size(); ++k)

@@ -1,6 +1,6 @@
-/// A whole recurrent stack, one sequence and one unit at a time. The equations are those of
-/// docs/architecture and of Elman 1990, Hochreiter & Schmidhuber 1997 with the forget gate of Gers
-/// et al. 2000, Cho et al. 2014 (reset before) and cuDNN's and PyTorch's GRU (reset after).
+/// A whole recurrent stack, one sequence and one unit at a time. Sources of the equations: Elman
+/// 1990; Hochreiter & Schmidhuber 1997 with the forget gate of Gers et al. 2000; Cho et al. 2014
+/// (reset before); cuDNN's and PyTorch's GRU (reset after).
 #pragma once
 
 #include <cstddef>

@@ -25,7 +25,6 @@ class Writer {
   /// What to write for the next token.
   std::string next(const std::string& token) {
     if (token == Vocabulary::kEos) {
-      ++lines_;
       if (!line_.empty()) sentences_.push_back(line_);
       line_.clear();
       return "\n";
@@ -39,7 +38,6 @@ class Writer {
 
  private:
   std::string line_;
-  std::int64_t lines_ = 0;
   std::vector<std::string> sentences_;
 };
 

@@ -120,7 +120,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
         forward_cell(cell, x, args.lengths, args.h0[layer], c0, args.h_n[layer], c_n, memory);
       }
     }
-    if (args.y) write_output(args.lengths, args.y, memory);
+    if (args.y) join_outputs(layers_.size() - 1, args.lengths, memory, args.y.as<float>());
   }
 
   void backward(const RecurrentBackward& args) override {
@@ -254,10 +254,6 @@ class CpuRecurrentPlan final : public RecurrentPlan {
                 std::memcpy(out, h, bytes);
             }
         });
-  }
-
-  void write_output(const View& lengths, const View& y, const float* memory) {
-    join_outputs(layers_.size() - 1, lengths, memory, y.as<float>());
   }
 
   /// from [N, H] to [N, Hp], the padding zero; or zeros where there is no `from`.

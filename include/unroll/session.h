@@ -6,7 +6,6 @@
 #include <initializer_list>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
@@ -22,7 +21,6 @@ class VariableStore {
   VariableStore(std::shared_ptr<Backend> backend, std::uint64_t seed);
 
   Backend& backend() const { return *backend_; }
-  const std::shared_ptr<Backend>& shared_backend() const { return backend_; }
   std::uint64_t seed() const { return seed_; }
 
   bool contains(const std::string& name) const { return variables_.contains(name); }
@@ -46,7 +44,6 @@ class VariableStore {
   void read(const std::string& name, std::span<T> values) const;
 
  private:
-  friend class Session;
   struct Variable {
     TensorType type;
     std::shared_ptr<void> memory;

@@ -24,9 +24,13 @@ std::int64_t rows_to_index(std::span<const ParameterUpdate> parameters) {
   return rows;
 }
 
+/// Sets args.culprit on the way.
 double joint_norm(Device& device, const ApplyGradients& args, double* sums) {
+  std::int64_t& culprit = *args.culprit.as<std::int64_t>();
+  culprit = -1;
   double total = 0;
-  for (const ParameterUpdate& p : args.parameters) {
+  for (std::size_t index = 0; index < args.parameters.size(); ++index) {
+    const ParameterUpdate& p = args.parameters[index];
     // Rows past the last id are zero and add nothing.
     const std::int64_t pieces = pieces_of(p.gradient), size = p.gradient.elements();
     const float* gradient = p.gradient.as<float>();
@@ -35,7 +39,10 @@ double joint_norm(Device& device, const ApplyGradients& args, double* sums) {
         sums[k] = double(optimizer_kernels().sum_of_squares(gradient + k * kPiece,
                                                             std::min(kPiece, size - k * kPiece)));
     });
-    for (std::int64_t k = 0; k < pieces; ++k) total += sums[k];
+    double sum = 0;
+    for (std::int64_t k = 0; k < pieces; ++k) sum += sums[k];
+    if (!std::isfinite(sum)) culprit = std::int64_t(index);
+    total += sum;
   }
   return std::sqrt(total);
 }
@@ -116,7 +123,8 @@ void apply_gradients(Device& device, const ApplyGradients& args) {
   const double norm =
       joint_norm(device, args, reinterpret_cast<double*>(args.scratch.as<std::byte>()));
   *args.norm.as<float>() = float(norm);
-  if (!std::isfinite(norm) || !std::isfinite(*args.loss.as<float>())) {
+  const float loss = *args.loss.as<float>();
+  if (!std::isfinite(norm) || !std::isfinite(loss) || loss > *args.loss_limit.as<float>()) {
     ++*args.skipped.as<std::int64_t>();
     return;
   }

@@ -32,8 +32,9 @@ struct ApplyState final : OperationState {
   std::vector<ParameterUpdate> parameters;
 };
 
-/// Inputs: loss, learning rate, updates, skipped, norm; then for each parameter itself and its
-/// slots; then ids of the sparse gradients; then all gradients, which lie side by side.
+/// Inputs: loss, its limit, learning rate, updates, skipped, norm, culprit; then for each parameter
+/// itself and its slots; then ids of the sparse gradients; then all gradients, which lie side by
+/// side.
 class ApplyGradientsOperation final : public Operation {
  public:
   ApplyGradientsOperation(const OptimizerSpec& spec, std::vector<char> sparse)
@@ -57,15 +58,23 @@ class ApplyGradientsOperation final : public Operation {
   void run(const RunContext& c) const override {
     auto& state = static_cast<ApplyState&>(*c.state);
     fill(state, c.inputs);
-    c.backend.apply_gradients({spec_, c.inputs[0], c.inputs[1], c.inputs[2], c.inputs[3],
-                               c.inputs[4], state.parameters, c.scratch});
+    c.backend.apply_gradients({.spec = spec_,
+                               .loss = c.inputs[0],
+                               .loss_limit = c.inputs[1],
+                               .learning_rate = c.inputs[2],
+                               .updates = c.inputs[kFirstWritten],
+                               .skipped = c.inputs[kFirstWritten + 1],
+                               .norm = c.inputs[kFirstWritten + 2],
+                               .culprit = c.inputs[kFirstWritten + 3],
+                               .parameters = state.parameters,
+                               .scratch = c.scratch});
   }
 
   int first_packed_input() const override { return first_ids() + int(sparse_count()); }
 
   std::vector<int> written_inputs() const override {
     std::vector<int> written;
-    for (int k = 2; k < first_ids(); ++k) written.push_back(k);
+    for (int k = kFirstWritten; k < first_ids(); ++k) written.push_back(k);
     return written;
   }
 
@@ -74,7 +83,7 @@ class ApplyGradientsOperation final : public Operation {
   }
 
  private:
-  static constexpr int kFirstParameter = 5;
+  static constexpr int kFirstWritten = 3, kFirstParameter = 7;
 
   int first_ids() const {
     return kFirstParameter + int(sparse_.size()) * (1 + slots_of(spec_.kind));
@@ -130,15 +139,20 @@ Tensor Optimizer::minimize(Tensor cost) const {
 Tensor Optimizer::minimize(Tensor cost, std::span<const Tensor> variables) const {
   const std::vector<Gradient> all = gradients(cost, variables);
   Graph& graph = cost.graph();
-  const auto counter = [&](const char* name, DType dtype) {
-    return graph.variable(name, {1}, constant(0), false, dtype);
+  const auto scalar = [&](const char* name, double value) {
+    return graph.variable(name, {1}, constant(value), false);
+  };
+  const auto counter = [&](const char* name) {
+    return graph.variable(name, {1}, constant(0), false, DType::kInt64);
   };
   std::vector<Tensor> inputs = {
       reshape(cost, {1}),
-      graph.variable(kLearningRate, {1}, constant(learning_rate_), false),
-      counter(kUpdates, DType::kInt64),
-      counter(kSkipped, DType::kInt64),
-      counter(kNorm, DType::kFloat32),
+      scalar(kLossLimit, std::numeric_limits<double>::infinity()),
+      scalar(kLearningRate, learning_rate_),
+      counter(kUpdates),
+      counter(kSkipped),
+      scalar(kNorm, 0),
+      counter(kCulprit),
   };
   std::vector<char> sparse;
   std::vector<Tensor> ids, values;

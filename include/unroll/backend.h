@@ -250,15 +250,19 @@ struct ParameterUpdate {
 };
 
 /// One optimiser step over every parameter: joint norm, clipping, update. If the loss or the norm
-/// is not finite, parameters and slots keep their bits and `skipped` counts one; else `updates`
-/// does.
+/// is not finite, or the loss above its limit, parameters and slots keep their bits and `skipped`
+/// counts one; else `updates` does.
 struct ApplyGradients {
   OptimizerSpec spec;
   View loss;           // [1]
+  View loss_limit;     // [1] infinity: any finite loss will do
   View learning_rate;  // [1]
   View updates;        // [1] int64 in and out: steps applied, Adam's t
   View skipped;        // [1] int64 in and out
   View norm;           // [1] out: joint norm before clipping
+  /// [1] int64 out: the last of `parameters` whose gradient's norm is not finite, which is the
+  /// first that a backward pass reaches; -1 if there is none.
+  View culprit;
   std::span<const ParameterUpdate> parameters;
   View scratch;  // apply_gradients_scratch_bytes(parameters)
 };

@@ -1,7 +1,8 @@
 /// Optimisers: minimize(cost) adds the training operation to the graph.
 ///
-/// A step whose loss or gradient norm is not finite changes no parameter and is counted. Everything
-/// that changes from step to step lives in variables on the device.
+/// A step whose loss or gradient norm is not finite, or whose loss is above kLossLimit, changes no
+/// parameter and is counted. Everything that changes from step to step lives in variables on the
+/// device.
 #pragma once
 
 #include <span>
@@ -23,9 +24,13 @@ class Optimizer {
 
   // Variables that minimize() adds; a store knows them by these names.
   static constexpr const char* kLearningRate = "optimizer/learning_rate";  // [1]
+  static constexpr const char* kLossLimit = "optimizer/loss_limit";        // [1] infinity at first
   static constexpr const char* kUpdates = "optimizer/updates";     // [1] int64: steps applied
-  static constexpr const char* kSkipped = "optimizer/skipped";     // [1] int64: non-finite steps
+  static constexpr const char* kSkipped = "optimizer/skipped";     // [1] int64: steps that were not
   static constexpr const char* kNorm = "optimizer/gradient_norm";  // [1] before clipping
+  /// [1] int64: among the variables that have a gradient, the first that the last step's backward
+  /// pass reached with a gradient that is not finite; -1 if none.
+  static constexpr const char* kCulprit = "optimizer/culprit";
 
  private:
   OptimizerSpec spec_;

@@ -82,7 +82,7 @@ class ApplyGradientsKernel : public OnEachBackend {
   /// Parameters, slots and counters on the device, and the same in float64.
   struct Training {
     std::vector<ParameterUpdate> parameters;
-    View loss, learning_rate, updates, skipped, norm, scratch;
+    View loss, loss_limit, learning_rate, updates, skipped, norm, culprit, scratch;
     reference::OptimizerState expected;
   };
 
@@ -105,10 +105,12 @@ class ApplyGradientsKernel : public OnEachBackend {
       t.expected.parameters.push_back({value.values});
     }
     t.loss = memory_->inout<float>({1}, {1});
+    t.loss_limit = memory_->inout<float>({kInf}, {1});
     t.learning_rate = memory_->in<float>({float(c.learning_rate)}, {1});
     t.updates = memory_->inout<std::int64_t>({0}, {1});
     t.skipped = memory_->inout<std::int64_t>({0}, {1});
     t.norm = memory_->out({1});
+    t.culprit = memory_->inout<std::int64_t>({7}, {1});
     t.scratch = memory_->raw(backend_->apply_gradients_scratch_bytes(t.parameters));
     return t;
   }
@@ -122,10 +124,12 @@ class ApplyGradientsKernel : public OnEachBackend {
   void apply(const OptimizerCase& c, const Training& t) {
     backend_->apply_gradients({.spec = c.spec,
                                .loss = t.loss,
+                               .loss_limit = t.loss_limit,
                                .learning_rate = t.learning_rate,
                                .updates = t.updates,
                                .skipped = t.skipped,
                                .norm = t.norm,
+                               .culprit = t.culprit,
                                .parameters = t.parameters,
                                .scratch = t.scratch});
   }
@@ -226,7 +230,13 @@ TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {
         SCOPED_TRACE(loss);
         write<float>(t.loss, {loss});
         expect_skipped();
+        EXPECT_EQ(count(t.culprit), -1);
       }
+      // A loss above its limit; at the limit it would pass.
+      write<float>(t.loss_limit, {1});
+      write<float>(t.loss, {std::nextafter(1.0F, 2.0F)});
+      expect_skipped();
+      EXPECT_EQ(count(t.culprit), -1);
       write<float>(t.loss, {1});
       for (const std::size_t k : {std::size_t{0}, std::size_t{4}, kTable})
         for (const float bad : {kNan, kInf, -kInf}) {
@@ -237,6 +247,7 @@ TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {
           write(t.parameters[k].gradient, changed);
           expect_skipped();
           EXPECT_FALSE(std::isfinite(memory_->get(t.norm)[0]));
+          EXPECT_EQ(count(t.culprit), std::int64_t(k));
           write(t.parameters[k].gradient, good);
         }
       // The next good step is the second, not the fourteenth: Adam's t stood still.
@@ -328,7 +339,8 @@ TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
 std::map<std::string, std::vector<float>> trained_state(const VariableStore& store) {
   std::map<std::string, std::vector<float>> state;
   for (const std::string& name : store.names())
-    if (name != Optimizer::kSkipped && name != Optimizer::kNorm && name != Optimizer::kUpdates)
+    if (name != Optimizer::kSkipped && name != Optimizer::kNorm && name != Optimizer::kUpdates &&
+        name != Optimizer::kCulprit)
       state[name] = store.read<float>(name);
   return state;
 }

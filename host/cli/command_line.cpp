@@ -103,13 +103,14 @@ void require_range(const std::string& flag, double value, double low, double hig
 }
 
 void DeviceFlags::add_to(CLI::App& command) {
-  command.add_option("--device", device, "auto, cpu, cuda or cuda:N")
-      ->group("Device")
-      ->capture_default_str();
+  device_option_ = command.add_option("--device", device, "auto, cpu, cuda or cuda:N")
+                       ->group("Device")
+                       ->capture_default_str();
   command.add_option("--precision", precision, "fp32")->group("Device")->capture_default_str();
-  command.add_option("--threads", threads, "Threads on the CPU; 0: one per processor")
-      ->group("Device")
-      ->capture_default_str();
+  threads_option_ =
+      command.add_option("--threads", threads, "Threads on the CPU; 0: one per processor")
+          ->group("Device")
+          ->capture_default_str();
 }
 
 std::shared_ptr<Backend> DeviceFlags::open() const {
@@ -171,7 +172,8 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.footer(
-      "Exit status: 0 done, 1 the run failed, 2 the command line is wrong.\n"
+      "Exit status: 0 done, 1 the run failed, 2 the command line is wrong; 130 or 143 if SIGINT or\n"
+      "SIGTERM ended a training run, which has then been saved.\n"
       "unroll COMMAND --help describes a command's flags.");
   if (argc < 2)
     return usage_failure(
@@ -200,6 +202,9 @@ int run(int argc, char** argv) {
     return 0;
   } catch (const UsageError& error) {
     return usage_failure(error.what());
+  } catch (const Stopped& stopped) {
+    note("unroll: " + one_line(stopped.what()));
+    return 128 + stopped.signal;
   } catch (const std::exception& error) {
     note("unroll: " + one_line(error.what()));
     return 1;

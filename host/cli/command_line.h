@@ -46,14 +46,28 @@ Value choose(const std::string& flag, const std::string& name,
 void require_range(const std::string& flag, double value, double low, double high,
                    bool open = false);
 
+/// A signal ended the command in good order: exit status 128 + signal.
+struct Stopped : std::runtime_error {
+  Stopped(int by, const std::string& what) : std::runtime_error(what), signal(by) {}
+  int signal;
+};
+
 struct DeviceFlags {
   std::string device = "auto";
   std::string precision = "fp32";
   int threads = 0;
 
+  /// On the command line.
+  bool device_given() const { return device_option_->count() > 0; }
+  bool threads_given() const { return threads_option_->count() > 0; }
+
   void add_to(CLI::App& command);
   /// Says on stderr which device it is, and why.
   std::shared_ptr<Backend> open() const;
+
+ private:
+  const CLI::Option* device_option_ = nullptr;
+  const CLI::Option* threads_option_ = nullptr;
 };
 
 /// Writes to stdout. Errors: std::runtime_error if it cannot be written; a closed pipe ends the

@@ -95,6 +95,11 @@ void Session::run(Tensor fetch, std::initializer_list<Feed> feeds) {
   run(std::span(&fetch, 1), std::span(feeds.begin(), feeds.size()));
 }
 
+void Session::prepare(std::span<const Tensor> fetches, std::span<const Feed> feeds) {
+  if (fetches.empty()) throw std::invalid_argument("prepare: nothing is fetched");
+  plan_for(fetches, feeds);
+}
+
 Shape Session::shape(Tensor fetched) const {
   if (!last_) throw std::invalid_argument("read: nothing has been run");
   return last_->fetched(fetched).shape;

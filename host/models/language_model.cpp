@@ -30,10 +30,12 @@ Parameters declare(Graph& graph, const LanguageModelConfig& config,
                                             uniform(-range, range)}
                     : RecurrentInitializers{xavier(gates), orthogonal(gates), constant(0)};
   Parameters p;
-  p.encoder =
-      graph.variable(kEncoder, {config.vocabulary, config.embedding}, uniform(-range, range));
-  p.cells =
-      recurrent_weights(graph, config.recurrent(), config.embedding, kRecurrentPrefix, recurrent);
+  if (config.embedding > 0)
+    p.encoder =
+        graph.variable(kEncoder, {config.vocabulary, config.embedding}, uniform(-range, range));
+  p.cells = recurrent_weights(graph, config.recurrent(),
+                              config.embedding > 0 ? config.embedding : config.vocabulary,
+                              kRecurrentPrefix, recurrent);
   p.decoder = config.tied ? p.encoder
                           : graph.variable(kDecoder, {config.vocabulary, config.hidden.back()},
                                            uniform(-range, range));
@@ -61,7 +63,9 @@ Body build_body(Graph& graph, const LanguageModelConfig& config, Tensor inputs, 
   };
 
   RecurrentInputs in;
-  in.x = dropped(embedding(body.parameters.encoder, inputs), "dropout_embedding");
+  in.x = config.embedding > 0
+             ? dropped(embedding(body.parameters.encoder, inputs), "dropout_embedding")
+             : one_hot(inputs, config.vocabulary);
   in.weights = body.parameters.cells;
   const std::vector<std::string> names = state_names(config, name);
   for (std::size_t k = 0; k < names.size(); ++k) {
@@ -86,7 +90,7 @@ void LanguageModelConfig::check() const {
     throw std::invalid_argument(what + ": got " + got + ", expected " + expected);
   };
   if (vocabulary < 2) fail("vocabulary", std::to_string(vocabulary) + " tokens", "2 or more");
-  if (embedding < 1) fail("embedding size", std::to_string(embedding), "1 or more");
+  if (embedding < 0) fail("embedding size", std::to_string(embedding), "0 (one-hot) or more");
   if (tied && embedding != hidden.back())
     fail("tied weights",
          "embedding size " + std::to_string(embedding) + " and " + std::to_string(hidden.back()) +
@@ -127,8 +131,7 @@ TrainingGraph::TrainingGraph(const LanguageModelConfig& config, const Options& o
        .scale = 1 / double(options.batch)});
   std::vector<Tensor> parts = std::move(body.carries);
   parts.push_back(Optimizer(options.optimizer, options.learning_rate).minimize(result.loss));
-  const Tensor log_prob = graph.variable(kLogProb, {}, constant(0), /*trainable=*/false);
-  parts.push_back(assign_add(log_prob, reduce_sum(result.log_prob)));
+  loss = result.loss;
   step = group(parts);
 }
 

@@ -20,12 +20,12 @@ struct LanguageModelConfig {
   CellKind cell = CellKind::kLstm;
   GruReset reset = GruReset::kAfter;
   std::int64_t vocabulary = 0;
-  std::int64_t embedding = 200;
+  std::int64_t embedding = 200;  // 0: the input is one-hot, and there is no encoder.weight
   std::vector<std::int64_t> hidden = {200, 200};
   double dropout = 0;  // on the embedding's output, between layers, and before the decoder
   bool tied = false;   // decoder.weight is encoder.weight
 
-  /// Throws std::invalid_argument for sizes below 1, dropout outside [0, 1), or tied weights whose
+  /// Throws std::invalid_argument for sizes out of range, dropout outside [0, 1), or tied weights whose
   /// shapes differ.
   void check() const;
   RecurrentSpec recurrent() const;
@@ -53,10 +53,9 @@ struct TrainingGraph {
   Graph graph;
   Tensor inputs;   // [T, N] int32, T open
   Tensor targets;  // [T N] int32, kIgnoredId where there is none
+  Tensor loss;     // []
   Tensor step;     // runs it all
 
-  /// Sum of ln p of all targets since the variable was last cleared.
-  static constexpr const char* kLogProb = "train/log_prob";
   static constexpr const char* kName = "train";
 
   struct Options {

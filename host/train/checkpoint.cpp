@@ -158,11 +158,11 @@ bool is_plain_name(std::string_view name) {
          name.find_first_of(std::string_view("/\0", 2)) == name.npos;
 }
 
-void check(const CheckpointContent& content, std::int64_t step, int keep) {
+void check(const CheckpointContent& content, std::int64_t step, const CheckpointSave& options) {
   if (step < 0) throw std::invalid_argument(fmt::format("step {}, expected 0 or more", step));
-  if (keep < 0)
+  if (options.keep < 0)
     throw std::invalid_argument(
-        fmt::format("{} checkpoints to keep, expected 0 (all) or more", keep));
+        fmt::format("{} checkpoints to keep, expected 0 (all) or more", options.keep));
   if (!content.config.is_object())
     throw std::invalid_argument(
         fmt::format("a checkpoint's config is {}, expected an object", content.config.type_name()));
@@ -256,8 +256,8 @@ void point_link(const fs::path& link, const std::string& target) {
   move_to(fresh, link);
 }
 
-void delete_older(const fs::path& run_dir, std::int64_t step, int keep) {
-  if (keep == 0) return;
+void delete_older(const fs::path& run_dir, std::int64_t step, const CheckpointSave& options) {
+  if (options.keep == 0) return;
   // Not knowing what `best` points to is no licence to delete it.
   const fs::path link = run_dir / "best";
   std::string best;
@@ -265,27 +265,15 @@ void delete_older(const fs::path& run_dir, std::int64_t step, int keep) {
   int kept = 1;
   for (const CheckpointEntry& entry : list_checkpoints(run_dir)) {
     const std::string name = entry.directory.filename().string();
-    if (entry.step >= step || kept++ < keep || name == best) continue;
+    if (entry.step >= step || kept++ < options.keep || name == best ||
+        entry.step == options.protect)
+      continue;
     // Out of sight first: killed in the middle of deleting, it must not look like a checkpoint.
     const fs::path hidden = run_dir / (std::string(kTemporary) + name);
     move_to(entry.directory, hidden);
     fs::remove_all(hidden);
   }
 }
-
-void make_run_directory(const fs::path& run_dir) {
-  std::error_code error;
-  if (fs::exists(run_dir, error) && !fs::is_directory(run_dir, error))
-    fail(run_dir, "is a file, expected a run folder");
-  const bool made = fs::create_directories(run_dir, error);
-  if (error) fail(run_dir, fmt::format("cannot be made: {}", error.message()));
-  if (made) sync_directory(fs::absolute(run_dir).lexically_normal().parent_path());
-}
-
-struct LoadedFile {
-  std::string hash;
-  std::vector<std::byte> bytes;
-};
 
 /// One checkpoint directory, held open: it stays the same one while files are read from it, even if
 /// a save replaces it.
@@ -417,34 +405,8 @@ fs::path resolve(const fs::path& path, bool latest) {
   return entries.front().directory;
 }
 
-}  // namespace
-
-fs::path save_checkpoint(const fs::path& run_dir, std::int64_t step,
-                         const CheckpointContent& content, bool best, int keep) {
-  check(content, step, keep);
-  make_run_directory(run_dir);
-  remove_leftovers(run_dir);
-
-  const std::string name = directory_name(step);
-  const fs::path temporary = run_dir / (std::string(kTemporary) + name);
-  try {
-    write_directory(temporary, step, content);
-    move_into_place(temporary, run_dir / name);
-  } catch (...) {
-    std::error_code ignored;  // the first error is the one to report
-    fs::remove_all(temporary, ignored);
-    throw;
-  }
-  sync_directory(run_dir);
-  point_link(run_dir / "latest", name);
-  if (best) point_link(run_dir / "best", name);
-  sync_directory(run_dir);
-  delete_older(run_dir, step, keep);
-  return run_dir / name;
-}
-
-Checkpoint load_checkpoint(const fs::path& path, const CheckpointLoad& options) {
-  const fs::path directory = fs::canonical(resolve(path, options.latest));
+Checkpoint load_directory(const fs::path& path, const CheckpointLoad& options) {
+  const fs::path directory = fs::canonical(path);
   const Reader reader(directory);
 
   Checkpoint checkpoint;
@@ -468,6 +430,71 @@ Checkpoint load_checkpoint(const fs::path& path, const CheckpointLoad& options) 
     }
   }
   return checkpoint;
+}
+}  // namespace
+
+void make_run_folder(const fs::path& run_dir) {
+  std::error_code error;
+  if (fs::exists(run_dir, error) && !fs::is_directory(run_dir, error))
+    fail(run_dir, "is a file, expected a run folder");
+  const bool made = fs::create_directories(run_dir, error);
+  if (error) fail(run_dir, fmt::format("cannot be made: {}", error.message()));
+  if (made) sync_directory(fs::absolute(run_dir).lexically_normal().parent_path());
+}
+
+fs::path checkpoint_directory(const fs::path& run_dir, std::int64_t step) {
+  return run_dir / directory_name(step);
+}
+
+fs::path save_checkpoint(const fs::path& run_dir, std::int64_t step,
+                         const CheckpointContent& content, const CheckpointSave& options) {
+  check(content, step, options);
+  make_run_folder(run_dir);
+  remove_leftovers(run_dir);
+
+  const std::string name = directory_name(step);
+  const fs::path temporary = run_dir / (std::string(kTemporary) + name);
+  try {
+    write_directory(temporary, step, content);
+    move_into_place(temporary, run_dir / name);
+  } catch (...) {
+    std::error_code ignored;  // the first error is the one to report
+    fs::remove_all(temporary, ignored);
+    throw;
+  }
+  sync_directory(run_dir);
+  point_link(run_dir / "latest", name);
+  if (options.best) point_link(run_dir / "best", name);
+  sync_directory(run_dir);
+  delete_older(run_dir, step, options);
+  return run_dir / name;
+}
+
+Checkpoint load_checkpoint(const fs::path& path, const CheckpointLoad& options) {
+  std::error_code none;
+  if (!options.damaged || !fs::is_directory(path, none) || is_checkpoint(path))
+    return load_directory(resolve(path, options.latest), options);
+
+  fs::path wanted;
+  std::string trouble;
+  try {
+    wanted = fs::canonical(resolve(path, options.latest));
+    return load_directory(wanted, options);
+  } catch (const std::runtime_error& error) {
+    trouble = error.what();
+  }
+  for (const CheckpointEntry& entry : list_checkpoints(path)) {
+    const fs::path name = entry.directory.filename();
+    if (name == wanted.filename()) continue;
+    try {
+      Checkpoint checkpoint = load_directory(entry.directory, options);
+      options.damaged(fmt::format("{}; using {} instead", trouble, name.string()));
+      return checkpoint;
+    } catch (const std::runtime_error&) {
+      continue;  // what is wrong with the one that was wanted is the thing to report
+    }
+  }
+  throw std::runtime_error(trouble);
 }
 
 std::vector<CheckpointEntry> list_checkpoints(const fs::path& run_dir) {

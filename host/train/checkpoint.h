@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -33,11 +34,16 @@ struct CheckpointContent {                     // NOLINT(bugprone-exception-esca
   std::map<std::string, std::string> files{};  // further ones by name, tokenizer.json for instance
 };
 
-/// Saves `content` as run_dir/step-NNNNNNNN, makes `latest` (and `best`, if asked) point to it, and
-/// then deletes directories of smaller step, except that the newest `keep`, this one included, and
-/// the one that `best` points to stay. keep = 0 deletes nothing. Directories of larger step, left
-/// by a run that was taken up from an earlier point, are not touched. A directory of the same step
-/// is replaced. Returns the new directory.
+struct CheckpointSave {
+  bool best = false;                        // make `best` point to it, as `latest` will
+  int keep = 2;                             // the newest, this one included; 0: all
+  std::optional<std::int64_t> protect = {}; // a further step that is not to be deleted
+};
+
+/// Saves `content` as run_dir/step-NNNNNNNN, makes the links point to it, and then deletes
+/// directories of smaller step, except those that `options` keep and the one that `best` points to.
+/// Directories of larger step, left by a run that was taken up from an earlier point, are not
+/// touched. A directory of the same step is replaced. Returns the new directory.
 ///
 /// The run folder is made if it is missing. What a killed save left in it is removed. One writer
 /// per run folder: whoever calls holds the lock.
@@ -45,7 +51,15 @@ struct CheckpointContent {                     // NOLINT(bugprone-exception-esca
 ///           in `files` is taken or not a plain file name; std::runtime_error if the system fails a
 ///           call. After an error every link still leads to a whole checkpoint.
 std::filesystem::path save_checkpoint(const std::filesystem::path& run_dir, std::int64_t step,
-                                      const CheckpointContent& content, bool best, int keep);
+                                      const CheckpointContent& content,
+                                      const CheckpointSave& options);
+
+/// Makes the folder that checkpoints go to, unless it is there.
+/// Errors    std::runtime_error if it is a file or cannot be made.
+void make_run_folder(const std::filesystem::path& run_dir);
+
+/// Where the checkpoint of that step is, or would be.
+std::filesystem::path checkpoint_directory(const std::filesystem::path& run_dir, std::int64_t step);
 
 /// A checkpoint in memory, verified.
 struct Checkpoint {  // NOLINT(bugprone-exception-escape): the JSON library's own move
@@ -61,6 +75,9 @@ struct Checkpoint {  // NOLINT(bugprone-exception-escape): the JSON library's ow
 struct CheckpointLoad {
   bool latest = false;  // of a run folder take `latest`, as resuming does, and not `best`
   bool state = false;   // read state.safetensors too
+  /// Set: if the checkpoint that a run folder means cannot be loaded, this is told why, and the next
+  /// newest that can be is loaded instead.
+  std::function<void(const std::string&)> damaged = {};
 };
 
 /// `path` is a run folder or one checkpoint directory. Of a run folder it takes the `best` link,
@@ -76,8 +93,8 @@ struct CheckpointEntry {
   std::filesystem::path directory;
 };
 
-/// The checkpoints of a run folder, largest step first, unverified: where to fall back to if one
-/// is damaged. Empty if there are none, or no such folder.
+/// The checkpoints of a run folder, largest step first, unverified. Empty if there are none, or no
+/// such folder.
 /// Errors    std::runtime_error if the folder cannot be listed.
 std::vector<CheckpointEntry> list_checkpoints(const std::filesystem::path& run_dir);
 

@@ -2,11 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <cstring>
-#include <set>
+#include <algorithm>
 #include <stdexcept>
 
-#include "host/train/checkpoint.h"
 #include "host/train/strict_json.h"
 
 namespace unroll {
@@ -15,6 +13,7 @@ namespace {
 constexpr std::int64_t kLargest = std::int64_t(1) << 31;
 constexpr const char* kEncoder = "encoder.weight";
 constexpr const char* kDecoder = "decoder.weight";
+constexpr const char* kProgress = "progress.json";
 
 nlohmann::json to_json(const LanguageModelConfig& model) {
   nlohmann::json json = {{"type", "language_model"},
@@ -46,7 +45,7 @@ GruReset reset_from(const JsonObject& json) {
                            "', expected before or after");
 }
 
-LanguageModelConfig model_from(const JsonObject& json) {
+LanguageModelConfig config_from(const JsonObject& json) {
   LanguageModelConfig model;
   if (json.string("type") != "language_model")
     throw std::runtime_error(json.where() + ": type: got '" + json.string("type") +
@@ -54,7 +53,7 @@ LanguageModelConfig model_from(const JsonObject& json) {
   model.cell = cell_from(json);
   if (model.cell == CellKind::kGru) model.reset = reset_from(json);
   model.vocabulary = json.integer("vocabulary", 2, kLargest);
-  model.embedding = json.integer("embedding", 1, kLargest);
+  model.embedding = json.integer("embedding", 0, kLargest);
   const nlohmann::json& hidden = json.at("hidden");
   if (!hidden.is_array() || hidden.empty())
     throw std::runtime_error(json.where() + ": hidden: got " + hidden.dump() +
@@ -75,27 +74,32 @@ LanguageModelConfig model_from(const JsonObject& json) {
   return model;
 }
 
-void load_parameter(const SafetensorsFile& file, const VariableInfo& info, const std::string& name,
-                    const std::string& where, VariableStore& store) {
-  const TensorData* tensor = file.find(name);
-  if (!tensor) throw std::runtime_error(where + ": tensor '" + name + "' is missing");
-  const std::span<const std::int64_t> dims = info.type.shape.dims();
-  if (tensor->type != StoredType::kF32 || !std::ranges::equal(tensor->shape, dims))
-    throw std::runtime_error(where + ": tensor '" + name + "': got " +
-                             std::string(stored_type_name(tensor->type)) + " " +
-                             to_string(Shape(std::span<const std::int64_t>(tensor->shape))) +
-                             ", expected F32 " + to_string(info.type.shape));
-  std::vector<float> values(tensor->bytes.size() / sizeof(float));
-  std::memcpy(values.data(), tensor->bytes.data(), tensor->bytes.size());
-  store.require(info);
-  store.write<float>(info.name, values);
+std::vector<std::string> parameter_names(const LanguageModelConfig& model) {
+  std::vector<std::string> names;
+  for (const VariableInfo& info : parameters(model)) names.push_back(info.name);
+  return names;
+}
+
+/// Writes the tensors of a file, which must be exactly `names`, and may be `also`, to the store.
+void restore(const SafetensorsFile& file, const std::vector<std::string>& names,
+             const std::string& also, const std::string& where, VariableStore& store) {
+  for (const std::string& name : names) {
+    const TensorData* tensor = file.find(name);
+    if (!tensor) throw std::runtime_error(where + ": tensor '" + name + "' is missing");
+    write_variable(*tensor, where, store);
+  }
+  for (const std::string& name : file.names())
+    if (name != also && std::ranges::find(names, name) == names.end())
+      throw std::runtime_error(
+          fmt::format("{}: tensor '{}' is not one of the model's", where, name));
 }
 
 }  // namespace
 
 std::filesystem::path save_model(const std::filesystem::path& run_dir, std::int64_t step,
                                  const ModelDescription& description, const Vocabulary& vocabulary,
-                                 const VariableStore& store, bool best) {
+                                 const VariableStore& store, const CheckpointSave& options,
+                                 const ResumeState* state) {
   CheckpointContent content;
   content.config = {{"model", to_json(description.model)}, {"tokenizer", {{"type", "word"}}},
                     {"corpus", description.corpus},        {"training", description.training},
@@ -104,31 +108,33 @@ std::filesystem::path save_model(const std::filesystem::path& run_dir, std::int6
   if (description.model.cell == CellKind::kGru && description.model.reset == GruReset::kBefore)
     content.metadata["gru_reset"] = "before: not PyTorch's GRU, which would compute something else";
 
-  std::vector<std::vector<float>> values;
-  std::vector<TensorData> tensors;
-  for (const VariableInfo& info : parameters(description.model)) {
-    values.push_back(store.read<float>(info.name));
-    const auto dims = info.type.shape.dims();
-    tensors.push_back({info.name,
-                       StoredType::kF32,
-                       {dims.begin(), dims.end()},
-                       std::as_bytes(std::span<const float>(values.back()))});
-    if (description.model.tied && info.name == kEncoder) {
-      tensors.push_back(tensors.back());
-      tensors.back().name = kDecoder;
-    }
+  const HostTensors values = read_variables(store, parameter_names(description.model));
+  content.tensors = values.tensors;
+  if (description.model.tied)
+    for (const TensorData& tensor : values.tensors)
+      if (tensor.name == kEncoder) {
+        content.tensors.push_back(tensor);
+        content.tensors.back().name = kDecoder;
+      }
+  HostTensors state_values;
+  if (state) {
+    state_values = read_variables(store, state->variables);
+    content.state = state_values.tensors;
+    content.files[kProgress] = format_json(to_json(state->progress), kProgress);
   }
-  content.tensors = std::move(tensors);
-  constexpr int kKept = 2;  // the newest, beside the best
-  return save_checkpoint(run_dir, step, content, best, kKept);
+  return save_checkpoint(run_dir, step, content, options);
 }
 
-LoadedModel load_model(const std::filesystem::path& path, std::shared_ptr<Backend> backend) {
-  Checkpoint checkpoint = load_checkpoint(path);
+LoadedModel load_model(const std::filesystem::path& path, std::shared_ptr<Backend> backend,
+                       const std::function<void(const std::string&)>& warn) {
+  return model_from(load_checkpoint(path, {.damaged = warn}), std::move(backend));
+}
+
+LoadedModel model_from(Checkpoint checkpoint, std::shared_ptr<Backend> backend) {
   const std::string where = (checkpoint.directory / "config.json").string();
   const JsonObject config(checkpoint.config, where);
   ModelDescription description;
-  description.model = model_from(config.object("model"));
+  description.model = config_from(config.object("model"));
   description.corpus = config.string("corpus");
   description.training = config.at("training");
   description.metrics = config.at("metrics");
@@ -140,26 +146,36 @@ LoadedModel load_model(const std::filesystem::path& path, std::shared_ptr<Backen
                              std::to_string(description.model.vocabulary) + " as in config.json");
 
   auto store = std::make_shared<VariableStore>(std::move(backend), 0);
-  const std::string tensors = (checkpoint.directory / "model.safetensors").string();
-  std::set<std::string> expected;
-  for (const VariableInfo& info : parameters(description.model)) {
-    load_parameter(checkpoint.model, info, info.name, tensors, *store);
-    expected.insert(info.name);
-  }
-  if (description.model.tied) {
-    const TensorData* encoder = checkpoint.model.find(kEncoder);
-    const TensorData* decoder = checkpoint.model.find(kDecoder);
-    if (!decoder || !std::ranges::equal(encoder->bytes, decoder->bytes))
-      throw std::runtime_error(tensors + ": tied weights: " + kDecoder +
-                               " is missing or differs from " + kEncoder);
-    expected.insert(kDecoder);
-  }
-  for (const std::string& name : checkpoint.model.names())
-    if (!expected.contains(name))
-      throw std::runtime_error(
-          fmt::format("{}: tensor '{}' is not one of the model's", tensors, name));
+  for (const VariableInfo& info : parameters(description.model)) store->require(info);
+  restore_parameters(checkpoint, description.model, *store);
   return {checkpoint.directory, checkpoint.step, std::move(description),
           std::move(*checkpoint.vocabulary), std::move(store)};
+}
+
+void restore_parameters(const Checkpoint& checkpoint, const LanguageModelConfig& model,
+                        VariableStore& store) {
+  const std::string where = (checkpoint.directory / "model.safetensors").string();
+  std::vector<std::string> names = parameter_names(model);
+  restore(checkpoint.model, names, model.tied ? kDecoder : "", where, store);
+  if (!model.tied) return;
+  const TensorData *encoder = checkpoint.model.find(kEncoder),
+                   *decoder = checkpoint.model.find(kDecoder);
+  if (!decoder || !std::ranges::equal(encoder->bytes, decoder->bytes))
+    throw std::runtime_error(where + ": tied weights: " + kDecoder +
+                             " is missing or differs from " + kEncoder);
+}
+
+Progress restore_state(const Checkpoint& checkpoint, const std::vector<std::string>& variables,
+                       VariableStore& store) {
+  const std::string where = checkpoint.directory.string();
+  const auto progress = checkpoint.files.find(kProgress);
+  if (!checkpoint.state || progress == checkpoint.files.end())
+    throw std::runtime_error(where + ": holds a model without the state of its training, expected "
+                                     "both to go on from");
+  restore(*checkpoint.state, variables, "", where + "/state.safetensors", store);
+  const std::string file = where + "/" + kProgress;
+  const nlohmann::json json = parse_json(progress->second, file);
+  return progress_from(JsonObject(json, file));
 }
 
 }  // namespace unroll

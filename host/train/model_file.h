@@ -2,11 +2,14 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "host/data/vocabulary.h"
 #include "host/models/language_model.h"
+#include "host/train/checkpoint.h"
+#include "host/train/training_state.h"
 #include "unroll/session.h"
 
 namespace unroll {
@@ -21,11 +24,19 @@ struct ModelDescription {
   nlohmann::json metrics = {};   // on the validation text
 };
 
-/// Saves parameters, configuration and vocabulary as checkpoint `step` of the run folder.
+/// What a run adds to its model so that it can be resumed.
+struct ResumeState {
+  Progress progress;
+  std::vector<std::string> variables;  // beyond the parameters, by name
+};
+
+/// Saves parameters, configuration and vocabulary as checkpoint `step` of the run folder, and the
+/// state if there is one.
 /// Errors    as save_checkpoint().
 std::filesystem::path save_model(const std::filesystem::path& run_dir, std::int64_t step,
                                  const ModelDescription& description, const Vocabulary& vocabulary,
-                                 const VariableStore& store, bool best);
+                                 const VariableStore& store, const CheckpointSave& options,
+                                 const ResumeState* state = nullptr);
 
 struct LoadedModel {
   std::filesystem::path directory;
@@ -35,9 +46,23 @@ struct LoadedModel {
   std::shared_ptr<VariableStore> store;  // holds the parameters
 };
 
-/// `path` is a run folder, of which the best checkpoint is taken, or one checkpoint.
+/// `path` is a run folder, of which the best checkpoint is taken, or one checkpoint. `warn` is told
+/// if it is damaged and another one of the folder is taken.
 /// Errors    std::runtime_error as load_checkpoint(); also if the configuration is not one of ours,
 ///           or a tensor is missing, surplus, or of another shape or type.
-LoadedModel load_model(const std::filesystem::path& path, std::shared_ptr<Backend> backend);
+LoadedModel load_model(const std::filesystem::path& path, std::shared_ptr<Backend> backend,
+                       const std::function<void(const std::string&)>& warn = {});
+
+/// The configuration and the vocabulary of a checkpoint, and its parameters in a store.
+LoadedModel model_from(Checkpoint checkpoint, std::shared_ptr<Backend> backend);
+
+/// Writes a checkpoint's parameters to variables that the store has.
+void restore_parameters(const Checkpoint& checkpoint, const LanguageModelConfig& model,
+                        VariableStore& store);
+
+/// Writes the checkpoint's state to variables that the store has, and returns the progress.
+/// Errors    std::runtime_error if there is none, or its tensors are not exactly `variables`.
+Progress restore_state(const Checkpoint& checkpoint, const std::vector<std::string>& variables,
+                       VariableStore& store);
 
 }  // namespace unroll

@@ -31,6 +31,10 @@ class Schedule {
   /// To be told at the end of every epoch.
   void end_epoch(bool improved);
 
+  /// What the plateaus so far divide the rate by; all that a schedule remembers.
+  double divisor() const { return divisor_; }
+  void set_divisor(double divisor) { divisor_ = divisor; }
+
  private:
   ScheduleOptions options_;
   double divisor_ = 1;  // kPlateau

@@ -4,15 +4,22 @@
 
 #include <chrono>
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <vector>
 
-#include "host/data/batches.h"
+#include "host/data/batch_queue.h"
+#include "host/data/interrupted.h"
+#include "host/train/run_folder.h"
+#include "host/train/training_step.h"
 
 namespace unroll {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+/// More in a row than chance explains.
+constexpr std::int64_t kMostRefused = 50, kMostRollbacks = 5;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -35,164 +42,403 @@ std::string epoch_line(std::int64_t epoch, double seconds, const Evaluation& val
       seconds, valid.loss(), valid.perplexity());
 }
 
+std::string step_line(std::int64_t epoch, std::int64_t step, const Evaluation& valid) {
+  return fmt::format("| epoch {:3d} | step {:8d} | valid loss {:5.2f} | valid ppl {:8.2f}", epoch,
+                     step, valid.loss(), valid.perplexity());
+}
+
+TrainingGraph::Options graph_options(const TrainingOptions& options) {
+  return {.batch = options.batch,
+          .optimizer = options.optimizer,
+          .learning_rate = options.schedule.learning_rate,
+          .reduction = options.reduction,
+          .chunk_rows = options.chunk_rows,
+          .initialization = options.initialization};
+}
+
 class Trainer {
  public:
-  Trainer(const LanguageModelConfig& config, const TrainingOptions& options,
-          const LanguageCorpus& corpus, const std::shared_ptr<Backend>& backend,
-          const LineSink& log, const LineSink& warn)
-      : config_(config),
-        options_(options),
-        log_(log),
-        warn_(warn),
-        stream_(corpus.train.ids,
-                {.streams = options.batch, .steps = options.bptt, .eos = corpus.vocabulary.eos()}),
-        schedule_(with_steps(options, stream_.batches())),
-        store_(std::make_shared<VariableStore>(backend, options.seed)),
-        graph_(config, {.batch = options.batch,
-                        .optimizer = options.optimizer,
-                        .learning_rate = options.schedule.learning_rate,
-                        .reduction = options.reduction,
-                        .chunk_rows = options.chunk_rows,
-                        .initialization = options.initialization}),
-        session_(graph_.graph, store_),
-        inputs_(std::size_t(options.batch * options.bptt)),
-        targets_(inputs_.size()) {
-    initialize_forget_bias(config, options.initialization, *store_);
+  explicit Trainer(const TrainingRun& run)
+      : run_(run),
+        options_(run.options),
+        queue_(run.corpus.training_stream(options_.batch, options_.bptt)),
+        schedule_(with_steps(options_, queue_.batches())),
+        step_(run.model, graph_options(options_), run.backend, options_.seed),
+        evaluator_(run.model, step_.store(), run.corpus.tokenizer.start()) {
+    if (run.resume) {
+      restore_parameters(*run.resume, run.model, *step_.store());
+      progress_ = restore_state(*run.resume, step_.state_variables(), *step_.store());
+      if (progress_.position > queue_.length())
+        throw std::runtime_error(fmt::format(
+            "{}: got position {} in an epoch of {} timesteps", run.resume->directory.string(),
+            progress_.position, queue_.length()));
+      step_.set_count(progress_.step);
+      schedule_.set_divisor(progress_.rate_divisor);
+      monitor_ = LossMonitor(progress_.losses);
+      last_saved_ = progress_.step;
+    }
+    prepare();
+    metrics_.emplace(options_.run_dir, progress_.metrics_bytes, run.observer.warn);
   }
 
-  const std::shared_ptr<VariableStore>& store() const { return store_; }
-  std::int64_t steps() const { return session_.step(); }
-  std::int64_t skipped() const { return store_->read<std::int64_t>(Optimizer::kSkipped).front(); }
-  void end_epoch(bool improved) { schedule_.end_epoch(improved); }
-
-  void run_epoch(std::int64_t epoch) {
-    stream_.rewind();
-    clear_state(config_, TrainingGraph::kName, *store_);
-    start_interval();
-    const std::int64_t applied = updates();
-    std::int64_t batch = 0;
-    while (const std::int64_t steps = stream_.next(inputs_, targets_)) {
-      run_step(epoch, steps);
-      if (++batch % options_.log_interval == 0) log_interval(epoch, batch);
+  TrainingResult run() {
+    try {
+      // The first checkpoint proves that there is room, and a run that dies early resumes from it.
+      if (!run_.resume) save({.scheduled = true});
+      while (progress_.epoch <= options_.epochs && !out_of_patience()) run_epoch();
+      return finish();
+    } catch (const Interrupted&) {
+      TrainingResult result = this->result();
+      result.interrupted = true;
+      result.checkpoint = save({});
+      return result;
     }
-    if (updates() == applied)
-      throw std::runtime_error(fmt::format(
-          "training diverged: no step of epoch {} had a finite loss and gradient; try a lower --lr",
-          epoch));
   }
 
  private:
+  struct Saving {
+    bool best = false;
+    bool scheduled = false;  // it would have been made without an interruption, too
+  };
+
   static ScheduleOptions with_steps(const TrainingOptions& options, std::int64_t batches) {
     ScheduleOptions schedule = options.schedule;
     schedule.steps = options.epochs * batches;
     return schedule;
   }
 
-  void run_step(std::int64_t epoch, std::int64_t steps) {
-    set_learning_rate(schedule_.learning_rate(epoch, session_.step()));
-    const auto n = std::size_t(steps * options_.batch);
-    const Feed feeds[] = {{graph_.inputs, std::span<const std::int32_t>(inputs_.data(), n),
-                           Shape{steps, options_.batch}},
-                          {graph_.targets, std::span<const std::int32_t>(targets_.data(), n),
-                           Shape{std::int64_t(n)}}};
-    session_.run(std::span(&graph_.step, 1), feeds);
-    for (std::size_t k = 0; k < n; ++k) interval_tokens_ += targets_[k] != kIgnoredId ? 1 : 0;
+  /// Takes what memory and disk the run will need, or fails before the first step.
+  void prepare() {
+    const TrainingMemory memory = step_.prepare(std::min(options_.bptt, queue_.length()));
+    constexpr std::int64_t kOther = 1 << 20;  // headers and settings
+    require_room(options_.run_dir,
+                 memory.variables + std::int64_t(run_.corpus.tokenizer.vocabulary_text().size()) +
+                     (run_.model.tied ? run_.model.vocabulary * run_.model.embedding * 4 : 0) +
+                     kOther);
+    run_.observer.note(
+        fmt::format("memory: {:.1f} MB of parameters, {:.1f} MB of optimizer and carried state, "
+                    "{:.1f} MB of gradients and activations",
+                    double(memory.parameters) * 1e-6,
+                    double(memory.variables - memory.parameters) * 1e-6,
+                    double(memory.working) * 1e-6));
   }
 
-  void set_learning_rate(double rate) {
-    const auto value = float(rate);
-    if (value == learning_rate_) return;
-    learning_rate_ = value;
-    store_->write<float>(Optimizer::kLearningRate, std::span<const float>(&value, 1));
-  }
+  // ---- the loop
 
-  std::int64_t updates() const { return store_->read<std::int64_t>(Optimizer::kUpdates).front(); }
-
-  void start_interval() {
-    const float zero = 0;
-    store_->write<float>(TrainingGraph::kLogProb, std::span<const float>(&zero, 1));
-    interval_tokens_ = 0;
-    interval_start_ = Clock::now();
-  }
-
-  void log_interval(std::int64_t epoch, std::int64_t batch) {
-    const double log_prob = double(store_->read<float>(TrainingGraph::kLogProb).front());
-    log_(interval_line(epoch, batch, stream_.batches(), double(learning_rate_),
-                       1000 * seconds_since(interval_start_) / double(options_.log_interval),
-                       -log_prob / double(interval_tokens_)));
-    if (const std::int64_t now = skipped(); now > skipped_) {
-      warn_(fmt::format(
-          "{} steps had a loss or gradient that is not finite and changed nothing; the hidden "
-          "state starts afresh",
-          now - skipped_));
-      skipped_ = now;
-      // It may be what is not finite, and then no later step would be either.
-      clear_state(config_, TrainingGraph::kName, *store_);
+  /// From where the epoch stands to its end, or to the end of patience.
+  void run_epoch() {
+    epoch_start_ = Clock::now();
+    seek();
+    start_interval_clock();
+    for (;;) {
+      // What is due is done here, before the next batch, so that it is done after resuming too.
+      if (is_due(options_.eval_interval, progress_.evaluated_step)) validate_within_epoch();
+      if (out_of_patience()) return;
+      if (is_due(options_.save_interval, progress_.scheduled_save)) save({.scheduled = true});
+      stop_if_asked(run_.stop);
+      const Batch* batch = next_batch();
+      if (!batch) return end_epoch();
+      run_step(*batch);
     }
-    start_interval();
   }
 
-  LanguageModelConfig config_;
-  TrainingOptions options_;
-  const LineSink& log_;
-  const LineSink& warn_;
-  BatchStream stream_;
-  Schedule schedule_;
-  std::shared_ptr<VariableStore> store_;
-  TrainingGraph graph_;
-  Session session_;
-  std::vector<std::int32_t> inputs_, targets_;
-  float learning_rate_ = -1;
-  std::int64_t interval_tokens_ = 0, skipped_ = 0;
-  Clock::time_point interval_start_;
-};
+  /// Every `interval` steps, except at the end of an epoch, which has its own.
+  bool is_due(std::int64_t interval, std::int64_t last) const {
+    return interval > 0 && progress_.step > 0 && progress_.step % interval == 0 &&
+           progress_.step != last && progress_.position > 0 &&
+           progress_.position < queue_.length();
+  }
 
-}  // namespace
+  void seek() {
+    if (options_.overfit_one_batch) {
+      queue_.rewind();
+      only_batch_ = queue_.next();
+    } else {
+      queue_.seek(progress_.position);
+    }
+    if (progress_.position > 0) return;
+    step_.clear_carried_state();
+    progress_.interval_loss = 0;
+    progress_.interval_tokens = 0;
+  }
 
-TrainingResult train(const LanguageModelConfig& config, const TrainingOptions& options,
-                     const LanguageCorpus& corpus, const ModelDescription& description,
-                     const std::shared_ptr<Backend>& backend, const LineSink& log,
-                     const LineSink& warn) {
-  const auto start = Clock::now();
-  Trainer trainer(config, options, corpus, backend, log, warn);
-  Evaluator evaluator(config, trainer.store(), corpus.vocabulary.eos());
-  TrainingResult result;
-  for (std::int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
-    const auto epoch_start = Clock::now();
-    trainer.run_epoch(epoch);
-    const Evaluation valid = evaluator.evaluate(corpus.valid.ids);
-    log(kRule);
-    log(epoch_line(epoch, seconds_since(epoch_start), valid));
-    log(kRule);
+  const Batch* next_batch() {
+    if (!options_.overfit_one_batch) return queue_.next();
+    return progress_.position < queue_.length() ? only_batch_ : nullptr;
+  }
+
+  void run_step(const Batch& batch) {
+    const double rate =
+        schedule_.learning_rate(progress_.epoch, progress_.step) * progress_.rate_scale;
+    const double limit = monitor_.limit();
+    const bool verify =
+        options_.verify_every > 0 && (progress_.step + 1) % options_.verify_every == 0;
+    const StepOutcome outcome =
+        verify ? step_.run_verified(batch, rate, limit) : step_.run(batch, rate, limit);
+    ++progress_.step;
+    progress_.position = options_.overfit_one_batch
+                             ? std::min(progress_.position + options_.bptt, queue_.length())
+                             : batch.position_after;
+    if (options_.overfit_one_batch) step_.clear_carried_state();
+    ++timed_batches_;
+    timed_tokens_ += batch.tokens;
+    if (outcome.applied) {
+      progress_.refused = 0;
+      monitor_.accept(outcome.loss);
+      progress_.interval_loss += outcome.loss * double(batch.tokens);
+      progress_.interval_tokens += batch.tokens;
+    } else {
+      refuse(outcome, limit);
+    }
+    if (run_.observer.progress) run_.observer.progress(status(outcome.loss));
+    if (batch_of_epoch() % options_.log_interval == 0) log_interval(outcome, rate);
+  }
+
+  std::int64_t batch_of_epoch() const {
+    return (progress_.position + options_.bptt - 1) / options_.bptt;
+  }
+
+  // ---- divergence
+
+  void refuse(const StepOutcome& outcome, double limit) {
+    const bool finite = std::isfinite(outcome.loss) && std::isfinite(outcome.gradient_norm);
+    std::string reason = fmt::format("loss {:.3f} is above its limit {:.3f}", outcome.loss, limit);
+    if (!std::isfinite(outcome.loss))
+      reason = "the loss is not finite";
+    else if (!finite)
+      reason = "the gradient is not finite";
+    if (!outcome.culprit.empty())
+      reason += fmt::format(", the gradient first in {}", outcome.culprit);
+    constexpr const char* kActions[] = {"stop", "skip", "rollback"};
+    nlohmann::ordered_json line = event("diverged");
+    line["loss"] = outcome.loss;
+    line["limit"] = limit;
+    line["reason"] = reason;
+    line["parameter"] = outcome.culprit.empty() ? nlohmann::ordered_json()
+                                                : nlohmann::ordered_json(outcome.culprit);
+    line["action"] = kActions[int(options_.on_divergence)];
+    write_metrics(line);
+
+    const std::string what = fmt::format("step {}: {}", progress_.step, reason);
+    if (options_.on_divergence == OnDivergence::kStop)
+      throw std::runtime_error(fmt::format(
+          "training diverged at {}; that step changed nothing, and the checkpoint of step {} is "
+          "sound: try a lower --lr or --clip, or go on from there with --resume --on-divergence "
+          "skip (or rollback)",
+          what, last_saved_));
+    if (++progress_.refused >= kMostRefused)
+      throw std::runtime_error(
+          fmt::format("training diverged: {}, and so it was for {} steps in a row; try a lower --lr",
+                      what, progress_.refused));
+    if (options_.on_divergence == OnDivergence::kRollBack) return roll_back(what);
+    run_.observer.warn(what + ": left out");
+    // The state that the batch left behind may be what is not finite.
+    if (!finite) step_.clear_carried_state();
+  }
+
+  void roll_back(const std::string& what) {
+    if (++progress_.rollbacks > kMostRollbacks)
+      throw std::runtime_error(fmt::format(
+          "training diverged: {}, after {} returns to a checkpoint without a better validation", what,
+          kMostRollbacks));
+    const Checkpoint good =
+        load_checkpoint(checkpoint_directory(options_.run_dir, progress_.scheduled_save),
+                        {.state = true});
+    restore_parameters(good, run_.model, *step_.store());
+    restore_state(good, step_.state_variables(), *step_.store());
+    step_.clear_carried_state();  // it was at another place of the text
+    progress_.rate_scale /= 2;
+    run_.observer.warn(fmt::format("{}: back to the weights of step {} with half the learning rate",
+                                   what, good.step));
+  }
+
+  // ---- validation
+
+  bool out_of_patience() const {
+    return options_.patience > 0 && progress_.without_gain >= options_.patience;
+  }
+
+  /// Returns whether it is the best so far.
+  bool validate() {
+    const Evaluation valid = evaluator_.evaluate(
+        run_.corpus.validation_stream(options_.bptt), run_.stop);
     if (!std::isfinite(valid.perplexity()))
       throw std::runtime_error(
           fmt::format("training diverged: the validation perplexity of epoch {} is not finite; try "
                       "a lower --lr",
-                      epoch));
-    const bool improved = result.best_epoch == 0 || valid.loss() < result.valid.loss();
-    if (improved) {
-      result.valid = valid;
-      result.best_epoch = epoch;
-      ModelDescription described = description;
-      described.metrics = {{"epoch", epoch},
-                           {"valid_loss", valid.loss()},
-                           {"valid_ppl", valid.perplexity()},
-                           {"valid_accuracy", valid.accuracy()}};
-      result.checkpoint = save_model(options.run_dir, trainer.steps(), described, corpus.vocabulary,
-                                     *trainer.store(), /*best=*/true);
+                      progress_.epoch));
+    const bool best = progress_.best.tokens == 0 || valid.loss() < progress_.best.loss();
+    progress_.last = valid;
+    progress_.evaluated_step = progress_.step;
+    progress_.without_gain = best ? 0 : progress_.without_gain + 1;
+    progress_.epoch_improved = progress_.epoch_improved || best;
+    if (best) {
+      progress_.best = valid;
+      progress_.best_step = progress_.step;
+      progress_.best_epoch = progress_.epoch;
+      progress_.rollbacks = 0;
     }
-    trainer.end_epoch(improved);
+    nlohmann::ordered_json line = evaluation_event("valid", valid);
+    line["best"] = best;
+    write_metrics(line);
+    return best;
   }
-  const LoadedModel best = load_model(result.checkpoint, backend);
-  result.test = Evaluator(config, best.store, corpus.vocabulary.eos()).evaluate(corpus.test.ids);
-  log(kLastRule);
-  log(fmt::format("| End of training | test loss {:5.2f} | test ppl {:8.2f}", result.test.loss(),
-                  result.test.perplexity()));
-  log(kLastRule);
-  result.steps = trainer.steps();
-  result.skipped = trainer.skipped();
-  result.seconds = seconds_since(start);
-  return result;
+
+  void validate_within_epoch() {
+    const auto start = Clock::now();
+    const bool best = validate();
+    run_.observer.log(step_line(progress_.epoch, progress_.step, progress_.last));
+    interval_start_ += Clock::now() - start;  // is not training time
+    if (best) save({.best = true, .scheduled = true});
+  }
+
+  void end_epoch() {
+    const bool best = validate();
+    run_.observer.log(kRule);
+    run_.observer.log(epoch_line(progress_.epoch, seconds_since(epoch_start_), progress_.last));
+    run_.observer.log(kRule);
+    schedule_.end_epoch(progress_.epoch_improved);
+    progress_.rate_divisor = schedule_.divisor();
+    progress_.epoch_improved = false;
+    ++progress_.epoch;
+    progress_.position = 0;
+    save({.best = best, .scheduled = true});
+  }
+
+  TrainingResult finish() {
+    if (last_saved_ != progress_.step) save({.scheduled = true});
+    TrainingResult result = this->result();
+    result.stopped_early = progress_.epoch <= options_.epochs;
+    result.checkpoint = checkpoint_directory(options_.run_dir, progress_.best_step);
+    run_.observer.log(kLastRule);
+    if (run_.corpus.test.ids.empty()) {
+      run_.observer.log(fmt::format("| End of training | valid loss {:5.2f} | valid ppl {:8.2f}",
+                                    result.valid.loss(), result.valid.perplexity()));
+    } else {
+      const LoadedModel best = load_model(result.checkpoint, run_.backend);
+      result.test = Evaluator(run_.model, best.store, run_.corpus.tokenizer.start())
+                        .evaluate(run_.corpus.test_stream(), run_.stop);
+      write_metrics(evaluation_event("test", result.test));
+      run_.observer.log(fmt::format("| End of training | test loss {:5.2f} | test ppl {:8.2f}",
+                                    result.test.loss(), result.test.perplexity()));
+    }
+    run_.observer.log(kLastRule);
+    metrics_->sync();
+    return result;
+  }
+
+  TrainingResult result() const {
+    TrainingResult result;
+    result.valid = progress_.best;
+    result.best_epoch = progress_.best_epoch;
+    result.epoch = progress_.epoch;
+    result.steps = progress_.step;
+    result.skipped = step_.store()->read<std::int64_t>(Optimizer::kSkipped).front();
+    result.seconds = seconds();
+    return result;
+  }
+
+  // ---- checkpoints
+
+  std::filesystem::path save(const Saving& saving) {
+    if (saving.scheduled) progress_.scheduled_save = progress_.step;
+    progress_.losses = monitor_.state();
+    ResumeState state{progress_, step_.state_variables()};
+    state.progress.metrics_bytes = metrics_->sync();
+    state.progress.seconds = seconds();
+    ModelDescription description = run_.description;
+    description.metrics = {{"epoch", progress_.epoch}, {"step", progress_.step}};
+    if (progress_.evaluated_step == progress_.step)
+      description.metrics.update({{"valid_loss", progress_.last.loss()},
+                                  {"valid_ppl", progress_.last.perplexity()},
+                                  {"valid_accuracy", progress_.last.accuracy()}});
+    const auto start = Clock::now();
+    const std::filesystem::path directory = save_model(
+        options_.run_dir, progress_.step, description, run_.corpus.tokenizer, *step_.store(),
+        {.best = saving.best, .keep = options_.keep, .protect = progress_.scheduled_save}, &state);
+    interval_start_ += Clock::now() - start;
+    last_saved_ = progress_.step;
+    return directory;
+  }
+
+  // ---- lines
+
+  /// Since the start of the run, over all its parts.
+  double seconds() const { return progress_.seconds + seconds_since(part_start_); }
+
+  nlohmann::ordered_json event(const char* name) const {
+    return {{"event", name}, {"step", progress_.step}, {"epoch", progress_.epoch}};
+  }
+
+  nlohmann::ordered_json evaluation_event(const char* name, const Evaluation& evaluation) const {
+    nlohmann::ordered_json line = event(name);
+    line["loss"] = evaluation.loss();
+    line["ppl"] = evaluation.perplexity();
+    line["accuracy"] = evaluation.accuracy();
+    return line;
+  }
+
+  void write_metrics(nlohmann::ordered_json line) {
+    line["seconds"] = seconds();
+    metrics_->write(line);
+  }
+
+  void start_interval_clock() {
+    timed_batches_ = timed_tokens_ = 0;
+    interval_start_ = Clock::now();
+  }
+
+  double tokens_per_second() const {
+    return double(timed_tokens_) / seconds_since(interval_start_);
+  }
+
+  TrainingStatus status(double loss) const {
+    const std::int64_t batches = queue_.batches(), batch = batch_of_epoch();
+    const std::int64_t left = (options_.epochs - progress_.epoch + 1) * batches - batch;
+    return {progress_.epoch,
+            batch,
+            batches,
+            loss,
+            tokens_per_second(),
+            double(left) * seconds_since(interval_start_) / double(timed_batches_)};
+  }
+
+  void log_interval(const StepOutcome& outcome, double rate) {
+    const double loss = progress_.interval_loss / double(progress_.interval_tokens);
+    run_.observer.log(
+        interval_line(progress_.epoch, batch_of_epoch(), queue_.batches(), rate,
+                      1000 * seconds_since(interval_start_) / double(timed_batches_), loss));
+    nlohmann::ordered_json line = event("train");
+    line["loss"] = loss;
+    line["ppl"] = std::exp(loss);
+    line["gradient_norm"] = outcome.gradient_norm;
+    line["lr"] = rate;
+    line["tokens_per_second"] = tokens_per_second();
+    write_metrics(line);
+    progress_.interval_loss = 0;
+    progress_.interval_tokens = 0;
+    start_interval_clock();
+  }
+
+  const TrainingRun& run_;
+  const TrainingOptions& options_;
+  BatchQueue queue_;
+  Schedule schedule_;
+  TrainingStep step_;
+  Evaluator evaluator_;
+  LossMonitor monitor_;
+  Progress progress_;
+  std::optional<MetricsLog> metrics_;
+  const Batch* only_batch_ = nullptr;  // of overfit_one_batch
+  std::int64_t last_saved_ = 0;
+  std::int64_t timed_batches_ = 0, timed_tokens_ = 0;  // since interval_start_
+  Clock::time_point part_start_ = Clock::now(), epoch_start_, interval_start_;
+};
+
+}  // namespace
+
+TrainingResult train(const TrainingRun& run) {
+  return Trainer(run).run();
 }
 
 }  // namespace unroll

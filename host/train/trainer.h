@@ -1,12 +1,14 @@
-/// The training loop: epochs of [T, N] batches with carried state, validation after each, the best
-/// model kept.
+/// The training loop: epochs of [T, N] batches with carried state, validation, checkpoints.
+///
+/// A run's results do not depend on where it was stopped and resumed: a checkpoint holds everything
+/// that decides what comes next, and whatever was due when it was made is done after it.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "host/data/language_corpus.h"
@@ -17,6 +19,14 @@
 
 namespace unroll {
 
+/// What to do about a step that was refused, for which see LossMonitor and Optimizer. Whatever it
+/// is, the step has changed no parameter.
+enum class OnDivergence : std::uint8_t {
+  kStop,      // end the run with an error
+  kSkip,      // leave the batch out
+  kRollBack,  // leave it out, return to the last scheduled checkpoint's weights, halve the rate
+};
+
 struct TrainingOptions {
   std::int64_t batch = 20, bptt = 35, epochs = 40;
   OptimizerSpec optimizer;
@@ -24,30 +34,58 @@ struct TrainingOptions {
   LossReduction reduction = LossReduction::kMean;
   LanguageModelInitialization initialization;
   std::int64_t chunk_rows = 256;
-  std::int64_t log_interval = 200;
   std::uint64_t seed = 1111;
-  std::filesystem::path run_dir;
+
+  std::int64_t eval_interval = 0;  // steps between validations within an epoch; 0: none
+  std::int64_t patience = 0;       // stop after so many validations without a gain; 0: never
+  OnDivergence on_divergence = OnDivergence::kStop;
+  std::int64_t verify_every = 0;   // compute every so many steps twice, compare bits; 0: never
+  bool overfit_one_batch = false;  // the first batch again and again, from a zero state
+
+  std::filesystem::path run_dir;   // locked by the caller
+  std::int64_t save_interval = 0;  // steps between checkpoints within an epoch; 0: none
+  int keep = 2;                    // newest checkpoints, beside the best
+  std::int64_t log_interval = 200;
+};
+
+struct TrainingStatus {
+  std::int64_t epoch, batch, batches;
+  double loss;               // of the last batch, nats per token
+  double tokens_per_second;  // since the last line of the log
+  double seconds_left;       // of the whole run at that speed, validation aside
+};
+
+/// Receives what happens. Lines have no newline.
+struct TrainingObserver {
+  std::function<void(const std::string&)> log;   // the lines that people parse
+  std::function<void(const std::string&)> note;  // what else there is to know
+  std::function<void(const std::string&)> warn;
+  std::function<void(const TrainingStatus&)> progress = {};  // after every step
 };
 
 struct TrainingResult {
-  Evaluation valid, test;  // of the best model
-  std::int64_t best_epoch = 0, steps = 0, skipped = 0;
-  double seconds = 0;
-  std::filesystem::path checkpoint;
+  bool interrupted = false;  // `stop` was set; what follows is what there is so far
+  bool stopped_early = false;
+  Evaluation valid, test;  // of the best model; no tokens: not measured
+  std::int64_t best_epoch = 0, epoch = 0, steps = 0, skipped = 0;
+  double seconds = 0;                // of training, over all parts of the run
+  std::filesystem::path checkpoint;  // the best; if interrupted, the one to go on from
 };
 
-/// Receives one line at a time, without its newline.
-using LineSink = std::function<void(const std::string&)>;
+struct TrainingRun {
+  LanguageModelConfig model;
+  TrainingOptions options;
+  const LanguageCorpus& corpus;
+  ModelDescription description;
+  std::shared_ptr<Backend> backend;
+  TrainingObserver observer;
+  const Checkpoint* resume = nullptr;       // loaded with its state
+  const std::atomic<bool>* stop = nullptr;  // set: finish the step, save, return
+};
 
-/// Trains from scratch, with a line for every interval and epoch to `log` and what needs attention
-/// to `warn`.
-/// Errors    std::runtime_error if a file cannot be written, or training diverged: a validation
-/// loss
-///           that is not finite, or an epoch in which no step could be applied;
-///           std::invalid_argument if an option is out of its range or the text too short.
-TrainingResult train(const LanguageModelConfig& config, const TrainingOptions& options,
-                     const LanguageCorpus& corpus, const ModelDescription& description,
-                     const std::shared_ptr<Backend>& backend, const LineSink& log,
-                     const LineSink& warn);
+/// Trains, from the start or from `run.resume`, with a line for every interval and epoch.
+/// Errors    std::runtime_error if a file cannot be written, training diverged, or a step computed
+///           twice gave different bits; std::invalid_argument if an option is out of its range.
+TrainingResult train(const TrainingRun& run);
 
 }  // namespace unroll

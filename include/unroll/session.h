@@ -97,6 +97,9 @@ class Session {
   void run(std::span<const Tensor> fetches, std::span<const Feed> feeds);
   void run(Tensor fetch, std::initializer_list<Feed> feeds = {});
 
+  /// Plans such a run and takes its memory without running it; the feeds' values do not matter.
+  void prepare(std::span<const Tensor> fetches, std::span<const Feed> feeds);
+
   /// Copies a fetch of the last run to the host, or gives its shape there.
   template <typename T>
   void read(Tensor fetched, std::span<T> values) const;

@@ -44,7 +44,7 @@ class Sample {
 
 fs::path save(const fs::path& run, std::int64_t step, bool best = false, int keep = 2) {
   const Sample sample(step);
-  return save_checkpoint(run, step, sample.content(), best, keep);
+  return save_checkpoint(run, step, sample.content(), {.best = best, .keep = keep});
 }
 
 std::string load_error(const fs::path& path) {
@@ -88,7 +88,7 @@ TEST(Checkpoint, LoadsWhatWasSaved) {
 
 TEST(Checkpoint, NeedsOnlyConfigAndModel) {
   const TempFolder folder;
-  save_checkpoint(folder.path(), 0, {.config = nlohmann::json::object()}, false, 0);
+  save_checkpoint(folder.path(), 0, {.config = nlohmann::json::object()}, {.keep = 0});
   const Checkpoint checkpoint = load_checkpoint(folder.path(), {.state = true});
   EXPECT_EQ(checkpoint.step, 0);
   EXPECT_FALSE(checkpoint.vocabulary);
@@ -136,9 +136,9 @@ TEST(Checkpoint, ReplacesADirectoryOfTheSameStep) {
   const TempFolder folder;
   const fs::path& run = folder.path();
   Sample sample(7);
-  save_checkpoint(run, 7, sample.content(), true, 2);
+  save_checkpoint(run, 7, sample.content(), {.best = true});
   sample.content().config["again"] = true;
-  save_checkpoint(run, 7, sample.content(), false, 2);
+  save_checkpoint(run, 7, sample.content(), {});
   EXPECT_EQ(names(run), (Names{"best", "latest", "step-00000007"}));
   EXPECT_TRUE(load_checkpoint(run).config.at("again").get<bool>());
 }
@@ -366,7 +366,7 @@ TEST(Checkpoint, RejectsBadArgumentsBeforeTouchingTheFolder) {
     Sample sample(1);
     change(sample.content());
     return error_of<std::invalid_argument>(
-        [&] { save_checkpoint(run, step, sample.content(), false, keep); });
+        [&] { save_checkpoint(run, step, sample.content(), {.keep = keep}); });
   };
   const auto nothing = [](CheckpointContent&) {};
   EXPECT_TRUE(contains(error(-1, 1, nothing), "step -1"));

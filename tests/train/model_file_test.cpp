@@ -87,7 +87,7 @@ void save_changed(const std::filesystem::path& folder,
   content.vocabulary = &*good.vocabulary;
   content.tensors.assign(good.model.tensors().begin(), good.model.tensors().end());
   change(content);
-  save_checkpoint(folder, 1, content, true, 1);
+  save_checkpoint(folder, 1, content, {.best = true, .keep = 1});
 }
 
 TEST(ModelFile, RefusesTensorsThatDoNotFit) {

@@ -2,66 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <bit>
 #include <cmath>
-#include <sstream>
+#include <functional>
+#include <limits>
 
-#include "host/data/batches.h"
-#include "host/data/grammar.h"
 #include "host/train/checkpoint.h"
-#include "tests/support/temp_folder.h"
+#include "tests/support/recording_backend.h"
+#include "tests/support/training.h"
 
 namespace unroll::test {
 namespace {
-
-/// A text small enough that a model learns much of it in a second.
-LanguageCorpus small_corpus() {
-  const std::string text = Grammar::english().sample(11, 400);
-  std::istringstream stream(text);
-  Vocabulary vocabulary = Vocabulary::build(stream, "sample", {});
-  TokenText train = tokenize(text, vocabulary);
-  TokenText valid = tokenize(Grammar::english().sample(12, 40), vocabulary);
-  TokenText held_out = tokenize(Grammar::english().sample(13, 40), vocabulary);
-  return {std::move(vocabulary), std::move(train), std::move(valid), std::move(held_out)};
-}
-
-LanguageModelConfig small_model(const LanguageCorpus& corpus, CellKind cell = CellKind::kLstm) {
-  LanguageModelConfig config;
-  config.cell = cell;
-  config.vocabulary = corpus.vocabulary.size();
-  config.embedding = 24;
-  config.hidden = {24, 24};
-  config.dropout = 0.1;
-  config.tied = true;
-  return config;
-}
-
-TrainingOptions small_options(const TempFolder& folder) {
-  TrainingOptions options;
-  options.batch = 7;
-  options.bptt = 11;
-  options.epochs = 3;
-  options.optimizer = {.kind = OptimizerKind::kAdam, .clip_norm = 1};
-  options.schedule = {.kind = ScheduleKind::kConstant, .learning_rate = 0.01};
-  options.initialization.forget_bias = 1;
-  options.log_interval = 20;
-  options.run_dir = folder.path() / "run";
-  return options;
-}
-
-struct TrainedRun {
-  TrainingResult result;
-  std::vector<std::string> log, warnings;
-};
-
-TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelConfig& config,
-                       const TrainingOptions& options, int threads = 2) {
-  TrainedRun run;
-  run.result = train(
-      config, options, corpus, {config, kBuiltInCorpus, nullptr, nullptr}, cpu(threads),
-      [&](const std::string& line) { run.log.push_back(line); },
-      [&](const std::string& line) { run.warnings.push_back(line); });
-  return run;
-}
 
 TEST(Trainer, LearnsEveryCellAndSavesWhatItMeasured) {
   const LanguageCorpus corpus = small_corpus();
@@ -69,14 +20,14 @@ TEST(Trainer, LearnsEveryCellAndSavesWhatItMeasured) {
     SCOPED_TRACE(to_string(cell));
     const TempFolder folder;
     const LanguageModelConfig config = small_model(corpus, cell);
-    const TrainedRun run = train_small(corpus, config, small_options(folder));
+    const TrainedRun run = train_small(corpus, config, small_options(folder.path() / "run"));
     // A model that knows nothing has a perplexity of about the vocabulary's size.
     EXPECT_LT(run.result.valid.perplexity(), 0.4 * double(config.vocabulary));
-    EXPECT_EQ(run.result.valid.tokens, std::int64_t(corpus.valid.ids.size()));
+    EXPECT_EQ(run.result.valid.tokens, corpus.valid.ids.size());
     EXPECT_EQ(run.result.skipped, 0);
 
     const LoadedModel loaded = load_model(folder.path() / "run", cpu(1));
-    Evaluator evaluator(config, loaded.store, loaded.vocabulary.eos());
+    Evaluator evaluator(config, loaded.store, loaded.tokenizer.start());
     EXPECT_EQ(evaluator.evaluate(corpus.valid.ids).log_prob, run.result.valid.log_prob);
   }
 }
@@ -85,22 +36,22 @@ TEST(Trainer, SameSeedSameBitsForAnyNumberOfThreads) {
   const LanguageCorpus corpus = small_corpus();
   const TempFolder first, second, third;
   const LanguageModelConfig config = small_model(corpus);
-  const auto weights = [&](const TempFolder& folder, int threads, std::uint64_t seed) {
-    TrainingOptions options = small_options(folder);
+  const auto bits = [&](const TempFolder& folder, int threads, std::uint64_t seed) {
+    TrainingOptions options = small_options(folder.path() / "run");
     options.epochs = 1;
     options.seed = seed;
-    train_small(corpus, config, options, threads);
-    return read_text(folder.path() / "run" / "best" / "model.safetensors");
+    train_small(corpus, config, options, {.backend = cpu(threads)});
+    return final_bits(folder.path() / "run");
   };
-  const std::string bits = weights(first, 1, 5);
-  EXPECT_EQ(bits, weights(second, 3, 5));
-  EXPECT_NE(bits, weights(third, 1, 6));
+  const std::string expected = bits(first, 1, 5);
+  EXPECT_TRUE(expected == bits(second, 3, 5));
+  EXPECT_FALSE(expected == bits(third, 1, 6));
 }
 
 TEST(Trainer, WritesTheLinesOfWordLanguageModel) {
   const LanguageCorpus corpus = small_corpus();
   const TempFolder folder;
-  TrainingOptions options = small_options(folder);
+  TrainingOptions options = small_options(folder.path() / "run");
   options.epochs = 1;
   const TrainedRun run = train_small(corpus, small_model(corpus), options);
   ASSERT_GE(run.log.size(), 6U);
@@ -113,44 +64,278 @@ TEST(Trainer, WritesTheLinesOfWordLanguageModel) {
       << run.log.front();
   EXPECT_EQ(epoch, 1);
   EXPECT_EQ(batch, 20);
-  const BatchStream stream(corpus.train.ids, {.streams = options.batch, .steps = options.bptt});
-  EXPECT_EQ(batches, stream.batches());
+  EXPECT_EQ(batches, corpus.training_stream(options.batch, options.bptt).batches());
   // Both are rounded to two decimals.
   EXPECT_NEAR(ppl, std::exp(loss), 0.01F * ppl);
   EXPECT_TRUE(contains(run.log[run.log.size() - 2], "| End of training | test loss"));
 }
 
-TEST(Trainer, StopsWithAWordWhenItDiverges) {
+TEST(Trainer, WritesMetricsThatAgreeWithItsLines) {
   const LanguageCorpus corpus = small_corpus();
   const TempFolder folder;
-  TrainingOptions options = small_options(folder);
-  options.optimizer = {.kind = OptimizerKind::kSgd};
-  options.schedule.learning_rate = 1e30;
-  const std::string error =
-      error_of<std::runtime_error>([&] { train_small(corpus, small_model(corpus), options); });
-  EXPECT_TRUE(contains(error, "diverged"));
-  EXPECT_TRUE(contains(error, "--lr"));
+  const TrainingOptions options = small_options(folder.path() / "run");
+  const TrainedRun run = train_small(corpus, small_model(corpus), options);
+  std::istringstream lines(read_text(folder.path() / "run" / "metrics.jsonl"));
+  std::map<std::string, int> events;
+  double best = std::numeric_limits<double>::infinity();
+  for (std::string line; std::getline(lines, line);) {
+    const nlohmann::json json = nlohmann::json::parse(line);
+    const std::string event = json.at("event");
+    ++events[event];
+    EXPECT_NEAR(json.at("ppl"), std::exp(double(json.at("loss"))), 1e-9 * double(json.at("ppl")));
+    EXPECT_GE(json.at("seconds"), 0);
+    if (event == "train") {
+      EXPECT_GT(json.at("gradient_norm"), 0);
+      EXPECT_GT(json.at("tokens_per_second"), 0);
+      EXPECT_DOUBLE_EQ(json.at("lr"), 0.01);
+    } else if (event == "valid") {
+      EXPECT_EQ(json.at("best"), double(json.at("loss")) < best);
+      best = std::min(best, double(json.at("loss")));
+    }
+  }
+  EXPECT_EQ(events["valid"], 3);
+  EXPECT_EQ(events["test"], 1);
+  EXPECT_EQ(best, run.result.valid.loss());
 }
 
 // The gradient summed over time and a rate of 1 is the gradient averaged over tokens and a rate of
 // T, as long as all batches are full.
 TEST(Trainer, SummingOverTimeIsARateTimesTheSteps) {
   LanguageCorpus corpus = small_corpus();
-  corpus.train.ids.resize(7 * 11 * 20);
+  corpus.train.ids = corpus.train.ids.first(7 * 11 * 20);
   const auto loss = [&](LossReduction reduction, double rate) {
     const TempFolder folder;
-    TrainingOptions options = small_options(folder);
+    TrainingOptions options = small_options(folder.path() / "run");
     options.epochs = 1;
     options.optimizer = {.kind = OptimizerKind::kSgd};
     options.schedule.learning_rate = rate;
     options.reduction = reduction;
-    LanguageModelConfig config = small_model(corpus);
-    return train_small(corpus, config, options).result.valid.loss();
+    return train_small(corpus, small_model(corpus), options).result.valid.loss();
   };
   const double summed = loss(LossReduction::kTime, 0.1), mean = loss(LossReduction::kMean, 1.1);
   // 20 steps of rounding differently in float32; the losses themselves differ by tens of percent
   // when the factor T is missing.
   EXPECT_NEAR(summed, mean, 1e-4 * mean);
+}
+
+TEST(Trainer, StopsWhenValidationsBringNoGain) {
+  const LanguageCorpus corpus = small_corpus();
+  const TempFolder folder;
+  TrainingOptions options = small_options(folder.path() / "run");
+  options.epochs = 50;
+  options.patience = 2;
+  options.eval_interval = 10;
+  options.schedule.learning_rate = 0.1;  // overfits within a few epochs
+  const TrainedRun run = train_small(corpus, small_model(corpus), options);
+  EXPECT_TRUE(run.result.stopped_early);
+  EXPECT_LT(run.result.epoch, 50);
+  // Nothing is left to do when the run is taken up again.
+  const TrainedRun again = train_small(corpus, small_model(corpus), options, {.resume = true});
+  EXPECT_EQ(again.result.steps, run.result.steps);
+  EXPECT_EQ(again.result.test.log_prob, run.result.test.log_prob);
+}
+
+TEST(Trainer, OverfitsOneBatch) {
+  const LanguageCorpus corpus = small_corpus();
+  const TempFolder folder;
+  TrainingOptions options = small_options(folder.path() / "run");
+  options.overfit_one_batch = true;
+  options.epochs = 8;
+  options.schedule.learning_rate = 0.02;
+  LanguageModelConfig config = small_model(corpus);
+  config.dropout = 0;
+  const TrainedRun run = train_small(corpus, config, options);
+  std::istringstream lines(read_text(folder.path() / "run" / "metrics.jsonl"));
+  double loss = 0;
+  for (std::string line; std::getline(lines, line);)
+    if (const auto json = nlohmann::json::parse(line); json.at("event") == "train")
+      loss = json.at("loss");
+  EXPECT_LT(loss, 0.05);
+  EXPECT_GT(run.result.valid.loss(), 1);  // it has learnt one batch and nothing else
+}
+
+// ---- divergence, and hardware that is not to be trusted
+
+/// Does something to the arguments of one optimiser step before it runs, and to its results after.
+class FaultyBackend : public RecordingBackend {
+ public:
+  using Fault = std::function<void(const ApplyGradients&)>;
+  FaultyBackend() : RecordingBackend(cpu(1)) {}
+
+  Fault before, after;
+  std::int64_t at = 0;  // which step, from 1
+
+  void apply_gradients(const ApplyGradients& args) override {
+    const bool now = ++steps_ == at;
+    if (now && before) before(args);
+    RecordingBackend::apply_gradients(args);
+    if (now && after) after(args);
+  }
+
+ private:
+  std::int64_t steps_ = 0;
+};
+
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+bool all_finite(const std::filesystem::path& checkpoint) {
+  const Checkpoint loaded = load_checkpoint(checkpoint, {.state = true});
+  for (const TensorData& tensor : loaded.model.tensors())
+    for (std::size_t k = 0; k < tensor.bytes.size(); k += sizeof(float)) {
+      float value = 0;
+      std::memcpy(&value, tensor.bytes.data() + k, sizeof value);
+      if (!std::isfinite(value)) return false;
+    }
+  return true;
+}
+
+/// The index of a parameter among those with gradients, and its name.
+std::vector<std::string> parameter_names(const LanguageModelConfig& config) {
+  std::vector<std::string> names;
+  for (const VariableInfo& info : parameters(config)) names.push_back(info.name);
+  return names;
+}
+
+struct Divergence : ::testing::Test {
+  Divergence() {
+    options.epochs = 2;
+    options.save_interval = 10;
+    backend->at = 25;
+  }
+  TrainedRun run() { return train_small(corpus, config, options, {.backend = backend}); }
+  void poison(std::size_t parameter, float value) {
+    backend->before = [=](const ApplyGradients& args) {
+      args.parameters[parameter].gradient.as<float>()[0] = value;
+    };
+  }
+
+  LanguageCorpus corpus = small_corpus();
+  LanguageModelConfig config = small_model(corpus);
+  TempFolder folder;
+  TrainingOptions options = small_options(folder.path() / "run");
+  std::shared_ptr<FaultyBackend> backend = std::make_shared<FaultyBackend>();
+};
+
+TEST_F(Divergence, StopsBeforeTheWeightsAreTouchedAndSaysWhere) {
+  const std::vector<std::string> names = parameter_names(config);
+  for (std::size_t parameter = 0; parameter < names.size(); ++parameter)
+    for (const float value : {kNan, std::numeric_limits<float>::infinity()}) {
+      SCOPED_TRACE(names[parameter]);
+      std::filesystem::remove_all(options.run_dir);
+      backend = std::make_shared<FaultyBackend>();
+      backend->at = 25;
+      poison(parameter, value);
+      const std::string error = error_of<std::runtime_error>([&] { run(); });
+      EXPECT_TRUE(contains(error, "diverged at step 25"));
+      EXPECT_TRUE(contains(error, "the gradient first in " + names[parameter] + ";"));
+      EXPECT_TRUE(contains(error, "checkpoint of step 20"));
+      EXPECT_TRUE(all_finite(options.run_dir / "latest"));
+    }
+}
+
+TEST_F(Divergence, ALossThatIsNotFiniteIsNamedAsSuch) {
+  backend->before = [](const ApplyGradients& args) { *args.loss.as<float>() = kNan; };
+  EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { run(); }),
+                       "step 25: the loss is not finite"));
+}
+
+TEST_F(Divergence, ALossFarAboveItsMeanIsRefusedEvenAfterANan) {
+  options.on_divergence = OnDivergence::kSkip;
+  options.epochs = 4;
+  // A NaN early on, and then, once a hundred losses are known, weights that predict nonsense.
+  poison(0, kNan);
+  backend->at = 20;
+  const auto spoil = [&](const ApplyGradients& args) {
+    for (const ParameterUpdate& update : args.parameters)
+      if (update.parameter.shape.rank() == 2)
+        for (std::int64_t k = 0; k < update.parameter.elements(); ++k)
+          update.parameter.as<float>()[k] *= 60;
+  };
+  const TrainedRun once = run();
+  EXPECT_EQ(once.result.skipped, 1);
+  ASSERT_GT(once.result.steps, 120);
+
+  std::filesystem::remove_all(options.run_dir);
+  backend = std::make_shared<FaultyBackend>();
+  backend->at = 120;
+  backend->after = spoil;
+  options.on_divergence = OnDivergence::kStop;
+  const std::string error = error_of<std::runtime_error>([&] { run(); });
+  EXPECT_TRUE(contains(error, "diverged at step 121: loss "));
+  EXPECT_TRUE(contains(error, "is above its limit"));
+}
+
+TEST_F(Divergence, SkippingLeavesTheBatchOutAndNothingElse) {
+  options.on_divergence = OnDivergence::kSkip;
+  poison(1, kNan);
+  const TrainedRun run = this->run();
+  EXPECT_EQ(run.result.skipped, 1);
+  ASSERT_EQ(run.warnings.size(), 1U);
+  EXPECT_TRUE(contains(run.warnings.front(), "step 25: the gradient is not finite"));
+  EXPECT_TRUE(contains(run.warnings.front(), "left out"));
+  EXPECT_TRUE(all_finite(options.run_dir / "latest"));
+  EXPECT_LT(run.result.valid.perplexity(), 0.5 * double(config.vocabulary));
+  EXPECT_TRUE(contains(read_text(options.run_dir / "metrics.jsonl"), "\"event\":\"diverged\""));
+}
+
+TEST_F(Divergence, RollingBackReturnsToTheScheduledCheckpointAtHalfTheRate) {
+  options.on_divergence = OnDivergence::kRollBack;
+  options.epochs = 1;
+  poison(1, kNan);
+  const TrainedRun rolled = run();
+  ASSERT_EQ(rolled.warnings.size(), 1U);
+  EXPECT_TRUE(contains(rolled.warnings.front(), "back to the weights of step 20"));
+  EXPECT_EQ(rolled.result.skipped, 0);  // that count went back, too
+  EXPECT_TRUE(contains(read_text(options.run_dir / "latest" / "progress.json"),
+                       "\"rate_scale\": 0.5"));
+  // An interruption's checkpoint in between is not what it returns to.
+  const TempFolder cut_folder;
+  TrainingOptions cut = options;
+  cut.run_dir = cut_folder.path() / "run";
+  backend = std::make_shared<FaultyBackend>();
+  train_small(corpus, config, cut, {.backend = backend, .stop_after = 23});
+  backend->at = 25;
+  poison(1, kNan);
+  train_small(corpus, config, cut, {.backend = backend, .resume = true});
+  EXPECT_TRUE(final_bits(cut.run_dir) == final_bits(options.run_dir));
+}
+
+TEST_F(Divergence, GivesUpIfEveryStepIsRefused) {
+  options.on_divergence = OnDivergence::kSkip;
+  options.optimizer = {.kind = OptimizerKind::kSgd};
+  options.schedule.learning_rate = 1e30;
+  options.epochs = 100;
+  const std::string error = error_of<std::runtime_error>([&] { run(); });
+  EXPECT_TRUE(contains(error, "diverged"));
+  EXPECT_TRUE(contains(error, "--lr"));
+}
+
+TEST_F(Divergence, AFlippedBitInAVerifiedStepIsFound) {
+  options.verify_every = 5;
+  for (const int bit : {0, 13, 30}) {
+    SCOPED_TRACE(bit);
+    std::filesystem::remove_all(options.run_dir);
+    backend = std::make_shared<FaultyBackend>();
+    // Steps 5, 10, 15 and 20 count twice: this is the first of the two times of step 25.
+    backend->at = 29;
+    backend->after = [=](const ApplyGradients& args) {
+      float& value = args.parameters[2].parameter.as<float>()[7];
+      value = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) ^ (1U << bit));
+    };
+    const std::string error = error_of<std::runtime_error>([&] { run(); });
+    EXPECT_TRUE(contains(error, "step 25 computed twice gave different bits in " +
+                                    parameter_names(config)[2]));
+  }
+}
+
+TEST_F(Divergence, VerifyingChangesNothing) {
+  train_small(corpus, config, options);
+  const std::string bits = final_bits(options.run_dir);
+  const TempFolder verified;
+  options.run_dir = verified.path() / "run";
+  options.verify_every = 1;
+  train_small(corpus, config, options);
+  EXPECT_TRUE(final_bits(options.run_dir) == bits);
 }
 
 TEST(Evaluator, AddsUpEveryTokenOfOneContinuousStream) {

@@ -1,0 +1,438 @@
+#include "host/cli/train_settings.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <limits>
+#include <type_traits>
+#include <utility>
+
+#include "host/cli/command_line.h"
+#include "host/data/tokenizer.h"
+
+namespace unroll::cli {
+namespace {
+
+constexpr double kNoLimit = std::numeric_limits<double>::max();
+constexpr std::int64_t kLargest = 1 << 30;
+constexpr double kTestFraction = 0.05;
+
+struct Setting {
+  const char* flag;
+  const char* group;
+  const char* help;
+  bool may_change = false;  // a resumed run may have another value
+};
+
+using S = TrainSettings;
+
+/// Calls visit(setting, member) for each.
+template <typename Visit>
+void for_each_setting(Visit&& visit) {
+  constexpr const char *kText = "Text", *kModel = "Model", *kTraining = "Training", *kRun = "Run";
+  visit(Setting{"--recipe", kTraining,
+                "Published settings, which further flags override: zaremba-small or char-rnn"},
+        &S::recipe);
+
+  visit(Setting{"--tokenizer", kText, "What a token is: word, char or byte"}, &S::tokenizer);
+  visit(Setting{"--split", kText,
+                "Of a single file: fraction (train, then valid, then test) or streams (valid is the "
+                "last part of each of the batch's streams, as in char-rnn)"},
+        &S::split);
+  visit(Setting{"--valid-fraction", kText, "Of a single file"}, &S::valid_fraction);
+  visit(Setting{"--test-fraction", kText, "Of a single file split by fraction [0.05]"},
+        &S::test_fraction);
+  visit(Setting{"--vocab-size", kText, "At most this many tokens; 0: no limit"}, &S::vocab_size);
+  visit(Setting{"--min-count", kText, "Tokens seen fewer times become <unk>"}, &S::min_count);
+
+  visit(Setting{"--model", kModel, "lstm, gru, rnn_tanh, rnn_relu or rnn_logistic"}, &S::model);
+  visit(Setting{"--gru-reset", kModel,
+                "Reset gate before the recurrent product or after it (as cuDNN)"},
+        &S::gru_reset);
+  visit(Setting{"--emsize", kModel, "Embedding size; 0: one-hot input"}, &S::emsize);
+  visit(Setting{"--nhid", kModel, "Units per layer, one number or one per layer"}, &S::nhid);
+  visit(Setting{"--nlayers", kModel, "Recurrent layers"}, &S::nlayers);
+  visit(Setting{"--dropout", kModel, "Rate on all connections but the recurrent ones"},
+        &S::dropout);
+  visit(Setting{"--tied", kModel, "One matrix for embedding and decoder"}, &S::tied);
+  visit(Setting{"--init-range", kModel,
+                "All parameters start uniform in +- this; 0: Xavier and orthogonal"},
+        &S::init_range);
+  visit(Setting{"--forget-bias", kModel,
+                "LSTM: where the forget gate's bias starts [1, or with --init-range as the others]"},
+        &S::forget_bias);
+
+  visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
+  visit(Setting{"--lr", kTraining, "Learning rate [sgd 20, momentum 2, others 0.002]"}, &S::lr);
+  visit(Setting{"--lr-schedule", kTraining, "constant, decay, plateau or cosine"}, &S::lr_schedule);
+  visit(Setting{"--lr-decay", kTraining, "What decay and plateau divide the rate by"},
+        &S::lr_decay);
+  visit(Setting{"--lr-decay-after", kTraining, "decay: epochs at the full rate"},
+        &S::lr_decay_after);
+  visit(Setting{"--warmup", kTraining, "cosine: steps of linear warm-up"}, &S::warmup);
+  visit(Setting{"--momentum", kTraining, "Of --optimizer momentum"}, &S::momentum);
+  visit(Setting{"--rms-decay", kTraining, "Of --optimizer rmsprop"}, &S::rms_decay);
+  visit(Setting{"--weight-decay", kTraining, ""}, &S::weight_decay);
+  visit(Setting{"--clip", kTraining, "Largest norm of the gradient; 0: no limit"}, &S::clip);
+  visit(Setting{"--clip-value", kTraining, "Largest element of the gradient; 0: no limit"},
+        &S::clip_value);
+  visit(Setting{"--reduction", kTraining,
+                "Loss averaged over tokens (mean), or summed over time (time)"},
+        &S::reduction);
+  visit(Setting{"--batch-size,--batch_size", kTraining, "Parallel streams of text"},
+        &S::batch_size);
+  visit(Setting{"--bptt", kTraining, "Timesteps of a batch"}, &S::bptt);
+  visit(Setting{"--chunk-rows", kTraining, "Rows of logits in memory at a time"}, &S::chunk_rows);
+  visit(Setting{"--seed", kTraining, "Of every random number"}, &S::seed);
+  visit(Setting{"--overfit-one-batch", kTraining,
+                "A check: train on the first batch alone, whose loss must fall towards 0"},
+        &S::overfit_one_batch);
+  visit(Setting{"--eval-interval", kTraining,
+                "Steps between validations within an epoch; 0: only at its end"},
+        &S::eval_interval);
+
+  visit(Setting{"--epochs", kTraining, "", true}, &S::epochs);
+  visit(Setting{"--patience", kTraining,
+                "Stop after so many validations without a better one; 0: never", true},
+        &S::patience);
+  visit(Setting{"--on-divergence", kTraining,
+                "If loss or gradient is not finite, or the loss far above its mean: stop, skip the "
+                "batch, or rollback (to the last checkpoint's weights, at half the rate)",
+                true},
+        &S::on_divergence);
+  visit(Setting{"--verify-every", kTraining,
+                "Compute every so many steps twice and compare bits; 0: never", true},
+        &S::verify_every);
+  visit(Setting{"--save-every", kRun, "Steps between checkpoints within an epoch; 0: none", true},
+        &S::save_every);
+  visit(Setting{"--keep", kRun, "Checkpoints to keep, beside the best; 0: all", true}, &S::keep);
+  visit(Setting{"--log-interval,--log_interval", kRun, "Batches between two lines", true},
+        &S::log_interval);
+}
+
+/// "--batch-size,--batch_size" is "batch_size" in a checkpoint.
+std::string name_of(const Setting& setting) {
+  std::string name(setting.flag + 2);
+  name = name.substr(0, name.find(','));
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+std::string flag_of(const Setting& setting) {
+  const std::string flag(setting.flag);
+  return flag.substr(0, flag.find(','));
+}
+
+template <typename T>
+nlohmann::json value_json(const T& value) {
+  return value;
+}
+nlohmann::json value_json(const std::optional<double>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json();
+}
+
+std::string shown(const nlohmann::json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  return value.is_null() ? "none" : value.dump();
+}
+
+struct ReadSetting {
+  const JsonObject& json;
+  const std::string& name;
+
+  void operator()(std::string& value) const { value = json.string(name); }
+  void operator()(bool& value) const { value = json.boolean(name); }
+  void operator()(double& value) const { value = json.number(name, -kNoLimit, kNoLimit); }
+  void operator()(std::int64_t& value) const {
+    value = json.integer(name, 0, std::numeric_limits<std::int64_t>::max());
+  }
+  void operator()(std::optional<double>& value) const {
+    value.reset();
+    if (!json.at(name).is_null()) (*this)(value.emplace());
+  }
+  void operator()(std::vector<std::int64_t>& value) const {
+    value.clear();
+    const nlohmann::json& list = json.at(name);
+    if (!list.is_array())
+      throw std::runtime_error(json.where() + ": " + name + ": got " + list.dump() +
+                               ", expected a list");
+    for (const nlohmann::json& item : list) {
+      const nlohmann::json member = {{"item", item}};
+      value.push_back(JsonObject(member, json.where() + ": " + name).integer("item", 1, kLargest));
+    }
+  }
+};
+
+/// Zaremba, Sutskever & Vinyals 2014, non-regularised: four epochs at rate 1, halved for each
+/// after; the gradient summed over time and averaged over the minibatch.
+TrainSettings zaremba_small() {
+  TrainSettings s;
+  s.nhid = {200};
+  s.dropout = 0;
+  s.batch_size = 20;
+  s.bptt = 20;
+  s.epochs = 13;
+  s.optimizer = "sgd";
+  s.lr = 1;
+  s.clip = 5;
+  s.lr_schedule = "decay";
+  s.lr_decay = 2;
+  s.lr_decay_after = 4;
+  s.reduction = "time";
+  s.init_range = 0.1;
+  return s;
+}
+
+/// The defaults of karpathy/char-rnn's train.lua: one-hot characters, RMSProp, the rate times 0.97
+/// for each epoch after the tenth, gradients summed over time and clipped element by element. (It
+/// has no <unk>, hence 641 parameters less.)
+TrainSettings char_rnn() {
+  TrainSettings s;
+  s.tokenizer = "char";
+  s.split = "streams";
+  s.valid_fraction = 0.05;
+  s.emsize = 0;
+  s.nhid = {128};
+  s.dropout = 0;
+  s.batch_size = 50;
+  s.bptt = 50;
+  s.epochs = 50;
+  s.optimizer = "rmsprop";
+  s.rms_decay = 0.95;
+  s.lr = 0.002;
+  s.lr_schedule = "decay";
+  s.lr_decay = 1 / 0.97;
+  s.lr_decay_after = 10;
+  s.clip = 0;
+  s.clip_value = 5;
+  s.reduction = "time";
+  s.init_range = 0.08;
+  s.forget_bias = 1;
+  return s;
+}
+
+double default_rate(OptimizerKind kind) {
+  if (kind == OptimizerKind::kSgd) return 20;  // with the mean over tokens, word_language_model's
+  return kind == OptimizerKind::kMomentum ? 2 : 0.002;
+}
+
+OptimizerKind optimizer_kind(const std::string& name) {
+  return choose<OptimizerKind>("--optimizer", name,
+                               {{"sgd", OptimizerKind::kSgd},
+                                {"momentum", OptimizerKind::kMomentum},
+                                {"rmsprop", OptimizerKind::kRmsProp},
+                                {"adam", OptimizerKind::kAdam},
+                                {"adamw", OptimizerKind::kAdamW}});
+}
+
+void require_count(const char* flag, std::int64_t value, std::int64_t low) {
+  require_range(flag, double(value), double(low), kLargest);
+}
+
+void check_fraction(const char* flag, double value, bool zero_allowed) {
+  if ((zero_allowed ? value >= 0 : value > 0) && value < 1) return;
+  throw UsageError(fmt::format("{}: got {}, expected {} and below 1", flag, value,
+                               zero_allowed ? "0 or more" : "more than 0"));
+}
+
+}  // namespace
+
+void TrainSettings::check() const {
+  require_count("--emsize", emsize, 0);
+  require_range("--nlayers", double(nlayers), 1, 1000);
+  for (const std::int64_t units : nhid) require_count("--nhid", units, 1);
+  if (nhid.size() > 1 && std::int64_t(nhid.size()) != nlayers)
+    throw UsageError(fmt::format("--nhid: got {} sizes, expected 1 or one for each of {} layers",
+                                 nhid.size(), nlayers));
+  check_fraction("--dropout", dropout, true);
+  check_fraction("--valid-fraction", valid_fraction, false);
+  if (test_fraction) check_fraction("--test-fraction", *test_fraction, true);
+  if (split == "streams" && test_fraction.value_or(0) > 0)
+    throw UsageError(fmt::format(
+        "--test-fraction: got {}, expected none: --split streams holds no test text back",
+        *test_fraction));
+  if (split == "fraction" && valid_fraction + test_fraction.value_or(kTestFraction) >= 1)
+    throw UsageError(fmt::format(
+        "--valid-fraction and --test-fraction: got {} and {}, expected less than 1 together",
+        valid_fraction, test_fraction.value_or(kTestFraction)));
+  require_count("--batch-size", batch_size, 1);
+  require_count("--bptt", bptt, 1);
+  require_count("--epochs", epochs, 1);
+  require_count("--chunk-rows", chunk_rows, 1);
+  require_range("--seed", double(seed), 0, 9e18);
+  require_count("--vocab-size", vocab_size, 0);
+  if (vocab_size == 1 || vocab_size == 2)
+    throw UsageError(
+        fmt::format("--vocab-size: got {}, expected 0 (no limit) or 3 and more: "
+                    "<unk>, <eos> and a word",
+                    vocab_size));
+  require_count("--min-count", min_count, 1);
+  if (lr) require_range("--lr", *lr, 0, kNoLimit, /*open=*/true);
+  require_range("--clip", clip, 0, kNoLimit);
+  require_range("--clip-value", clip_value, 0, kNoLimit);
+  check_fraction("--momentum", momentum, true);
+  check_fraction("--rms-decay", rms_decay, true);
+  require_range("--weight-decay", weight_decay, 0, kNoLimit);
+  require_range("--lr-decay", lr_decay, 1, kNoLimit);
+  require_count("--lr-decay-after", lr_decay_after, 0);
+  require_count("--warmup", warmup, 0);
+  require_range("--init-range", init_range, 0, kNoLimit);
+  if (forget_bias) require_range("--forget-bias", *forget_bias, -kNoLimit, kNoLimit);
+  require_count("--eval-interval", eval_interval, 0);
+  require_count("--patience", patience, 0);
+  require_count("--verify-every", verify_every, 0);
+  require_count("--save-every", save_every, 0);
+  require_count("--keep", keep, 0);
+  require_count("--log-interval", log_interval, 1);
+}
+
+CorpusOptions TrainSettings::corpus_options() const {
+  CorpusOptions options;
+  options.tokenizer = choose<TokenizerKind>("--tokenizer", tokenizer,
+                                            {{"word", TokenizerKind::kWord},
+                                             {"char", TokenizerKind::kChar},
+                                             {"byte", TokenizerKind::kByte}});
+  options.limits = {vocab_size, min_count};
+  options.split = choose<SplitKind>(
+      "--split", split, {{"fraction", SplitKind::kFraction}, {"streams", SplitKind::kStreams}});
+  options.valid_fraction = valid_fraction;
+  options.test_fraction =
+      options.split == SplitKind::kStreams ? 0 : test_fraction.value_or(kTestFraction);
+  options.streams = batch_size;
+  options.steps = bptt;
+  return options;
+}
+
+LanguageModelConfig TrainSettings::model_config() const {
+  std::string name = model;  // LSTM, GRU, RNN_TANH and RNN_RELU are word_language_model's
+  for (char& c : name) c = char(std::tolower(static_cast<unsigned char>(c)));
+  std::vector<std::pair<std::string, CellKind>> cells;
+  for (const CellKind cell : {CellKind::kLstm, CellKind::kGru, CellKind::kRnnTanh,
+                              CellKind::kRnnRelu, CellKind::kRnnLogistic})
+    cells.emplace_back(to_string(cell), cell);
+  LanguageModelConfig config;
+  config.cell = choose<CellKind>("--model", name, cells);
+  config.reset = choose<GruReset>("--gru-reset", gru_reset,
+                                  {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
+  config.embedding = emsize;
+  config.hidden = nhid.size() == 1
+                      ? std::vector<std::int64_t>(std::size_t(nlayers), nhid.front())
+                      : nhid;
+  config.dropout = dropout;
+  config.tied = tied;
+  if (config.tied && config.embedding != config.hidden.back())
+    throw UsageError(
+        fmt::format("--tied: got --emsize {} and {} units in the last layer, expected the same",
+                    config.embedding, config.hidden.back()));
+  return config;
+}
+
+TrainingOptions TrainSettings::training_options() const {
+  TrainingOptions options;
+  options.batch = batch_size;
+  options.bptt = bptt;
+  options.epochs = epochs;
+  options.optimizer.kind = optimizer_kind(optimizer);
+  options.optimizer.momentum = float(momentum);
+  options.optimizer.decay = float(rms_decay);
+  options.optimizer.weight_decay = float(weight_decay);
+  options.optimizer.clip_norm = float(clip);
+  options.optimizer.clip_value = float(clip_value);
+  options.schedule = {.kind = choose<ScheduleKind>("--lr-schedule", lr_schedule,
+                                                   {{"constant", ScheduleKind::kConstant},
+                                                    {"decay", ScheduleKind::kDecay},
+                                                    {"plateau", ScheduleKind::kPlateau},
+                                                    {"cosine", ScheduleKind::kCosine}}),
+                      .learning_rate = lr.value_or(default_rate(options.optimizer.kind)),
+                      .factor = lr_decay,
+                      .after = lr_decay_after,
+                      .warmup = warmup};
+  options.reduction = choose<LossReduction>(
+      "--reduction", reduction, {{"mean", LossReduction::kMean}, {"time", LossReduction::kTime}});
+  options.initialization.range = init_range;
+  options.initialization.forget_bias = forget_bias;
+  if (init_range == 0 && !forget_bias) options.initialization.forget_bias = 1;
+  options.chunk_rows = chunk_rows;
+  options.seed = std::uint64_t(seed);
+  options.eval_interval = eval_interval;
+  options.patience = patience;
+  options.on_divergence = choose<OnDivergence>("--on-divergence", on_divergence,
+                                               {{"stop", OnDivergence::kStop},
+                                                {"skip", OnDivergence::kSkip},
+                                                {"rollback", OnDivergence::kRollBack}});
+  options.verify_every = verify_every;
+  options.overfit_one_batch = overfit_one_batch;
+  options.save_interval = save_every;
+  options.keep = int(keep);
+  options.log_interval = log_interval;
+  return options;
+}
+
+void TrainSettingFlags::add_to(CLI::App& command) {
+  for_each_setting([&](const Setting& setting, auto member) {
+    auto& value = given_.*member;
+    using Value = std::remove_reference_t<decltype(value)>;
+    CLI::Option* option = nullptr;
+    if constexpr (std::is_same_v<Value, bool>) {
+      option = command.add_flag(setting.flag, value, setting.help);
+    } else {
+      option = command.add_option(setting.flag, value, setting.help);
+      if constexpr (!std::is_same_v<Value, std::optional<double>>) option->capture_default_str();
+      if constexpr (std::is_same_v<Value, std::vector<std::int64_t>>) option->delimiter(',');
+    }
+    options_[name_of(setting)] = option->group(setting.group);
+  });
+}
+
+TrainSettings TrainSettingFlags::settings() const {
+  TrainSettings settings;
+  if (!given_.recipe.empty())
+    settings = choose<TrainSettings (*)()>(
+        "--recipe", given_.recipe, {{"zaremba-small", zaremba_small}, {"char-rnn", char_rnn}})();
+  const std::string optimizer = settings.optimizer;
+  for_each_setting([&](const Setting& setting, auto member) {
+    if (options_.at(name_of(setting))->count() > 0) settings.*member = given_.*member;
+  });
+  // Another optimiser's rate means nothing.
+  if (settings.optimizer != optimizer && options_.at("lr")->count() == 0) settings.lr.reset();
+  return settings;
+}
+
+TrainSettings TrainSettingFlags::settings_of_resumed(const TrainSettings& stored,
+                                                     const std::string& run) const {
+  TrainSettings settings = stored;
+  for_each_setting([&](const Setting& setting, auto member) {
+    if (options_.at(name_of(setting))->count() == 0 || given_.*member == stored.*member) return;
+    if (!setting.may_change)
+      throw UsageError(fmt::format(
+          "{}: got {}, expected {}: {} was begun with it, and a resumed run keeps its settings",
+          flag_of(setting), shown(value_json(given_.*member)), shown(value_json(stored.*member)),
+          run));
+    settings.*member = given_.*member;
+  });
+  if (settings.epochs != stored.epochs && settings.lr_schedule == "cosine")
+    throw UsageError(fmt::format(
+        "--epochs: got {}, expected {}: the cosine schedule of {} ends with them", settings.epochs,
+        stored.epochs, run));
+  return settings;
+}
+
+nlohmann::json to_json(const TrainSettings& settings) {
+  nlohmann::json json;
+  for_each_setting([&](const Setting& setting, auto member) {
+    json[name_of(setting)] = value_json(settings.*member);
+  });
+  return json;
+}
+
+TrainSettings settings_from(const JsonObject& json) {
+  TrainSettings settings;
+  for_each_setting([&](const Setting& setting, auto member) {
+    const std::string name = name_of(setting);
+    if (json.has(name)) ReadSetting{json, name}(settings.*member);
+  });
+  return settings;
+}
+
+}  // namespace unroll::cli

@@ -1,0 +1,65 @@
+/// The folder of a run as its one writer sees it: locked, with room for checkpoints, and with the
+/// run's metrics.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+
+namespace unroll {
+
+/// A folder that nobody else may write checkpoints to as long as this lives. The lock belongs to the
+/// process: however it ends, the folder is free again.
+class RunLock {
+ public:
+  /// Makes the folder if it is missing.
+  /// Errors    std::runtime_error if it cannot be made or written, or another process holds it.
+  explicit RunLock(const std::filesystem::path& run_dir);
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int fd_ = -1;
+};
+
+/// Errors    std::runtime_error unless the folder's file system has `bytes` left for us.
+void require_room(const std::filesystem::path& run_dir, std::int64_t bytes);
+
+/// metrics.jsonl: one JSON object a line, appended as they come.
+///
+///   {"event": "train", "step", "epoch", "loss", "ppl", "gradient_norm", "lr", "tokens_per_second",
+///    "seconds"}                                  every log interval; means over it
+///   {"event": "valid", "step", "epoch", "loss", "ppl", "accuracy", "best", "seconds"}
+///   {"event": "test", ...}                       as valid, without best
+///   {"event": "diverged", "step", "epoch", "loss", "limit", "reason", "parameter", "action",
+///    "seconds"}
+///
+/// Losses are nats per token; a number that is not finite is null; seconds count from the start of
+/// the run, without the time in which it was stopped.
+class MetricsLog {
+ public:
+  /// Opens run_dir/metrics.jsonl and cuts it to its first `bytes`, which were there when the
+  /// checkpoint was made from which the run goes on. `warn` is told if they are not there any more.
+  /// Errors    std::runtime_error if it cannot be opened or cut.
+  MetricsLog(const std::filesystem::path& run_dir, std::int64_t bytes,
+             const std::function<void(const std::string&)>& warn);
+  ~MetricsLog();
+  MetricsLog(const MetricsLog&) = delete;
+  MetricsLog& operator=(const MetricsLog&) = delete;
+
+  /// Errors    std::runtime_error if it cannot be written.
+  void write(const nlohmann::ordered_json& line);
+
+  /// Waits until every line is on the disk; returns the bytes so far.
+  std::int64_t sync();
+
+ private:
+  std::filesystem::path file_;
+  int fd_ = -1;
+  std::int64_t bytes_ = 0;
+};
+
+}  // namespace unroll

@@ -1,0 +1,63 @@
+/// What resuming needs beyond the parameters, so that a resumed run ends with the same bits: the
+/// values of all other variables of the training graph (optimiser, carried state), and where the run
+/// was.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "host/train/evaluate.h"
+#include "host/train/loss_monitor.h"
+#include "host/train/safetensors.h"
+#include "host/train/strict_json.h"
+#include "unroll/session.h"
+
+namespace unroll {
+
+/// Where a run is: progress.json of a checkpoint.
+struct Progress {
+  std::int64_t step = 0;      // batches consumed in the whole run; keys the random numbers
+  std::int64_t epoch = 1;     // from 1
+  std::int64_t position = 0;  // timesteps of this epoch consumed
+
+  Evaluation best;  // of the validation text; no tokens: none yet
+  std::int64_t best_step = 0, best_epoch = 0;
+  Evaluation last;                   // the last validation
+  std::int64_t evaluated_step = -1;  // when that was
+  std::int64_t without_gain = 0;     // validations since the best
+  bool epoch_improved = false;
+
+  double rate_divisor = 1;        // of the plateau schedule
+  double rate_scale = 1;          // halved whenever the run is rolled back
+  std::int64_t scheduled_save = 0;  // step of the last checkpoint that was not an interruption's
+  std::int64_t rollbacks = 0;     // since a validation was best
+  std::int64_t refused = 0;       // steps in a row that changed nothing
+
+  double interval_loss = 0;  // sum over the tokens of the log interval under way
+  std::int64_t interval_tokens = 0;
+  LossMonitor::State losses;
+
+  std::int64_t metrics_bytes = 0;
+  double seconds = 0;
+};
+
+nlohmann::json to_json(const Progress& progress);
+/// Errors    std::runtime_error if a member is missing or out of its range.
+Progress progress_from(const JsonObject& json);
+
+/// Copies of variables in host memory.
+struct HostTensors {
+  std::vector<std::vector<std::byte>> bytes;
+  std::vector<TensorData> tensors;  // refer to bytes
+};
+
+HostTensors read_variables(const VariableStore& store, const std::vector<std::string>& names);
+
+/// Writes the variable's value.
+/// Errors    std::runtime_error, with `where`, unless type and shape are the variable's.
+void write_variable(const TensorData& tensor, const std::string& where, VariableStore& store);
+
+}  // namespace unroll

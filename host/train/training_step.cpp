@@ -1,0 +1,99 @@
+#include "host/train/training_step.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <stdexcept>
+
+namespace unroll {
+
+TrainingStep::TrainingStep(const LanguageModelConfig& config, const TrainingGraph::Options& options,
+                           std::shared_ptr<Backend> backend, std::uint64_t seed)
+    : config_(config),
+      options_(options),
+      store_(std::make_shared<VariableStore>(std::move(backend), seed)),
+      graph_(config, options),
+      session_(graph_.graph, store_),
+      fetches_{graph_.step, graph_.loss} {
+  initialize_forget_bias(config, options.initialization, *store_);
+}
+
+std::vector<std::string> TrainingStep::state_variables() const {
+  const std::vector<Tensor> trained = graph_.graph.variables(/*trainable_only=*/true);
+  std::vector<std::string> names;
+  for (const Tensor& variable : graph_.graph.variables())
+    if (std::ranges::find(trained, variable) == trained.end()) names.push_back(variable.name());
+  return names;
+}
+
+TrainingMemory TrainingStep::prepare(std::int64_t steps) {
+  const std::vector<std::int32_t> none(std::size_t(steps * options_.batch), 0);
+  const std::span<const std::int32_t> ids(none);
+  const Feed feeds[] = {{graph_.inputs, ids, Shape{steps, options_.batch}},
+                        {graph_.targets, ids, Shape{steps * options_.batch}}};
+  session_.prepare(fetches_, feeds);
+  TrainingMemory memory;
+  for (const Tensor& variable : graph_.graph.variables())
+    memory.variables += std::int64_t(store_->view(variable.name()).bytes());
+  for (const Tensor& variable : graph_.graph.variables(/*trainable_only=*/true))
+    memory.parameters += std::int64_t(store_->view(variable.name()).bytes());
+  memory.working = std::int64_t(session_.arena_bytes());
+  return memory;
+}
+
+void TrainingStep::write_scalar(const char* name, double value) {
+  const auto single = float(value);
+  if (store_->read<float>(name).front() == single) return;
+  store_->write<float>(name, std::span<const float>(&single, 1));
+}
+
+StepOutcome TrainingStep::run(const Batch& batch, double learning_rate, double loss_limit) {
+  // The loss that the device sees is per token, or summed over time.
+  const double scale = options_.reduction == LossReduction::kTime ? double(batch.steps) : 1;
+  write_scalar(Optimizer::kLearningRate, learning_rate);
+  write_scalar(Optimizer::kLossLimit, loss_limit * scale);
+  const auto updates = [&] { return store_->read<std::int64_t>(Optimizer::kUpdates).front(); };
+  const std::int64_t before = updates();
+
+  const Feed feeds[] = {{graph_.inputs, batch.inputs, Shape{batch.steps, options_.batch}},
+                        {graph_.targets, batch.targets, Shape{batch.steps * options_.batch}}};
+  session_.run(fetches_, feeds);
+
+  float loss = 0;
+  session_.read(graph_.loss, std::span<float>(&loss, 1));
+  StepOutcome outcome;
+  outcome.loss = double(loss) / scale;
+  outcome.applied = updates() > before;
+  outcome.gradient_norm = double(store_->read<float>(Optimizer::kNorm).front());
+  const std::int64_t culprit = store_->read<std::int64_t>(Optimizer::kCulprit).front();
+  if (culprit >= 0)
+    outcome.culprit = graph_.graph.variables(true).at(std::size_t(culprit)).name();
+  return outcome;
+}
+
+StepOutcome TrainingStep::run_verified(const Batch& batch, double learning_rate,
+                                       double loss_limit) {
+  std::vector<std::string> names;
+  for (const Tensor& variable : graph_.graph.variables()) names.push_back(variable.name());
+  const std::int64_t step = count();
+  const HostTensors before = read_variables(*store_, names);
+  run(batch, learning_rate, loss_limit);
+  const HostTensors first = read_variables(*store_, names);
+  for (const TensorData& tensor : before.tensors) write_variable(tensor, "", *store_);
+  set_count(step);
+  const StepOutcome outcome = run(batch, learning_rate, loss_limit);
+  const HostTensors second = read_variables(*store_, names);
+  for (std::size_t k = 0; k < names.size(); ++k)
+    if (first.bytes[k] != second.bytes[k])
+      throw std::runtime_error(
+          fmt::format("step {} computed twice gave different bits in {}: memory or processor are "
+                      "not to be trusted",
+                      step + 1, names[k]));
+  return outcome;
+}
+
+void TrainingStep::clear_carried_state() {
+  clear_state(config_, TrainingGraph::kName, *store_);
+}
+
+}  // namespace unroll

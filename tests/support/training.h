@@ -1,0 +1,104 @@
+/// A training run small enough for tests to make hundreds of, and what it leaves behind.
+#pragma once
+
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+#include <regex>
+#include <string>
+#include <vector>
+
+#include "host/data/grammar.h"
+#include "host/train/trainer.h"
+#include "tests/support/temp_folder.h"
+
+namespace unroll::test {
+
+/// Sentences of the grammar: so many to train on, `held_out` for each of the other two texts.
+inline LanguageCorpus small_corpus(std::int64_t sentences = 400, std::int64_t held_out = 40) {
+  const Grammar grammar = Grammar::english();
+  return corpus_in_memory({grammar.sample(11, sentences), grammar.sample(12, held_out),
+                           grammar.sample(13, held_out)},
+                          TokenizerKind::kWord, {}, "sample");
+}
+
+inline LanguageModelConfig small_model(const LanguageCorpus& corpus,
+                                       CellKind cell = CellKind::kLstm) {
+  LanguageModelConfig config;
+  config.cell = cell;
+  config.vocabulary = corpus.tokenizer.size();
+  config.embedding = 24;
+  config.hidden = {24, 24};
+  config.dropout = 0.1;
+  config.tied = true;
+  return config;
+}
+
+inline TrainingOptions small_options(const std::filesystem::path& run_dir) {
+  TrainingOptions options;
+  options.batch = 7;
+  options.bptt = 11;
+  options.epochs = 3;
+  options.optimizer = {.kind = OptimizerKind::kAdam, .clip_norm = 1};
+  options.schedule = {.kind = ScheduleKind::kConstant, .learning_rate = 0.01};
+  options.initialization.forget_bias = 1;
+  options.log_interval = 20;
+  options.run_dir = run_dir;
+  return options;
+}
+
+struct TrainedRun {
+  TrainingResult result;
+  std::vector<std::string> log, notes, warnings;
+};
+
+struct TrainParts {
+  std::shared_ptr<Backend> backend = cpu(1);
+  std::int64_t stop_after = 0;  // steps of this part; 0: train to the end
+  bool resume = false;
+};
+
+inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelConfig& config,
+                              const TrainingOptions& options, const TrainParts& parts = {}) {
+  std::filesystem::create_directories(options.run_dir);
+  TrainedRun trained;
+  std::optional<Checkpoint> checkpoint;
+  if (parts.resume)
+    checkpoint = load_checkpoint(options.run_dir, {.latest = true, .state = true});
+  std::atomic<bool> stop{false};
+  std::int64_t steps = 0;
+  const auto into = [](std::vector<std::string>& lines) {
+    return [&lines](const std::string& line) { lines.push_back(line); };
+  };
+  trained.result = train({.model = config,
+                          .options = options,
+                          .corpus = corpus,
+                          .description = {config, kBuiltInCorpus, nullptr, nullptr},
+                          .backend = parts.backend,
+                          .observer = {.log = into(trained.log),
+                                       .note = into(trained.notes),
+                                       .warn = into(trained.warnings),
+                                       .progress =
+                                           [&](const TrainingStatus&) {
+                                             if (++steps == parts.stop_after) stop = true;
+                                           }},
+                          .resume = checkpoint ? &*checkpoint : nullptr,
+                          .stop = &stop});
+  return trained;
+}
+
+/// The bits that a run ends with: parameters, optimiser, carried state, and progress without the
+/// times.
+inline std::string final_bits(const std::filesystem::path& run_dir) {
+  const std::filesystem::path last = run_dir / "latest";
+  const std::string progress = read_text(last / "progress.json");
+  return read_text(last / "model.safetensors") + read_text(last / "state.safetensors") +
+         std::regex_replace(progress, std::regex("\"(seconds|metrics_bytes)\": [^,\n]*"), "$1");
+}
+
+/// A line of the log without the times in it.
+inline std::string without_times(const std::string& line) {
+  return std::regex_replace(line, std::regex("(ms/batch|time:) +[0-9.]+"), "$1");
+}
+
+}  // namespace unroll::test

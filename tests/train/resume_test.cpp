@@ -1,0 +1,115 @@
+/// A run that was cut and resumed ends with the bits, and has written the lines, of one that was
+/// not.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <numeric>
+
+#include "tests/support/training.h"
+
+namespace unroll::test {
+namespace {
+
+constexpr std::int64_t kUpdates = 64;
+
+struct ResumeCase {
+  CellKind cell;
+  OptimizerKind optimizer;
+};
+
+std::string name_of(const ::testing::TestParamInfo<ResumeCase>& info) {
+  return to_string(info.param.cell) +
+         (info.param.optimizer == OptimizerKind::kAdam ? "_adam" : "_sgd");
+}
+
+class Resume : public ::testing::TestWithParam<ResumeCase> {
+ protected:
+  /// 64 updates in four epochs, with validations within and between them, a rate that falls at
+  /// plateaus, checkpoints within epochs, dropout, and lines of the log that span checkpoints.
+  Resume() : corpus_(small_corpus(40, 4)), config_(small_model(corpus_, GetParam().cell)) {
+    config_.embedding = 8;
+    config_.hidden = {8, 8};
+    config_.tied = GetParam().cell == CellKind::kLstm;
+  }
+
+  TrainingOptions options(const TempFolder& folder) const {
+    TrainingOptions options = small_options(folder.path() / "run");
+    options.batch = 3;
+    options.bptt = 1;
+    const std::int64_t steps = corpus_.training_stream(3, 1).length();
+    options.bptt = (steps + 15) / 16;
+    options.epochs = 4;
+    options.optimizer = {.kind = GetParam().optimizer, .clip_norm = 0.25F};
+    options.schedule = {.kind = ScheduleKind::kPlateau,
+                        .learning_rate = GetParam().optimizer == OptimizerKind::kAdam ? 0.05 : 20.0,
+                        .factor = 2};
+    options.eval_interval = 10;
+    options.save_interval = 7;
+    options.log_interval = 6;
+    return options;
+  }
+
+  LanguageCorpus corpus_;
+  LanguageModelConfig config_;
+};
+
+/// Every cut takes a minute; each of the ordinary short runs takes another eighth of them.
+std::vector<std::int64_t> cuts() {
+  std::vector<std::int64_t> cuts;
+  const bool all = std::getenv("UNROLL_EVERY_CUT") != nullptr;
+  for (std::int64_t cut = 1; cut <= kUpdates; cut += all ? 1 : 7) cuts.push_back(cut);
+  return cuts;
+}
+
+TEST_P(Resume, CutAfterAnyUpdateItEndsWithTheSameBits) {
+  const TempFolder uncut_folder;
+  const TrainingOptions uncut_options = options(uncut_folder);
+  const TrainedRun uncut = train_small(corpus_, config_, uncut_options);
+  ASSERT_EQ(uncut.result.steps, kUpdates);
+  const std::string bits = final_bits(uncut_options.run_dir);
+
+  for (const std::int64_t cut : cuts()) {
+    SCOPED_TRACE(cut);
+    const TempFolder folder;
+    const TrainingOptions cut_options = options(folder);
+    TrainedRun first = train_small(corpus_, config_, cut_options, {.stop_after = cut});
+    EXPECT_TRUE(first.result.interrupted);
+    EXPECT_EQ(first.result.steps, cut);
+    const TrainedRun second = train_small(corpus_, config_, cut_options, {.resume = true});
+    EXPECT_FALSE(second.result.interrupted);
+    EXPECT_TRUE(final_bits(cut_options.run_dir) == bits);
+    EXPECT_EQ(second.result.test.log_prob, uncut.result.test.log_prob);
+
+    std::vector<std::string> lines = first.log;
+    lines.insert(lines.end(), second.log.begin(), second.log.end());
+    ASSERT_EQ(lines.size(), uncut.log.size());
+    for (std::size_t k = 0; k < lines.size(); ++k)
+      EXPECT_EQ(without_times(lines[k]), without_times(uncut.log[k]));
+  }
+}
+
+TEST_P(Resume, CutAgainAndAgain) {
+  const TempFolder uncut_folder, folder;
+  train_small(corpus_, config_, options(uncut_folder));
+  const TrainingOptions cut_options = options(folder);
+  TrainedRun part = train_small(corpus_, config_, cut_options, {.stop_after = 1});
+  int parts = 1;
+  for (; part.result.interrupted && parts < 100; ++parts)
+    part = train_small(corpus_, config_, cut_options, {.stop_after = 1 + parts % 3, .resume = true});
+  EXPECT_GT(parts, 20);
+  EXPECT_FALSE(part.result.interrupted);
+  EXPECT_TRUE(final_bits(cut_options.run_dir) == final_bits(options(uncut_folder).run_dir));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cells, Resume,
+    ::testing::Values(ResumeCase{CellKind::kLstm, OptimizerKind::kSgd},
+                      ResumeCase{CellKind::kLstm, OptimizerKind::kAdam},
+                      ResumeCase{CellKind::kGru, OptimizerKind::kSgd},
+                      ResumeCase{CellKind::kGru, OptimizerKind::kAdam},
+                      ResumeCase{CellKind::kRnnTanh, OptimizerKind::kSgd},
+                      ResumeCase{CellKind::kRnnTanh, OptimizerKind::kAdam}),
+    name_of);
+
+}  // namespace
+}  // namespace unroll::test

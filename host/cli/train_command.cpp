@@ -24,6 +24,9 @@ struct Settings {
   double dropout = 0.2;
   bool tied = false;
   std::int64_t vocab_size = 0, min_count = 1;
+  std::string tokenizer = "word", split = "fraction";
+  double valid_fraction = 0.05;
+  std::optional<double> test_fraction;
 
   std::int64_t batch_size = 20, bptt = 35, epochs = 40, chunk_rows = 256;
   std::string optimizer = "adam", lr_schedule = "plateau", reduction = "mean";
@@ -71,12 +74,12 @@ double default_rate(OptimizerKind kind) {
 
 /// The flags as given; those that were not leave the settings alone.
 struct TrainFlags {
-  std::string data, save = "runs/model", recipe;
-  std::optional<std::string> model, gru_reset, optimizer, lr_schedule, reduction;
+  std::string data, save = "runs/model", recipe, cache_dir;
+  std::optional<std::string> tokenizer, split, model, gru_reset, optimizer, lr_schedule, reduction;
   std::optional<std::int64_t> emsize, nlayers, vocab_size, min_count, batch_size, bptt, epochs,
       chunk_rows, lr_decay_after, warmup;
-  std::optional<double> dropout, lr, clip, clip_value, momentum, weight_decay, lr_decay, init_range,
-      forget_bias;
+  std::optional<double> valid_fraction, test_fraction, dropout, lr, clip, clip_value, momentum,
+      weight_decay, lr_decay, init_range, forget_bias;
   std::vector<std::int64_t> nhid;
   bool tied = false, json = false;
   std::int64_t log_interval = 200;
@@ -89,7 +92,20 @@ struct TrainFlags {
 
 void TrainFlags::add_to(CLI::App& c) {
   c.add_option("--data", data,
-               "Folder with train.txt, valid.txt and test.txt; without it, a built-in grammar")
+               "Folder with train.txt, valid.txt and test.txt, or one file; without it, a "
+               "built-in grammar")
+      ->group("Text");
+  c.add_option("--tokenizer", tokenizer, "Tokens are a word, char or byte [word]")->group("Text");
+  c.add_option("--split", split,
+               "Of one file: its last parts (fraction), or the ends of --batch-size streams "
+               "(streams) [fraction]")
+      ->group("Text");
+  c.add_option("--valid-fraction", valid_fraction, "Of one file, for validation [0.05]")
+      ->group("Text");
+  c.add_option("--test-fraction", test_fraction, "Of one file, for the test [0.05, streams 0]")
+      ->group("Text");
+  c.add_option("--cache-dir", cache_dir,
+               "Folder for tokenised texts [$XDG_CACHE_HOME/unroll or ~/.cache/unroll]")
       ->group("Text");
   c.add_option("--vocab-size", vocab_size, "At most this many tokens; 0: no limit")->group("Text");
   c.add_option("--min-count", min_count, "Words seen fewer times become <unk>")->group("Text");
@@ -160,6 +176,10 @@ Settings TrainFlags::settings() const {
   const auto take = [](const auto& flag, auto& setting) {
     if (flag) setting = *flag;
   };
+  take(tokenizer, s.tokenizer);
+  take(split, s.split);
+  take(valid_fraction, s.valid_fraction);
+  if (test_fraction) s.test_fraction = test_fraction;
   take(model, s.model);
   take(gru_reset, s.gru_reset);
   take(emsize, s.emsize);
@@ -212,6 +232,14 @@ void check(const Settings& s) {
                     "<unk>, <eos> and a word",
                     s.vocab_size));
   require_range("--min-count", double(s.min_count), 1, kLargest);
+  if (!(s.valid_fraction > 0 && s.valid_fraction < 1))
+    throw UsageError(fmt::format("--valid-fraction: got {}, expected more than 0 and below 1",
+                                 s.valid_fraction));
+  const double test = s.test_fraction.value_or(0);
+  if (!(test >= 0 && s.valid_fraction + test < 1) || (test > 0 && s.split == "streams"))
+    throw UsageError(fmt::format("--test-fraction: got {}, expected {}", test,
+                                 s.split == "streams" ? "0 with --split streams"
+                                                      : "0 or more, and below 1 with validation"));
   if (s.lr) require_range("--lr", *s.lr, 0, kNoLimit, /*open=*/true);
   require_range("--clip", s.clip, 0, kNoLimit);
   require_range("--clip-value", s.clip_value, 0, kNoLimit);
@@ -306,6 +334,8 @@ nlohmann::json settings_json(const Settings& s, const TrainFlags& flags,
           {"init_range", s.init_range},
           {"vocab_size", s.vocab_size},
           {"min_count", s.min_count},
+          {"tokenizer", s.tokenizer},
+          {"split", s.split},
           {"chunk_rows", s.chunk_rows},
           {"seed", flags.seed}};
 }
@@ -316,9 +346,30 @@ std::int64_t parameter_count(const LanguageModelConfig& config) {
   return count;
 }
 
-void describe(const char* name, const TokenText& text) {
-  note(fmt::format("  {:<6} {:>10} tokens, {:>8} lines, {:.2f} % unknown", name, text.ids.size(),
-                   text.lines, 100 * double(text.unknown) / double(text.ids.size())));
+CorpusOptions corpus_options(const Settings& s, const TrainFlags& flags) {
+  CorpusOptions options;
+  options.path = flags.data;
+  options.tokenizer = choose<TokenizerKind>("--tokenizer", s.tokenizer,
+                                            {{"word", TokenizerKind::kWord},
+                                             {"char", TokenizerKind::kChar},
+                                             {"byte", TokenizerKind::kByte}});
+  options.limits = {s.vocab_size, s.min_count};
+  options.split = choose<SplitKind>(
+      "--split", s.split, {{"fraction", SplitKind::kFraction}, {"streams", SplitKind::kStreams}});
+  options.valid_fraction = s.valid_fraction;
+  const bool streams = options.split == SplitKind::kStreams;
+  options.test_fraction = s.test_fraction.value_or(streams ? 0 : options.test_fraction);
+  options.streams = s.batch_size;
+  options.steps = s.bptt;
+  options.cache_dir = flags.cache_dir;
+  options.note = [](const std::string& line) { note(line); };
+  return options;
+}
+
+void describe(const char* name, const TextStatistics& text) {
+  if (text.tokens == 0) return;
+  note(fmt::format("  {:<6} {:>10} tokens, {:>8} lines, {:.2f} % unknown", name, text.tokens,
+                   text.lines, 100 * double(text.unknown) / double(text.tokens)));
 }
 
 void run_train(const TrainFlags& flags) {
@@ -326,23 +377,22 @@ void run_train(const TrainFlags& flags) {
   check(settings);
   LanguageModelConfig config = model_config(settings);
   const TrainingOptions options = training_options(settings, flags);
+  const CorpusOptions texts = corpus_options(settings, flags);
   if (!list_checkpoints(flags.save).empty())
     throw std::runtime_error("--save: " + flags.save +
                              " already holds a run; give another folder or remove this one");
   const auto backend = flags.device.open();
 
-  const Vocabulary::Limits limits{settings.vocab_size, settings.min_count};
   const bool built_in = flags.data.empty();
-  const LanguageCorpus corpus =
-      built_in ? built_in_corpus(limits) : read_language_corpus(flags.data, limits);
-  config.vocabulary = corpus.vocabulary.size();
+  const LanguageCorpus corpus = read_language_corpus(texts);
+  config.vocabulary = corpus.tokenizer.size();
   note(fmt::format(
       "corpus: {}, {} types",
       built_in ? "sentences of the built-in grammar (--data reads a folder of yours)" : flags.data,
-      corpus.vocabulary.size()));
-  describe("train", corpus.train);
-  describe("valid", corpus.valid);
-  describe("test", corpus.test);
+      corpus.tokenizer.size()));
+  describe("train", corpus.train.statistics);
+  describe("valid", corpus.valid.statistics);
+  describe("test", corpus.test.statistics);
   note(fmt::format("model: {}, embedding {}, layers of {} units, {} parameters{}",
                    to_string(config.cell), config.embedding, fmt::join(config.hidden, ", "),
                    parameter_count(config), config.tied ? ", tied" : ""));
@@ -361,7 +411,7 @@ void run_train(const TrainFlags& flags) {
   if (flags.json)
     print_json({{"valid_loss", result.valid.loss()},
                 {"valid_ppl", result.valid.perplexity()},
-                {"test_loss", result.test.loss()},
+                {"test_loss", result.test.loss()},  // null where there is no test
                 {"test_ppl", result.test.perplexity()},
                 {"best_epoch", result.best_epoch},
                 {"steps", result.steps},

@@ -5,7 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "host/data/vocabulary.h"
+#include "host/data/tokenizer.h"
 #include "host/models/language_model.h"
 #include "unroll/session.h"
 
@@ -21,17 +21,17 @@ struct ModelDescription {
   nlohmann::json metrics = {};   // on the validation text
 };
 
-/// Saves parameters, configuration and vocabulary as checkpoint `step` of the run folder.
+/// Saves parameters, configuration and tokenizer as checkpoint `step` of the run folder.
 /// Errors    as save_checkpoint().
 std::filesystem::path save_model(const std::filesystem::path& run_dir, std::int64_t step,
-                                 const ModelDescription& description, const Vocabulary& vocabulary,
+                                 const ModelDescription& description, const Tokenizer& tokenizer,
                                  const VariableStore& store, bool best);
 
 struct LoadedModel {
   std::filesystem::path directory;
   std::int64_t step;
   ModelDescription description;
-  Vocabulary vocabulary;
+  Tokenizer tokenizer;
   std::shared_ptr<VariableStore> store;  // holds the parameters
 };
 

@@ -44,8 +44,7 @@ class Trainer {
         options_(options),
         log_(log),
         warn_(warn),
-        stream_(corpus.train.ids,
-                {.streams = options.batch, .steps = options.bptt, .eos = corpus.vocabulary.eos()}),
+        stream_(corpus.training_stream(options.batch, options.bptt)),
         schedule_(with_steps(options, stream_.batches())),
         store_(std::make_shared<VariableStore>(backend, options.seed)),
         graph_(config, {.batch = options.batch,
@@ -155,12 +154,12 @@ TrainingResult train(const LanguageModelConfig& config, const TrainingOptions& o
                      const LineSink& warn) {
   const auto start = Clock::now();
   Trainer trainer(config, options, corpus, backend, log, warn);
-  Evaluator evaluator(config, trainer.store(), corpus.vocabulary.eos());
+  Evaluator evaluator(config, trainer.store(), corpus.tokenizer.start());
   TrainingResult result;
   for (std::int64_t epoch = 1; epoch <= options.epochs; ++epoch) {
     const auto epoch_start = Clock::now();
     trainer.run_epoch(epoch);
-    const Evaluation valid = evaluator.evaluate(corpus.valid.ids);
+    const Evaluation valid = evaluator.evaluate(corpus.validation_stream());
     log(kRule);
     log(epoch_line(epoch, seconds_since(epoch_start), valid));
     log(kRule);
@@ -178,17 +177,20 @@ TrainingResult train(const LanguageModelConfig& config, const TrainingOptions& o
                            {"valid_loss", valid.loss()},
                            {"valid_ppl", valid.perplexity()},
                            {"valid_accuracy", valid.accuracy()}};
-      result.checkpoint = save_model(options.run_dir, trainer.steps(), described, corpus.vocabulary,
+      result.checkpoint = save_model(options.run_dir, trainer.steps(), described, corpus.tokenizer,
                                      *trainer.store(), /*best=*/true);
     }
     trainer.end_epoch(improved);
   }
-  const LoadedModel best = load_model(result.checkpoint, backend);
-  result.test = Evaluator(config, best.store, corpus.vocabulary.eos()).evaluate(corpus.test.ids);
-  log(kLastRule);
-  log(fmt::format("| End of training | test loss {:5.2f} | test ppl {:8.2f}", result.test.loss(),
-                  result.test.perplexity()));
-  log(kLastRule);
+  if (!corpus.test.ids.empty()) {
+    const LoadedModel best = load_model(result.checkpoint, backend);
+    result.test =
+        Evaluator(config, best.store, corpus.tokenizer.start()).evaluate(corpus.test_stream());
+    log(kLastRule);
+    log(fmt::format("| End of training | test loss {:5.2f} | test ppl {:8.2f}", result.test.loss(),
+                    result.test.perplexity()));
+    log(kLastRule);
+  }
   result.steps = trainer.steps();
   result.skipped = trainer.skipped();
   result.seconds = seconds_since(start);

@@ -30,7 +30,7 @@ struct TrainingOptions {
 };
 
 struct TrainingResult {
-  Evaluation valid, test;  // of the best model
+  Evaluation valid, test;  // of the best model; of test no tokens where there is no such text
   std::int64_t best_epoch = 0, steps = 0, skipped = 0;
   double seconds = 0;
   std::filesystem::path checkpoint;

@@ -15,19 +15,15 @@ namespace {
 
 /// A text small enough that a model learns much of it in a second.
 LanguageCorpus small_corpus() {
-  const std::string text = Grammar::english().sample(11, 400);
-  std::istringstream stream(text);
-  Vocabulary vocabulary = Vocabulary::build(stream, "sample", {});
-  TokenText train = tokenize(text, vocabulary);
-  TokenText valid = tokenize(Grammar::english().sample(12, 40), vocabulary);
-  TokenText held_out = tokenize(Grammar::english().sample(13, 40), vocabulary);
-  return {std::move(vocabulary), std::move(train), std::move(valid), std::move(held_out)};
+  return corpus_in_memory({Grammar::english().sample(11, 400), Grammar::english().sample(12, 40),
+                           Grammar::english().sample(13, 40)},
+                          TokenizerKind::kWord, {}, "sample");
 }
 
 LanguageModelConfig small_model(const LanguageCorpus& corpus, CellKind cell = CellKind::kLstm) {
   LanguageModelConfig config;
   config.cell = cell;
-  config.vocabulary = corpus.vocabulary.size();
+  config.vocabulary = corpus.tokenizer.size();
   config.embedding = 24;
   config.hidden = {24, 24};
   config.dropout = 0.1;
@@ -72,11 +68,11 @@ TEST(Trainer, LearnsEveryCellAndSavesWhatItMeasured) {
     const TrainedRun run = train_small(corpus, config, small_options(folder));
     // A model that knows nothing has a perplexity of about the vocabulary's size.
     EXPECT_LT(run.result.valid.perplexity(), 0.4 * double(config.vocabulary));
-    EXPECT_EQ(run.result.valid.tokens, std::int64_t(corpus.valid.ids.size()));
+    EXPECT_EQ(run.result.valid.tokens, corpus.valid.ids.size());
     EXPECT_EQ(run.result.skipped, 0);
 
     const LoadedModel loaded = load_model(folder.path() / "run", cpu(1));
-    Evaluator evaluator(config, loaded.store, loaded.vocabulary.eos());
+    Evaluator evaluator(config, loaded.store, loaded.tokenizer.start());
     EXPECT_EQ(evaluator.evaluate(corpus.valid.ids).log_prob, run.result.valid.log_prob);
   }
 }
@@ -113,8 +109,7 @@ TEST(Trainer, WritesTheLinesOfWordLanguageModel) {
       << run.log.front();
   EXPECT_EQ(epoch, 1);
   EXPECT_EQ(batch, 20);
-  const BatchStream stream(corpus.train.ids, {.streams = options.batch, .steps = options.bptt});
-  EXPECT_EQ(batches, stream.batches());
+  EXPECT_EQ(batches, corpus.training_stream(options.batch, options.bptt).batches());
   // Both are rounded to two decimals.
   EXPECT_NEAR(ppl, std::exp(loss), 0.01F * ppl);
   EXPECT_TRUE(contains(run.log[run.log.size() - 2], "| End of training | test loss"));
@@ -136,7 +131,7 @@ TEST(Trainer, StopsWithAWordWhenItDiverges) {
 // T, as long as all batches are full.
 TEST(Trainer, SummingOverTimeIsARateTimesTheSteps) {
   LanguageCorpus corpus = small_corpus();
-  corpus.train.ids.resize(7 * 11 * 20);
+  corpus.train.ids = corpus.train.ids.first(7 * 11 * 20);
   const auto loss = [&](LossReduction reduction, double rate) {
     const TempFolder folder;
     TrainingOptions options = small_options(folder);
@@ -157,19 +152,20 @@ TEST(Evaluator, AddsUpEveryTokenOfOneContinuousStream) {
   const LanguageCorpus corpus = small_corpus();
   const LanguageModelConfig config = small_model(corpus);
   auto store = std::make_shared<VariableStore>(cpu(1), 3);
-  Evaluator evaluator(config, store, corpus.vocabulary.eos());
+  Evaluator evaluator(config, store, corpus.tokenizer.start());
   // A text longer than the evaluator's batches, so that the state is carried from one to the next.
-  ASSERT_GT(corpus.train.ids.size(), 1024U);
+  ASSERT_GT(corpus.train.ids.size(), 1024);
   const Evaluation whole = evaluator.evaluate(corpus.train.ids);
-  EXPECT_EQ(whole.tokens, std::int64_t(corpus.train.ids.size()));
+  EXPECT_EQ(whole.tokens, corpus.train.ids.size());
 
   StepGraph one(config);
   Session session(one.graph, store);
   clear_state(config, StepGraph::kName, *store);
   std::vector<float> log_prob(std::size_t(config.vocabulary));
   double expected = 0;
-  std::int32_t input = corpus.vocabulary.eos();
-  for (const std::int32_t target : corpus.train.ids) {
+  std::int32_t input = corpus.tokenizer.start();
+  for (std::int64_t k = 0; k < corpus.train.ids.size(); ++k) {
+    const std::int32_t target = corpus.train.ids[k];
     const Feed feed(one.input, std::span<const std::int32_t>(&input, 1));
     session.run(one.fetches, std::span(&feed, 1));
     session.read(one.log_prob, std::span<float>(log_prob));
@@ -179,6 +175,47 @@ TEST(Evaluator, AddsUpEveryTokenOfOneContinuousStream) {
   // Every term is a float32 sum over the vocabulary: relative errors near 1e-6.
   EXPECT_NEAR(whole.log_prob, expected, 1e-5 * std::abs(expected));
   EXPECT_EQ(evaluator.evaluate(corpus.train.ids).log_prob, whole.log_prob);  // starts afresh
+}
+
+// Streams of a text are texts of their own, except that each begins after the token before it.
+TEST(Evaluator, SeveralStreamsAddUpToThoseReadAlone) {
+  const LanguageCorpus corpus = small_corpus();
+  const LanguageModelConfig config = small_model(corpus);
+  auto store = std::make_shared<VariableStore>(cpu(1), 3);
+  const TokenIds text = corpus.train.ids.first(1000);
+  Evaluator evaluator(config, store, corpus.tokenizer.start());
+  const auto part = [&](std::int64_t streams, std::int64_t first, std::int64_t count,
+                        TokenIds ids) {
+    return evaluator.evaluate(BatchStream(ids, {.streams = streams,
+                                                .steps = 64,
+                                                .start = corpus.tokenizer.start(),
+                                                .first = first,
+                                                .count = count}));
+  };
+  const Evaluation three = part(3, 100, 200, text);
+  EXPECT_EQ(three.tokens, 600);
+  double alone = 0;
+  std::int64_t hits = 0;
+  for (const std::int64_t begin : {100, 433, 766}) {  // shares of 333 tokens
+    const Evaluation one = part(1, begin, 200, text);
+    alone += one.log_prob;
+    hits += one.hits;
+  }
+  EXPECT_NEAR(three.log_prob, alone, 1e-5 * std::abs(alone));
+  EXPECT_EQ(three.hits, hits);
+
+  // 1000 tokens over 3 streams: the last steps of two of them are padding, which does not count.
+  const Evaluation padded = evaluator.evaluate(BatchStream(text, {.streams = 3, .steps = 64}));
+  EXPECT_EQ(padded.tokens, 1000);
+  EXPECT_TRUE(std::isfinite(padded.log_prob));
+}
+
+TEST(Evaluator, StopsWhenAsked) {
+  const LanguageCorpus corpus = small_corpus();
+  const std::atomic<bool> stop = true;
+  Evaluator evaluator(small_model(corpus), std::make_shared<VariableStore>(cpu(1), 3),
+                      corpus.tokenizer.start(), &stop);
+  EXPECT_THROW(evaluator.evaluate(corpus.valid.ids), Interrupted);
 }
 
 }  // namespace

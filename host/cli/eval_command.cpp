@@ -30,28 +30,30 @@ void run_eval(const EvalFlags& flags) {
   if (built_in && model.description.corpus != kBuiltInCorpus)
     throw UsageError("--data is required: this model was trained on " + model.description.corpus);
   const std::string truth_text = built_in ? built_in_test_text() : "";
-  const TokenText text =
-      built_in ? tokenize(truth_text, model.vocabulary) : read_tokens(flags.data, model.vocabulary);
-  Evaluator evaluator(model.description.model, model.store, model.vocabulary.eos());
+  const TokenText text = read_tokens(
+      built_in ? TextSource(truth_text, "text") : TextSource(flags.data), model.tokenizer);
+  Evaluator evaluator(model.description.model, model.store, model.tokenizer.start());
   const Evaluation result = evaluator.evaluate(text.ids);
-  const double bpc = result.bits_per_character(text.characters);
+  const double bpc = result.bits_per_character(text.statistics.characters);
   Json json = {{"tokens", result.tokens},
-               {"unknown", text.unknown},
+               {"unknown", text.statistics.unknown},
                {"loss", result.loss()},
                {"ppl", result.perplexity()},
                {"bpc", bpc},
                {"accuracy", result.accuracy()}};
-  std::string lines = report_line("model", result.loss(), bpc,
-                                  fmt::format(" | accuracy {:.4f} | tokens {} | unknown {}",
-                                              result.accuracy(), result.tokens, text.unknown));
+  std::string lines =
+      report_line("model", result.loss(), bpc,
+                  fmt::format(" | accuracy {:.4f} | tokens {} | unknown {}", result.accuracy(),
+                              result.tokens, text.statistics.unknown));
   if (built_in) {
     const Grammar::Score truth = Grammar::english().log_probability(truth_text);
     const Evaluation exact{truth.log_probability, truth.tokens, 0};
     json["true_loss"] = exact.loss();
     json["true_ppl"] = exact.perplexity();
-    lines += report_line("truth", exact.loss(), exact.bits_per_character(text.characters),
-                         fmt::format(" | the model's perplexity is {:.2f} % above it",
-                                     100 * (result.perplexity() / exact.perplexity() - 1)));
+    lines +=
+        report_line("truth", exact.loss(), exact.bits_per_character(text.statistics.characters),
+                    fmt::format(" | the model's perplexity is {:.2f} % above it",
+                                100 * (result.perplexity() / exact.perplexity() - 1)));
   }
   if (flags.json)
     print_json(json);

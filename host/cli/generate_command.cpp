@@ -19,27 +19,13 @@ struct GenerateFlags {
   DeviceFlags device;
 };
 
-/// Puts tokens together: words with blanks between them, <eos> as the end of a line.
-class Writer {
- public:
-  /// What to write for the next token.
-  std::string next(const std::string& token) {
-    if (token == Vocabulary::kEos) {
-      if (!line_.empty()) sentences_.push_back(line_);
-      line_.clear();
-      return "\n";
-    }
-    std::string text = line_.empty() ? token : " " + token;
-    line_ += text;
-    return text;
-  }
-  bool in_line() const { return !line_.empty(); }
-  const std::vector<std::string>& sentences() const { return sentences_; }  // complete ones
-
- private:
-  std::string line_;
-  std::vector<std::string> sentences_;
-};
+/// The lines of a text that are complete and not empty.
+std::vector<std::string> sentences_of(std::string_view text) {
+  std::vector<std::string> sentences;
+  for (std::size_t end = 0; (end = text.find('\n')) != text.npos; text.remove_prefix(end + 1))
+    if (end > 0) sentences.emplace_back(text.substr(0, end));
+  return sentences;
+}
 
 void run_generate(const GenerateFlags& flags) {
   require_range("--length", double(flags.length), 1, 1 << 30);
@@ -53,22 +39,19 @@ void run_generate(const GenerateFlags& flags) {
   TextState state(model);
   state.read(flags.prompt);
 
-  Writer writer;
+  TokenWriter writer(model.tokenizer);
   std::string text;
   Json tokens = Json::array();
-  const auto write = [&](const std::string& token) {
-    const std::string piece = writer.next(token);
-    if (flags.json)
-      text += piece;
-    else
-      print(piece);
+  const auto write = [&](const std::string& piece) {
+    text += piece;
+    if (!flags.json) print(piece);
   };
-  for (const std::string& word : split_words(flags.prompt)) write(word);
+  write(writer.begin(flags.prompt));
   Sampler sampler(flags.sampling);
   for (std::int64_t k = 0; k < flags.length; ++k) {
     const std::int32_t token = sampler.draw(state.log_prob());
-    write(model.vocabulary.word(token));
-    tokens.push_back(model.vocabulary.word(token));
+    write(writer.next(token));
+    tokens.push_back(model.tokenizer.text(token));
     if (k + 1 < flags.length) state.advance(token);
   }
   if (!flags.json && writer.in_line()) print("\n");
@@ -76,12 +59,12 @@ void run_generate(const GenerateFlags& flags) {
   Json json = {{"prompt", flags.prompt}, {"text", text}, {"tokens", tokens}};
   if (truth.applies()) {
     std::int64_t accepted = 0;
-    for (const std::string& sentence : writer.sentences())
-      accepted += truth.accepts(sentence) ? 1 : 0;
-    json["sentences"] = writer.sentences().size();
+    const std::vector<std::string> sentences = sentences_of(text);
+    for (const std::string& sentence : sentences) accepted += truth.accepts(sentence) ? 1 : 0;
+    json["sentences"] = sentences.size();
     json["grammatical"] = accepted;
     note(fmt::format("{} of {} complete sentences are the built-in grammar's", accepted,
-                     writer.sentences().size()));
+                     sentences.size()));
   }
   if (flags.json) print_json(json);
 }

@@ -27,11 +27,11 @@ std::string beside(const std::optional<double>& truth) {
 
 void predict_word(const PredictFlags& flags, const LoadedModel& model, const Truth& truth,
                   const std::vector<float>& log_prob) {
-  const auto id = model.vocabulary.find(flags.word);
+  const auto id = model.tokenizer.find(flags.word);
   if (!id)
     throw std::runtime_error(
         fmt::format("--word: '{}' is not among the {} tokens of the model's vocabulary", flags.word,
-                    model.vocabulary.size()));
+                    model.tokenizer.size()));
   const float own = log_prob[std::size_t(*id)];
   const auto better = std::ranges::count_if(log_prob, [&](float p) { return p > own; });
   const double probability = std::exp(double(own));
@@ -59,13 +59,13 @@ void predict_top(const PredictFlags& flags, const LoadedModel& model, const Trut
   Json json = {{"history", flags.text}, {"next", Json::array()}};
   std::string lines;
   for (const std::int32_t id : order) {
-    const std::string& word = model.vocabulary.word(id);
+    const std::string word = model.tokenizer.text(id);
     const double probability = std::exp(double(log_prob[std::size_t(id)]));
     const std::optional<double> exact = truth.probability(flags.text, word);
     Json entry = {{"token", word}, {"probability", probability}};
     if (exact) entry["true_probability"] = *exact;
     json["next"].push_back(std::move(entry));
-    lines += fmt::format("{:.6f}  {}{}\n", probability, word, beside(exact));
+    lines += fmt::format("{:.6f}  {}{}\n", probability, model.tokenizer.label(id), beside(exact));
   }
   if (flags.json)
     print_json(json);
@@ -95,7 +95,10 @@ void add_predict(CLI::App& app, std::function<void()>& run) {
   command->add_option("--text", flags->text, "The history, from the beginning of a line");
   CLI::Option* top =
       command->add_option("--top", flags->top, "The most probable words")->capture_default_str();
-  command->add_option("--word", flags->word, "This word's probability and rank")->excludes(top);
+  command
+      ->add_option("--word", flags->word,
+                   "The probability and rank of this word, character or byte")
+      ->excludes(top);
   command->add_flag("--json", flags->json, "One JSON object");
   flags->device.add_to(*command);
   command->callback([flags, &run] { run = [flags] { run_predict(*flags); }; });

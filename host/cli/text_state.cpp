@@ -10,9 +10,9 @@ TextState::TextState(const LoadedModel& model)
     : model_(model),
       graph_(model.description.model),
       session_(graph_.graph, model.store),
-      log_prob_(std::size_t(model.vocabulary.size())) {
+      log_prob_(std::size_t(model.tokenizer.size())) {
   clear_state(model.description.model, StepGraph::kName, *model.store);
-  advance(model.vocabulary.eos());
+  advance(model.tokenizer.start());
 }
 
 const std::vector<float>& TextState::advance(std::int32_t token) {
@@ -23,11 +23,11 @@ const std::vector<float>& TextState::advance(std::int32_t token) {
 }
 
 void TextState::read(const std::string& text) {
-  for (const std::string& word : split_words(text)) {
-    if (!model_.vocabulary.find(word))
-      note("warning: '" + word + "' is not in the model's vocabulary and is read as <unk>");
-    advance(model_.vocabulary.id(word));
-  }
+  const auto unknown = [](std::string_view token) {
+    note("warning: '" + std::string(token) +
+         "' is not in the model's vocabulary and is read as <unk>");
+  };
+  for (const std::int32_t token : model_.tokenizer.encode(text, unknown)) advance(token);
 }
 
 std::vector<std::string> split_words(std::string_view text) {

@@ -12,7 +12,7 @@
 
 namespace unroll::cli {
 
-/// Starts after an <eos>, where every history does.
+/// Starts where every history does: at the beginning of a line.
 class TextState {
  public:
   explicit TextState(const LoadedModel& model);
@@ -21,7 +21,7 @@ class TextState {
   const std::vector<float>& advance(std::int32_t token);
   const std::vector<float>& log_prob() const { return log_prob_; }
 
-  /// Reads the words of `text`, which contains no line ends; says on stderr which it does not know.
+  /// Reads the tokens of `text`; says on stderr which of them it does not know.
   void read(const std::string& text);
 
  private:

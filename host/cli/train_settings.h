@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "host/train/strict_json.h"
+#include "host/data/language_corpus.h"
+#include "host/data/strict_json.h"
 #include "host/train/trainer.h"
 
 namespace unroll::cli {

@@ -8,43 +8,72 @@
 
 namespace unroll {
 
-BatchStream::BatchStream(std::span<const std::int32_t> tokens, const Options& options)
+BatchStream::BatchStream(TokenIds tokens, const Options& options)
     : tokens_(tokens), options_(options) {
   if (options.streams < 1 || options.steps < 1)
     throw std::invalid_argument(fmt::format(
         "batches of {} streams and {} steps, expected 1 or more", options.streams, options.steps));
-  const auto n = static_cast<std::int64_t>(tokens.size());
+  const std::int64_t n = tokens.size();
   if (n == 0) throw std::invalid_argument("batches of an empty text, expected tokens");
   if (n < options.streams)
     throw std::invalid_argument(
         fmt::format("a text of {} tokens in batches of {} streams, expected at most {} streams", n,
                     options.streams, n));
+  if (options.first != 0 || options.count != 0) {
+    const std::int64_t share = n / options.streams;
+    if (options.first < 0 || options.count < 1 || options.count > share - options.first)
+      throw std::invalid_argument(
+          fmt::format("{} tokens from the {}-th of each stream, expected some of its {}",
+                      options.count, options.first, share));
+    length_ = options.count;
+    longer_ = options.streams;
+    return;
+  }
   longer_ = n % options.streams;
   length_ = n / options.streams + (longer_ > 0 ? 1 : 0);
   if (longer_ == 0) longer_ = options.streams;
 }
 
+std::int64_t BatchStream::room() const {
+  // Not more than the text's tokens and a padding for each stream.
+  return std::min(options_.steps, length_) * options_.streams;
+}
+
+/// Where the stream begins in the text.
+std::int64_t BatchStream::begin_of(std::int64_t stream) const {
+  if (options_.count > 0) return stream * (tokens_.size() / options_.streams) + options_.first;
+  // Streams past the first `longer_` begin one token earlier each than full length would put them.
+  return stream * length_ - std::max<std::int64_t>(0, stream - longer_);
+}
+
+std::int32_t BatchStream::token(std::int64_t k) const {
+  const std::int32_t id = tokens_[k];
+  if (id < 0 || id >= options_.vocabulary)
+    throw std::runtime_error(fmt::format("{}: damaged: token {} is {}, expected one in [0, {})",
+                                         options_.name, k, id, options_.vocabulary));
+  return id;
+}
+
 std::int64_t BatchStream::next(std::span<std::int32_t> inputs, std::span<std::int32_t> targets) {
-  // Compared by division, since T * N may overflow where T only means "the whole text".
   const std::int64_t streams = options_.streams;
   const std::int64_t steps = std::min(options_.steps, length_ - position_);
-  const auto room = static_cast<std::int64_t>(std::min(inputs.size(), targets.size()));
-  if (room / streams < std::min(options_.steps, length_))
+  const auto given = static_cast<std::int64_t>(std::min(inputs.size(), targets.size()));
+  if (given < room())
     throw std::invalid_argument(
-        fmt::format("batch buffers of {} elements, expected at least {} steps x {} streams", room,
+        fmt::format("batch buffers of {} elements, expected at least {} steps x {} streams", given,
                     std::min(options_.steps, length_), streams));
 
-  std::size_t out = 0;
-  for (std::int64_t t = position_; t < position_ + steps; ++t)
-    for (std::int64_t s = 0; s < streams; ++s, ++out) {
-      const bool padding = t == length_ - 1 && s >= longer_;
-      // Streams past the first `longer_` begin one token earlier each than full length would put
-      // them.
-      const std::int64_t at = s * length_ - std::max<std::int64_t>(0, s - longer_) + t;
-      const auto k = static_cast<std::size_t>(at);
-      inputs[out] = padding || k == 0 ? options_.eos : tokens_[k - 1];
-      targets[out] = padding ? kIgnoredId : tokens_[k];
+  // Stream by stream, which reads the text in order.
+  for (std::int64_t s = 0; s < streams; ++s) {
+    const std::int64_t begin = begin_of(s) + position_;
+    for (std::int64_t t = 0; t < steps; ++t) {
+      const bool padding = s >= longer_ && position_ + t == length_ - 1;
+      const std::int64_t k = begin + t;
+      const auto out = static_cast<std::size_t>(t * streams + s);
+      inputs[out] = padding || k == 0 ? options_.start : token(k - 1);
+      targets[out] = padding ? kIgnoredId : token(k);
     }
+  }
   position_ += steps;
   return steps;
 }

@@ -6,7 +6,11 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 #include <span>
+#include <string>
+
+#include "host/data/token_ids.h"
 
 namespace unroll {
 
@@ -15,8 +19,11 @@ inline constexpr std::int32_t kIgnoredId = -1;
 
 /// Stream s of n tokens over N streams holds n / N of them, one more if s < n % N; the streams are
 /// consecutive pieces of the text. Targets are the tokens; the input of each is the token before it
-/// in the text, and <eos> for the first, since a history starts after an <eos>. Only the very last
-/// step of a shorter stream is padding: input <eos>, target kIgnoredId.
+/// in the text, and `start` for the first. Only the very last step of a shorter stream is padding:
+/// input `start`, target kIgnoredId.
+///
+/// With `count` set, each stream is a piece of its own share instead: stream s is the tokens
+/// [s * (n / N) + first, ... + count), of which none is padding; the remaining tokens are not used.
 ///
 /// Owns no tokens: they must outlive it. Not thread-safe.
 class BatchStream {
@@ -24,20 +31,30 @@ class BatchStream {
   struct Options {
     std::int64_t streams = 1;  // N
     std::int64_t steps = 1;    // T
-    std::int32_t eos = 0;      // id of <eos>
+    std::int32_t start = 0;    // id that a history starts after
+    std::int64_t first = 0, count = 0;
+    /// Ids are checked to be below it, since they may come from a damaged file.
+    std::int32_t vocabulary = std::numeric_limits<std::int32_t>::max();
+    std::string name = "text";  // how that error calls them
   };
 
-  /// Errors    std::invalid_argument if N or T is below 1, or the text has fewer than N tokens.
-  BatchStream(std::span<const std::int32_t> tokens, const Options& options);
+  /// Errors    std::invalid_argument if N or T is below 1, the text has fewer than N tokens, or a
+  ///           stream's share does not hold first + count.
+  BatchStream(TokenIds tokens, const Options& options);
 
   /// Writes the next batch and returns its steps T': T, fewer in the last batch, 0 at the end.
   /// Never allocates.
-  /// Shapes    inputs, targets: [T', N] row-major out, in spans of at least min(T, length) * N
-  /// Errors    std::invalid_argument if a span is shorter than that.
+  /// Shapes    inputs, targets: [T', N] row-major out, in spans of at least room()
+  /// Errors    std::invalid_argument if a span is shorter than that; std::runtime_error at an id
+  ///           that is not in the vocabulary.
   std::int64_t next(std::span<std::int32_t> inputs, std::span<std::int32_t> targets);
 
   void rewind() { position_ = 0; }
 
+  std::int64_t streams() const { return options_.streams; }
+  std::int64_t steps() const { return options_.steps; }
+  /// Elements of the largest batch: min(T, length) * N.
+  std::int64_t room() const;
   /// Batches from start to end: ceil(length / T).
   std::int64_t batches() const { return 1 + (length_ - 1) / options_.steps; }
   /// Steps from start to end: the length of the longest stream.
@@ -49,7 +66,10 @@ class BatchStream {
   void set_position(std::int64_t position);
 
  private:
-  std::span<const std::int32_t> tokens_;
+  std::int64_t begin_of(std::int64_t stream) const;
+  std::int32_t token(std::int64_t k) const;
+
+  TokenIds tokens_;
   Options options_;
   std::int64_t length_ = 0;
   std::int64_t longer_ = 0;  // streams of full length: the first ones; the others are one shorter

@@ -1,8 +1,12 @@
 #include "host/data/language_corpus.h"
 
-#include <sstream>
+#include <fmt/format.h>
+
+#include <stdexcept>
+#include <utility>
 
 #include "host/data/grammar.h"
+#include "host/data/hash.h"
 
 namespace unroll {
 namespace {
@@ -17,26 +21,105 @@ std::string sample(const Sample& s) {
   return Grammar::english().sample(s.seed, s.sentences);
 }
 
-}  // namespace
-
-LanguageCorpus read_language_corpus(const std::filesystem::path& folder,
-                                    const Vocabulary::Limits& limits) {
-  const TextDirectory files = read_text_directory(folder);
-  Vocabulary vocabulary = Vocabulary::build(files.train, limits);
-  TokenText train = read_tokens(files.train, vocabulary);
-  TokenText valid = read_tokens(files.valid, vocabulary);
-  TokenText test = read_tokens(files.test, vocabulary);
-  return {std::move(vocabulary), std::move(train), std::move(valid), std::move(test)};
+/// What of these would fit, for a training text of `tokens`.
+std::string what_fits(std::int64_t tokens, std::int64_t batch, std::int64_t bptt) {
+  std::string fits;
+  if (tokens / bptt > 0) fits = fmt::format("--batch-size {}", tokens / bptt);
+  if (tokens / batch > 0)
+    fits += fmt::format("{}--bptt {}", fits.empty() ? "" : " or ", tokens / batch);
+  return fits.empty() ? "smaller ones of both" : fits;
 }
 
-LanguageCorpus built_in_corpus(const Vocabulary::Limits& limits) {
-  const std::string train = sample(kTrain);
-  std::istringstream stream(train);
-  Vocabulary vocabulary = Vocabulary::build(stream, "the built-in corpus", limits);
-  TokenText train_tokens = tokenize(train, vocabulary);
-  TokenText valid = tokenize(sample(kValid), vocabulary);
-  TokenText test = tokenize(sample(kTest), vocabulary);
-  return {std::move(vocabulary), std::move(train_tokens), std::move(valid), std::move(test)};
+}  // namespace
+
+BatchStream LanguageCorpus::training_stream(std::int64_t batch, std::int64_t bptt) const {
+  if (streams.streams > 0) {
+    if (batch != streams.streams || bptt != streams.steps)
+      throw std::invalid_argument(
+          fmt::format("{}: got batches of {} x {}, expected {} x {}, for which it was cut", name,
+                      batch, bptt, streams.streams, streams.steps));
+    return {train.ids,
+            {.streams = batch,
+             .steps = bptt,
+             .start = tokenizer.start(),
+             .count = streams.train_batches * bptt,
+             .vocabulary = tokenizer.size(),
+             .name = ids_name}};
+  }
+  if (batch < 1 || bptt < 1)
+    throw std::invalid_argument(
+        fmt::format("{}: got batches of {} x {}, expected 1 or more", name, batch, bptt));
+  if (train.ids.size() / batch < bptt)  // their product may overflow
+    throw std::runtime_error(
+        fmt::format("{}: the training text has {} tokens, --batch-size {} x --bptt {} needs {}; "
+                    "what fits: {}",
+                    name, train.ids.size(), batch, bptt, double(batch) * double(bptt),
+                    what_fits(train.ids.size(), batch, bptt)));
+  return {train.ids,
+          {.streams = batch,
+           .steps = bptt,
+           .start = tokenizer.start(),
+           .vocabulary = tokenizer.size(),
+           .name = ids_name}};
+}
+
+BatchStream LanguageCorpus::validation_stream() const {
+  if (streams.streams == 0) return one_stream(valid);
+  return {valid.ids,
+          {.streams = streams.streams,
+           .steps = streams.steps,
+           .start = tokenizer.start(),
+           .first = streams.train_batches * streams.steps,
+           .count = streams.valid_batches * streams.steps,
+           .vocabulary = tokenizer.size(),
+           .name = ids_name}};
+}
+
+BatchStream LanguageCorpus::test_stream() const {
+  return one_stream(test);
+}
+
+BatchStream LanguageCorpus::one_stream(const TextSplit& split) const {
+  return {split.ids,
+          {.steps = kEvaluationSteps,
+           .start = tokenizer.start(),
+           .vocabulary = tokenizer.size(),
+           .name = ids_name}};
+}
+
+TokenText read_tokens(TextSource text, const Tokenizer& tokenizer) {
+  const std::string name = text.name();
+  TokenText result;
+  result.statistics = tokenizer.encode(std::move(text), [&](std::span<const std::int32_t> ids) {
+    result.ids.insert(result.ids.end(), ids.begin(), ids.end());
+  });
+  if (result.ids.empty()) throw std::runtime_error(name + ": is empty, expected text");
+  return result;
+}
+
+LanguageCorpus corpus_in_memory(const std::array<std::string, 3>& texts, TokenizerKind kind,
+                                const Vocabulary::Limits& limits, const std::string& name) {
+  LanguageCorpus corpus;
+  corpus.name = corpus.ids_name = name;
+  corpus.tokenizer = Tokenizer::build(kind, TextSource(texts[0], name), limits);
+  auto ids = std::make_shared<std::array<std::vector<std::int32_t>, 3>>();
+  Hash hash;
+  hash.add(bytes_of(to_string(kind) + "\n" + corpus.tokenizer.vocabulary_text()));
+  const std::array splits{&corpus.train, &corpus.valid, &corpus.test};
+  for (std::size_t k = 0; k < splits.size(); ++k) {
+    TokenText text = read_tokens(TextSource(texts[k], name), corpus.tokenizer);
+    (*ids)[k] = std::move(text.ids);
+    *splits[k] = {(*ids)[k], text.statistics};
+    hash.add(bytes_of(hash_of(bytes_of(texts[k]))));
+  }
+  corpus.fingerprint = hash.hex();
+  corpus.memory = std::move(ids);
+  return corpus;
+}
+
+LanguageCorpus built_in_corpus(TokenizerKind kind, const Vocabulary::Limits& limits) {
+  return corpus_in_memory({sample(kTrain), sample(kValid), sample(kTest)}, kind, limits,
+                          "the built-in corpus");
 }
 
 std::string built_in_test_text() {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace unroll {
@@ -9,6 +10,20 @@ namespace unroll {
 /// text.size() if there is none. Overlong forms, surrogates and code points above U+10FFFF are
 /// malformed (Unicode 15, table 3-7). A NUL byte is well formed.
 std::size_t find_invalid_utf8(std::string_view text) noexcept;
+
+/// The first code point of a text that is well formed and not empty, which is then removed from it.
+inline char32_t take_code_point(std::string_view& text) noexcept {
+  const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
+  const unsigned char lead = byte(0);
+  const std::size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  char32_t code = size == 1 ? lead : lead & (0xFFU >> (size + 1));
+  for (std::size_t k = 1; k < size; ++k) code = code << 6 | (byte(k) & 0x3FU);
+  text.remove_prefix(size);
+  return code;
+}
+
+/// The bytes of a code point below U+110000.
+std::string utf8_of(char32_t code);
 
 /// At most `bytes` of well-formed text, cut between code points.
 std::string_view shorten_utf8(std::string_view text, std::size_t bytes) noexcept;

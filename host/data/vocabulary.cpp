@@ -4,13 +4,10 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <stdexcept>
 #include <utility>
 
-#include "host/data/corpus.h"
 #include "host/data/utf8.h"
 
 namespace unroll {
@@ -68,24 +65,24 @@ class Counter {
   std::unordered_map<std::string, Entry, StringHash, std::equal_to<>> types_;
 };
 
-void check(const Vocabulary::Limits& limits) {
-  if (limits.max_size < 0 || limits.max_size == 1)
-    throw std::invalid_argument(
-        fmt::format("vocabulary size {}, expected 0 (no cap) or at least 2 (<unk> and <eos>)",
-                    limits.max_size));
-  if (limits.min_count < 1)
-    throw std::invalid_argument(
-        fmt::format("minimum word count {}, expected at least 1", limits.min_count));
-}
-
 }  // namespace
 
-Vocabulary Vocabulary::build(std::istream& text, const std::string& name, const Limits& limits) {
-  check(limits);
+void Vocabulary::Limits::check() const {
+  if (max_size < 0 || max_size == 1)
+    throw std::invalid_argument(fmt::format(
+        "vocabulary size {}, expected 0 (no cap) or at least 2 (<unk> and a line end)", max_size));
+  if (min_count < 1)
+    throw std::invalid_argument(
+        fmt::format("minimum word count {}, expected at least 1", min_count));
+}
+
+Vocabulary Vocabulary::build(TextSource text, const Limits& limits) {
+  limits.check();
   Counter counter;
-  TextReader reader(text, name);
+  TextReader reader(std::move(text));
+  const std::string& name = reader.name();
   while (const auto word = reader.next()) counter.add(word->empty() ? kEos : *word);
-  if (reader.lines() == 0)
+  if (reader.statistics().lines == 0)
     throw std::runtime_error(name + ": is empty, expected text to build a vocabulary from");
 
   Entry unk = counter.take(kUnk), eos = counter.take(kEos);
@@ -107,17 +104,6 @@ Vocabulary Vocabulary::build(std::istream& text, const std::string& name, const 
   words.reserve(entries.size());
   for (Entry& entry : entries) words.push_back(std::move(entry.word));
   return {std::move(words), name};
-}
-
-Vocabulary Vocabulary::build(const std::filesystem::path& file, const Limits& limits) {
-  std::ifstream in = open_text(file);
-  return build(in, file.string(), limits);
-}
-
-Vocabulary Vocabulary::read(const std::filesystem::path& file) {
-  std::ifstream in = open_text(file);
-  const std::string text((std::istreambuf_iterator<char>(in)), std::istreambuf_iterator<char>());
-  return parse(text, file.string());
 }
 
 Vocabulary Vocabulary::parse(std::string_view text, const std::string& name) {
@@ -165,13 +151,6 @@ std::string Vocabulary::to_text() const {
   std::string text;
   for (const std::string& word : words_) text.append(word).push_back('\n');
   return text;
-}
-
-void Vocabulary::write(const std::filesystem::path& file) const {
-  std::ofstream out(file, std::ios::binary);
-  out << to_text();
-  out.close();
-  if (!out) throw std::runtime_error(fmt::format("{}: cannot be written", file.string()));
 }
 
 std::int32_t Vocabulary::id(std::string_view word) const {

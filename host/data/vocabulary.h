@@ -6,13 +6,13 @@
 #pragma once
 
 #include <cstdint>
-#include <filesystem>
-#include <iosfwd>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
+
+#include "host/data/text_reader.h"
 
 namespace unroll {
 
@@ -33,26 +33,25 @@ class Vocabulary {
   struct Limits {
     std::int64_t max_size = 0;   // at most this many tokens, <unk> and <eos> included; 0: no cap
     std::int64_t min_count = 1;  // a word seen fewer times is left out
+
+    /// Errors    std::invalid_argument if max_size is negative or 1, or min_count is below 1.
+    void check() const;
   };
 
   /// Counts the words and line ends of `text` in one pass. Order: by falling count, ties by first
-  /// appearance; the cap keeps the first in that order. `name` is how errors call the text.
-  /// Errors    std::invalid_argument if max_size is negative, 1, or min_count is below 1;
-  ///           std::runtime_error if the text is empty, not UTF-8, or cannot be read.
-  static Vocabulary build(std::istream& text, const std::string& name, const Limits& limits);
-  static Vocabulary build(const std::filesystem::path& file, const Limits& limits);
-  static Vocabulary build(const std::filesystem::path& file) { return build(file, Limits{}); }
+  /// appearance; the cap keeps the first in that order.
+  /// Errors    as Limits::check(); std::runtime_error if the text is empty, not UTF-8, or cannot be
+  ///           read; Interrupted.
+  static Vocabulary build(TextSource text, const Limits& limits);
 
-  /// vocab.txt: UTF-8, one token per line, the id is the line's number counted from 0.
-  /// Errors    std::runtime_error if the file cannot be read, is empty, lacks <unk> or <eos>, or
-  ///           has a blank line, a duplicate, or a token with white space or a NUL in it.
-  static Vocabulary read(const std::filesystem::path& file);
+  /// vocab.txt: UTF-8, one token per line, the id is the line's number counted from 0. `name` is
+  /// how errors call it. Errors    std::runtime_error if it is empty, lacks <unk> or <eos>, or has
+  /// a blank line, a
+  ///           duplicate, or a token with white space or a NUL in it.
   static Vocabulary parse(std::string_view text, const std::string& name);
 
-  /// What read() reads: one token per line, each line ended.
+  /// What parse() reads: one token per line, each line ended.
   std::string to_text() const;
-  /// Errors    std::runtime_error if the file cannot be written.
-  void write(const std::filesystem::path& file) const;
 
   /// The word's id, or that of <unk>.
   std::int32_t id(std::string_view word) const;

@@ -17,10 +17,9 @@
 #include <string_view>
 #include <utility>
 
-#include "host/train/strict_json.h"
-
-#define XXH_INLINE_ALL  // NOLINT(readability-identifier-naming): the library's own name
-#include <xxhash.h>
+#include "host/data/file.h"
+#include "host/data/hash.h"
+#include "host/data/strict_json.h"
 
 namespace unroll {
 namespace {
@@ -47,32 +46,6 @@ constexpr const char* kHashKey = "xxh3_128";
   throw std::runtime_error(fmt::format("{}: {}", path.string(), what));
 }
 
-[[noreturn]] void fail_call(const fs::path& path, std::string_view what) {
-  fail(path, fmt::format("{}: {}", what, std::strerror(errno)));
-}
-
-class Descriptor {
- public:
-  Descriptor(int fd, const fs::path& path, std::string_view what) : fd_(fd) {
-    if (fd_ < 0) fail_call(path, what);
-  }
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int get() const { return fd_; }
-  /// Some file systems report a failed write only here.
-  void close(const fs::path& path) {
-    if (::close(std::exchange(fd_, -1)) != 0) fail_call(path, "cannot be closed");
-  }
-
- private:
-  int fd_;
-};
-
 void sync_directory(const fs::path& directory) {
   const Descriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), directory,
                       "cannot be opened");
@@ -83,46 +56,6 @@ void sync_directory(const fs::path& directory) {
 void move_to(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0)
     fail_call(to, fmt::format("cannot be made from {}", from.filename().string()));
-}
-
-/// XXH3, 128 bits, in hexadecimal. It tells accidents apart, not attacks.
-class Hash {
- public:
-  Hash() { XXH3_128bits_reset(&state_); }
-  void add(std::span<const std::byte> bytes) {
-    XXH3_128bits_update(&state_, bytes.data(), bytes.size());
-  }
-  std::string hex() const {
-    XXH128_canonical_t canonical;
-    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state_));
-    return fmt::format("{:02x}", fmt::join(canonical.digest, ""));
-  }
-
- private:
-  XXH3_state_t state_;
-};
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
-std::string_view text_of(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
-
-std::string hash_of(std::span<const std::byte> bytes) {
-  Hash hash;
-  hash.add(bytes);
-  return hash.hex();
-}
-
-void write_all(int fd, std::span<const std::byte> bytes, const fs::path& path) {
-  while (!bytes.empty()) {
-    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
-    if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail_call(path, "cannot be written");
-    bytes = bytes.subspan(static_cast<std::size_t>(written));
-  }
 }
 
 /// Writes the pieces one after the other, synced; returns the manifest's entry.
@@ -186,7 +119,7 @@ void write_directory(const fs::path& directory, std::int64_t step,
   json files;
   files[kConfig] = write_text(directory / kConfig, format_json(content.config, kConfig));
   if (content.vocabulary)
-    files[kVocabulary] = write_text(directory / kVocabulary, content.vocabulary->to_text());
+    files[kVocabulary] = write_text(directory / kVocabulary, *content.vocabulary);
   files[kModel] = write_tensors(directory / kModel, content.tensors, content.metadata);
   if (!content.state.empty()) files[kState] = write_tensors(directory / kState, content.state, {});
   for (const auto& [name, text] : content.files) files[name] = write_text(directory / name, text);
@@ -424,7 +357,7 @@ Checkpoint load_directory(const fs::path& path, const CheckpointLoad& options) {
     } else if (name == kState) {
       checkpoint.state = SafetensorsFile::parse(reader.verified(name), file);
     } else if (name == kVocabulary) {
-      checkpoint.vocabulary = Vocabulary::parse(text_of(reader.verified(name)), file);
+      checkpoint.vocabulary = text_of(reader.verified(name));
     } else {
       checkpoint.files[name] = text_of(reader.verified(name));
     }

@@ -19,15 +19,14 @@
 #include <string>
 #include <vector>
 
-#include "host/data/vocabulary.h"
 #include "host/train/safetensors.h"
 
 namespace unroll {
 
-/// What a checkpoint is made of. Tensors and vocabulary are borrowed until save_checkpoint returns.
+/// What a checkpoint is made of. Tensors are borrowed until save_checkpoint returns.
 struct CheckpointContent {                     // NOLINT(bugprone-exception-escape): see Checkpoint
   nlohmann::json config{};                     // config.json; an object
-  const Vocabulary* vocabulary = nullptr;      // vocab.txt; none is written if null
+  std::optional<std::string> vocabulary{};     // vocab.txt; none is written if absent
   std::vector<TensorData> tensors{};           // model.safetensors
   TensorMetadata metadata{};                   // of model.safetensors, beside {"format": "pt"}
   std::vector<TensorData> state{};             // state.safetensors; none is written if empty
@@ -66,7 +65,7 @@ struct Checkpoint {  // NOLINT(bugprone-exception-escape): the JSON library's ow
   std::filesystem::path directory;  // links resolved
   std::int64_t step = 0;
   nlohmann::json config;
-  std::optional<Vocabulary> vocabulary;
+  std::optional<std::string> vocabulary;  // vocab.txt, not yet parsed
   SafetensorsFile model;
   std::optional<SafetensorsFile> state;      // only where asked for and present
   std::map<std::string, std::string> files;  // whatever else the manifest lists

@@ -1,16 +1,18 @@
 /// What a model makes of a text.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
-#include <span>
+#include <string>
 
+#include "host/data/batches.h"
 #include "host/models/language_model.h"
 #include "unroll/session.h"
 
 namespace unroll {
 
-/// Sums over a text; <eos> counts as a token.
+/// Sums over a text; <eos> counts as a token where words are.
 struct Evaluation {
   double log_prob = 0;  // natural logarithm
   std::int64_t tokens = 0, hits = 0;
@@ -22,20 +24,36 @@ struct Evaluation {
   double bits_per_character(std::int64_t characters) const;
 };
 
-/// Reads texts from start to end as one continuous stream whose state is carried.
+/// Reads texts from start to end, each stream of them with its state carried.
 class Evaluator {
  public:
+  /// `start` is what a history starts after. `stop` ends an evaluation when set.
   Evaluator(const LanguageModelConfig& config, std::shared_ptr<VariableStore> store,
-            std::int32_t eos);
+            std::int32_t start, const std::atomic<bool>* stop = nullptr);
 
-  /// Throws std::invalid_argument if there are no tokens.
-  Evaluation evaluate(std::span<const std::int32_t> tokens);
+  /// As one continuous stream. Errors: std::invalid_argument if there are no tokens; Interrupted.
+  Evaluation evaluate(TokenIds tokens);
+  /// From the beginning of `stream`, wherever it stands. Errors: as BatchStream::next();
+  /// Interrupted.
+  Evaluation evaluate(BatchStream stream);
 
  private:
+  /// The graph for a number of streams; the one for the last number is kept.
+  struct Pass {
+    std::int64_t streams;
+    std::string name;
+    EvaluationGraph graph;
+    Session session;
+
+    Pass(const LanguageModelConfig& config, const std::shared_ptr<VariableStore>& store,
+         std::int64_t streams, std::string name);
+  };
+
   LanguageModelConfig config_;
-  std::int32_t eos_;
-  EvaluationGraph graph_;
-  Session session_;
+  std::shared_ptr<VariableStore> store_;
+  std::int32_t start_;
+  const std::atomic<bool>* stop_;
+  std::unique_ptr<Pass> pass_;
 };
 
 }  // namespace unroll

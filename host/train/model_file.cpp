@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <stdexcept>
 
-#include "host/train/strict_json.h"
+#include "host/data/strict_json.h"
 
 namespace unroll {
 namespace {
@@ -94,17 +94,29 @@ void restore(const SafetensorsFile& file, const std::vector<std::string>& names,
           fmt::format("{}: tensor '{}' is not one of the model's", where, name));
 }
 
+Tokenizer tokenizer_from(const JsonObject& json, const Checkpoint& checkpoint) {
+  const std::optional<TokenizerKind> kind = tokenizer_kind(json.string("type"));
+  if (!kind)
+    throw std::runtime_error(json.where() + ": type: got '" + json.string("type") +
+                             "', expected word, char or byte");
+  if (*kind != TokenizerKind::kByte && !checkpoint.vocabulary)
+    throw std::runtime_error(checkpoint.directory.string() + ": vocab.txt is missing");
+  return Tokenizer::parse(*kind, checkpoint.vocabulary.value_or(""),
+                          (checkpoint.directory / "vocab.txt").string());
+}
+
 }  // namespace
 
 std::filesystem::path save_model(const std::filesystem::path& run_dir, std::int64_t step,
-                                 const ModelDescription& description, const Vocabulary& vocabulary,
+                                 const ModelDescription& description, const Tokenizer& tokenizer,
                                  const VariableStore& store, const CheckpointSave& options,
                                  const ResumeState* state) {
   CheckpointContent content;
-  content.config = {{"model", to_json(description.model)}, {"tokenizer", {{"type", "word"}}},
-                    {"corpus", description.corpus},        {"training", description.training},
-                    {"metrics", description.metrics},      {"unroll_version", UNROLL_VERSION}};
-  content.vocabulary = &vocabulary;
+  content.config = {
+      {"model", to_json(description.model)}, {"tokenizer", {{"type", to_string(tokenizer.kind())}}},
+      {"corpus", description.corpus},        {"training", description.training},
+      {"metrics", description.metrics},      {"unroll_version", UNROLL_VERSION}};
+  if (tokenizer.kind() != TokenizerKind::kByte) content.vocabulary = tokenizer.vocabulary_text();
   if (description.model.cell == CellKind::kGru && description.model.reset == GruReset::kBefore)
     content.metadata["gru_reset"] = "before: not PyTorch's GRU, which would compute something else";
 
@@ -138,18 +150,17 @@ LoadedModel model_from(Checkpoint checkpoint, std::shared_ptr<Backend> backend) 
   description.corpus = config.string("corpus");
   description.training = config.at("training");
   description.metrics = config.at("metrics");
-  if (!checkpoint.vocabulary)
-    throw std::runtime_error(checkpoint.directory.string() + ": vocab.txt is missing");
-  if (checkpoint.vocabulary->size() != description.model.vocabulary)
+  Tokenizer tokenizer = tokenizer_from(config.object("tokenizer"), checkpoint);
+  if (tokenizer.size() != description.model.vocabulary)
     throw std::runtime_error((checkpoint.directory / "vocab.txt").string() + ": got " +
-                             std::to_string(checkpoint.vocabulary->size()) + " tokens, expected " +
+                             std::to_string(tokenizer.size()) + " tokens, expected " +
                              std::to_string(description.model.vocabulary) + " as in config.json");
 
   auto store = std::make_shared<VariableStore>(std::move(backend), 0);
   for (const VariableInfo& info : parameters(description.model)) store->require(info);
   restore_parameters(checkpoint, description.model, *store);
   return {checkpoint.directory, checkpoint.step, std::move(description),
-          std::move(*checkpoint.vocabulary), std::move(store)};
+          std::move(tokenizer), std::move(store)};
 }
 
 void restore_parameters(const Checkpoint& checkpoint, const LanguageModelConfig& model,

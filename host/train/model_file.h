@@ -6,7 +6,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "host/data/vocabulary.h"
+#include "host/data/tokenizer.h"
 #include "host/models/language_model.h"
 #include "host/train/checkpoint.h"
 #include "host/train/training_state.h"
@@ -30,11 +30,11 @@ struct ResumeState {
   std::vector<std::string> variables;  // beyond the parameters, by name
 };
 
-/// Saves parameters, configuration and vocabulary as checkpoint `step` of the run folder, and the
+/// Saves parameters, configuration and tokenizer as checkpoint `step` of the run folder, and the
 /// state if there is one.
 /// Errors    as save_checkpoint().
 std::filesystem::path save_model(const std::filesystem::path& run_dir, std::int64_t step,
-                                 const ModelDescription& description, const Vocabulary& vocabulary,
+                                 const ModelDescription& description, const Tokenizer& tokenizer,
                                  const VariableStore& store, const CheckpointSave& options,
                                  const ResumeState* state = nullptr);
 
@@ -42,7 +42,7 @@ struct LoadedModel {
   std::filesystem::path directory;
   std::int64_t step;
   ModelDescription description;
-  Vocabulary vocabulary;
+  Tokenizer tokenizer;
   std::shared_ptr<VariableStore> store;  // holds the parameters
 };
 

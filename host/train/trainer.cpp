@@ -64,7 +64,7 @@ class Trainer {
         queue_(run.corpus.training_stream(options_.batch, options_.bptt)),
         schedule_(with_steps(options_, queue_.batches())),
         step_(run.model, graph_options(options_), run.backend, options_.seed),
-        evaluator_(run.model, step_.store(), run.corpus.tokenizer.start()) {
+        evaluator_(run.model, step_.store(), run.corpus.tokenizer.start(), run.stop) {
     if (run.resume) {
       restore_parameters(*run.resume, run.model, *step_.store());
       progress_ = restore_state(*run.resume, step_.state_variables(), *step_.store());
@@ -260,8 +260,7 @@ class Trainer {
 
   /// Returns whether it is the best so far.
   bool validate() {
-    const Evaluation valid = evaluator_.evaluate(
-        run_.corpus.validation_stream(options_.bptt), run_.stop);
+    const Evaluation valid = evaluator_.evaluate(run_.corpus.validation_stream());
     if (!std::isfinite(valid.perplexity()))
       throw std::runtime_error(
           fmt::format("training diverged: the validation perplexity of epoch {} is not finite; try "
@@ -316,8 +315,8 @@ class Trainer {
                                     result.valid.loss(), result.valid.perplexity()));
     } else {
       const LoadedModel best = load_model(result.checkpoint, run_.backend);
-      result.test = Evaluator(run_.model, best.store, run_.corpus.tokenizer.start())
-                        .evaluate(run_.corpus.test_stream(), run_.stop);
+      result.test = Evaluator(run_.model, best.store, run_.corpus.tokenizer.start(), run_.stop)
+                        .evaluate(run_.corpus.test_stream());
       write_metrics(evaluation_event("test", result.test));
       run_.observer.log(fmt::format("| End of training | test loss {:5.2f} | test ppl {:8.2f}",
                                     result.test.loss(), result.test.perplexity()));

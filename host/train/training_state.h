@@ -12,7 +12,7 @@
 #include "host/train/evaluate.h"
 #include "host/train/loss_monitor.h"
 #include "host/train/safetensors.h"
-#include "host/train/strict_json.h"
+#include "host/data/strict_json.h"
 #include "unroll/session.h"
 
 namespace unroll {

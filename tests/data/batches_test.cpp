@@ -24,7 +24,7 @@ std::vector<std::int32_t> tokens(std::int64_t n) {
 
 TEST(BatchStream, LaysOutSevenTokensInThreeStreams) {
   const auto text = tokens(7);
-  BatchStream stream(text, {.streams = 3, .steps = 2, .eos = kEosId});
+  BatchStream stream(text, {.streams = 3, .steps = 2, .start = kEosId});
   EXPECT_EQ(stream.batches(), 2);
   EXPECT_EQ(stream.length(), 3);
   std::vector<std::int32_t> x(6), y(6);
@@ -46,7 +46,7 @@ TEST(BatchStream, EveryTokenIsATargetOnceInOrder) {
       for (const std::int64_t steps : {1, 2, 3, 5, 24, 100}) {
         SCOPED_TRACE(::testing::Message() << "n=" << n << " N=" << streams << " T=" << steps);
         const auto text = tokens(n);
-        BatchStream stream(text, {.streams = streams, .steps = steps, .eos = kEosId});
+        BatchStream stream(text, {.streams = streams, .steps = steps, .start = kEosId});
         const auto room = static_cast<std::size_t>(streams * steps);
         std::vector<std::int32_t> x(room), y(room);
         std::vector<std::vector<std::int32_t>> inputs(static_cast<std::size_t>(streams)),
@@ -87,7 +87,7 @@ TEST(BatchStream, EveryTokenIsATargetOnceInOrder) {
 
 TEST(BatchStream, ResumesAndRewinds) {
   const auto text = tokens(101);
-  const BatchStream::Options options{.streams = 4, .steps = 5, .eos = kEosId};
+  const BatchStream::Options options{.streams = 4, .steps = 5, .start = kEosId};
   BatchStream stream(text, options);
   std::vector<std::int32_t> x(20), y(20), x2(20), y2(20);
   stream.next(x, y);
@@ -114,7 +114,7 @@ TEST(BatchStream, ResumesAndRewinds) {
 TEST(BatchStream, TakesTheWholeTextInOneBatch) {
   const auto text = tokens(5);
   BatchStream stream(
-      text, {.streams = 2, .steps = std::numeric_limits<std::int64_t>::max(), .eos = kEosId});
+      text, {.streams = 2, .steps = std::numeric_limits<std::int64_t>::max(), .start = kEosId});
   EXPECT_EQ(stream.batches(), 1);
   std::vector<std::int32_t> x(6), y(6);
   EXPECT_EQ(stream.next(x, y), 3);
@@ -137,6 +137,41 @@ TEST(BatchStream, RejectsWhatDoesNotFit) {
   EXPECT_THROW(stream.next(three, four), std::invalid_argument);
   EXPECT_EQ(stream.position(), 0);
   EXPECT_EQ(stream.next(four, four), 2);
+}
+
+TEST(BatchStream, TakesAPieceOfEachStreamsShare) {
+  const auto text = tokens(23);  // 2 shares of 11, and one token that is not used
+  BatchStream stream(text, {.streams = 2, .steps = 2, .start = kEosId, .first = 3, .count = 4});
+  EXPECT_EQ(stream.batches(), 2);
+  std::vector<std::int32_t> x(4), y(4);
+  EXPECT_EQ(stream.next(x, y), 2);
+  EXPECT_EQ(x, (Ids{2, 13, 3, 14}));
+  EXPECT_EQ(y, (Ids{3, 14, 4, 15}));
+  EXPECT_EQ(stream.next(x, y), 2);
+  EXPECT_EQ(y, (Ids{5, 16, 6, 17}));
+  EXPECT_EQ(stream.next(x, y), 0);
+  BatchStream whole(text, {.streams = 2, .steps = 99, .start = kEosId, .count = 11});
+  std::vector<std::int32_t> x2(22), y2(22);
+  EXPECT_EQ(whole.next(x2, y2), 11);
+  EXPECT_EQ(x2[0], kEosId);
+  EXPECT_EQ(x2[1], 10);
+  EXPECT_EQ(std::count(y2.begin(), y2.end(), kIgnoredId), 0);
+  const auto piece = [&](std::int64_t first, std::int64_t count) {
+    return BatchStream(text, {.streams = 2, .first = first, .count = count});
+  };
+  EXPECT_THROW(piece(8, 4), std::invalid_argument);
+  EXPECT_THROW(piece(-1, 4), std::invalid_argument);
+  EXPECT_THROW(piece(3, 0), std::invalid_argument);
+}
+
+TEST(BatchStream, RefusesIdsOutsideOfTheVocabulary) {
+  for (const std::int32_t bad : {-1, 5}) {
+    const std::vector<std::int32_t> text = {0, 4, bad};
+    BatchStream stream(text, {.steps = 3, .vocabulary = 5, .name = "x.tokens"});
+    std::vector<std::int32_t> x(3), y(3);
+    EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { stream.next(x, y); }),
+                         "x.tokens: damaged: token 2 is " + std::to_string(bad)));
+  }
 }
 
 }  // namespace

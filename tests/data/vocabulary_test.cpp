@@ -2,11 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <sstream>
 #include <vector>
 
-#include "host/data/corpus.h"
 #include "tests/support/temp_folder.h"
 
 namespace unroll::test {
@@ -15,8 +12,7 @@ namespace {
 using Words = std::vector<std::string>;
 
 Vocabulary build(const std::string& text, const Vocabulary::Limits& limits = {}) {
-  std::istringstream in(text);
-  return Vocabulary::build(in, "text", limits);
+  return Vocabulary::build(TextSource(text, "text"), limits);
 }
 
 Words words(const Vocabulary& vocabulary) {
@@ -72,15 +68,12 @@ TEST(Vocabulary, RejectsBadLimitsAndBadText) {
   EXPECT_THROW(build("a\n", {.min_count = 0}), std::invalid_argument);
   EXPECT_THROW(build(""), std::runtime_error);
   EXPECT_THROW(build("a\xFFz\n"), std::runtime_error);
-  EXPECT_THROW(Vocabulary::build("/no/such/file"), std::runtime_error);
 }
 
-TEST(Vocabulary, RoundTripsThroughItsFile) {
-  const TempFolder folder;
+TEST(Vocabulary, RoundTripsThroughItsText) {
   const Vocabulary built = build("na\xC3\xAFve words\nwords\n");
-  built.write(folder.path() / "vocab.txt");
-  EXPECT_EQ(read_text(folder.path() / "vocab.txt"), "words\n<eos>\nna\xC3\xAFve\n<unk>\n");
-  const Vocabulary again = Vocabulary::read(folder.path() / "vocab.txt");
+  EXPECT_EQ(built.to_text(), "words\n<eos>\nna\xC3\xAFve\n<unk>\n");
+  const Vocabulary again = Vocabulary::parse(built.to_text(), "vocab.txt");
   EXPECT_EQ(words(again), words(built));
   EXPECT_EQ(again.eos(), built.eos());
   EXPECT_EQ(again.unk(), built.unk());
@@ -109,30 +102,6 @@ TEST(Vocabulary, RejectsDamagedFiles) {
   EXPECT_TRUE(contains(error(std::string_view("<unk>\n<eos>\na\0b\n", 16)), "line 3"));
   EXPECT_TRUE(contains(error("<unk>\n<eos>\n\xC3\n"), "line 3: not UTF-8"));
   EXPECT_EQ(error("<unk>\n<eos>"), "no exception");  // as editors leave it
-  EXPECT_TRUE(
-      contains(error_of<std::runtime_error>([] { Vocabulary::read("/tmp"); }), "is a folder"));
-}
-
-TEST(Vocabulary, PennTreebankHasTenThousandTypes) {
-  const char* data = std::getenv("UNROLL_DATA");
-  const std::filesystem::path ptb = std::filesystem::path(data ? data : "../shared/data") / "ptb";
-  if (!std::filesystem::exists(ptb)) GTEST_SKIP() << "no Penn Treebank at " << ptb;
-
-  const Vocabulary vocabulary = Vocabulary::build(ptb / "train.txt");
-  EXPECT_EQ(vocabulary.size(), 10'000);
-  EXPECT_EQ(vocabulary.word(0), "the");
-  const TextDirectory files = read_text_directory(ptb);
-  const struct {
-    const std::filesystem::path* file;
-    std::size_t tokens;
-  } expected[] = {{&files.train, 929'589}, {&files.valid, 73'760}, {&files.test, 82'430}};
-  for (const auto& [file, tokens] : expected) {
-    SCOPED_TRACE(*file);
-    const TokenText text = read_tokens(*file, vocabulary);
-    EXPECT_EQ(text.ids.size(), tokens);
-    EXPECT_EQ(text.unknown, 0);
-    EXPECT_EQ(text.characters, static_cast<std::int64_t>(std::filesystem::file_size(*file)));
-  }
 }
 
 }  // namespace

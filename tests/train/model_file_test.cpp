@@ -10,8 +10,12 @@
 namespace unroll::test {
 namespace {
 
-Vocabulary vocabulary() {
-  return Vocabulary::parse("<eos>\n<unk>\na\nb\n", "test");
+Tokenizer tokenizer(TokenizerKind kind = TokenizerKind::kWord) {
+  return Tokenizer::parse(kind,
+                          kind == TokenizerKind::kWord   ? "<eos>\n<unk>\na\nb\n"
+                          : kind == TokenizerKind::kChar ? "\\n\n<unk>\na\nb\n"
+                                                         : "",
+                          "test");
 }
 
 LanguageModelConfig model(CellKind cell = CellKind::kGru, bool tied = true) {
@@ -43,8 +47,8 @@ TEST(ModelFile, ComesBackAsItWas) {
     const TempFolder folder;
     const LanguageModelConfig config = model(CellKind::kGru, tied);
     const auto store = random_parameters(config);
-    save_model(folder.path(), 7, {config, "a text", {{"lr", 1.5}}, nullptr}, vocabulary(), *store,
-               true);
+    save_model(folder.path(), 7, {config, "a text", {{"lr", 1.5}}, nullptr}, tokenizer(), *store,
+               {.best = true});
     const LoadedModel loaded = load_model(folder.path(), cpu(1));
     EXPECT_EQ(loaded.step, 7);
     EXPECT_EQ(loaded.description.corpus, "a text");
@@ -58,11 +62,28 @@ TEST(ModelFile, ComesBackAsItWas) {
   }
 }
 
+TEST(ModelFile, KeepsTheTokenizer) {
+  for (const TokenizerKind kind :
+       {TokenizerKind::kWord, TokenizerKind::kChar, TokenizerKind::kByte}) {
+    SCOPED_TRACE(to_string(kind));
+    const TempFolder folder;
+    LanguageModelConfig config = model();
+    config.vocabulary = tokenizer(kind).size();
+    save_model(folder.path(), 1, {config, "", nullptr, nullptr}, tokenizer(kind),
+               *random_parameters(config), {.best = true});
+    const LoadedModel loaded = load_model(folder.path(), cpu(1));
+    EXPECT_EQ(loaded.tokenizer.kind(), kind);
+    EXPECT_EQ(loaded.tokenizer.vocabulary_text(), tokenizer(kind).vocabulary_text());
+    EXPECT_EQ(std::filesystem::exists(loaded.directory / "vocab.txt"),
+              kind != TokenizerKind::kByte);
+  }
+}
+
 TEST(ModelFile, NamesAreThoseOfAPyTorchStateDict) {
   const TempFolder folder;
   const LanguageModelConfig config = model();
-  save_model(folder.path(), 1, {config, "", nullptr, nullptr}, vocabulary(),
-             *random_parameters(config), true);
+  save_model(folder.path(), 1, {config, "", nullptr, nullptr}, tokenizer(),
+             *random_parameters(config), {.best = true});
   const Checkpoint checkpoint = load_checkpoint(folder.path());
   const std::vector<std::string> expected = {
       "decoder.bias",     "decoder.weight",   "encoder.weight",  "rnn.bias_hh_l0",
@@ -79,12 +100,12 @@ void save_changed(const std::filesystem::path& folder,
                   const std::function<void(CheckpointContent&)>& change) {
   const LanguageModelConfig config = model();
   const TempFolder scratch;
-  save_model(scratch.path(), 1, {config, "", nullptr, nullptr}, vocabulary(),
-             *random_parameters(config), true);
+  save_model(scratch.path(), 1, {config, "", nullptr, nullptr}, tokenizer(),
+             *random_parameters(config), {.best = true});
   const Checkpoint good = load_checkpoint(scratch.path());
   CheckpointContent content;
   content.config = good.config;
-  content.vocabulary = &*good.vocabulary;
+  content.vocabulary = good.vocabulary;
   content.tensors.assign(good.model.tensors().begin(), good.model.tensors().end());
   change(content);
   save_checkpoint(folder, 1, content, {.best = true, .keep = 1});
@@ -118,6 +139,11 @@ TEST(ModelFile, RefusesConfigurationsThatAreNotOurs) {
     save_changed(folder.path(), [&](CheckpointContent& c) { c.config["model"][key] = value; });
     return load_error(folder.path());
   };
+  const TempFolder tokens, none;
+  save_changed(tokens.path(), [](CheckpointContent& c) { c.config["tokenizer"]["type"] = "bpe"; });
+  EXPECT_TRUE(contains(load_error(tokens.path()), "got 'bpe', expected word, char or byte"));
+  save_changed(none.path(), [](CheckpointContent& c) { c.vocabulary.reset(); });
+  EXPECT_TRUE(contains(load_error(none.path()), "vocab.txt is missing"));
   EXPECT_TRUE(contains(error_with("cell", "transformer"), "got 'transformer', expected"));
   EXPECT_TRUE(contains(error_with("gru_reset", "during"), "expected before or after"));
   EXPECT_TRUE(contains(error_with("hidden", nlohmann::json::array()), "hidden"));

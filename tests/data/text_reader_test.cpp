@@ -1,12 +1,11 @@
-#include "host/data/corpus.h"
+#include "host/data/text_reader.h"
 
 #include <gtest/gtest.h>
 
-#include <sstream>
 #include <vector>
 
+#include "host/data/language_corpus.h"
 #include "host/data/utf8.h"
-#include "host/data/vocabulary.h"
 #include "tests/support/temp_folder.h"
 
 namespace unroll::test {
@@ -14,13 +13,18 @@ namespace {
 
 using Ids = std::vector<std::int32_t>;
 
-const Vocabulary& vocabulary() {
-  static const Vocabulary small = Vocabulary::parse("<eos>\n<unk>\na\nb\n", "vocab.txt");
+const Tokenizer& words() {
+  static const Tokenizer small =
+      Tokenizer::parse(TokenizerKind::kWord, "<eos>\n<unk>\na\nb\n", "vocab.txt");
   return small;  // <eos> 0, <unk> 1, a 2, b 3
 }
 
+TokenText tokenize(std::string_view text, const std::string& name = "text") {
+  return read_tokens(TextSource(text, name), words());
+}
+
 std::vector<std::int32_t> ids(std::string_view text) {
-  return tokenize(text, vocabulary()).ids;
+  return tokenize(text).ids;
 }
 
 TEST(Corpus, EveryLineEndsInEos) {
@@ -40,25 +44,24 @@ TEST(Corpus, AnyAsciiWhiteSpaceSeparates) {
 }
 
 TEST(Corpus, CountsLinesCharactersAndUnknownWords) {
-  const TokenText text = tokenize("a \xC3\xA9\xF0\x9F\x98\x80 <unk>\r\n\nz z", vocabulary());
+  const TokenText text = tokenize("a \xC3\xA9\xF0\x9F\x98\x80 <unk>\r\n\nz z");
   EXPECT_EQ(text.ids, (Ids{2, 1, 1, 0, 0, 1, 1, 0}));
-  EXPECT_EQ(text.lines, 3);
-  EXPECT_EQ(text.characters, 1 + 1 + 2 + 1 + 5 + 2 + 1 + 3);
-  EXPECT_EQ(text.unknown, 3);  // the literal <unk> is a word of the vocabulary
+  EXPECT_EQ(text.statistics.lines, 3);
+  EXPECT_EQ(text.statistics.characters, 1 + 1 + 2 + 1 + 5 + 2 + 1 + 3);
+  EXPECT_EQ(text.statistics.unknown, 3);  // the literal <unk> is a word of the vocabulary
 }
 
 TEST(Corpus, SkipsAByteOrderMark) {
   const TokenText text = tokenize(
       "\xEF\xBB\xBF"
-      "a\n",
-      vocabulary());
+      "a\n");
   EXPECT_EQ(text.ids, (Ids{2, 0}));
-  EXPECT_EQ(text.characters, 2);
+  EXPECT_EQ(text.statistics.characters, 2);
 }
 
 TEST(Corpus, RejectsWhatIsNotTextWithLineAndOffset) {
   const auto error = [](std::string_view text) {
-    return error_of<std::runtime_error>([&] { tokenize(text, vocabulary(), "x.txt"); });
+    return error_of<std::runtime_error>([&] { tokenize(text, "x.txt"); });
   };
   EXPECT_TRUE(contains(error(""), "x.txt: is empty"));
   EXPECT_TRUE(contains(error("a\nb \xFFz\n"), "x.txt: line 2, byte offset 4: got byte 0xFF"));
@@ -73,55 +76,98 @@ TEST(Corpus, BlocksLeaveNoTrace) {
   for (const std::size_t before : {kBlock - 3, kBlock - 2, kBlock - 1, kBlock, kBlock + 1}) {
     SCOPED_TRACE(before);
     const std::string text = std::string(before, ' ') + "\xF0\x9F\x98\x80 a\n";
-    std::istringstream in(text);
-    TextReader reader(in, "text");
+    TextReader reader(TextSource(text, "text"));
     EXPECT_EQ(reader.next(), "\xF0\x9F\x98\x80");
     EXPECT_EQ(reader.next(), "a");
     EXPECT_EQ(reader.next(), "");
     EXPECT_EQ(reader.next(), std::nullopt);
     EXPECT_EQ(reader.next(), std::nullopt);
-    EXPECT_EQ(reader.characters(), static_cast<std::int64_t>(before) + 4);
+    EXPECT_EQ(reader.statistics().characters, static_cast<std::int64_t>(before) + 4);
   }
 }
 
 TEST(Corpus, WordsMayBeLongerThanABlock) {
   const std::string word(3'000'000, 'x');
-  std::istringstream in("a " + word + " b");
-  TextReader reader(in, "text");
+  const std::string text = "a " + word + " b";
+  TextReader reader(TextSource(text, "text"));
   EXPECT_EQ(reader.next(), "a");
   EXPECT_TRUE(reader.next() == word);
   EXPECT_EQ(reader.next(), "b");
   EXPECT_EQ(reader.next(), "");
   EXPECT_EQ(reader.next(), std::nullopt);
-  EXPECT_EQ(reader.lines(), 1);
+  EXPECT_EQ(reader.statistics().lines, 1);
 }
 
 TEST(Corpus, FilesReadLikeStrings) {
   const TempFolder folder;
   std::string text;
   for (int k = 0; k < 200'000; ++k) text += k % 7 == 0 ? "a\n" : k % 5 == 0 ? "long-word " : "b ";
-  const TokenText from_file = read_tokens(folder.write("x.txt", text), vocabulary());
-  const TokenText from_text = tokenize(text, vocabulary());
+  const TokenText from_file = read_tokens(TextSource(folder.write("x.txt", text)), words());
+  const TokenText from_text = tokenize(text);
   EXPECT_EQ(from_file.ids, from_text.ids);
-  EXPECT_EQ(from_file.characters, static_cast<std::int64_t>(text.size()));
-  EXPECT_EQ(from_file.lines, from_text.lines);
-  EXPECT_EQ(from_file.unknown, from_text.unknown);
+  EXPECT_EQ(from_file.statistics, from_text.statistics);
+  EXPECT_EQ(from_file.statistics.characters, static_cast<std::int64_t>(text.size()));
 }
 
 TEST(Corpus, MissingFilesAreNamed) {
   const TempFolder folder;
   const auto error = [](auto&& body) { return error_of<std::runtime_error>(body); };
-  EXPECT_TRUE(contains(error([&] { read_tokens(folder.path() / "no.txt", vocabulary()); }),
+  EXPECT_TRUE(contains(error([&] { TextSource(folder.path() / "no.txt"); }),
                        "no.txt: cannot be opened: No such file"));
-  EXPECT_TRUE(contains(error([&] { read_tokens(folder.path(), vocabulary()); }), "is a folder"));
+  EXPECT_TRUE(contains(error([&] { TextSource(folder.path()); }), "is a folder"));
+}
+
+TEST(Corpus, MeasuresLines) {
+  const TextStatistics text = tokenize("a\r\n\n\r\n \nlo\xC3\xA9ng one\na").statistics;
+  EXPECT_EQ(text.lines, 6);
+  EXPECT_EQ(text.empty_lines, 2);
+  EXPECT_EQ(text.crlf_lines, 2);
+  EXPECT_EQ(text.longest_line, 9);
+  EXPECT_EQ(text.types, 3);  // <eos>, <unk>, a
+  EXPECT_EQ(text.tokens, 10);
+}
+
+// Blocks end anywhere: inside a code point, between '\r' and '\n'.
+TEST(Corpus, BlocksAreWholeCodePointsAndAddUp) {
+  constexpr std::size_t kBlock = std::size_t{1} << 18;
+  for (std::size_t before = kBlock - 5; before <= kBlock + 1; ++before) {
+    SCOPED_TRACE(before);
+    const std::string text = std::string(before, 'x') + "\xF0\x9F\x98\x80\r\n\xC3\xA9";
+    TextReader reader(TextSource(text, "text"));
+    std::string all;
+    for (std::string_view block = reader.next_block(); !block.empty();
+         block = reader.next_block()) {
+      EXPECT_EQ(find_invalid_utf8(block), block.size());
+      all += block;
+    }
+    EXPECT_TRUE(all == text);
+    EXPECT_EQ(reader.statistics().characters, std::int64_t(before) + 4);
+    EXPECT_EQ(reader.statistics().crlf_lines, 1);
+    EXPECT_EQ(reader.statistics().longest_line, std::int64_t(before) + 2);
+  }
+}
+
+TEST(Corpus, ErrorsBeyondTheFirstBlockSayWhere) {
+  const TempFolder folder;
+  std::string text;
+  for (int k = 0; k < 100'000; ++k) text += "word\n";
+  text += "ab\xFFz";
+  const auto file = folder.write("x.txt", text);
   EXPECT_TRUE(
-      contains(error([&] { read_text_directory(folder.path() / "no"); }), "no such folder"));
-  EXPECT_TRUE(
-      contains(error([&] { read_text_directory(folder.write("train.txt", "a\n")); }), "is a file"));
-  EXPECT_TRUE(contains(error([&] { read_text_directory(folder.path()); }), "no valid.txt"));
-  folder.write("valid.txt", "a\n");
-  folder.write("test.txt", "a\n");
-  EXPECT_EQ(read_text_directory(folder.path()).test, folder.path() / "test.txt");
+      contains(error_of<std::runtime_error>([&] { read_tokens(TextSource(file), words()); }),
+               "line 100001, byte offset 500002: got byte 0xFF"));
+  EXPECT_TRUE(contains(
+      error_of<std::runtime_error>([&] { read_tokens(TextSource(file, 250'000), words()); }),
+      "byte offset 500002"));
+  const TokenText part = read_tokens(TextSource(file, 5, 10), words());
+  EXPECT_EQ(part.ids, (Ids{1, 0, 1, 0}));
+}
+
+TEST(Corpus, StopsWhenAsked) {
+  const std::atomic<bool> stop = true;
+  TextSource source("a b", "text");
+  source.stop_by(&stop);
+  EXPECT_THROW(read_tokens(std::move(source), words()), Interrupted);
 }
 
 // Every sequence of up to three bytes that starts outside ASCII, and four-byte ones at the edges,

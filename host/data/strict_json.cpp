@@ -1,4 +1,4 @@
-#include "host/train/strict_json.h"
+#include "host/data/strict_json.h"
 
 #include <fmt/format.h>
 

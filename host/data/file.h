@@ -1,0 +1,65 @@
+/// Files of the operating system: owners of descriptors and mappings, and calls whose failure says
+/// which file and why.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string_view>
+
+namespace unroll {
+
+/// Throws std::runtime_error "path: what: " and what errno says.
+[[noreturn]] void fail_call(const std::filesystem::path& path, std::string_view what);
+
+class Descriptor {
+ public:
+  /// Takes `fd` over. Errors: as fail_call(path, what) if it is negative.
+  Descriptor(int fd, const std::filesystem::path& path, std::string_view what);
+  ~Descriptor();
+  Descriptor(Descriptor&& other) noexcept;
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+
+  int get() const { return fd_; }
+  /// Some file systems report a failed write only here.
+  void close(const std::filesystem::path& path);
+
+ private:
+  int fd_;
+};
+
+/// Errors    std::runtime_error naming `path` if the system does not take all bytes.
+void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path);
+
+/// Fills `bytes` from position `at` of the file, as far as the file reaches; returns how far.
+/// Errors    std::runtime_error naming `path` if it cannot be read.
+std::size_t read_at(int fd, std::int64_t at, std::span<std::byte> bytes,
+                    const std::filesystem::path& path);
+
+/// A file in memory, read-only and shared with whoever else maps it. The file must not shrink while
+/// it is mapped. Immutable, movable; a move leaves the bytes where they are.
+class MappedFile {
+ public:
+  MappedFile() = default;  // no bytes
+  /// Errors    std::runtime_error naming `path` if the file cannot be examined or mapped.
+  MappedFile(int fd, const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+
+  std::span<const std::byte> bytes() const { return bytes_; }
+
+ private:
+  std::span<const std::byte> bytes_;
+};
+
+/// The hash of the first, the last and 62 evenly spaced blocks of 64 KiB in between: all of a text
+/// of up to 4 MiB, and of a larger one enough to notice a change that kept size and time.
+std::string sample_hash(int fd, std::int64_t size, const std::filesystem::path& path);
+std::string sample_hash(std::span<const std::byte> bytes);
+
+}  // namespace unroll

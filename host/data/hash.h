@@ -1,0 +1,46 @@
+/// XXH3 with 128 bits, in hexadecimal: it tells accidents apart, not attacks.
+#pragma once
+
+#include <fmt/format.h>
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <string_view>
+
+#define XXH_INLINE_ALL  // NOLINT(readability-identifier-naming): the library's own name
+#include <xxhash.h>
+
+namespace unroll {
+
+class Hash {
+ public:
+  Hash() { XXH3_128bits_reset(&state_); }
+  void add(std::span<const std::byte> bytes) {
+    XXH3_128bits_update(&state_, bytes.data(), bytes.size());
+  }
+  std::string hex() const {
+    XXH128_canonical_t canonical;
+    XXH128_canonicalFromHash(&canonical, XXH3_128bits_digest(&state_));
+    return fmt::format("{:02x}", fmt::join(canonical.digest, ""));
+  }
+
+ private:
+  XXH3_state_t state_;
+};
+
+inline std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+inline std::string_view text_of(std::span<const std::byte> bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+inline std::string hash_of(std::span<const std::byte> bytes) {
+  Hash hash;
+  hash.add(bytes);
+  return hash.hex();
+}
+
+}  // namespace unroll

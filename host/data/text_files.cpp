@@ -1,0 +1,73 @@
+#include "host/data/text_files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <stdexcept>
+#include <string>
+
+#include "host/data/file.h"
+#include "host/data/hash.h"
+
+namespace unroll {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::array kNames{"train.txt", "valid.txt", "test.txt"};
+constexpr std::array kParts{"training", "validation", "test"};
+
+/// The first position from `at` on that follows a newline, or `size`.
+std::int64_t line_begin(const fs::path& file, std::int64_t at, std::int64_t size) {
+  if (at <= 0 || at >= size) return std::clamp<std::int64_t>(at, 0, size);
+  const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC), file, "cannot be opened");
+  std::vector<std::byte> block(std::size_t{1} << 16);
+  for (--at; at < size;) {
+    const std::size_t got = read_at(fd.get(), at, block, file);
+    if (got == 0) break;
+    const std::size_t newline = text_of(std::span(block).first(got)).find('\n');
+    if (newline != std::string_view::npos)
+      return std::min(size, at + static_cast<std::int64_t>(newline) + 1);
+    at += static_cast<std::int64_t>(got);
+  }
+  return size;
+}
+
+}  // namespace
+
+std::vector<fs::path> find_texts(const fs::path& path) {
+  std::error_code error;
+  if (!fs::exists(path, error))
+    throw std::runtime_error(path.string() + ": no such file or folder");
+  if (!fs::is_directory(path, error)) return {path};
+  std::vector<fs::path> files;
+  for (const char* name : kNames) {
+    files.push_back(path / name);
+    if (!fs::is_regular_file(files.back(), error))
+      throw std::runtime_error(fmt::format("{}: no {}, expected train.txt, valid.txt and test.txt",
+                                           path.string(), name));
+  }
+  return files;
+}
+
+std::array<TextPart, 3> cut_text(const fs::path& file, std::int64_t size, TokenizerKind kind,
+                                 double valid_fraction, double test_fraction) {
+  const auto cut = [&](double after) {
+    const auto at = size - static_cast<std::int64_t>(after * static_cast<double>(size));
+    return kind == TokenizerKind::kByte ? at : line_begin(file, at, size);
+  };
+  const std::int64_t valid = cut(valid_fraction + test_fraction), test = cut(test_fraction);
+  const std::array<TextPart, 3> parts{
+      {{0, 0, valid}, {0, valid, test - valid}, {0, test, size - test}}};
+  for (std::size_t k = 0; k < parts.size(); ++k)
+    if (parts[k].count == 0 && (k < 2 || test_fraction > 0))
+      throw std::runtime_error(
+          fmt::format("{}: {} bytes, cut at line ends at fractions {} and {}, leave no {} text; "
+                      "expected more lines, or other fractions",
+                      file.string(), size, valid_fraction, test_fraction, kParts[k]));
+  return parts;
+}
+
+}  // namespace unroll

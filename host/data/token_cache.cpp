@@ -1,0 +1,297 @@
+#include "host/data/token_cache.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+#include <string_view>
+#include <utility>
+
+#include "host/data/hash.h"
+#include "host/data/strict_json.h"
+
+static_assert(std::endian::native == std::endian::little, "ids are mapped as they are");
+
+namespace unroll {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr std::string_view kMagic = "UNROLLTK";
+constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kHeaderAt = 16;  // after magic and length
+constexpr std::int64_t kHashBytes = 32;
+constexpr std::int64_t kMaxHeaderBytes = 1 << 20, kMaxSources = 3;
+constexpr std::int64_t kLargest = std::int64_t{1} << 60;  // sums and products of it are checked
+constexpr std::int64_t kAlignment = 64;
+constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
+// Written back as it grows: otherwise the last sync of a large file takes seconds, in which nothing
+// can be interrupted.
+constexpr std::int64_t kSyncBytes = 1 << 24;
+constexpr std::array kSplitNames{"train", "valid", "test"};
+
+constexpr std::array<std::pair<const char*, std::int64_t TextStatistics::*>, 8> kStatistics{
+    {{"tokens", &TextStatistics::tokens},
+     {"characters", &TextStatistics::characters},
+     {"lines", &TextStatistics::lines},
+     {"unknown", &TextStatistics::unknown},
+     {"types", &TextStatistics::types},
+     {"empty_lines", &TextStatistics::empty_lines},
+     {"longest_line", &TextStatistics::longest_line},
+     {"crlf_lines", &TextStatistics::crlf_lines}}};
+
+constexpr std::int64_t aligned(std::int64_t size) {
+  return (size + kAlignment - 1) / kAlignment * kAlignment;
+}
+
+std::string header_text(const TokenCacheHeader& header, const std::string& name) {
+  json sources = json::array(), splits = json::object();
+  for (const SourceStamp& source : header.sources)
+    sources.push_back({{"path", source.path},
+                       {"size", source.size},
+                       {"mtime_ns", source.mtime_ns},
+                       {"sample_hash", source.sample}});
+  for (std::size_t k = 0; k < header.splits.size(); ++k)
+    for (const auto& [key, member] : kStatistics)
+      splits[kSplitNames[k]][key] = header.splits[k].*member;
+  return format_json({{"version", kVersion},
+                      {"key", header.key},
+                      {"sources", sources},
+                      {"vocabulary_bytes", header.vocabulary_bytes},
+                      {"vocabulary_hash", header.vocabulary_hash},
+                      {"width", header.width},
+                      {"tokens", header.tokens},
+                      {"ids_sample", header.ids_sample},
+                      {"splits", splits}},
+                     name);
+}
+
+/// What goes before the vocabulary. The header is followed by blanks as far as `size`.
+std::string prefix(std::string header, std::size_t size) {
+  header.resize(size, ' ');
+  std::string bytes(kMagic);
+  const std::uint64_t length = size;
+  bytes.append(reinterpret_cast<const char*>(&length), sizeof length);
+  return bytes + header + hash_of(bytes_of(header));
+}
+
+/// The size of the header's text, whatever its numbers turn out to be.
+std::size_t largest_header(TokenCacheHeader header, const std::string& name) {
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  header.tokens = most;
+  header.ids_sample = std::string(kHashBytes, '0');
+  for (TextStatistics& split : header.splits)
+    for (const auto& [key, member] : kStatistics) split.*member = most;
+  return header_text(header, name).size();
+}
+
+TokenCacheHeader header_from(const JsonObject& json) {
+  if (json.integer("version", 0, kLargest) != kVersion)
+    throw std::runtime_error(fmt::format("{}: got version {}, expected {}", json.where(),
+                                         json.integer("version", 0, kLargest), kVersion));
+  TokenCacheHeader header;
+  header.key = json.object("key").value();
+  const nlohmann::json& sources = json.at("sources");
+  if (!sources.is_array() || sources.empty() || std::int64_t(sources.size()) > kMaxSources)
+    throw std::runtime_error(json.where() + ": sources: expected 1 to 3 of them");
+  for (const nlohmann::json& value : sources) {
+    const JsonObject source(value, json.where() + ": sources");
+    header.sources.push_back({source.string("path"), source.integer("size", 0, kLargest),
+                              source.integer("mtime_ns", std::numeric_limits<std::int64_t>::min(),
+                                             std::numeric_limits<std::int64_t>::max()),
+                              source.string("sample_hash")});
+  }
+  header.vocabulary_bytes = json.integer("vocabulary_bytes", 0, kLargest);
+  header.vocabulary_hash = json.string("vocabulary_hash");
+  header.width = static_cast<int>(json.integer("width", 0, 4));
+  if (header.width == 3)
+    throw std::runtime_error(json.where() + ": width: got 3, expected 0, 1, 2 or 4");
+  header.tokens = json.integer("tokens", 0, kLargest);
+  header.ids_sample = json.string("ids_sample");
+  std::int64_t rest = header.tokens;
+  for (std::size_t k = 0; k < header.splits.size(); ++k) {
+    const JsonObject split = json.object("splits").object(kSplitNames[k]);
+    for (const auto& [key, member] : kStatistics)
+      header.splits[k].*member = split.integer(key, 0, kLargest);
+    rest -= header.splits[k].tokens;
+    if (rest < 0)
+      throw std::runtime_error(fmt::format("{}: splits: got more tokens than the {} there are",
+                                           json.where(), header.tokens));
+  }
+  return header;
+}
+
+}  // namespace
+
+SourceStamp stamp_source(const fs::path& file) {
+  const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC), file, "cannot be opened");
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) fail_call(file, "cannot be examined");
+  if (!S_ISREG(status.st_mode))
+    throw std::runtime_error(file.string() + ": is not a file, expected a text file");
+  return {fs::canonical(file).string(), status.st_size,
+          std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec,
+          sample_hash(fd.get(), status.st_size, file)};
+}
+
+TokenCacheHeader parse_token_cache_header(std::span<const std::byte> file,
+                                          const std::string& name) {
+  const auto size = static_cast<std::int64_t>(file.size());
+  const std::string_view text = text_of(file);
+  if (!text.starts_with(kMagic) || size < kHeaderAt)
+    throw std::runtime_error(
+        fmt::format("{}: got {} bytes that do not begin with {}, expected a "
+                    "token cache",
+                    name, size, kMagic));
+  std::uint64_t length = 0;
+  std::memcpy(&length, file.data() + kMagic.size(), sizeof length);
+  if (length > std::uint64_t(kMaxHeaderBytes) ||
+      std::int64_t(length) > size - kHeaderAt - kHashBytes)
+    throw std::runtime_error(
+        fmt::format("{}: got a header of {} bytes in a file of {}", name, length, size));
+  const std::string_view header = text.substr(kHeaderAt, length);
+  if (hash_of(bytes_of(header)) != text.substr(kHeaderAt + length, kHashBytes))
+    throw std::runtime_error(name + ": the header is not what its hash says");
+
+  const json value = parse_json(header, name);
+  TokenCacheHeader result = header_from(JsonObject(value, name));
+  result.vocabulary_offset = kHeaderAt + std::int64_t(length) + kHashBytes;
+  result.ids_offset = aligned(result.vocabulary_offset + result.vocabulary_bytes);
+  // None of these overflows: each factor or term is at most kLargest, and width at most 4.
+  const std::int64_t expected = result.ids_offset + result.tokens * result.width;
+  if (expected != size)
+    throw std::runtime_error(
+        fmt::format("{}: got {} bytes, expected {} as its header says", name, size, expected));
+  return result;
+}
+
+std::string_view TokenCache::vocabulary() const {
+  return text_of(file.bytes())
+      .substr(static_cast<std::size_t>(header.vocabulary_offset),
+              static_cast<std::size_t>(header.vocabulary_bytes));
+}
+
+TokenIds TokenCache::ids() const {
+  if (header.width == 0) return {};
+  return {file.bytes().data() + header.ids_offset, header.tokens, header.width};
+}
+
+std::string token_cache_name(const json& key, const std::vector<SourceStamp>& sources) {
+  json text = {{"version", kVersion}, {"key", key}, {"paths", json::array()}};
+  for (const SourceStamp& source : sources) text["paths"].push_back(source.path);
+  return hash_of(bytes_of(format_json(text, "key"))) + ".tokens";
+}
+
+std::optional<TokenCache> read_token_cache(const fs::path& file) {
+  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
+  const Descriptor open(fd, file, "cannot be opened");
+  TokenCache cache{MappedFile(open.get(), file), {}};
+  cache.header = parse_token_cache_header(cache.file.bytes(), file.string());
+  if (hash_of(bytes_of(cache.vocabulary())) != cache.header.vocabulary_hash)
+    throw std::runtime_error(file.string() + ": the vocabulary is not what its hash says");
+  const auto ids = cache.file.bytes().subspan(static_cast<std::size_t>(cache.header.ids_offset));
+  if (sample_hash(ids) != cache.header.ids_sample)
+    throw std::runtime_error(file.string() + ": the ids are not what their hash says");
+  return cache;
+}
+
+NewFile::NewFile(fs::path place, std::string temporary, int fd)
+    : place_(std::move(place)),
+      temporary_(std::move(temporary)),
+      fd_(fd, place_, "cannot be made") {}
+
+NewFile::NewFile(fs::path place)
+    : NewFile([&] {
+        std::string temporary = place.string() + ".XXXXXX";
+        const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);
+        return NewFile(std::move(place), std::move(temporary), fd);
+      }()) {}
+
+NewFile NewFile::nameless() {
+  NewFile file(fs::temp_directory_path() / "unroll-tokens");
+  ::unlink(std::exchange(file.temporary_, {}).c_str());
+  return file;
+}
+
+NewFile::NewFile(NewFile&& other) noexcept
+    : place_(std::move(other.place_)),
+      temporary_(std::exchange(other.temporary_, {})),
+      fd_(std::move(other.fd_)) {}
+
+NewFile::~NewFile() {
+  if (!temporary_.empty() && fd_.get() >= 0) ::unlink(temporary_.c_str());
+}
+
+void NewFile::commit() {
+  if (temporary_.empty()) return;
+  if (::fsync(fd_.get()) != 0) fail_call(place_, "cannot be synced");
+  if (::rename(temporary_.c_str(), place_.c_str()) != 0) fail_call(place_, "cannot be made");
+  temporary_.clear();
+}
+
+TokenCacheWriter::TokenCacheWriter(NewFile file, TokenCacheHeader header, std::string vocabulary)
+    : file_(std::move(file)), header_(std::move(header)), vocabulary_(std::move(vocabulary)) {
+  header_.vocabulary_bytes = std::int64_t(vocabulary_.size());
+  header_.vocabulary_hash = hash_of(bytes_of(vocabulary_));
+  const std::size_t size = largest_header(header_, file_.place().string());
+  if (std::int64_t(size) > kMaxHeaderBytes)
+    throw std::runtime_error(fmt::format("{}: got a header of {} bytes, expected at most {}",
+                                         file_.place().string(), size, kMaxHeaderBytes));
+  header_.vocabulary_offset = kHeaderAt + std::int64_t(size) + kHashBytes;
+  header_.ids_offset = aligned(header_.vocabulary_offset + header_.vocabulary_bytes);
+  const std::string none(static_cast<std::size_t>(header_.ids_offset), '\0');
+  write_all(file_.fd(), bytes_of(none), file_.place());
+}
+
+void TokenCacheWriter::add(std::span<const std::int32_t> ids) {
+  const auto width = static_cast<std::size_t>(header_.width);
+  const std::size_t from = buffer_.size();
+  buffer_.resize(from + ids.size() * width);
+  for (std::size_t k = 0; k < ids.size(); ++k)  // little-endian: the low bytes come first
+    std::memcpy(buffer_.data() + from + k * width, &ids[k], width);
+  header_.tokens += std::int64_t(ids.size());
+  if (buffer_.size() >= kBufferBytes) flush();
+}
+
+void TokenCacheWriter::flush() {
+  write_all(file_.fd(), buffer_, file_.place());
+  unsynced_ += std::int64_t(buffer_.size());
+  buffer_.clear();
+  if (unsynced_ < kSyncBytes) return;
+  if (::fdatasync(file_.fd()) != 0) fail_call(file_.place(), "cannot be synced");
+  unsynced_ = 0;
+}
+
+TokenIds TokenCacheWriter::ids() {
+  flush();
+  if (mapped_.bytes().empty()) mapped_ = MappedFile(file_.fd(), file_.place());
+  return {mapped_.bytes().data() + header_.ids_offset, header_.tokens, header_.width};
+}
+
+TokenCache TokenCacheWriter::finish(const std::array<TextStatistics, 3>& splits) {
+  flush();
+  if (mapped_.bytes().empty()) mapped_ = MappedFile(file_.fd(), file_.place());
+  header_.splits = splits;
+  header_.ids_sample =
+      sample_hash(mapped_.bytes().subspan(static_cast<std::size_t>(header_.ids_offset)));
+  const std::string name = file_.place().string();
+  const auto size = static_cast<std::size_t>(header_.vocabulary_offset - kHeaderAt - kHashBytes);
+  const std::string bytes = prefix(header_text(header_, name), size) + vocabulary_;
+  if (::lseek(file_.fd(), 0, SEEK_SET) != 0) fail_call(file_.place(), "cannot be written");
+  write_all(file_.fd(), bytes_of(bytes), file_.place());
+  file_.commit();
+  return {std::move(mapped_), std::move(header_)};
+}
+
+}  // namespace unroll

@@ -1,0 +1,125 @@
+/// The ids of a corpus in one file, so that a text is tokenised once and then mapped into memory.
+///
+///   magic | u64 n | n bytes of JSON | their hash | vocabulary text | zeros up to a multiple of 64
+///   | ids, 1, 2 or 4 bytes each
+///
+/// All little-endian. A file is what a crash or another program may have left, so reading trusts
+/// nothing: every length is checked against the file, and whatever does not fit is an error, upon
+/// which the caller makes the file again. Where bytes are the tokens there are no ids in it: the
+/// sources themselves are mapped.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "host/data/file.h"
+#include "host/data/text_reader.h"
+#include "host/data/token_ids.h"
+
+namespace unroll {
+
+/// By what a source is recognised as unchanged.
+struct SourceStamp {
+  std::string path;  // canonical
+  std::int64_t size = 0, mtime_ns = 0;
+  std::string sample;  // sample_hash()
+
+  bool operator==(const SourceStamp&) const = default;
+};
+
+/// Errors    std::runtime_error if the file cannot be read.
+SourceStamp stamp_source(const std::filesystem::path& file);
+
+struct TokenCacheHeader {  // NOLINT(bugprone-exception-escape): the JSON library's own move
+  nlohmann::json key;      // whatever decides the ids, beside the sources; an object
+  std::vector<SourceStamp> sources;
+  std::int64_t vocabulary_bytes = 0;
+  std::string vocabulary_hash;
+  int width = 0;  // bytes of an id; 0: there are none in the file
+  std::int64_t tokens = 0;
+  std::string ids_sample;                  // sample_hash() of the ids
+  std::array<TextStatistics, 3> splits{};  // train, valid, test
+  // Where things are: found by parsing, not written.
+  std::int64_t vocabulary_offset = 0, ids_offset = 0;
+};
+
+/// `file` is all of the file, `name` is how errors call it.
+/// Errors    std::runtime_error unless the header is whole, of this version, and its lengths add up
+///           to the file's. Vocabulary and ids are not looked at.
+TokenCacheHeader parse_token_cache_header(std::span<const std::byte> file, const std::string& name);
+
+/// A cache in memory, verified: the vocabulary wholly, the ids by a sample.
+struct TokenCache {  // NOLINT(bugprone-exception-escape): as above
+  MappedFile file;
+  TokenCacheHeader header;
+
+  std::string_view vocabulary() const;
+  TokenIds ids() const;
+};
+
+/// The cache's name in a folder of caches.
+std::string token_cache_name(const nlohmann::json& key, const std::vector<SourceStamp>& sources);
+
+/// Nothing if there is no such file.
+/// Errors    std::runtime_error if it cannot be read or is damaged.
+std::optional<TokenCache> read_token_cache(const std::filesystem::path& file);
+
+/// Where a cache is written: beside its final place under a name of its own, which nobody else
+/// uses. Two that write the same cache both succeed. Removed again unless it is committed.
+class NewFile {
+ public:
+  /// Errors    std::runtime_error if it cannot be made.
+  explicit NewFile(std::filesystem::path place);
+  /// A file without a name, in the folder for temporary files.
+  static NewFile nameless();
+  ~NewFile();
+  NewFile(NewFile&& other) noexcept;
+  NewFile(const NewFile&) = delete;
+  NewFile& operator=(const NewFile&) = delete;
+
+  int fd() const { return fd_.get(); }
+  /// How errors call it.
+  const std::filesystem::path& place() const { return place_; }
+  /// Syncs the file and gives it its name, replacing what has it.
+  void commit();
+
+ private:
+  NewFile(std::filesystem::path place, std::string temporary, int fd);
+
+  std::filesystem::path place_;
+  std::string temporary_;  // empty once there is none
+  Descriptor fd_;
+};
+
+/// Writes a cache: the ids as they come, then the header, which knows their number.
+class TokenCacheWriter {
+ public:
+  /// `header` has all but tokens, ids_sample and splits.
+  TokenCacheWriter(NewFile file, TokenCacheHeader header, std::string vocabulary);
+
+  void add(std::span<const std::int32_t> ids);
+  /// The ids so far, mapped; no more can be added.
+  TokenIds ids();
+  /// Errors    as add(): std::runtime_error if the disk is full, for instance.
+  TokenCache finish(const std::array<TextStatistics, 3>& splits);
+
+ private:
+  void flush();
+
+  NewFile file_;
+  TokenCacheHeader header_;
+  std::string vocabulary_;
+  std::vector<std::byte> buffer_;
+  std::int64_t unsynced_ = 0;
+  MappedFile mapped_;
+};
+
+}  // namespace unroll

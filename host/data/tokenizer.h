@@ -1,0 +1,96 @@
+/// Text to ids and back. A tokenizer of words has <eos> at the end of every line, which is not in
+/// the text; to one of characters or bytes the newline is a character like the others, so that
+/// decoding gives back exactly what was encoded.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "host/data/char_vocabulary.h"
+#include "host/data/text_reader.h"
+#include "host/data/vocabulary.h"
+
+namespace unroll {
+
+enum class TokenizerKind : std::uint8_t { kWord, kChar, kByte };
+
+/// "word", "char" or "byte".
+std::string to_string(TokenizerKind kind);
+/// The kind of that name, if there is one.
+std::optional<TokenizerKind> tokenizer_kind(std::string_view name);
+
+/// Receives the ids of a text piece by piece.
+using IdSink = std::function<void(std::span<const std::int32_t>)>;
+
+/// Immutable, cheap to copy, safe to share between threads.
+class Tokenizer {
+ public:
+  /// Learns the vocabulary of a training text; bytes need none, and the text is not read.
+  /// Errors    as Vocabulary::build().
+  static Tokenizer build(TokenizerKind kind, TextSource text, const Vocabulary::Limits& limits);
+  /// From what vocabulary_text() gives. `name` is how errors call it.
+  /// Errors    std::runtime_error as Vocabulary::parse(); for bytes if `text` is not empty.
+  static Tokenizer parse(TokenizerKind kind, std::string_view text, const std::string& name);
+
+  TokenizerKind kind() const { return kind_; }
+  std::int32_t size() const;
+  /// What a history starts after: <eos>, or the newline.
+  std::int32_t start() const;
+  /// Stands for what is not in the vocabulary; bytes have no such thing.
+  std::optional<std::int32_t> unk() const;
+
+  /// The id of a word, of a character or of a byte, if it has one.
+  std::optional<std::int32_t> find(std::string_view token) const;
+  /// A word, "<eos>", "<unk>", or the bytes of a character.
+  /// Errors    std::invalid_argument if `id` is not in [0, size()).
+  std::string text(std::int32_t id) const;
+  /// The same in printable form, on one line: escapes for line ends, \xHH for single bytes.
+  std::string label(std::int32_t id) const;
+
+  /// The ids of a whole text, handed out in pieces; memory does not grow with the text. Returns
+  /// what the text is like. Errors    std::runtime_error as TextReader; Interrupted.
+  TextStatistics encode(TextSource text, const IdSink& sink) const;
+  /// The ids of a beginning of a text: as above, but <eos> only where there is a newline. Tells
+  /// `unknown` of each word or character that becomes <unk>.
+  std::vector<std::int32_t> encode(
+      std::string_view text, const std::function<void(std::string_view)>& unknown = nullptr) const;
+  /// The text of these ids, as TokenWriter writes it.
+  std::string decode(std::span<const std::int32_t> ids) const;
+
+  /// The content of vocab.txt; empty for bytes.
+  std::string vocabulary_text() const;
+
+ private:
+  template <typename Emit>
+  void encode_blocks(TextReader& reader, Emit&& emit) const;
+
+  TokenizerKind kind_ = TokenizerKind::kByte;
+  std::shared_ptr<const Vocabulary> words_;      // of kWord
+  std::shared_ptr<const CharVocabulary> chars_;  // of kChar
+};
+
+/// Puts tokens together one by one: blanks between words and a newline for <eos>; characters and
+/// bytes as they are.
+class TokenWriter {
+ public:
+  explicit TokenWriter(Tokenizer tokenizer) : tokenizer_(std::move(tokenizer)) {}
+
+  /// What to write for a prompt that the text begins with: words it does not know as they are.
+  std::string begin(std::string_view prompt);
+  /// What to write for the next token.
+  std::string next(std::int32_t id);
+  /// The last line is not ended.
+  bool in_line() const { return in_line_; }
+
+ private:
+  Tokenizer tokenizer_;
+  bool in_line_ = false;
+};
+
+}  // namespace unroll

@@ -310,12 +310,6 @@ nlohmann::json settings_json(const Settings& s, const TrainFlags& flags,
           {"seed", flags.seed}};
 }
 
-std::int64_t parameter_count(const LanguageModelConfig& config) {
-  std::int64_t count = 0;
-  for (const VariableInfo& info : parameters(config)) count += info.type.shape.elements();
-  return count;
-}
-
 void describe(const char* name, const TokenText& text) {
   note(fmt::format("  {:<6} {:>10} tokens, {:>8} lines, {:.2f} % unknown", name, text.ids.size(),
                    text.lines, 100 * double(text.unknown) / double(text.ids.size())));

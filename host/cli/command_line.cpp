@@ -175,12 +175,14 @@ int run(int argc, char** argv) {
       "unroll COMMAND --help describes a command's flags.");
   if (argc < 2)
     return usage_failure(
-        "no command given, expected train, eval, predict, generate or report (see unroll --help)");
+        "no command given, expected train, eval, predict, generate, import or report (see unroll "
+        "--help)");
   std::function<void()> command;
   add_train(app, command);
   add_eval(app, command);
   add_predict(app, command);
   add_generate(app, command);
+  add_import(app, command);
   add_report(app, command);
   try {
     app.parse(argc, argv);

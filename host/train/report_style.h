@@ -21,8 +21,8 @@ h2 { margin: 2.2rem 0 .7rem; font-size: 1.05rem; font-weight: 650; }
 h3 { margin: 0 0 .3rem; font-size: .85rem; font-weight: 600; color: var(--soft); }
 p { margin: .2rem 0 0; }
 .soft, figcaption, dt, .note { color: var(--soft); }
-.summary { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 1px; margin: 1.5rem 0 0;
-  padding: 0; background: var(--rule); border: 1px solid var(--rule); border-radius: 6px;
+.summary { display: grid; grid-template-columns: repeat(6, minmax(0, 1fr)); gap: 1px;
+  margin: 1.5rem 0 0; padding: 0; background: var(--rule); border: 1px solid var(--rule); border-radius: 6px;
   overflow: hidden; }
 .summary div { padding: .7rem .8rem .6rem; background: var(--paper); }
 .summary dt { font-size: .76rem; line-height: 1.3; }
@@ -94,7 +94,8 @@ td { text-align: right; overflow-wrap: anywhere; font-variant-numeric: tabular-n
   h2 { margin-top: 1.3rem; }
   .wide text { font-size: 14px; }
   .config { columns: 3; column-gap: 1.4rem; }
-  table { font-size: .78rem; }
+  table { font-size: .76rem; }
+  .sample { margin-top: .5rem; padding: .5rem .8rem; font-size: .9em; }
 }
 )css";
 

@@ -78,6 +78,7 @@ td { text-align: right; overflow-wrap: anywhere; font-variant-numeric: tabular-n
 @media print, screen and (max-width: 58rem) {
   .summary { grid-template-columns: repeat(3, minmax(0, 1fr)); }
   .config { columns: 2; }
+  .wide text { font-size: 14px; }
 }
 @media screen and (max-width: 46rem) {
   body { padding-top: 1.4rem; }
@@ -92,7 +93,6 @@ td { text-align: right; overflow-wrap: anywhere; font-variant-numeric: tabular-n
   body { padding: 0; max-width: none; font-size: 10.5pt; print-color-adjust: exact;
     -webkit-print-color-adjust: exact; }
   h2 { margin-top: 1.3rem; }
-  .wide text { font-size: 14px; }
   .config { columns: 3; column-gap: 1.4rem; }
   table { font-size: .76rem; }
   .sample { margin-top: .5rem; padding: .5rem .8rem; font-size: .9em; }

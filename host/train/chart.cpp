@@ -56,9 +56,13 @@ Range x_range(const Chart& chart) {
 /// Ticks of one axis get equally many decimals; thousands are k, millions M.
 std::string tick_label(double value, double step) {
   const double size = std::abs(value);
+  if (size >= 1e9) return fmt::format("{:g}", value);
   if (size >= 1e6) return fmt::format("{:g}M", value / 1e6);
   if (size >= 1e3) return fmt::format("{:g}k", value / 1e3);
-  if (size > 0 && step < 1e-4) return fmt::format("{:.1e}", value);
+  if (size > 0 && step < 1e-4) {  // 2e-5
+    const int exponent = int(std::floor(std::log10(size) + 1e-9));
+    return fmt::format("{:.2g}e{}", value / std::pow(10, exponent), exponent);
+  }
   const int decimals = std::clamp(int(-std::floor(std::log10(step) + 1e-9)), 0, 4);
   return fmt::format("{:.{}f}", value, value == 0 ? 0 : decimals);
 }
@@ -176,15 +180,16 @@ class Drawing {
         pen_down = false;
         continue;
       }
-      put("{}{:.1f} {:.1f}", pen_down ? 'L' : 'M', x(point.x), y(point.y));
-      if (!pen_down && series.points.size() == 1) put("h0");  // a dot, by the round cap
+      // A point between gaps is a line of no length, which round caps make visible.
+      put("{}{:.1f} {:.1f}{}", pen_down ? 'L' : 'M', x(point.x), y(point.y), pen_down ? "" : "h0");
       pen_down = true;
     }
     put("\"/>\n");
   }
 
   void draw_dots(const ChartSeries& series) {
-    if (!series.dots || series.points.size() > kDots) return;
+    const std::size_t count = series.points.size();
+    if ((!series.dots && count > 1) || count > kDots) return;
     for (const ChartPoint& point : series.points)
       if (std::isfinite(point.y))
         put("<circle class=\"dot {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.6\"/>\n",

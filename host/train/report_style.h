@@ -49,7 +49,9 @@ svg text { font: 11px/1 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif
   stroke-linecap: round; }
 .line.training { stroke: var(--training); stroke-width: 1.3; }
 .line.validation { stroke: var(--validation); stroke-width: 1.8; }
-.dot { fill: var(--validation); }
+.dot { fill: var(--other); }
+.dot.training { fill: var(--training); }
+.dot.validation { fill: var(--validation); }
 .mark circle { fill: none; stroke: var(--validation); stroke-width: 1.8; }
 .mark text { fill: var(--ink); font-weight: 600; paint-order: stroke; stroke: var(--paper);
   stroke-width: 3.5px; stroke-linejoin: round; }
@@ -60,7 +62,7 @@ svg text { font: 11px/1 system-ui, "Segoe UI", Roboto, "DejaVu Sans", sans-serif
 .cursor { stroke: var(--soft); stroke-dasharray: 3 3; fill: none; }
 .narrow { display: none; }
 .small { display: grid; grid-template-columns: repeat(3, 1fr); gap: 1.2rem; margin-top: 1.6rem; }
-ol.events { margin: .8rem 0 0; padding-left: 1.6rem; font-size: .85rem; }
+ol.events { margin: .8rem 0 0; padding-left: 2rem; font-size: .85rem; }
 ol.events li::marker { color: var(--diverged); font-weight: 600; }
 .sample { margin: .8rem 0 0; padding: .8rem 1rem; background: var(--panel); border-radius: 6px;
   break-inside: avoid; }

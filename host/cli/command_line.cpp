@@ -165,6 +165,10 @@ void note(const std::string& line) {
   std::fputs((line + "\n").c_str(), stderr);
 }
 
+void warn(const std::string& line) {
+  note("warning: " + line);
+}
+
 int run(int argc, char** argv) {
   CLI::App app("Trains recurrent language models (Elman RNN, LSTM, GRU) and asks them questions.",
                "unroll");
@@ -177,12 +181,15 @@ int run(int argc, char** argv) {
       "unroll COMMAND --help describes a command's flags.");
   if (argc < 2)
     return usage_failure(
-        "no command given, expected train, eval, predict or generate (see unroll --help)");
+        "no command given, expected train, eval, predict, generate, import or report (see unroll "
+        "--help)");
   std::function<void()> command;
   add_train(app, command);
   add_eval(app, command);
   add_predict(app, command);
   add_generate(app, command);
+  add_import(app, command);
+  add_report(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

@@ -77,6 +77,8 @@ void print_json(const Json& json);
 
 /// A line on stderr.
 void note(const std::string& line);
+/// The same as a warning.
+void warn(const std::string& line);
 
 /// Parses the flags of one command and runs it; returns the exit status.
 int run(int argc, char** argv);

@@ -11,5 +11,7 @@ void add_train(CLI::App& app, std::function<void()>& run);
 void add_eval(CLI::App& app, std::function<void()>& run);
 void add_predict(CLI::App& app, std::function<void()>& run);
 void add_generate(CLI::App& app, std::function<void()>& run);
+void add_import(CLI::App& app, std::function<void()>& run);
+void add_report(CLI::App& app, std::function<void()>& run);
 
 }  // namespace unroll::cli

@@ -25,7 +25,7 @@ std::string report_line(const std::string& who, double loss, double bpc, const s
 }
 
 void run_eval(const EvalFlags& flags) {
-  const LoadedModel model = load_model(flags.checkpoint, flags.device.open());
+  const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
   const bool built_in = flags.data.empty();
   if (built_in && model.description.corpus != kBuiltInCorpus)
     throw UsageError("--data is required: this model was trained on " + model.description.corpus);

@@ -34,7 +34,7 @@ void run_generate(const GenerateFlags& flags) {
   } catch (const std::invalid_argument& error) {
     throw UsageError(std::string("--") + error.what());
   }
-  const LoadedModel model = load_model(flags.checkpoint, flags.device.open());
+  const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
   const Truth truth(model);
   TextState state(model);
   state.read(flags.prompt);

@@ -75,7 +75,7 @@ void predict_top(const PredictFlags& flags, const LoadedModel& model, const Trut
 
 void run_predict(const PredictFlags& flags) {
   require_range("--top", double(flags.top), 1, 1 << 30);
-  const LoadedModel model = load_model(flags.checkpoint, flags.device.open());
+  const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
   const Truth truth(model);
   TextState state(model);
   state.read(flags.text);

@@ -73,12 +73,6 @@ class Output {
   ProgressLine progress_;
 };
 
-std::int64_t parameter_count(const LanguageModelConfig& config) {
-  std::int64_t count = 0;
-  for (const VariableInfo& info : parameters(config)) count += info.type.shape.elements();
-  return count;
-}
-
 /// What the text is like, before hours are spent on it.
 void report_corpus(const LanguageCorpus& corpus) {
   note(fmt::format("corpus: {}, {} {} types", corpus.name, corpus.tokenizer.size(),
@@ -177,7 +171,6 @@ bool asked_to_resume(const TrainFlags& flags, bool given) {
 
 void run_train(const TrainFlags& flags, bool resume_given) {
   const std::atomic<bool>& stop = catch_stop_signals();
-  const auto warn = [](const std::string& line) { note("warning: " + line); };
   const bool resume = asked_to_resume(flags, resume_given);
   TrainSettings settings = flags.settings.settings();
   if (!resume) {

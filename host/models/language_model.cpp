@@ -194,4 +194,10 @@ std::vector<VariableInfo> parameters(const LanguageModelConfig& config) {
   return infos;
 }
 
+std::int64_t parameter_count(const LanguageModelConfig& config) {
+  std::int64_t count = 0;
+  for (const VariableInfo& info : parameters(config)) count += info.type.shape.elements();
+  return count;
+}
+
 }  // namespace unroll

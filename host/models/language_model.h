@@ -102,5 +102,7 @@ void clear_state(const LanguageModelConfig& config, const std::string& graph, Va
 
 /// Names and shapes of the parameters, in the order of a PyTorch state_dict.
 std::vector<VariableInfo> parameters(const LanguageModelConfig& config);
+/// Numbers in them; tied ones count once.
+std::int64_t parameter_count(const LanguageModelConfig& config);
 
 }  // namespace unroll

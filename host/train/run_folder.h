@@ -6,7 +6,10 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+
+#include "host/data/file.h"
 
 namespace unroll {
 
@@ -17,12 +20,9 @@ class RunLock {
   /// Makes the folder if it is missing.
   /// Errors    std::runtime_error if it cannot be made or written, or another process holds it.
   explicit RunLock(const std::filesystem::path& run_dir);
-  ~RunLock();
-  RunLock(const RunLock&) = delete;
-  RunLock& operator=(const RunLock&) = delete;
 
  private:
-  int fd_ = -1;
+  std::optional<Descriptor> fd_;
 };
 
 /// Errors    std::runtime_error unless the folder's file system has `bytes` left for us.
@@ -41,14 +41,13 @@ void require_room(const std::filesystem::path& run_dir, std::int64_t bytes);
 /// the run, without the time in which it was stopped.
 class MetricsLog {
  public:
+  static constexpr const char* kName = "metrics.jsonl";
+
   /// Opens run_dir/metrics.jsonl and cuts it to its first `bytes`, which were there when the
   /// checkpoint was made from which the run goes on. `warn` is told if they are not there any more.
   /// Errors    std::runtime_error if it cannot be opened or cut.
   MetricsLog(const std::filesystem::path& run_dir, std::int64_t bytes,
              const std::function<void(const std::string&)>& warn);
-  ~MetricsLog();
-  MetricsLog(const MetricsLog&) = delete;
-  MetricsLog& operator=(const MetricsLog&) = delete;
 
   /// Errors    std::runtime_error if it cannot be written.
   void write(const nlohmann::ordered_json& line);
@@ -58,7 +57,7 @@ class MetricsLog {
 
  private:
   std::filesystem::path file_;
-  int fd_ = -1;
+  Descriptor fd_;
   std::int64_t bytes_ = 0;
 };
 

@@ -1,0 +1,103 @@
+/// unroll import: a checkpoint from weights that PyTorch trained.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <memory>
+
+#include "host/cli/command_line.h"
+#include "host/cli/commands.h"
+#include "host/data/file.h"
+#include "host/data/hash.h"
+#include "host/train/import.h"
+#include "host/train/model_file.h"
+
+namespace unroll::cli {
+namespace {
+
+struct ImportFlags {
+  std::string weights, vocabulary, save, model, gru_reset = "after", tokenizer = "word";
+  double dropout = 0;
+};
+
+ImportOptions import_options(const ImportFlags& flags) {
+  std::vector<std::pair<std::string, CellKind>> cells;
+  for (const CellKind cell : {CellKind::kLstm, CellKind::kGru, CellKind::kRnnTanh,
+                              CellKind::kRnnRelu, CellKind::kRnnLogistic})
+    cells.emplace_back(to_string(cell), cell);
+  ImportOptions options;
+  if (!flags.model.empty()) options.cell = choose<CellKind>("--model", flags.model, cells);
+  options.reset = choose<GruReset>("--gru-reset", flags.gru_reset,
+                                   {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
+  if (!(flags.dropout >= 0 && flags.dropout < 1))
+    throw UsageError(
+        fmt::format("--dropout: got {}, expected 0 or more and below 1", flags.dropout));
+  options.dropout = flags.dropout;
+  return options;
+}
+
+Tokenizer read_tokenizer(TokenizerKind kind, const std::filesystem::path& file) {
+  if (kind == TokenizerKind::kByte) return Tokenizer::parse(kind, "", "");
+  const Descriptor in(::open(file.c_str(), O_RDONLY | O_CLOEXEC), file, "cannot be opened");
+  const MappedFile text(in.get(), file);
+  return Tokenizer::parse(kind, text_of(text.bytes()), file.string());
+}
+
+void run_import(const ImportFlags& flags) {
+  const ImportOptions options = import_options(flags);
+  const auto kind = choose<TokenizerKind>("--tokenizer", flags.tokenizer,
+                                          {{"word", TokenizerKind::kWord},
+                                           {"char", TokenizerKind::kChar},
+                                           {"byte", TokenizerKind::kByte}});
+  if (!list_checkpoints(flags.save).empty())
+    throw std::runtime_error("--save: " + flags.save +
+                             " already holds a run; give another folder or remove this one");
+  const std::filesystem::path words =
+      flags.vocabulary.empty() ? std::filesystem::path(flags.weights).replace_filename("vocab.txt")
+                               : std::filesystem::path(flags.vocabulary);
+  const SafetensorsFile file = SafetensorsFile::read(flags.weights);
+  const ImportedModel model = import_weights(file, flags.weights, options, cpu(1));
+  const LanguageModelConfig& config = model.config;
+  const Tokenizer tokenizer = read_tokenizer(kind, words);
+  if (tokenizer.size() != config.vocabulary)
+    throw std::runtime_error(fmt::format("{}: got {} tokens, expected {}, the rows of {}'s "
+                                         "encoder.weight",
+                                         words.string(), tokenizer.size(), config.vocabulary,
+                                         flags.weights));
+  const ModelDescription description{
+      config, "a text that is not recorded", {{"imported_from", flags.weights}}, nullptr};
+  const std::filesystem::path checkpoint =
+      save_model(flags.save, 0, description, tokenizer, *model.store, {.best = true});
+  note(fmt::format("model: {}, embedding {}, layers of {} units, {} parameters{}",
+                   to_string(config.cell), config.embedding, fmt::join(config.hidden, ", "),
+                   parameter_count(config), config.tied ? ", tied" : ""));
+  note("saved: " + checkpoint.string());
+}
+
+}  // namespace
+
+void add_import(CLI::App& app, std::function<void()>& run) {
+  auto flags = std::make_shared<ImportFlags>();
+  CLI::App* command = app.add_subcommand("import", "Make a checkpoint of PyTorch's weights");
+  command
+      ->add_option("--weights", flags->weights,
+                   "Safetensors file of a state_dict with encoder, rnn and decoder")
+      ->required();
+  command->add_option("--vocab", flags->vocabulary,
+                      "Its tokens, one per line in the order of their ids [vocab.txt beside the "
+                      "weights]");
+  command->add_option("--tokenizer", flags->tokenizer, "What a token is: word, char or byte")
+      ->capture_default_str();
+  command->add_option("--save", flags->save, "Folder for the checkpoint")->required();
+  command->add_option("--model", flags->model,
+                      "lstm, gru, rnn_tanh, rnn_relu or rnn_logistic [what the shapes say]");
+  command
+      ->add_option("--gru-reset", flags->gru_reset,
+                   "Reset gate before the recurrent product or after it (as PyTorch)")
+      ->capture_default_str();
+  command->add_option("--dropout", flags->dropout, "Rate it was trained with")
+      ->capture_default_str();
+  command->callback([flags, &run] { run = [flags] { run_import(*flags); }; });
+}
+
+}  // namespace unroll::cli

@@ -1,0 +1,93 @@
+/// unroll report: a training run as one HTML page.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <fstream>
+#include <memory>
+
+#include "host/cli/command_line.h"
+#include "host/cli/commands.h"
+#include "host/cli/text_state.h"
+#include "host/models/sampler.h"
+#include "host/train/report.h"
+#include "host/train/run_folder.h"
+
+namespace unroll::cli {
+namespace {
+
+constexpr std::int64_t kSampleWords = 60, kSampleCharacters = 300;
+constexpr std::uint64_t kSampleSeed = 1111;
+
+struct ReportFlags {
+  std::string run, output;
+};
+
+/// Complete or not at all: a reader of the old page never sees half of the new one.
+void replace_file(const std::filesystem::path& file, const std::string& text) {
+  const std::filesystem::path temporary = fmt::format("{}.{}.tmp", file.string(), ::getpid());
+  std::error_code error;
+  {
+    std::ofstream out(temporary, std::ios::binary);
+    out << text;
+    out.close();
+    if (!out) error = std::make_error_code(std::errc::io_error);
+  }
+  if (!error) std::filesystem::rename(temporary, file, error);
+  if (!error) return;
+  std::error_code ignored;
+  std::filesystem::remove(temporary, ignored);
+  throw std::runtime_error(file.string() + ": cannot be written");
+}
+
+ReportSample draw_sample(const LoadedModel& model, double temperature) {
+  const bool words = model.tokenizer.kind() == TokenizerKind::kWord;
+  const std::int64_t tokens = words ? kSampleWords : kSampleCharacters;
+  TextState state(model);
+  Sampler sampler({.temperature = temperature, .seed = kSampleSeed});
+  TokenWriter writer(model.tokenizer);
+  ReportSample sample{temperature, ""};
+  for (std::int64_t k = 0; k < tokens; ++k) {
+    const std::int32_t token = sampler.draw(state.log_prob());
+    sample.text += writer.next(token);
+    if (k + 1 < tokens) state.advance(token);
+  }
+  return sample;
+}
+
+ReportModel describe_best(const std::filesystem::path& run) {
+  Checkpoint checkpoint = load_checkpoint(run, {.damaged = warn});
+  nlohmann::json config = checkpoint.config;
+  const LoadedModel model = model_from(std::move(checkpoint), cpu(0));
+  ReportModel report{model.description.model, std::move(config)};
+  for (const double temperature : {0.5, 0.8, 1.0})
+    report.samples.push_back(draw_sample(model, temperature));
+  return report;
+}
+
+void run_report(const ReportFlags& flags) {
+  const std::filesystem::path run = flags.run;
+  const std::filesystem::path metrics = run / MetricsLog::kName;
+  if (!std::filesystem::exists(metrics))
+    throw std::runtime_error(metrics.string() + ": not found, expected the metrics of a run");
+  ReportData data;
+  // Of "runs/ptb/" and of "." too, the folder's own name.
+  data.name = (std::filesystem::canonical(run) / "").parent_path().filename().string();
+  data.history = read_run_history(metrics);
+  if (!list_checkpoints(run).empty()) data.model = describe_best(run);
+  const std::filesystem::path output =
+      flags.output.empty() ? run / "report.html" : std::filesystem::path(flags.output);
+  replace_file(output, make_report(data));
+  note("saved: " + output.string());
+}
+
+}  // namespace
+
+void add_report(CLI::App& app, std::function<void()>& run) {
+  auto flags = std::make_shared<ReportFlags>();
+  CLI::App* command = app.add_subcommand("report", "Describe a training run in an HTML page");
+  command->add_option("RUN", flags->run, "Run folder")->required();
+  command->add_option("--output", flags->output, "The page [report.html in the run folder]");
+  command->callback([flags, &run] { run = [flags] { run_report(*flags); }; });
+}
+
+}  // namespace unroll::cli

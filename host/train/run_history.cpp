@@ -1,0 +1,111 @@
+#include "host/train/run_history.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <stdexcept>
+
+#include "host/data/strict_json.h"
+
+namespace unroll {
+namespace {
+
+constexpr std::int64_t kLargest = std::int64_t(1) << 53;  // what every reader of JSON keeps exactly
+
+bool is_given(const JsonObject& line, const char* key) {
+  return line.has(key) && !line.at(key).is_null();
+}
+
+double number_or_nan(const JsonObject& line, const char* key) {
+  constexpr double kMax = std::numeric_limits<double>::max();
+  return is_given(line, key) ? line.number(key, -kMax, kMax)
+                             : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::string string_or_empty(const JsonObject& line, const char* key) {
+  return is_given(line, key) ? line.string(key) : "";
+}
+
+/// Drops what was logged at `step` or later.
+template <typename Record>
+void drop_from(std::vector<Record>& records, std::int64_t step) {
+  while (!records.empty() && records.back().step >= step) records.pop_back();
+}
+
+void add_train(const JsonObject& line, std::int64_t step, std::int64_t epoch, RunHistory& history) {
+  if (!history.train.empty() && history.train.back().step >= step) {
+    drop_from(history.train, step);
+    drop_from(history.valid, step);
+    history.test.reset();
+  }
+  history.train.push_back({step, epoch, number_or_nan(line, "loss"),
+                           number_or_nan(line, "gradient_norm"), number_or_nan(line, "lr"),
+                           number_or_nan(line, "tokens_per_second")});
+}
+
+void add_line(const JsonObject& line, RunHistory& history) {
+  const std::string event = line.string("event");
+  const bool train = event == "train", valid = event == "valid", test = event == "test";
+  if (!train && !valid && !test && event != "diverged") return;
+  const std::int64_t step = line.integer("step", 0, kLargest);
+  const std::int64_t epoch = is_given(line, "epoch") ? line.integer("epoch", 0, kLargest) : 0;
+  if (train) {
+    add_train(line, step, epoch, history);
+  } else if (valid || test) {
+    const EvaluationRecord record{step, epoch, number_or_nan(line, "loss"),
+                                  number_or_nan(line, "accuracy")};
+    if (valid) {
+      drop_from(history.valid, step);
+      history.valid.push_back(record);
+    } else {
+      history.test = record;
+    }
+  } else {
+    history.diverged.push_back({step, epoch, number_or_nan(line, "loss"),
+                                number_or_nan(line, "limit"), string_or_empty(line, "reason"),
+                                string_or_empty(line, "parameter"),
+                                string_or_empty(line, "action")});
+  }
+  history.steps = step;
+  history.epochs = epoch;
+  if (is_given(line, "seconds")) history.seconds = number_or_nan(line, "seconds");
+}
+
+}  // namespace
+
+const EvaluationRecord* RunHistory::best() const {
+  const EvaluationRecord* best = nullptr;
+  for (const EvaluationRecord& record : valid)
+    if (std::isfinite(record.loss) && (!best || record.loss < best->loss)) best = &record;
+  return best;
+}
+
+RunHistory read_run_history(std::istream& text, const std::string& name) {
+  RunHistory history;
+  std::int64_t number = 0;
+  for (std::string line; std::getline(text, line);) {
+    const bool whole = !text.eof();
+    const std::string where = fmt::format("{}: line {}", name, ++number);
+    nlohmann::json value;
+    try {
+      value = parse_json(line, where);
+    } catch (const std::runtime_error&) {
+      if (whole) throw;
+      break;
+    }
+    add_line(JsonObject(value, where), history);
+  }
+  if (text.bad()) throw std::runtime_error(name + ": cannot be read");
+  return history;
+}
+
+RunHistory read_run_history(const std::filesystem::path& file) {
+  std::ifstream text(file, std::ios::binary);
+  if (!text || std::filesystem::is_directory(file))
+    throw std::runtime_error(file.string() + ": cannot be opened, expected the metrics of a run");
+  return read_run_history(text, file.string());
+}
+
+}  // namespace unroll

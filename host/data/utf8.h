@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 #include <string_view>
 
 namespace unroll {
@@ -12,5 +13,8 @@ std::size_t find_invalid_utf8(std::string_view text) noexcept;
 
 /// At most `bytes` of well-formed text, cut between code points.
 std::string_view shorten_utf8(std::string_view text, std::size_t bytes) noexcept;
+
+/// Well-formed text for an error message: quoted, on one line, not longer than a line.
+std::string in_quotes(std::string_view text);
 
 }  // namespace unroll

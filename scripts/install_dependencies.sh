@@ -44,6 +44,7 @@ find_missing() {
   has_header xxhash.h || missing+=(libxxhash-dev)
   if $tests; then
     has_header gtest/gtest.h || missing+=(libgtest-dev)
+    command -v strace >/dev/null || missing+=(strace)
   fi
 }
 

@@ -67,11 +67,6 @@ std::string explain_extras(const CLI::App& app) {
                      command->get_name());
 }
 
-int usage_failure(const std::string& message) {
-  note("unroll: " + one_line(message));
-  return 2;
-}
-
 }  // namespace
 
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
@@ -169,20 +164,23 @@ void warn(const std::string& line) {
   note("warning: " + line);
 }
 
-int run(int argc, char** argv) {
-  CLI::App app("Trains recurrent language models (Elman RNN, LSTM, GRU) and asks them questions.",
-               "unroll");
+std::function<void()> parse(int argc, const char* const* argv) {
+  // Kept by what is returned: a command asks its options which of them were given.
+  const auto kept = std::make_shared<CLI::App>(
+      "Trains recurrent language models (Elman RNN, LSTM, GRU) and asks them questions.", "unroll");
+  CLI::App& app = *kept;
   app.set_version_flag("--version", "unroll " UNROLL_VERSION);
   app.require_subcommand(1);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.footer(
-      "Exit status: 0 done, 1 the run failed, 2 the command line is wrong; 130 or 143 if SIGINT or\n"
+      "Exit status: 0 done, 1 the run failed, 2 the command line is wrong; 130 or 143 if SIGINT "
+      "or\n"
       "SIGTERM ended a training run, which has then been saved.\n"
       "unroll COMMAND --help describes a command's flags.");
   if (argc < 2)
-    return usage_failure(
-        "no command given, expected train, eval, predict, generate, import or report (see unroll "
-        "--help)");
+    throw UsageError(
+        "no command given, expected train, eval, predict, generate, import or report (see "
+        "unroll --help)");
   std::function<void()> command;
   add_train(app, command);
   add_eval(app, command);
@@ -193,22 +191,25 @@ int run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    print(chosen_command(app)->help());
-    return 0;
+    return [text = chosen_command(app)->help()] { print(text); };
   } catch (const CLI::CallForVersion&) {
-    print("unroll " UNROLL_VERSION "\n");
-    return 0;
+    return [] { print("unroll " UNROLL_VERSION "\n"); };
   } catch (const CLI::ParseError& error) {
     const bool extras = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
                         (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr &&
                          !app.remaining(true).empty());
-    return usage_failure(extras ? explain_extras(app) : error.what());
+    throw UsageError(one_line(extras ? explain_extras(app) : error.what()));
   }
+  return [kept, command] { command(); };
+}
+
+int run(int argc, const char* const* argv) {
   try {
-    command();
+    parse(argc, argv)();
     return 0;
   } catch (const UsageError& error) {
-    return usage_failure(error.what());
+    note("unroll: " + one_line(error.what()));
+    return 2;
   } catch (const Stopped& stopped) {
     note("unroll: " + one_line(stopped.what()));
     return 128 + stopped.signal;

@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <stdexcept>
@@ -80,7 +81,11 @@ void note(const std::string& line);
 /// The same as a warning.
 void warn(const std::string& line);
 
-/// Parses the flags of one command and runs it; returns the exit status.
-int run(int argc, char** argv);
+/// What a command line asks for, not begun: a command with its flags, or the text of a help page.
+/// Errors    UsageError, of one line.
+std::function<void()> parse(int argc, const char* const* argv);
+
+/// Parses a command line and does what it asks for; returns the exit status.
+int run(int argc, const char* const* argv);
 
 }  // namespace unroll::cli

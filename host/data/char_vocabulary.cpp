@@ -25,7 +25,8 @@ std::string unescape(std::string_view line) {
   if (find_invalid_utf8(line) != line.size()) return "";
   std::string_view rest = line;
   take_code_point(rest);
-  return rest.empty() ? std::string(line) : "";
+  // A return or a tab as it is would be a second way to write it.
+  return rest.empty() && escape(line) == line ? std::string(line) : "";
 }
 
 }  // namespace

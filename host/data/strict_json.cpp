@@ -36,8 +36,8 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
 
   bool key(string_t& value) override {
     if (open_.back()->contains(value))
-      throw std::runtime_error(fmt::format("{}: key '{}' twice in an object, expected once", name_,
-                                           value.substr(0, 60)));
+      throw std::runtime_error(
+          fmt::format("{}: key {} twice in an object, expected once", name_, in_quotes(value)));
     key_ = value;
     return true;
   }

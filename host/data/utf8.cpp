@@ -1,5 +1,7 @@
 #include "host/data/utf8.h"
 
+#include <fmt/format.h>
+
 #include <cstdint>
 #include <cstring>
 
@@ -60,6 +62,17 @@ std::string_view shorten_utf8(std::string_view text, std::size_t bytes) noexcept
   if (text.size() <= bytes) return text;
   while (bytes > 0 && (static_cast<unsigned char>(text[bytes]) & 0xC0) == 0x80) --bytes;
   return text.substr(0, bytes);
+}
+
+std::string in_quotes(std::string_view text) {
+  constexpr std::size_t kShown = 60;
+  std::string quoted = "'";
+  for (const char c : shorten_utf8(text, kShown))
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
+      quoted += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
+    else
+      quoted += c;
+  return quoted + (text.size() > kShown ? "'..." : "'");
 }
 
 }  // namespace unroll

@@ -28,4 +28,7 @@ std::string utf8_of(char32_t code);
 /// At most `bytes` of well-formed text, cut between code points.
 std::string_view shorten_utf8(std::string_view text, std::size_t bytes) noexcept;
 
+/// Well-formed text for an error message: quoted, on one line, not longer than a line.
+std::string in_quotes(std::string_view text);
+
 }  // namespace unroll

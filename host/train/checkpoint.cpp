@@ -20,6 +20,7 @@
 #include "host/data/file.h"
 #include "host/data/hash.h"
 #include "host/data/strict_json.h"
+#include "host/data/utf8.h"
 
 namespace unroll {
 namespace {
@@ -88,7 +89,7 @@ json write_tensors(const fs::path& path, std::span<const TensorData> tensors,
 
 bool is_plain_name(std::string_view name) {
   return !name.empty() && name.size() <= 255 && name.front() != '.' &&
-         name.find_first_of(std::string_view("/\0", 2)) == name.npos;
+         std::ranges::none_of(name, [](char c) { return c == '/' || (c >= 0 && c < ' '); });
 }
 
 void check(const CheckpointContent& content, std::int64_t step, const CheckpointSave& options) {
@@ -232,7 +233,8 @@ class Reader {
     std::vector<std::byte> bytes = read(name, entry.integer("bytes", 0, kMaxBytes));
     const std::string expected = entry.string(kHashKey), got = hash_of(bytes);
     if (got != expected)
-      fail(path(name), fmt::format("is damaged: got hash {}, expected {}", got, expected));
+      fail(path(name),
+           fmt::format("is damaged: got hash '{}', expected {}", got, in_quotes(expected)));
     return bytes;
   }
 
@@ -254,7 +256,7 @@ class Reader {
     json manifest = parse_json(text, name);
     const JsonObject fields(manifest, name);
     if (const std::string format = fields.string("format"); format != kFormat)
-      fail(name, fmt::format("got format '{}', expected '{}'", format, kFormat));
+      fail(name, fmt::format("got format {}, expected '{}'", in_quotes(format), kFormat));
     if (const auto version = fields.integer("version", 1, kMaxBytes); version > kVersion)
       fail(name,
            fmt::format("got format version {}, expected at most {}: it was written by a newer "
@@ -264,7 +266,8 @@ class Reader {
     fields.object("files");
     if (manifest_text(manifest) != text) fail(name, "is damaged: got other text than was written");
     for (const auto& [file, entry] : manifest.at("files").items())
-      if (!is_plain_name(file)) fail(name, "got a file name with a folder, expected a plain name");
+      if (!is_plain_name(file))
+        fail(name, "got a file name with a folder or a control character, expected a plain name");
     return manifest;
   }
 

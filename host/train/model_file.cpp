@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "host/data/strict_json.h"
+#include "host/data/utf8.h"
 
 namespace unroll {
 namespace {
@@ -15,63 +16,21 @@ constexpr const char* kEncoder = "encoder.weight";
 constexpr const char* kDecoder = "decoder.weight";
 constexpr const char* kProgress = "progress.json";
 
-nlohmann::json to_json(const LanguageModelConfig& model) {
-  nlohmann::json json = {{"type", "language_model"},
-                         {"cell", to_string(model.cell)},
-                         {"vocabulary", model.vocabulary},
-                         {"embedding", model.embedding},
-                         {"hidden", model.hidden},
-                         {"dropout", model.dropout},
-                         {"tied", model.tied}};
-  if (model.cell == CellKind::kGru)
-    json["gru_reset"] = model.reset == GruReset::kBefore ? "before" : "after";
-  return json;
-}
-
 CellKind cell_from(const JsonObject& json) {
   const std::string name = json.string("cell");
   for (const CellKind cell : {CellKind::kRnnTanh, CellKind::kRnnRelu, CellKind::kRnnLogistic,
                               CellKind::kLstm, CellKind::kGru})
     if (to_string(cell) == name) return cell;
-  throw std::runtime_error(json.where() + ": cell: got '" + name +
-                           "', expected rnn_tanh, rnn_relu, rnn_logistic, lstm or gru");
+  throw std::runtime_error(json.where() + ": cell: got " + in_quotes(name) +
+                           ", expected rnn_tanh, rnn_relu, rnn_logistic, lstm or gru");
 }
 
 GruReset reset_from(const JsonObject& json) {
   const std::string name = json.string("gru_reset");
   if (name == "before") return GruReset::kBefore;
   if (name == "after") return GruReset::kAfter;
-  throw std::runtime_error(json.where() + ": gru_reset: got '" + name +
-                           "', expected before or after");
-}
-
-LanguageModelConfig config_from(const JsonObject& json) {
-  LanguageModelConfig model;
-  if (json.string("type") != "language_model")
-    throw std::runtime_error(json.where() + ": type: got '" + json.string("type") +
-                             "', expected language_model");
-  model.cell = cell_from(json);
-  if (model.cell == CellKind::kGru) model.reset = reset_from(json);
-  model.vocabulary = json.integer("vocabulary", 2, kLargest);
-  model.embedding = json.integer("embedding", 0, kLargest);
-  const nlohmann::json& hidden = json.at("hidden");
-  if (!hidden.is_array() || hidden.empty())
-    throw std::runtime_error(json.where() + ": hidden: got " + hidden.dump() +
-                             ", expected a list of layer sizes");
-  model.hidden.clear();
-  for (std::size_t k = 0; k < hidden.size(); ++k) {
-    const nlohmann::json member = {{"units", hidden[k]}};
-    model.hidden.push_back(
-        JsonObject(member, json.where() + ": hidden").integer("units", 1, kLargest));
-  }
-  model.dropout = json.number("dropout", 0, 1);
-  model.tied = json.boolean("tied");
-  try {
-    model.check();
-  } catch (const std::invalid_argument& error) {
-    throw std::runtime_error(json.where() + ": " + error.what());
-  }
-  return model;
+  throw std::runtime_error(json.where() + ": gru_reset: got " + in_quotes(name) +
+                           ", expected before or after");
 }
 
 std::vector<std::string> parameter_names(const LanguageModelConfig& model) {
@@ -91,7 +50,7 @@ void restore(const SafetensorsFile& file, const std::vector<std::string>& names,
   for (const std::string& name : file.names())
     if (name != also && std::ranges::find(names, name) == names.end())
       throw std::runtime_error(
-          fmt::format("{}: tensor '{}' is not one of the model's", where, name));
+          fmt::format("{}: tensor {} is not one of the model's", where, in_quotes(name)));
 }
 
 Tokenizer tokenizer_from(const JsonObject& json, const Checkpoint& checkpoint) {
@@ -107,13 +66,56 @@ Tokenizer tokenizer_from(const JsonObject& json, const Checkpoint& checkpoint) {
 
 }  // namespace
 
+nlohmann::json model_to_json(const LanguageModelConfig& model) {
+  nlohmann::json json = {{"type", "language_model"},
+                         {"cell", to_string(model.cell)},
+                         {"vocabulary", model.vocabulary},
+                         {"embedding", model.embedding},
+                         {"hidden", model.hidden},
+                         {"dropout", model.dropout},
+                         {"tied", model.tied}};
+  if (model.cell == CellKind::kGru)
+    json["gru_reset"] = model.reset == GruReset::kBefore ? "before" : "after";
+  return json;
+}
+
+LanguageModelConfig model_from_json(const JsonObject& json) {
+  LanguageModelConfig model;
+  if (json.string("type") != "language_model")
+    throw std::runtime_error(json.where() + ": type: got " + in_quotes(json.string("type")) +
+                             ", expected language_model");
+  model.cell = cell_from(json);
+  if (model.cell == CellKind::kGru) model.reset = reset_from(json);
+  model.vocabulary = json.integer("vocabulary", 2, kLargest);
+  model.embedding = json.integer("embedding", 0, kLargest);
+  const nlohmann::json& hidden = json.at("hidden");
+  if (!hidden.is_array() || hidden.empty())
+    throw std::runtime_error(json.where() + ": hidden: got " +
+                             (hidden.is_array() ? "an empty one" : hidden.type_name()) +
+                             ", expected a list of layer sizes");
+  model.hidden.clear();
+  for (std::size_t k = 0; k < hidden.size(); ++k) {
+    const nlohmann::json member = {{"units", hidden[k]}};
+    model.hidden.push_back(
+        JsonObject(member, json.where() + ": hidden").integer("units", 1, kLargest));
+  }
+  model.dropout = json.number("dropout", 0, 1);
+  model.tied = json.boolean("tied");
+  try {
+    model.check();
+  } catch (const std::invalid_argument& error) {
+    throw std::runtime_error(json.where() + ": " + error.what());
+  }
+  return model;
+}
+
 std::filesystem::path save_model(const std::filesystem::path& run_dir, std::int64_t step,
                                  const ModelDescription& description, const Tokenizer& tokenizer,
                                  const VariableStore& store, const CheckpointSave& options,
                                  const ResumeState* state) {
   CheckpointContent content;
   content.config = {
-      {"model", to_json(description.model)}, {"tokenizer", {{"type", to_string(tokenizer.kind())}}},
+      {"model", model_to_json(description.model)}, {"tokenizer", {{"type", to_string(tokenizer.kind())}}},
       {"corpus", description.corpus},        {"training", description.training},
       {"metrics", description.metrics},      {"unroll_version", UNROLL_VERSION}};
   if (tokenizer.kind() != TokenizerKind::kByte) content.vocabulary = tokenizer.vocabulary_text();
@@ -146,7 +148,7 @@ LoadedModel model_from(Checkpoint checkpoint, std::shared_ptr<Backend> backend) 
   const std::string where = (checkpoint.directory / "config.json").string();
   const JsonObject config(checkpoint.config, where);
   ModelDescription description;
-  description.model = config_from(config.object("model"));
+  description.model = model_from_json(config.object("model"));
   description.corpus = config.string("corpus");
   description.training = config.at("training");
   description.metrics = config.at("metrics");

@@ -9,6 +9,7 @@
 #include "host/data/tokenizer.h"
 #include "host/models/language_model.h"
 #include "host/train/checkpoint.h"
+#include "host/data/strict_json.h"
 #include "host/train/training_state.h"
 #include "unroll/session.h"
 
@@ -16,6 +17,11 @@ namespace unroll {
 
 /// Where the training text came from.
 inline constexpr const char* kBuiltInCorpus = "built-in";
+
+/// The `model` member of config.json.
+nlohmann::json model_to_json(const LanguageModelConfig& model);
+/// Errors    std::runtime_error if it is not a language model's, or not one that check() passes.
+LanguageModelConfig model_from_json(const JsonObject& json);
 
 struct ModelDescription {
   LanguageModelConfig model;

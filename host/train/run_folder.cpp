@@ -7,6 +7,7 @@
 #include <sys/statvfs.h>
 
 #include <cerrno>
+#include <iterator>
 #include <stdexcept>
 
 #include "host/data/hash.h"
@@ -17,17 +18,27 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kLockName = ".lock";
+
 }  // namespace
 
-RunLock::RunLock(const fs::path& run_dir) {
+RunLock::RunLock(const fs::path& run_dir) : run_dir_(run_dir), made_(!fs::exists(run_dir)) {
   make_run_folder(run_dir);
-  const fs::path file = run_dir / ".lock";
+  const fs::path file = run_dir / kLockName;
   fd_.emplace(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666), file, "cannot be made");
   if (::flock(fd_->get(), LOCK_EX | LOCK_NB) == 0) return;
   if (errno == EWOULDBLOCK)
     throw std::runtime_error(run_dir.string() +
                              ": another run is writing to it, expected one run a folder");
   fail_call(file, "cannot be locked");
+}
+
+RunLock::~RunLock() {
+  std::error_code error;
+  const auto entries = std::distance(fs::directory_iterator(run_dir_, error), {});
+  if (!made_ || error || entries != 1) return;
+  fs::remove(run_dir_ / kLockName, error);
+  fs::remove(run_dir_, error);
 }
 
 void require_room(const fs::path& run_dir, std::int64_t bytes) {

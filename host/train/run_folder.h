@@ -20,8 +20,14 @@ class RunLock {
   /// Makes the folder if it is missing.
   /// Errors    std::runtime_error if it cannot be made or written, or another process holds it.
   explicit RunLock(const std::filesystem::path& run_dir);
+  /// Removes the folder if it was made for the lock and nothing has come into it.
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
 
  private:
+  std::filesystem::path run_dir_;
+  bool made_;
   std::optional<Descriptor> fd_;
 };
 

@@ -66,18 +66,6 @@ std::optional<std::int64_t> tensor_bytes(StoredType type, std::span<const std::i
   return empty ? 0 : static_cast<std::int64_t>(product);
 }
 
-/// A name for an error message: quoted, on one line, not longer than a line.
-std::string in_quotes(std::string_view name) {
-  constexpr std::size_t kShown = 60;
-  std::string text = "'";
-  for (const char c : shorten_utf8(name, kShown))
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
-      text += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    else
-      text += c;
-  return text + (name.size() > kShown ? "'..." : "'");
-}
-
 /// A tensor's entry in the header. Offsets count from the end of the header.
 struct Entry {
   TensorData tensor;

@@ -20,7 +20,8 @@ void save_small_model(const std::filesystem::path& run) {
   VariableStore store(cpu(1), 1);
   for (const VariableInfo& info : parameters(config)) store.require(info);
   save_model(run, 3, {config, "a <text>", {{"lr", 0.5}}, nullptr},
-             Vocabulary::parse("<eos>\n<unk>\nsome\nwords\n", "test"), store, true);
+             Tokenizer::parse(TokenizerKind::kWord, "<eos>\n<unk>\nsome\nwords\n", "test"), store,
+             {.best = true});
 }
 
 TEST(ReportCommand, WritesAPageBesideTheRun) {

@@ -31,6 +31,7 @@ TEST(StrictJson, ReadsLikeTheLibraryWhereItShould) {
 TEST(StrictJson, RejectsWhatTheLibraryLetsPass) {
   EXPECT_TRUE(contains(error("{\"a\":1,\"a\":2}"), "x.json: key 'a' twice"));
   EXPECT_TRUE(contains(error("{\"b\":{\"a\":1,\"\\u0061\":2}}"), "key 'a' twice"));
+  EXPECT_TRUE(contains(error("{\"a\\n\":1,\"a\\n\":2}"), "key 'a\\x0a' twice"));
   EXPECT_TRUE(contains(error(std::string_view("{\"a\":1}\0garbage", 15)), "byte 7: got a NUL"));
   EXPECT_TRUE(contains(error("\xEF\xBB\xBF{}"), "byte order mark"));
   EXPECT_EQ(error(nested(kMaxJsonDepth)), "no exception");

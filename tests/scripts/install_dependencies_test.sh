@@ -27,6 +27,7 @@ fresh() { # fresh release: everything present, apt-get writes down what it is as
   put_compiler 12
   put cmake 'echo "cmake version 3.25.1"'
   put ninja 'exit 0'
+  put strace 'exit 0'
   put id 'echo 0'
   put apt-get "echo \"apt-get \$*\" >>'$system/asked'"
 }
@@ -61,6 +62,14 @@ run
 expect 'root installs what is missing' equal "$status" 0
 expect 'and that alone' has "$asked" 'install -y --no-install-recommends ninja-build'
 expect 'after an update' has "$asked" 'apt-get update'
+
+fresh 'debian 12'
+rm "$system/bin/strace"
+put apt-get "echo \"apt-get \$*\" >>'$system/asked'; ln -sf /bin/true '$system/bin/strace'"
+run
+expect 'what only tests need is not asked for without them' equal "$status:$asked" '0:'
+run --tests
+expect 'and with them is' has "$asked" 'install -y --no-install-recommends strace'
 
 fresh 'debian 12'
 rm "$system/bin/ninja"

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <random>
 #include <set>
 #include <span>
 #include <thread>
@@ -177,6 +178,31 @@ TEST(Checkpoint, FindsEveryFlippedBit) {
           << "bit " << bit;
       overwrite(directory / name, at, whole[at]);
     }
+  }
+  EXPECT_EQ(load_error(directory), "no exception");
+}
+
+// Anywhere in the directory; a file is hit in proportion to its size.
+TEST(Checkpoint, FindsAThousandRandomFlippedBits) {
+  const TempFolder folder;
+  const fs::path directory = save(folder.path(), 3);
+  std::vector<std::pair<fs::path, std::string>> files;
+  std::size_t bits = 0;
+  for (const std::string& name : names(directory)) {
+    files.emplace_back(directory / name, read_text(directory / name));
+    bits += files.back().second.size() * 8;
+  }
+  std::mt19937_64 random(20261124);
+  for (int k = 0; k < 1'000; ++k) {
+    std::size_t bit = random() % bits;
+    std::size_t file = 0;
+    for (; bit >= files[file].second.size() * 8; ++file) bit -= files[file].second.size() * 8;
+    const auto& [path, whole] = files[file];
+    overwrite(path, bit / 8, static_cast<char>(whole[bit / 8] ^ (1 << (bit % 8))));
+    const std::string error = load_error(directory);
+    ASSERT_TRUE(contains(error, path.filename().string() + ": ")) << "bit " << bit;
+    ASSERT_FALSE(contains(error, "\n"));
+    overwrite(path, bit / 8, whole[bit / 8]);
   }
   EXPECT_EQ(load_error(directory), "no exception");
 }
@@ -371,7 +397,8 @@ TEST(Checkpoint, RejectsBadArgumentsBeforeTouchingTheFolder) {
   EXPECT_TRUE(contains(error(1, -1, nothing), "-1 checkpoints to keep"));
   EXPECT_TRUE(
       contains(error(1, 1, [](CheckpointContent& c) { c.config = 1; }), "config is number"));
-  for (const char* name : {"", ".", "..", "a/b", "/a", ".hidden", "config.json", "manifest.json"})
+  for (const char* name :
+       {"", ".", "..", "a/b", "/a", ".hidden", "config.json", "manifest.json", "two\nlines"})
     EXPECT_TRUE(contains(error(1, 1,
                                [&](CheckpointContent& c) {
                                  c.files = {{name, ""}};

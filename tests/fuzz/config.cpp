@@ -1,0 +1,58 @@
+/// Fuzz target: JSON, and a model's configuration in it. What is accepted is written and read back
+/// as it was.
+#include "host/train/model_file.h"
+#include "host/data/strict_json.h"
+#include "tests/fuzz/target.h"
+
+namespace unroll::fuzz {
+namespace {
+
+using nlohmann::json;
+
+std::size_t members(const json& value) {
+  std::size_t count = value.is_object() ? value.size() : 0;
+  for (const json& item : value)
+    if (item.is_structured()) count += members(item);
+  return count;
+}
+
+/// Against the library's own parser, which lets more pass: duplicate keys for instance.
+void check(const json& value, std::string_view text) {
+  std::size_t keys = 0;
+  const json expected = json::parse(text, [&](int, json::parse_event_t event, json&) {
+    keys += event == json::parse_event_t::key;
+    return true;
+  });
+  require(value == expected, "the value is the library's");
+  require(members(value) == keys, "each key is a member");
+  require(parse_json(format_json(value, "value"), "again") == value, "JSON comes back");
+}
+
+}  // namespace
+
+std::vector<std::string> seeds() {
+  return {R"({"type":"language_model","cell":"lstm","vocabulary":10000,"embedding":200,)"
+          R"("hidden":[200,200],"dropout":0.5,"tied":true})",
+          R"({"type":"language_model","cell":"gru","gru_reset":"before","vocabulary":3,)"
+          R"("embedding":1,"hidden":[7],"dropout":0,"tied":false})",
+          R"([null,true,-1,18446744073709551615,1e-300,"\u0000\ud83d\ude00\n",{"a\nb":{}},[[[]]]])",
+          R"({"a\n":1,"a\n":2})"};
+}
+
+}  // namespace unroll::fuzz
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace unroll;
+  nlohmann::json value;
+  if (!fuzz::accepts([&] { value = parse_json(fuzz::text_of(data, size), "text"); })) return 0;
+  fuzz::check(value, fuzz::text_of(data, size));
+
+  LanguageModelConfig model;
+  if (fuzz::accepts([&] { model = model_from_json(JsonObject(value, "model")); })) {
+    model.check();
+    const nlohmann::json written = model_to_json(model);
+    const LanguageModelConfig again = model_from_json(JsonObject(written, "written"));
+    fuzz::require(model_to_json(again) == written, "a configuration comes back");
+  }
+  return 0;
+}

@@ -60,10 +60,10 @@ void run_import(const ImportFlags& flags) {
   const LanguageModelConfig& config = model.config;
   const Tokenizer tokenizer = read_tokenizer(kind, words);
   if (tokenizer.size() != config.vocabulary)
-    throw std::runtime_error(fmt::format("{}: got {} tokens, expected {}, the rows of {}'s "
-                                         "encoder.weight",
-                                         words.string(), tokenizer.size(), config.vocabulary,
-                                         flags.weights));
+    throw std::runtime_error(
+        fmt::format("{}: got {} tokens, expected {}, the rows of {}'s "
+                    "encoder.weight",
+                    words.string(), tokenizer.size(), config.vocabulary, flags.weights));
   const ModelDescription description{
       config, "a text that is not recorded", {{"imported_from", flags.weights}}, nullptr};
   const std::filesystem::path checkpoint =

@@ -120,8 +120,8 @@ LanguageCorpus read_corpus(const TrainFlags& flags, const TrainSettings& setting
 }
 
 [[noreturn]] void end_interrupted(const TrainFlags& flags, const std::string& what) {
-  throw Stopped(stop_signal(), fmt::format("{}; to go on: unroll train --save {} --resume", what,
-                                           flags.save));
+  throw Stopped(stop_signal(),
+                fmt::format("{}; to go on: unroll train --save {} --resume", what, flags.save));
 }
 
 nlohmann::json described_training(const TrainSettings& settings, const LanguageCorpus& corpus,
@@ -220,13 +220,12 @@ void run_train(const TrainFlags& flags, bool resume_given) {
         .corpus = corpus,
         .description = {config, origin, described_training(settings, corpus, device), nullptr},
         .backend = backend,
-        .observer = {.log = [&](const std::string& line) { output.log(line); },
-                     .note = [&](const std::string& line) { output.note_line(line); },
-                     .warn = [&](const std::string& line) { output.note_line("warning: " + line); },
-                     .progress =
-                         [&](const TrainingStatus& status) {
-                           output.progress(status, options.epochs);
-                         }},
+        .observer = {
+            .log = [&](const std::string& line) { output.log(line); },
+            .note = [&](const std::string& line) { output.note_line(line); },
+            .warn = [&](const std::string& line) { output.note_line("warning: " + line); },
+            .progress =
+                [&](const TrainingStatus& status) { output.progress(status, options.epochs); }},
         .resume = checkpoint ? &*checkpoint : nullptr,
         .stop = &stop};
     if (resume) note(fmt::format("resuming {} at step {}", flags.save, checkpoint->step));

@@ -36,10 +36,11 @@ void for_each_setting(Visit&& visit) {
         &S::recipe);
 
   visit(Setting{"--tokenizer", kText, "What a token is: word, char or byte"}, &S::tokenizer);
-  visit(Setting{"--split", kText,
-                "Of a single file: fraction (train, then valid, then test) or streams (valid is the "
-                "last part of each of the batch's streams, as in char-rnn)"},
-        &S::split);
+  visit(
+      Setting{"--split", kText,
+              "Of a single file: fraction (train, then valid, then test) or streams (valid is the "
+              "last part of each of the batch's streams, as in char-rnn)"},
+      &S::split);
   visit(Setting{"--valid-fraction", kText, "Of a single file"}, &S::valid_fraction);
   visit(Setting{"--test-fraction", kText, "Of a single file split by fraction [0.05]"},
         &S::test_fraction);
@@ -59,9 +60,10 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--init-range", kModel,
                 "All parameters start uniform in +- this; 0: Xavier and orthogonal"},
         &S::init_range);
-  visit(Setting{"--forget-bias", kModel,
-                "LSTM: where the forget gate's bias starts [1, or with --init-range as the others]"},
-        &S::forget_bias);
+  visit(
+      Setting{"--forget-bias", kModel,
+              "LSTM: where the forget gate's bias starts [1, or with --init-range as the others]"},
+      &S::forget_bias);
 
   visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
   visit(Setting{"--lr", kTraining, "Learning rate [sgd 20, momentum 2, others 0.002]"}, &S::lr);
@@ -316,9 +318,8 @@ LanguageModelConfig TrainSettings::model_config() const {
   config.reset = choose<GruReset>("--gru-reset", gru_reset,
                                   {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
   config.embedding = emsize;
-  config.hidden = nhid.size() == 1
-                      ? std::vector<std::int64_t>(std::size_t(nlayers), nhid.front())
-                      : nhid;
+  config.hidden =
+      nhid.size() == 1 ? std::vector<std::int64_t>(std::size_t(nlayers), nhid.front()) : nhid;
   config.dropout = dropout;
   config.tied = tied;
   if (config.tied && config.embedding != config.hidden.back())
@@ -412,9 +413,9 @@ TrainSettings TrainSettingFlags::settings_of_resumed(const TrainSettings& stored
     settings.*member = given_.*member;
   });
   if (settings.epochs != stored.epochs && settings.lr_schedule == "cosine")
-    throw UsageError(fmt::format(
-        "--epochs: got {}, expected {}: the cosine schedule of {} ends with them", settings.epochs,
-        stored.epochs, run));
+    throw UsageError(
+        fmt::format("--epochs: got {}, expected {}: the cosine schedule of {} ends with them",
+                    settings.epochs, stored.epochs, run));
   return settings;
 }
 

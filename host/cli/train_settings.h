@@ -1,5 +1,6 @@
 /// Everything that decides what a training run computes or how it goes on: defaults, published
-/// recipes, and each setting's flag, in one list that parsing, help, checkpoints and resuming share.
+/// recipes, and each setting's flag, in one list that parsing, help, checkpoints and resuming
+/// share.
 #pragma once
 
 #include <CLI/CLI.hpp>

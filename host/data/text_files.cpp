@@ -65,7 +65,7 @@ std::array<TextPart, 3> cut_text(const fs::path& file, std::int64_t size, Tokeni
     if (parts[k].count == 0 && (k < 2 || test_fraction > 0))
       throw std::runtime_error(
           fmt::format("{}: {} bytes, cut at line ends at fractions {} and {}, leave no {} text; "
-                      "expected more lines, or other fractions",
+                      "expected more lines, other fractions, or --tokenizer byte",
                       file.string(), size, valid_fraction, test_fraction, kParts[k]));
   return parts;
 }

@@ -37,7 +37,7 @@ constexpr std::int64_t kAlignment = 64;
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 // Written back as it grows: otherwise the last sync of a large file takes seconds, in which nothing
 // can be interrupted.
-constexpr std::int64_t kSyncBytes = 1 << 24;
+constexpr std::int64_t kSyncBytes = 1 << 23, kUnsynced = 4 * kSyncBytes;
 constexpr std::array kSplitNames{"train", "valid", "test"};
 
 constexpr std::array<std::pair<const char*, std::int64_t TextStatistics::*>, 8> kStatistics{
@@ -200,7 +200,13 @@ std::optional<TokenCache> read_token_cache(const fs::path& file) {
   cache.header = parse_token_cache_header(cache.file.bytes(), file.string());
   if (hash_of(bytes_of(cache.vocabulary())) != cache.header.vocabulary_hash)
     throw std::runtime_error(file.string() + ": the vocabulary is not what its hash says");
-  const auto ids = cache.file.bytes().subspan(static_cast<std::size_t>(cache.header.ids_offset));
+  const auto ids_offset = static_cast<std::size_t>(cache.header.ids_offset);
+  const auto end =
+      static_cast<std::size_t>(cache.header.vocabulary_offset + cache.header.vocabulary_bytes);
+  const auto padding = cache.file.bytes().subspan(end, ids_offset - end);
+  if (std::ranges::any_of(padding, [](std::byte byte) { return byte != std::byte{0}; }))
+    throw std::runtime_error(file.string() + ": got padding that is not zero");
+  const auto ids = cache.file.bytes().subspan(ids_offset);
   if (sample_hash(ids) != cache.header.ids_sample)
     throw std::runtime_error(file.string() + ": the ids are not what their hash says");
   return cache;
@@ -266,11 +272,14 @@ void TokenCacheWriter::add(std::span<const std::int32_t> ids) {
 
 void TokenCacheWriter::flush() {
   write_all(file_.fd(), buffer_, file_.place());
-  unsynced_ += std::int64_t(buffer_.size());
+  written_ += std::int64_t(buffer_.size());
   buffer_.clear();
-  if (unsynced_ < kSyncBytes) return;
-  if (::fdatasync(file_.fd()) != 0) fail_call(file_.place(), "cannot be synced");
-  unsynced_ = 0;
+  // Only hurries what commit() does and checks.
+  for (; written_ - started_ >= kSyncBytes; started_ += kSyncBytes) {
+    ::sync_file_range(file_.fd(), started_, kSyncBytes, SYNC_FILE_RANGE_WRITE);
+    if (started_ >= kUnsynced)
+      ::sync_file_range(file_.fd(), started_ - kUnsynced, kSyncBytes, SYNC_FILE_RANGE_WAIT_BEFORE);
+  }
 }
 
 TokenIds TokenCacheWriter::ids() {

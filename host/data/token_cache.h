@@ -118,7 +118,7 @@ class TokenCacheWriter {
   TokenCacheHeader header_;
   std::string vocabulary_;
   std::vector<std::byte> buffer_;
-  std::int64_t unsynced_ = 0;
+  std::int64_t written_ = 0, started_ = 0;  // bytes; those whose way to the disk has begun
   MappedFile mapped_;
 };
 

@@ -29,41 +29,33 @@ struct Entry {
   }
 };
 
-/// The types of a text, in no particular order, with <unk> and <eos> whether they occur or not.
-class Counter {
- public:
-  void add(std::string_view word) {
-    auto at = types_.find(word);
-    if (at == types_.end()) {
-      at = types_.emplace(word, Entry{}).first;
-      at->second.first = static_cast<std::int64_t>(types_.size());
-    }
-    ++at->second.count;
+/// The types of a text in the order in which they appear, with their counts.
+std::vector<Entry> count_words(TextReader& reader) {
+  WordTable table;
+  std::vector<std::int64_t> counts;
+  while (const auto word = reader.next()) {
+    const auto k = static_cast<std::size_t>(table.add(word->empty() ? Vocabulary::kEos : *word));
+    if (k == counts.size()) counts.push_back(0);
+    ++counts[k];
   }
-
-  Entry take(std::string_view word) {
-    Entry entry{std::string(word)};
-    if (const auto at = types_.find(word); at != types_.end()) {
-      entry.absorb(at->second);
-      types_.erase(at);
-    }
-    return entry;
+  std::vector<Entry> entries;
+  entries.reserve(counts.size());
+  for (std::string& word : table.words()) {
+    const std::size_t k = entries.size();
+    entries.push_back({std::move(word), counts[k], static_cast<std::int64_t>(k)});
   }
+  return entries;
+}
 
-  std::vector<Entry> take_rest() {
-    std::vector<Entry> entries;
-    entries.reserve(types_.size());
-    while (!types_.empty()) {
-      auto node = types_.extract(types_.begin());
-      node.mapped().word = std::move(node.key());
-      entries.push_back(std::move(node.mapped()));
-    }
-    return entries;
-  }
-
- private:
-  std::unordered_map<std::string, Entry, StringHash, std::equal_to<>> types_;
-};
+/// Removes the entry of this word, and makes one if there is none.
+Entry take(std::vector<Entry>& entries, std::string_view word) {
+  const auto at = std::find_if(entries.begin(), entries.end(),
+                               [&](const Entry& entry) { return entry.word == word; });
+  if (at == entries.end()) return {std::string(word)};
+  Entry entry = std::move(*at);
+  entries.erase(at);
+  return entry;
+}
 
 }  // namespace
 
@@ -78,15 +70,13 @@ void Vocabulary::Limits::check() const {
 
 Vocabulary Vocabulary::build(TextSource text, const Limits& limits) {
   limits.check();
-  Counter counter;
   TextReader reader(std::move(text));
   const std::string& name = reader.name();
-  while (const auto word = reader.next()) counter.add(word->empty() ? kEos : *word);
+  std::vector<Entry> entries = count_words(reader);
   if (reader.statistics().lines == 0)
     throw std::runtime_error(name + ": is empty, expected text to build a vocabulary from");
 
-  Entry unk = counter.take(kUnk), eos = counter.take(kEos);
-  std::vector<Entry> entries = counter.take_rest();
+  Entry unk = take(entries, kUnk), eos = take(entries, kEos);
   std::sort(entries.begin(), entries.end());
   std::size_t kept = entries.size();
   if (limits.max_size > 0) kept = std::min(kept, static_cast<std::size_t>(limits.max_size) - 2);
@@ -131,12 +121,11 @@ Vocabulary::Vocabulary(std::vector<std::string> words, const std::string& name)
   if (words_.size() > kMaxTokens)
     throw std::runtime_error(
         fmt::format("{}: {} tokens, expected at most {}", name, words_.size(), kMaxTokens));
-  ids_.reserve(words_.size());
   for (std::size_t k = 0; k < words_.size(); ++k) {
-    const auto [at, inserted] = ids_.emplace(words_[k], static_cast<std::int32_t>(k));
-    if (!inserted)
+    const auto first = static_cast<std::size_t>(ids_.add(words_[k]));
+    if (first != k)
       throw std::runtime_error(fmt::format("{}: line {}: token '{}' again, first on line {}", name,
-                                           k + 1, words_[k], at->second + 1));
+                                           k + 1, words_[k], first + 1));
   }
   const auto special = [&](std::string_view word) {
     const auto id = find(word);
@@ -154,14 +143,12 @@ std::string Vocabulary::to_text() const {
 }
 
 std::int32_t Vocabulary::id(std::string_view word) const {
-  const auto at = ids_.find(word);
-  return at == ids_.end() ? unk_ : at->second;
+  return find(word).value_or(unk_);
 }
 
 std::optional<std::int32_t> Vocabulary::find(std::string_view word) const {
-  const auto at = ids_.find(word);
-  if (at == ids_.end()) return std::nullopt;
-  return at->second;
+  const std::int32_t id = ids_.find(word);
+  return id < 0 ? std::nullopt : std::optional(id);
 }
 
 const std::string& Vocabulary::word(std::int32_t id) const {

@@ -9,20 +9,12 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "host/data/text_reader.h"
+#include "host/data/word_table.h"
 
 namespace unroll {
-
-/// Lets a map with std::string keys be searched by string_view, without a copy of the key.
-struct StringHash {
-  using is_transparent = void;
-  std::size_t operator()(std::string_view text) const noexcept {
-    return std::hash<std::string_view>{}(text);
-  }
-};
 
 /// Immutable once made, hence safe to share between threads. Always contains <unk> and <eos>.
 class Vocabulary {
@@ -68,7 +60,7 @@ class Vocabulary {
   Vocabulary(std::vector<std::string> words, const std::string& name);
 
   std::vector<std::string> words_;
-  std::unordered_map<std::string, std::int32_t, StringHash, std::equal_to<>> ids_;
+  WordTable ids_;
   std::int32_t unk_ = 0;
   std::int32_t eos_ = 0;
 };

@@ -25,8 +25,8 @@ struct LanguageModelConfig {
   double dropout = 0;  // on the embedding's output, between layers, and before the decoder
   bool tied = false;   // decoder.weight is encoder.weight
 
-  /// Throws std::invalid_argument for sizes out of range, dropout outside [0, 1), or tied weights whose
-  /// shapes differ.
+  /// Throws std::invalid_argument for sizes out of range, dropout outside [0, 1), or tied weights
+  /// whose shapes differ.
   void check() const;
   RecurrentSpec recurrent() const;
 };

@@ -34,9 +34,9 @@ struct CheckpointContent {                     // NOLINT(bugprone-exception-esca
 };
 
 struct CheckpointSave {
-  bool best = false;                        // make `best` point to it, as `latest` will
-  int keep = 2;                             // the newest, this one included; 0: all
-  std::optional<std::int64_t> protect = {}; // a further step that is not to be deleted
+  bool best = false;                         // make `best` point to it, as `latest` will
+  int keep = 2;                              // the newest, this one included; 0: all
+  std::optional<std::int64_t> protect = {};  // a further step that is not to be deleted
 };
 
 /// Saves `content` as run_dir/step-NNNNNNNN, makes the links point to it, and then deletes
@@ -74,8 +74,8 @@ struct Checkpoint {  // NOLINT(bugprone-exception-escape): the JSON library's ow
 struct CheckpointLoad {
   bool latest = false;  // of a run folder take `latest`, as resuming does, and not `best`
   bool state = false;   // read state.safetensors too
-  /// Set: if the checkpoint that a run folder means cannot be loaded, this is told why, and the next
-  /// newest that can be is loaded instead.
+  /// Set: if the checkpoint that a run folder means cannot be loaded, this is told why, and the
+  /// next newest that can be is loaded instead.
   std::function<void(const std::string&)> damaged = {};
 };
 

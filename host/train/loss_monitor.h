@@ -9,8 +9,8 @@ namespace unroll {
 /// exponentially over the accepted batches with weight 0.01. There is none during the first 100.
 ///
 /// Only accepted losses enter, and a loss that is not finite is never accepted, so a NaN cannot
-/// blind it. 3 nats are twenty times the perplexity: no text whose kind changes does that to a model
-/// of words, while a diverged one is soon worse than one that knows nothing.
+/// blind it. 3 nats are twenty times the perplexity: no text whose kind changes does that to a
+/// model of words, while a diverged one is soon worse than one that knows nothing.
 class LossMonitor {
  public:
   struct State {

@@ -114,10 +114,12 @@ std::filesystem::path save_model(const std::filesystem::path& run_dir, std::int6
                                  const VariableStore& store, const CheckpointSave& options,
                                  const ResumeState* state) {
   CheckpointContent content;
-  content.config = {
-      {"model", model_to_json(description.model)}, {"tokenizer", {{"type", to_string(tokenizer.kind())}}},
-      {"corpus", description.corpus},        {"training", description.training},
-      {"metrics", description.metrics},      {"unroll_version", UNROLL_VERSION}};
+  content.config = {{"model", model_to_json(description.model)},
+                    {"tokenizer", {{"type", to_string(tokenizer.kind())}}},
+                    {"corpus", description.corpus},
+                    {"training", description.training},
+                    {"metrics", description.metrics},
+                    {"unroll_version", UNROLL_VERSION}};
   if (tokenizer.kind() != TokenizerKind::kByte) content.vocabulary = tokenizer.vocabulary_text();
   if (description.model.cell == CellKind::kGru && description.model.reset == GruReset::kBefore)
     content.metadata["gru_reset"] = "before: not PyTorch's GRU, which would compute something else";
@@ -161,8 +163,8 @@ LoadedModel model_from(Checkpoint checkpoint, std::shared_ptr<Backend> backend) 
   auto store = std::make_shared<VariableStore>(std::move(backend), 0);
   for (const VariableInfo& info : parameters(description.model)) store->require(info);
   restore_parameters(checkpoint, description.model, *store);
-  return {checkpoint.directory, checkpoint.step, std::move(description),
-          std::move(tokenizer), std::move(store)};
+  return {checkpoint.directory, checkpoint.step, std::move(description), std::move(tokenizer),
+          std::move(store)};
 }
 
 void restore_parameters(const Checkpoint& checkpoint, const LanguageModelConfig& model,
@@ -183,8 +185,9 @@ Progress restore_state(const Checkpoint& checkpoint, const std::vector<std::stri
   const std::string where = checkpoint.directory.string();
   const auto progress = checkpoint.files.find(kProgress);
   if (!checkpoint.state || progress == checkpoint.files.end())
-    throw std::runtime_error(where + ": holds a model without the state of its training, expected "
-                                     "both to go on from");
+    throw std::runtime_error(where +
+                             ": holds a model without the state of its training, expected "
+                             "both to go on from");
   restore(*checkpoint.state, variables, "", where + "/state.safetensors", store);
   const std::string file = where + "/" + kProgress;
   const nlohmann::json json = parse_json(progress->second, file);

@@ -6,10 +6,10 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "host/data/strict_json.h"
 #include "host/data/tokenizer.h"
 #include "host/models/language_model.h"
 #include "host/train/checkpoint.h"
-#include "host/data/strict_json.h"
 #include "host/train/training_state.h"
 #include "unroll/session.h"
 

@@ -35,7 +35,8 @@ RunLock::RunLock(const fs::path& run_dir) : run_dir_(run_dir), made_(!fs::exists
 
 RunLock::~RunLock() {
   std::error_code error;
-  const auto entries = std::distance(fs::directory_iterator(run_dir_, error), {});
+  const auto entries =
+      std::distance(fs::directory_iterator(run_dir_, error), fs::directory_iterator());
   if (!made_ || error || entries != 1) return;
   fs::remove(run_dir_ / kLockName, error);
   fs::remove(run_dir_, error);

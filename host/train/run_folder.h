@@ -13,8 +13,8 @@
 
 namespace unroll {
 
-/// A folder that nobody else may write checkpoints to as long as this lives. The lock belongs to the
-/// process: however it ends, the folder is free again.
+/// A folder that nobody else may write checkpoints to as long as this lives. The lock belongs to
+/// the process: however it ends, the folder is free again.
 class RunLock {
  public:
   /// Makes the folder if it is missing.

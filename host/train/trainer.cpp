@@ -69,9 +69,9 @@ class Trainer {
       restore_parameters(*run.resume, run.model, *step_.store());
       progress_ = restore_state(*run.resume, step_.state_variables(), *step_.store());
       if (progress_.position > queue_.length())
-        throw std::runtime_error(fmt::format(
-            "{}: got position {} in an epoch of {} timesteps", run.resume->directory.string(),
-            progress_.position, queue_.length()));
+        throw std::runtime_error(fmt::format("{}: got position {} in an epoch of {} timesteps",
+                                             run.resume->directory.string(), progress_.position,
+                                             queue_.length()));
       step_.set_count(progress_.step);
       schedule_.set_divisor(progress_.rate_divisor);
       monitor_ = LossMonitor(progress_.losses);
@@ -115,12 +115,11 @@ class Trainer {
                  memory.variables + std::int64_t(run_.corpus.tokenizer.vocabulary_text().size()) +
                      (run_.model.tied ? run_.model.vocabulary * run_.model.embedding * 4 : 0) +
                      kOther);
-    run_.observer.note(
-        fmt::format("memory: {:.1f} MB of parameters, {:.1f} MB of optimizer and carried state, "
-                    "{:.1f} MB of gradients and activations",
-                    double(memory.parameters) * 1e-6,
-                    double(memory.variables - memory.parameters) * 1e-6,
-                    double(memory.working) * 1e-6));
+    run_.observer.note(fmt::format(
+        "memory: {:.1f} MB of parameters, {:.1f} MB of optimizer and carried state, "
+        "{:.1f} MB of gradients and activations",
+        double(memory.parameters) * 1e-6, double(memory.variables - memory.parameters) * 1e-6,
+        double(memory.working) * 1e-6));
   }
 
   // ---- the loop
@@ -145,8 +144,7 @@ class Trainer {
   /// Every `interval` steps, except at the end of an epoch, which has its own.
   bool is_due(std::int64_t interval, std::int64_t last) const {
     return interval > 0 && progress_.step > 0 && progress_.step % interval == 0 &&
-           progress_.step != last && progress_.position > 0 &&
-           progress_.position < queue_.length();
+           progress_.step != last && progress_.position > 0 && progress_.position < queue_.length();
   }
 
   void seek() {
@@ -227,9 +225,9 @@ class Trainer {
           "skip (or rollback)",
           what, last_saved_));
     if (++progress_.refused >= kMostRefused)
-      throw std::runtime_error(
-          fmt::format("training diverged: {}, and so it was for {} steps in a row; try a lower --lr",
-                      what, progress_.refused));
+      throw std::runtime_error(fmt::format(
+          "training diverged: {}, and so it was for {} steps in a row; try a lower --lr", what,
+          progress_.refused));
     if (options_.on_divergence == OnDivergence::kRollBack) return roll_back(what);
     run_.observer.warn(what + ": left out");
     // The state that the batch left behind may be what is not finite.
@@ -239,11 +237,10 @@ class Trainer {
   void roll_back(const std::string& what) {
     if (++progress_.rollbacks > kMostRollbacks)
       throw std::runtime_error(fmt::format(
-          "training diverged: {}, after {} returns to a checkpoint without a better validation", what,
-          kMostRollbacks));
-    const Checkpoint good =
-        load_checkpoint(checkpoint_directory(options_.run_dir, progress_.scheduled_save),
-                        {.state = true});
+          "training diverged: {}, after {} returns to a checkpoint without a better validation",
+          what, kMostRollbacks));
+    const Checkpoint good = load_checkpoint(
+        checkpoint_directory(options_.run_dir, progress_.scheduled_save), {.state = true});
     restore_parameters(good, run_.model, *step_.store());
     restore_state(good, step_.state_variables(), *step_.store());
     step_.clear_carried_state();  // it was at another place of the text
@@ -404,9 +401,9 @@ class Trainer {
 
   void log_interval(const StepOutcome& outcome, double rate) {
     const double loss = progress_.interval_loss / double(progress_.interval_tokens);
-    run_.observer.log(
-        interval_line(progress_.epoch, batch_of_epoch(), queue_.batches(), rate,
-                      1000 * seconds_since(interval_start_) / double(timed_batches_), loss));
+    run_.observer.log(interval_line(progress_.epoch, batch_of_epoch(), queue_.batches(), rate,
+                                    1000 * seconds_since(interval_start_) / double(timed_batches_),
+                                    loss));
     nlohmann::ordered_json line = event("train");
     line["loss"] = loss;
     line["ppl"] = std::exp(loss);

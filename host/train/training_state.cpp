@@ -97,10 +97,10 @@ void write_variable(const TensorData& tensor, const std::string& where, Variable
   const View target = store.view(tensor.name);
   if (tensor.type != stored_type(target.dtype) ||
       !std::ranges::equal(tensor.shape, target.shape.dims()))
-    throw std::runtime_error(fmt::format(
-        "{}: tensor '{}': got {} [{}], expected {} {}", where, tensor.name,
-        stored_type_name(tensor.type), fmt::join(tensor.shape, ", "),
-        stored_type_name(stored_type(target.dtype)), to_string(target.shape)));
+    throw std::runtime_error(
+        fmt::format("{}: tensor '{}': got {} [{}], expected {} {}", where, tensor.name,
+                    stored_type_name(tensor.type), fmt::join(tensor.shape, ", "),
+                    stored_type_name(stored_type(target.dtype)), to_string(target.shape)));
   store.backend().upload(target.data, tensor.bytes.data(), tensor.bytes.size());
   store.backend().synchronize();
   store.touch(tensor.name);

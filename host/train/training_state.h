@@ -1,6 +1,6 @@
 /// What resuming needs beyond the parameters, so that a resumed run ends with the same bits: the
-/// values of all other variables of the training graph (optimiser, carried state), and where the run
-/// was.
+/// values of all other variables of the training graph (optimiser, carried state), and where the
+/// run was.
 #pragma once
 
 #include <cstddef>
@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
+#include "host/data/strict_json.h"
 #include "host/train/evaluate.h"
 #include "host/train/loss_monitor.h"
 #include "host/train/safetensors.h"
-#include "host/data/strict_json.h"
 #include "unroll/session.h"
 
 namespace unroll {
@@ -30,11 +30,11 @@ struct Progress {
   std::int64_t without_gain = 0;     // validations since the best
   bool epoch_improved = false;
 
-  double rate_divisor = 1;        // of the plateau schedule
-  double rate_scale = 1;          // halved whenever the run is rolled back
+  double rate_divisor = 1;          // of the plateau schedule
+  double rate_scale = 1;            // halved whenever the run is rolled back
   std::int64_t scheduled_save = 0;  // step of the last checkpoint that was not an interruption's
-  std::int64_t rollbacks = 0;     // since a validation was best
-  std::int64_t refused = 0;       // steps in a row that changed nothing
+  std::int64_t rollbacks = 0;       // since a validation was best
+  std::int64_t refused = 0;         // steps in a row that changed nothing
 
   double interval_loss = 0;  // sum over the tokens of the log interval under way
   std::int64_t interval_tokens = 0;

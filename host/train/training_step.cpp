@@ -66,8 +66,7 @@ StepOutcome TrainingStep::run(const Batch& batch, double learning_rate, double l
   outcome.applied = updates() > before;
   outcome.gradient_norm = double(store_->read<float>(Optimizer::kNorm).front());
   const std::int64_t culprit = store_->read<std::int64_t>(Optimizer::kCulprit).front();
-  if (culprit >= 0)
-    outcome.culprit = graph_.graph.variables(true).at(std::size_t(culprit)).name();
+  if (culprit >= 0) outcome.culprit = graph_.graph.variables(true).at(std::size_t(culprit)).name();
   return outcome;
 }
 

@@ -22,7 +22,7 @@ class Commands : public ::testing::Test {
     folder_->write("train.txt", grammar.sample(1, 500));
     folder_->write("valid.txt", grammar.sample(2, 40));
     folder_->write("test.txt", grammar.sample(3, 40));
-    trained_ = run_unroll("train --data " + data() + " --save " + save() +
+    trained_ = run_unroll("train --data " + data() + " --save " + save() + caches() +
                           " --nhid 24 --emsize 16 --nlayers 1 --dropout 0 --epochs 2 --lr 0.02 "
                           "--clip 1 --log-interval 50");
   }
@@ -30,6 +30,7 @@ class Commands : public ::testing::Test {
 
   static std::string data() { return folder_->path().string(); }
   static std::string save() { return data() + "/run"; }
+  static std::string caches() { return " --cache-dir " + data() + "/cache"; }
   static Output ask(const std::string& arguments) {
     return run_unroll(arguments + " --checkpoint " + save());
   }
@@ -124,6 +125,56 @@ TEST_F(Commands, GreedyTextTakesTheMostProbableWord) {
   EXPECT_EQ(greedy["tokens"][0], top["next"][0]["token"]);
 }
 
+/// A small model of `data` with other tokens than words; its folder.
+std::string train_tokens(const TempFolder& folder, const std::string& flags) {
+  const std::string save = folder.path().string() + "/run";
+  const Output result = run_unroll("train --data " + folder.path().string() + "/text.txt --save " +
+                                   save + " --cache-dir " + folder.path().string() +
+                                   "/cache --nhid 16 --emsize 8 --nlayers 1 --epochs 1 " + flags);
+  EXPECT_EQ(result.status, 0) << result.err;
+  return " --checkpoint " + save;
+}
+
+TEST(CommandsOfCharacters, TrainEvalPredictAndGenerate) {
+  const TempFolder folder;
+  folder.write("text.txt", Grammar::english().sample(1, 300) + "caf\xC3\xA9\n");
+  const std::string model =
+      train_tokens(folder, "--tokenizer char --split streams --batch-size 10 --bptt 20");
+  const json eval = json::parse(
+      run_unroll("eval --json --data " + folder.path().string() + "/text.txt" + model).out);
+  EXPECT_NEAR(double(eval["bpc"]), double(eval["loss"]) / std::log(2.0), 1e-9);
+  EXPECT_EQ(eval["unknown"], 0);
+  const json own = json::parse(run_unroll("predict --json --text he --word ' '" + model).out);
+  EXPECT_EQ(own["word"], " ");
+  EXPECT_GT(own["probability"], 0.0);
+  EXPECT_EQ(run_unroll("predict --text he --word 'ab'" + model).status, 1);
+  EXPECT_TRUE(contains(run_unroll("predict --text he --top 99" + model).out, "  \\n\n"));
+  const json text =
+      json::parse(run_unroll("generate --json --prompt 'he ' --length 9" + model).out);
+  std::string joined = "he ";
+  for (const json& token : text["tokens"]) joined += std::string(token);
+  EXPECT_EQ(text["text"], joined);
+}
+
+TEST(CommandsOfBytes, TakeAnyBytes) {
+  const TempFolder folder;
+  std::string bytes;
+  for (int k = 0; k < 3000; ++k)
+    bytes += k % 50 == 49 ? '\n' : static_cast<char>(0x80 + k * 7 % 100);
+  folder.write("text.txt", bytes);
+  const std::string model = train_tokens(folder, "--tokenizer byte --test-fraction 0");
+  EXPECT_FALSE(std::filesystem::exists(folder.path() / "run" / "best" / "vocab.txt"));
+  const Output generated = run_unroll("generate --json --length 50 --seed 1" + model);
+  ASSERT_EQ(generated.status, 0) << generated.err;
+  EXPECT_EQ(json::parse(generated.out)["tokens"].size(), 50U);  // valid JSON of invalid UTF-8
+  const Output words = run_unroll("train --data " + folder.path().string() + "/text.txt --save " +
+                                  folder.path().string() + "/words --cache-dir " +
+                                  folder.path().string() + "/cache");
+  EXPECT_EQ(words.status, 1);
+  EXPECT_TRUE(contains(words.err, "text.txt: line 1, byte offset 0: got byte 0x80"));
+  EXPECT_TRUE(contains(words.err, "--tokenizer byte"));
+}
+
 struct BadLine {
   const char* arguments;
   const char* says;
@@ -152,6 +203,12 @@ TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
            {"train --precision bf16", "--precision: got 'bf16', expected one of fp32"},
            {"train --threads -2", "--threads: got -2"},
            {"train --vocab-size 2", "--vocab-size: got 2"},
+           {"train --tokenizer bpe", "--tokenizer: got 'bpe', expected one of word, char, byte"},
+           {"train --split stream", "did you mean streams?"},
+           {"train --valid-fraction 0", "--valid-fraction: got 0, expected more than 0"},
+           {"train --test-fraction 0.96",
+            "--test-fraction: got 0.05 and 0.96, expected less than 1 together"},
+           {"train --split streams --test-fraction 0.1", "--test-fraction: got 0.1, expected none"},
            {"eval", "--checkpoint"},
            {"predict --checkpoint x --top 0", "--top: got 0"},
            {"predict --checkpoint x --top 3 --word y", "--word"},
@@ -181,7 +238,8 @@ TEST(CommandLine, WhatFailsGetsOneLineAndStatus1) {
     if (const auto at = arguments.find("FOLDER"); at != std::string::npos)
       arguments.replace(at, 6, path);
     SCOPED_TRACE(arguments);
-    const Output result = run_unroll("train --save " + path + "/run " + arguments);
+    const Output result =
+        run_unroll("train --save " + path + "/run --cache-dir " + path + "/cache " + arguments);
     EXPECT_EQ(result.status, 1) << result.err;
     EXPECT_TRUE(contains(result.err, bad.says));
     EXPECT_FALSE(std::filesystem::exists(path + "/run"));

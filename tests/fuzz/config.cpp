@@ -1,7 +1,7 @@
 /// Fuzz target: JSON, and a model's configuration in it. What is accepted is written and read back
 /// as it was.
-#include "host/train/model_file.h"
 #include "host/data/strict_json.h"
+#include "host/train/model_file.h"
 #include "tests/fuzz/target.h"
 
 namespace unroll::fuzz {

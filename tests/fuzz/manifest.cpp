@@ -8,8 +8,8 @@
 #include <iterator>
 #include <span>
 
-#include "host/train/checkpoint.h"
 #include "host/data/strict_json.h"
+#include "host/train/checkpoint.h"
 #include "tests/fuzz/target.h"
 
 #define XXH_INLINE_ALL  // NOLINT(readability-identifier-naming): the library's own name

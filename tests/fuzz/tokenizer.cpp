@@ -1,5 +1,5 @@
-/// Fuzz target: a text, tokenised in each of the three ways by its own vocabulary. Decoding gives the
-/// text back, or for words one that is the same tokens again.
+/// Fuzz target: a text, tokenised in each of the three ways by its own vocabulary. Decoding gives
+/// the text back, or for words one that is the same tokens again.
 #include <algorithm>
 #include <optional>
 
@@ -16,8 +16,8 @@ struct Encoded {
 
 Encoded encode(const Tokenizer& tokenizer, std::string_view text) {
   Encoded encoded;
-  encoded.statistics = tokenizer.encode(
-      TextSource(text, "memory"), [&](std::span<const std::int32_t> ids) {
+  encoded.statistics =
+      tokenizer.encode(TextSource(text, "memory"), [&](std::span<const std::int32_t> ids) {
         encoded.ids.insert(encoded.ids.end(), ids.begin(), ids.end());
       });
   return encoded;

@@ -8,12 +8,9 @@
 namespace unroll::fuzz {
 
 std::vector<std::string> seeds() {
-  return {"<eos>\n<unk>\nthe\n",
-          "<unk>\n<eos>",
-          "a\n<eos>\n\xC3\xA9\n<unk>\n\xF0\x9F\x98\x80\n",
-          "<eos>\n<unk>\n\n",
-          "<eos>\n<unk>\r\n",
-          " \n\\n\na\n<unk>\n\\r\n\\t\n\\\\\n\xC3\xA9\n"};
+  return {
+      "<eos>\n<unk>\nthe\n", "<unk>\n<eos>",     "a\n<eos>\n\xC3\xA9\n<unk>\n\xF0\x9F\x98\x80\n",
+      "<eos>\n<unk>\n\n",    "<eos>\n<unk>\r\n", " \n\\n\na\n<unk>\n\\r\n\\t\n\\\\\n\xC3\xA9\n"};
 }
 
 }  // namespace unroll::fuzz

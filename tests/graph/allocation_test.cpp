@@ -1,5 +1,6 @@
-/// A training step allocates nothing: this program replaces malloc and its relatives, which
-/// operator new calls too, and counts what any thread asks for while a step runs.
+/// A training step allocates nothing, nor does reading its batches: this program replaces malloc
+/// and its relatives, which operator new calls too, and counts what any thread asks for while a
+/// step runs.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "host/data/batch_queue.h"
 #include "tests/support/language_model.h"
 #include "unroll/backend.h"
 #include "unroll/session.h"
@@ -141,6 +143,18 @@ TEST_F(Allocation, ChangingBetweenKnownShapesMakesNone) {
   }
   EXPECT_EQ(count.stop(), 0);
   EXPECT_GT(loss[0], 0.0F);
+}
+
+// Batches are read ahead by another thread, whose allocations count too.
+TEST_F(Allocation, ReadingBatchesAheadMakesNone) {
+  const std::vector<std::int32_t> text(10'000);
+  BatchQueue queue(BatchStream(text, {.streams = 7, .steps = 11}));
+  AllocationCount count;
+  std::int64_t tokens = 0;
+  for (int epoch = 0; epoch < 2; ++epoch, queue.rewind())
+    while (const Batch* batch = queue.next()) tokens += batch->tokens;
+  EXPECT_EQ(count.stop(), 0);
+  EXPECT_EQ(tokens, 20'000);
 }
 
 }  // namespace

@@ -17,9 +17,9 @@ namespace unroll::test {
 /// Sentences of the grammar: so many to train on, `held_out` for each of the other two texts.
 inline LanguageCorpus small_corpus(std::int64_t sentences = 400, std::int64_t held_out = 40) {
   const Grammar grammar = Grammar::english();
-  return corpus_in_memory({grammar.sample(11, sentences), grammar.sample(12, held_out),
-                           grammar.sample(13, held_out)},
-                          TokenizerKind::kWord, {}, "sample");
+  return corpus_in_memory(
+      {grammar.sample(11, sentences), grammar.sample(12, held_out), grammar.sample(13, held_out)},
+      TokenizerKind::kWord, {}, "sample");
 }
 
 inline LanguageModelConfig small_model(const LanguageCorpus& corpus,
@@ -63,8 +63,7 @@ inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelC
   std::filesystem::create_directories(options.run_dir);
   TrainedRun trained;
   std::optional<Checkpoint> checkpoint;
-  if (parts.resume)
-    checkpoint = load_checkpoint(options.run_dir, {.latest = true, .state = true});
+  if (parts.resume) checkpoint = load_checkpoint(options.run_dir, {.latest = true, .state = true});
   std::atomic<bool> stop{false};
   std::int64_t steps = 0;
   const auto into = [](std::vector<std::string>& lines) {

@@ -28,7 +28,8 @@ TEST(LossMonitor, IsTheMeanAndTenDeviations) {
   for (const double loss : losses) monitor.accept(loss);
   double mean = 0, square = 0, weights = 0;
   for (std::size_t k = 0; k < losses.size(); ++k) {
-    // The first hundred weigh 1/100 each by the time the hundredth has come, and all decay from then.
+    // The first hundred weigh 1/100 each by the time the hundredth has come, and all decay from
+    // then.
     const double age = double(losses.size() - 1 - std::max<std::size_t>(k, 99));
     const double weight = 0.01 * std::pow(0.99, age);
     mean += weight * losses[k];

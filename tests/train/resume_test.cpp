@@ -95,21 +95,21 @@ TEST_P(Resume, CutAgainAndAgain) {
   TrainedRun part = train_small(corpus_, config_, cut_options, {.stop_after = 1});
   int parts = 1;
   for (; part.result.interrupted && parts < 100; ++parts)
-    part = train_small(corpus_, config_, cut_options, {.stop_after = 1 + parts % 3, .resume = true});
+    part =
+        train_small(corpus_, config_, cut_options, {.stop_after = 1 + parts % 3, .resume = true});
   EXPECT_GT(parts, 20);
   EXPECT_FALSE(part.result.interrupted);
   EXPECT_TRUE(final_bits(cut_options.run_dir) == final_bits(options(uncut_folder).run_dir));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cells, Resume,
-    ::testing::Values(ResumeCase{CellKind::kLstm, OptimizerKind::kSgd},
-                      ResumeCase{CellKind::kLstm, OptimizerKind::kAdam},
-                      ResumeCase{CellKind::kGru, OptimizerKind::kSgd},
-                      ResumeCase{CellKind::kGru, OptimizerKind::kAdam},
-                      ResumeCase{CellKind::kRnnTanh, OptimizerKind::kSgd},
-                      ResumeCase{CellKind::kRnnTanh, OptimizerKind::kAdam}),
-    name_of);
+INSTANTIATE_TEST_SUITE_P(Cells, Resume,
+                         ::testing::Values(ResumeCase{CellKind::kLstm, OptimizerKind::kSgd},
+                                           ResumeCase{CellKind::kLstm, OptimizerKind::kAdam},
+                                           ResumeCase{CellKind::kGru, OptimizerKind::kSgd},
+                                           ResumeCase{CellKind::kGru, OptimizerKind::kAdam},
+                                           ResumeCase{CellKind::kRnnTanh, OptimizerKind::kSgd},
+                                           ResumeCase{CellKind::kRnnTanh, OptimizerKind::kAdam}),
+                         name_of);
 
 }  // namespace
 }  // namespace unroll::test

@@ -235,8 +235,8 @@ TEST_F(Divergence, StopsBeforeTheWeightsAreTouchedAndSaysWhere) {
 
 TEST_F(Divergence, ALossThatIsNotFiniteIsNamedAsSuch) {
   backend->before = [](const ApplyGradients& args) { *args.loss.as<float>() = kNan; };
-  EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { run(); }),
-                       "step 25: the loss is not finite"));
+  EXPECT_TRUE(
+      contains(error_of<std::runtime_error>([&] { run(); }), "step 25: the loss is not finite"));
 }
 
 TEST_F(Divergence, ALossFarAboveItsMeanIsRefusedEvenAfterANan) {
@@ -286,8 +286,8 @@ TEST_F(Divergence, RollingBackReturnsToTheScheduledCheckpointAtHalfTheRate) {
   ASSERT_EQ(rolled.warnings.size(), 1U);
   EXPECT_TRUE(contains(rolled.warnings.front(), "back to the weights of step 20"));
   EXPECT_EQ(rolled.result.skipped, 0);  // that count went back, too
-  EXPECT_TRUE(contains(read_text(options.run_dir / "latest" / "progress.json"),
-                       "\"rate_scale\": 0.5"));
+  EXPECT_TRUE(
+      contains(read_text(options.run_dir / "latest" / "progress.json"), "\"rate_scale\": 0.5"));
   // An interruption's checkpoint in between is not what it returns to.
   const TempFolder cut_folder;
   TrainingOptions cut = options;
@@ -323,8 +323,8 @@ TEST_F(Divergence, AFlippedBitInAVerifiedStepIsFound) {
       value = std::bit_cast<float>(std::bit_cast<std::uint32_t>(value) ^ (1U << bit));
     };
     const std::string error = error_of<std::runtime_error>([&] { run(); });
-    EXPECT_TRUE(contains(error, "step 25 computed twice gave different bits in " +
-                                    parameter_names(config)[2]));
+    EXPECT_TRUE(contains(
+        error, "step 25 computed twice gave different bits in " + parameter_names(config)[2]));
   }
 }
 

@@ -12,27 +12,44 @@ std::atomic<bool> stop{false};
 std::atomic<int> caught{0};
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
-void handle(int signal) {
+void write_line(std::string_view line) {
+  [[maybe_unused]] const auto ignored = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+void set_handler(int signal, void (*handler)(int)) {
+  struct sigaction action {};
+  action.sa_handler = handler;
+  action.sa_flags = SA_RESTART;
+  ::sigemptyset(&action.sa_mask);
+  ::sigaction(signal, &action, nullptr);
+}
+
+void handle_lost_mapping(int) {
+  write_line(
+      "unroll: a file in use has become shorter or cannot be read any more, expected it to stay as "
+      "it was; what was saved is sound\n");
+  ::_exit(1);
+}
+
+void handle_stop(int signal) {
   if (caught.exchange(signal) != 0) ::_exit(128 + signal);
   stop.store(true);
-  constexpr std::string_view kLine =
-      "\nunroll: stopping after what is under way; a second signal ends it at once\n";
-  [[maybe_unused]] const auto ignored = ::write(STDERR_FILENO, kLine.data(), kLine.size());
+  write_line("\nunroll: stopping after what is under way; a second signal ends it at once\n");
 }
 
 }  // namespace
 
 const std::atomic<bool>& catch_stop_signals() {
-  struct sigaction action {};
-  action.sa_handler = handle;
-  action.sa_flags = SA_RESTART;
-  ::sigemptyset(&action.sa_mask);
-  for (const int signal : {SIGINT, SIGTERM}) ::sigaction(signal, &action, nullptr);
+  for (const int signal : {SIGINT, SIGTERM}) set_handler(signal, handle_stop);
   return stop;
 }
 
 int stop_signal() {
   return caught.load();
+}
+
+void report_lost_mappings() {
+  set_handler(SIGBUS, handle_lost_mapping);
 }
 
 }  // namespace unroll::cli

@@ -12,4 +12,7 @@ const std::atomic<bool>& catch_stop_signals();
 /// The signal that set the flag; 0: none.
 int stop_signal();
 
+/// A mapped file that has shrunk, or whose disk fails, ends the program with a line and status 1.
+void report_lost_mappings();
+
 }  // namespace unroll::cli

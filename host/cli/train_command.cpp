@@ -124,23 +124,33 @@ LanguageCorpus read_corpus(const TrainFlags& flags, const TrainSettings& setting
                 fmt::format("{}; to go on: unroll train --save {} --resume", what, flags.save));
 }
 
+/// "cpu (avx512, 2 threads)" computes the same bits as with any other number of threads.
+std::string kind_of_device(const Backend& backend) {
+  const std::string name = backend.name();
+  return name.substr(0, name.find(','));
+}
+
 nlohmann::json described_training(const TrainSettings& settings, const LanguageCorpus& corpus,
-                                  const DeviceFlags& device) {
+                                  const Backend& backend, int threads) {
   nlohmann::json json = to_json(settings);
   json["text_fingerprint"] = corpus.fingerprint;
-  json["device"] = device.device;
-  json["threads"] = device.threads;
+  json["device"] = kind_of_device(backend);
+  json["threads"] = threads;
   return json;
 }
 
-/// Device and threads of a resumed run, unless others are asked for.
-DeviceFlags device_of(const TrainFlags& flags, const nlohmann::json* stored) {
-  DeviceFlags device = flags.device;
-  if (!stored) return device;
+/// A resumed run keeps to the device that it was begun on, unless another one is asked for.
+std::shared_ptr<Backend> open_device(DeviceFlags& flags, const nlohmann::json* stored) {
+  if (!stored) return flags.open();
   const JsonObject training = JsonObject(*stored, "config.json").object("training");
-  if (!device.device_given()) device.device = training.string("device");
-  if (!device.threads_given()) device.threads = int(training.integer("threads", 0, 4096));
-  return device;
+  const std::string begun_on = training.string("device");
+  if (!flags.device_given()) flags.device = begun_on.starts_with("cpu") ? "cpu" : "cuda";
+  if (!flags.threads_given()) flags.threads = int(training.integer("threads", 0, 4096));
+  auto backend = flags.open();
+  if (const std::string now = kind_of_device(*backend); now != begun_on)
+    warn(fmt::format("the run was begun on {}: on {} its results will differ by rounding", begun_on,
+                     now));
+  return backend;
 }
 
 void report(const TrainFlags& flags, const TrainingResult& result,
@@ -165,7 +175,9 @@ void report(const TrainFlags& flags, const TrainingResult& result,
 bool asked_to_resume(const TrainFlags& flags, bool given) {
   if (!given) return false;
   if (flags.resume.empty()) return true;
-  choose<int>("--resume", flags.resume, {{"auto", 0}});
+  if (flags.resume != "auto")
+    throw UsageError("--resume: got '" + flags.resume +
+                     "', expected nothing or auto; which run it is, --save says");
   return !list_checkpoints(flags.save).empty();
 }
 
@@ -198,8 +210,8 @@ void run_train(const TrainFlags& flags, bool resume_given) {
         settings_from(JsonObject(*stored, where).object("training")), flags.save);
     settings.check();
   }
-  const DeviceFlags device = device_of(flags, stored);
-  const auto backend = device.open();
+  DeviceFlags device = flags.device;
+  const auto backend = open_device(device, stored);
   try {
     const LanguageCorpus corpus = read_corpus(flags, settings, stored, stop);
     report_corpus(corpus);
@@ -218,7 +230,8 @@ void run_train(const TrainFlags& flags, bool resume_given) {
         .model = config,
         .options = options,
         .corpus = corpus,
-        .description = {config, origin, described_training(settings, corpus, device), nullptr},
+        .description = {config, origin,
+                        described_training(settings, corpus, *backend, device.threads), nullptr},
         .backend = backend,
         .observer = {
             .log = [&](const std::string& line) { output.log(line); },

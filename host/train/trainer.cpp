@@ -186,10 +186,10 @@ class Trainer {
       progress_.interval_loss += outcome.loss * double(batch.tokens);
       progress_.interval_tokens += batch.tokens;
     } else {
-      refuse(outcome, limit);
+      refuse(outcome.loss, limit);
     }
     if (run_.observer.progress) run_.observer.progress(status(outcome.loss));
-    if (batch_of_epoch() % options_.log_interval == 0) log_interval(outcome, rate);
+    if (batch_of_epoch() % options_.log_interval == 0) log_interval(rate);
   }
 
   std::int64_t batch_of_epoch() const {
@@ -198,22 +198,22 @@ class Trainer {
 
   // ---- divergence
 
-  void refuse(const StepOutcome& outcome, double limit) {
-    const bool finite = std::isfinite(outcome.loss) && std::isfinite(outcome.gradient_norm);
-    std::string reason = fmt::format("loss {:.3f} is above its limit {:.3f}", outcome.loss, limit);
-    if (!std::isfinite(outcome.loss))
+  void refuse(double loss, double limit) {
+    const bool finite = std::isfinite(loss) && std::isfinite(step_.gradient_norm());
+    const std::string culprit = step_.culprit();
+    std::string reason = fmt::format("loss {:.3f} is above its limit {:.3f}", loss, limit);
+    if (!std::isfinite(loss))
       reason = "the loss is not finite";
     else if (!finite)
       reason = "the gradient is not finite";
-    if (!outcome.culprit.empty())
-      reason += fmt::format(", the gradient first in {}", outcome.culprit);
+    if (!culprit.empty()) reason += fmt::format(", the gradient first in {}", culprit);
     constexpr const char* kActions[] = {"stop", "skip", "rollback"};
     nlohmann::ordered_json line = event("diverged");
-    line["loss"] = outcome.loss;
+    line["loss"] = loss;
     line["limit"] = limit;
     line["reason"] = reason;
-    line["parameter"] = outcome.culprit.empty() ? nlohmann::ordered_json()
-                                                : nlohmann::ordered_json(outcome.culprit);
+    line["parameter"] =
+        culprit.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(culprit);
     line["action"] = kActions[int(options_.on_divergence)];
     write_metrics(line);
 
@@ -343,7 +343,9 @@ class Trainer {
     state.progress.metrics_bytes = metrics_->sync();
     state.progress.seconds = seconds();
     ModelDescription description = run_.description;
-    description.metrics = {{"epoch", progress_.epoch}, {"step", progress_.step}};
+    const bool between_epochs = progress_.position == 0 && progress_.step > 0;
+    description.metrics = {{"epoch", between_epochs ? progress_.epoch - 1 : progress_.epoch},
+                           {"step", progress_.step}};
     if (progress_.evaluated_step == progress_.step)
       description.metrics.update({{"valid_loss", progress_.last.loss()},
                                   {"valid_ppl", progress_.last.perplexity()},
@@ -399,7 +401,7 @@ class Trainer {
             double(left) * seconds_since(interval_start_) / double(timed_batches_)};
   }
 
-  void log_interval(const StepOutcome& outcome, double rate) {
+  void log_interval(double rate) {
     const double loss = progress_.interval_loss / double(progress_.interval_tokens);
     run_.observer.log(interval_line(progress_.epoch, batch_of_epoch(), queue_.batches(), rate,
                                     1000 * seconds_since(interval_start_) / double(timed_batches_),
@@ -407,7 +409,7 @@ class Trainer {
     nlohmann::ordered_json line = event("train");
     line["loss"] = loss;
     line["ppl"] = std::exp(loss);
-    line["gradient_norm"] = outcome.gradient_norm;
+    line["gradient_norm"] = step_.gradient_norm();
     line["lr"] = rate;
     line["tokens_per_second"] = tokens_per_second();
     write_metrics(line);

@@ -43,8 +43,11 @@ TrainingMemory TrainingStep::prepare(std::int64_t steps) {
 
 void TrainingStep::write_scalar(const char* name, double value) {
   const auto single = float(value);
-  if (store_->read<float>(name).front() == single) return;
   store_->write<float>(name, std::span<const float>(&single, 1));
+}
+
+std::int64_t TrainingStep::updates() const {
+  return store_->read<std::int64_t>(Optimizer::kUpdates).front();
 }
 
 StepOutcome TrainingStep::run(const Batch& batch, double learning_rate, double loss_limit) {
@@ -52,7 +55,6 @@ StepOutcome TrainingStep::run(const Batch& batch, double learning_rate, double l
   const double scale = options_.reduction == LossReduction::kTime ? double(batch.steps) : 1;
   write_scalar(Optimizer::kLearningRate, learning_rate);
   write_scalar(Optimizer::kLossLimit, loss_limit * scale);
-  const auto updates = [&] { return store_->read<std::int64_t>(Optimizer::kUpdates).front(); };
   const std::int64_t before = updates();
 
   const Feed feeds[] = {{graph_.inputs, batch.inputs, Shape{batch.steps, options_.batch}},
@@ -61,13 +63,17 @@ StepOutcome TrainingStep::run(const Batch& batch, double learning_rate, double l
 
   float loss = 0;
   session_.read(graph_.loss, std::span<float>(&loss, 1));
-  StepOutcome outcome;
-  outcome.loss = double(loss) / scale;
-  outcome.applied = updates() > before;
-  outcome.gradient_norm = double(store_->read<float>(Optimizer::kNorm).front());
-  const std::int64_t culprit = store_->read<std::int64_t>(Optimizer::kCulprit).front();
-  if (culprit >= 0) outcome.culprit = graph_.graph.variables(true).at(std::size_t(culprit)).name();
-  return outcome;
+  return {double(loss) / scale, updates() > before};
+}
+
+double TrainingStep::gradient_norm() const {
+  return double(store_->read<float>(Optimizer::kNorm).front());
+}
+
+std::string TrainingStep::culprit() const {
+  const std::int64_t index = store_->read<std::int64_t>(Optimizer::kCulprit).front();
+  return index < 0 ? ""
+                   : graph_.graph.variables(/*trainable_only=*/true).at(std::size_t(index)).name();
 }
 
 StepOutcome TrainingStep::run_verified(const Batch& batch, double learning_rate,

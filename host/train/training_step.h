@@ -14,10 +14,8 @@
 namespace unroll {
 
 struct StepOutcome {
-  double loss = 0;           // nats per token, before the update
-  bool applied = false;      // the update was made
-  double gradient_norm = 0;  // before clipping
-  std::string culprit;       // the first parameter, going backward, whose gradient is not finite
+  double loss = 0;       // nats per token, before the update
+  bool applied = false;  // the update was made
 };
 
 struct TrainingMemory {  // bytes
@@ -50,11 +48,18 @@ class TrainingStep {
   /// Errors    std::runtime_error if the two leave different bits.
   StepOutcome run_verified(const Batch& batch, double learning_rate, double loss_limit);
 
+  /// Of the last step, before clipping.
+  double gradient_norm() const;
+  /// The first parameter that the last step's backward pass reached with a gradient that is not
+  /// finite; empty if there is none.
+  std::string culprit() const;
+
   /// The carried hidden state becomes zero.
   void clear_carried_state();
 
  private:
   void write_scalar(const char* name, double value);
+  std::int64_t updates() const;  // applied so far
 
   LanguageModelConfig config_;
   TrainingGraph::Options options_;

@@ -34,7 +34,7 @@ std::string format_duration(double seconds) {
 }
 
 std::string progress_text(const TrainingStatus& status, std::int64_t epochs, int columns) {
-  constexpr int kBar = 20;
+  constexpr int kBar = 12;
   const double done = double(status.batch) / double(status.batches);
   const int filled = int(done * kBar);
   const std::string text = fmt::format(

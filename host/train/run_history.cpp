@@ -28,23 +28,6 @@ std::string string_or_empty(const JsonObject& line, const char* key) {
   return is_given(line, key) ? line.string(key) : "";
 }
 
-/// Drops what was logged at `step` or later.
-template <typename Record>
-void drop_from(std::vector<Record>& records, std::int64_t step) {
-  while (!records.empty() && records.back().step >= step) records.pop_back();
-}
-
-void add_train(const JsonObject& line, std::int64_t step, std::int64_t epoch, RunHistory& history) {
-  if (!history.train.empty() && history.train.back().step >= step) {
-    drop_from(history.train, step);
-    drop_from(history.valid, step);
-    history.test.reset();
-  }
-  history.train.push_back({step, epoch, number_or_nan(line, "loss"),
-                           number_or_nan(line, "gradient_norm"), number_or_nan(line, "lr"),
-                           number_or_nan(line, "tokens_per_second")});
-}
-
 void add_line(const JsonObject& line, RunHistory& history) {
   const std::string event = line.string("event");
   const bool train = event == "train", valid = event == "valid", test = event == "test";
@@ -52,16 +35,16 @@ void add_line(const JsonObject& line, RunHistory& history) {
   const std::int64_t step = line.integer("step", 0, kLargest);
   const std::int64_t epoch = is_given(line, "epoch") ? line.integer("epoch", 0, kLargest) : 0;
   if (train) {
-    add_train(line, step, epoch, history);
+    history.train.push_back({step, epoch, number_or_nan(line, "loss"),
+                             number_or_nan(line, "gradient_norm"), number_or_nan(line, "lr"),
+                             number_or_nan(line, "tokens_per_second")});
   } else if (valid || test) {
     const EvaluationRecord record{step, epoch, number_or_nan(line, "loss"),
                                   number_or_nan(line, "accuracy")};
-    if (valid) {
-      drop_from(history.valid, step);
+    if (valid)
       history.valid.push_back(record);
-    } else {
+    else
       history.test = record;
-    }
   } else {
     history.diverged.push_back({step, epoch, number_or_nan(line, "loss"),
                                 number_or_nan(line, "limit"), string_or_empty(line, "reason"),

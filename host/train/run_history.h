@@ -1,8 +1,5 @@
 /// What a run wrote into its metrics.jsonl, read back: one JSON object per line, in the order in
-/// which things happened.
-///
-/// A run that was taken up from an earlier point repeats steps. What it did before beyond that
-/// point did not lead to its model and is dropped; divergences stay, since they are why it was.
+/// which things happened. The writer is MetricsLog.
 #pragma once
 
 #include <cstdint>

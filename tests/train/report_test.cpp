@@ -78,18 +78,6 @@ TEST(RunHistory, NamesTheLineThatIsWrong) {
   EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { read(folder.path() / "x"); }), "x"));
 }
 
-TEST(RunHistory, ForgetsWhatWasDoneAgain) {
-  const RunHistory run =
-      parse(std::string(kRun) + R"({"event":"train","step":15,"epoch":2,"loss":5.2,"seconds":80})"
-                                "\n");
-  ASSERT_EQ(run.train.size(), 2U);
-  EXPECT_EQ(run.train[1].step, 15);
-  EXPECT_EQ(run.valid.size(), 1U);
-  EXPECT_FALSE(run.test);
-  EXPECT_EQ(run.diverged.size(), 1U);
-  EXPECT_EQ(run.steps, 15);
-}
-
 TEST(Chart, ThinningKeepsTheExtremes) {
   std::vector<ChartPoint> points;
   for (int k = 0; k < 100000; ++k) points.push_back({double(k), std::sin(k * 0.001)});

@@ -31,10 +31,6 @@ using S = TrainSettings;
 template <typename Visit>
 void for_each_setting(Visit&& visit) {
   constexpr const char *kText = "Text", *kModel = "Model", *kTraining = "Training", *kRun = "Run";
-  visit(Setting{"--recipe", kTraining,
-                "Published settings, which further flags override: zaremba-small or char-rnn"},
-        &S::recipe);
-
   visit(Setting{"--tokenizer", kText, "What a token is: word, char or byte"}, &S::tokenizer);
   visit(
       Setting{"--split", kText,
@@ -65,6 +61,9 @@ void for_each_setting(Visit&& visit) {
               "LSTM: where the forget gate's bias starts [1, or with --init-range as the others]"},
       &S::forget_bias);
 
+  visit(Setting{"--recipe", kTraining,
+                "Published settings, which further flags override: zaremba-small or char-rnn"},
+        &S::recipe);
   visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
   visit(Setting{"--lr", kTraining, "Learning rate [sgd 20, momentum 2, others 0.002]"}, &S::lr);
   visit(Setting{"--lr-schedule", kTraining, "constant, decay, plateau or cosine"}, &S::lr_schedule);
@@ -75,7 +74,8 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--warmup", kTraining, "cosine: steps of linear warm-up"}, &S::warmup);
   visit(Setting{"--momentum", kTraining, "Of --optimizer momentum"}, &S::momentum);
   visit(Setting{"--rms-decay", kTraining, "Of --optimizer rmsprop"}, &S::rms_decay);
-  visit(Setting{"--weight-decay", kTraining, ""}, &S::weight_decay);
+  visit(Setting{"--weight-decay", kTraining, "Of adamw decoupled, else added to the gradient"},
+        &S::weight_decay);
   visit(Setting{"--clip", kTraining, "Largest norm of the gradient; 0: no limit"}, &S::clip);
   visit(Setting{"--clip-value", kTraining, "Largest element of the gradient; 0: no limit"},
         &S::clip_value);
@@ -94,7 +94,7 @@ void for_each_setting(Visit&& visit) {
                 "Steps between validations within an epoch; 0: only at its end"},
         &S::eval_interval);
 
-  visit(Setting{"--epochs", kTraining, "", true}, &S::epochs);
+  visit(Setting{"--epochs", kTraining, "Passes over the training text", true}, &S::epochs);
   visit(Setting{"--patience", kTraining,
                 "Stop after so many validations without a better one; 0: never", true},
         &S::patience);

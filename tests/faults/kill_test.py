@@ -179,10 +179,11 @@ class Runs:
         self.notes["models" if done.returncode == 0 else "no model yet"] += 1
 
     def damage_newest(self):
-        """Spoils `latest` where there is another checkpoint to go on from."""
+        """Spoils `latest` where the run can go on from before it, and so make it again."""
         link = f"{self.run}/latest"
-        if self.damage or not os.path.exists(link) or (
-                len(glob.glob(f"{self.run}/step-*/manifest.json")) < 2):
+        names = sorted(os.path.basename(name) for name in glob.glob(f"{self.run}/step-*"))
+        if self.damage or len(names) < 2 or not os.path.exists(link) or (
+                names[-1] != os.readlink(link)):
             return
         if self.draw.random() < 0.5:
             os.remove(f"{link}/manifest.json")
@@ -210,7 +211,7 @@ class Runs:
     def until_done(self):
         """One run; returns how many kills it took."""
         self.fresh()
-        kills = 0
+        self.damage, kills = None, 0
         while (output := self.start()) is None:
             kills += 1
             self.look()

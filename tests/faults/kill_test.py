@@ -269,8 +269,8 @@ def main():
         print(f"  {count:5d} kills in: {phase}")
     print(f"{done} kills, {runs} runs, {notes['models']} models and {notes['no model yet']} times "
           f"none yet, {notes['damaged']} damaged, "
-          f"best turned back {notes['best turned back']} times, {notes['differing bits']} differing bits, "
-          f"{problems} problems")
+          f"best turned back {notes['best turned back']} times, "
+          f"{notes['differing bits']} differing bits, {problems} problems")
     return 1 if problems else 0
 
 

@@ -3,7 +3,8 @@
 
 A stopped run ends with 128 + the signal within five seconds, says on its last line how to go on,
 prints nothing on stdout and leaves nothing temporary. Gone on with, it ends with the bits of a run
-that nobody stopped. A second signal ends it at once. A second run on its folder does not disturb it.
+that nobody stopped. A second signal ends it at once. A second run on its folder does not disturb
+it.
 
   signal_test.py PROGRAM [MB]    MB: the size of the text whose reading is stopped.
 """

@@ -131,6 +131,21 @@ TokenCacheHeader header_from(const JsonObject& json) {
   return header;
 }
 
+/// A file in that folder that vanishes with the process, however it ends, unless it is given a
+/// name; -1 where the system has no such thing.
+int open_unnamed(const fs::path& folder) {
+  if (::access("/proc/self/fd", X_OK) != 0) return -1;  // link_unnamed needs it
+  return ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+}
+
+void link_unnamed(int fd, const fs::path& place) {
+  const std::string file = fmt::format("/proc/self/fd/{}", fd);
+  // A link replaces nothing. Another process may make the same file in between, and again.
+  while (::linkat(AT_FDCWD, file.c_str(), AT_FDCWD, place.c_str(), AT_SYMLINK_FOLLOW) != 0)
+    if (errno != EEXIST || (::unlink(place.c_str()) != 0 && errno != ENOENT))
+      fail_call(place, "cannot be made");
+}
+
 }  // namespace
 
 SourceStamp stamp_source(const fs::path& file) {
@@ -219,6 +234,8 @@ NewFile::NewFile(fs::path place, std::string temporary, int fd)
 
 NewFile::NewFile(fs::path place)
     : NewFile([&] {
+        if (const int fd = open_unnamed(place.parent_path()); fd >= 0)
+          return NewFile(std::move(place), {}, fd);
         std::string temporary = place.string() + ".XXXXXX";
         const int fd = ::mkostemp(temporary.data(), O_CLOEXEC);
         return NewFile(std::move(place), std::move(temporary), fd);
@@ -226,24 +243,31 @@ NewFile::NewFile(fs::path place)
 
 NewFile NewFile::nameless() {
   NewFile file(fs::temp_directory_path() / "unroll-tokens");
-  ::unlink(std::exchange(file.temporary_, {}).c_str());
+  if (!file.temporary_.empty()) ::unlink(std::exchange(file.temporary_, {}).c_str());
+  file.pending_ = false;
   return file;
 }
 
 NewFile::NewFile(NewFile&& other) noexcept
     : place_(std::move(other.place_)),
       temporary_(std::exchange(other.temporary_, {})),
-      fd_(std::move(other.fd_)) {}
+      fd_(std::move(other.fd_)),
+      pending_(other.pending_) {}
 
 NewFile::~NewFile() {
   if (!temporary_.empty() && fd_.get() >= 0) ::unlink(temporary_.c_str());
 }
 
 void NewFile::commit() {
-  if (temporary_.empty()) return;
+  if (!pending_) return;
   if (::fsync(fd_.get()) != 0) fail_call(place_, "cannot be synced");
-  if (::rename(temporary_.c_str(), place_.c_str()) != 0) fail_call(place_, "cannot be made");
+  if (temporary_.empty()) {
+    link_unnamed(fd_.get(), place_);
+  } else if (::rename(temporary_.c_str(), place_.c_str()) != 0) {
+    fail_call(place_, "cannot be made");
+  }
   temporary_.clear();
+  pending_ = false;
 }
 
 TokenCacheWriter::TokenCacheWriter(NewFile file, TokenCacheHeader header, std::string vocabulary)

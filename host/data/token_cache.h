@@ -72,8 +72,9 @@ std::string token_cache_name(const nlohmann::json& key, const std::vector<Source
 /// Errors    std::runtime_error if it cannot be read or is damaged.
 std::optional<TokenCache> read_token_cache(const std::filesystem::path& file);
 
-/// Where a cache is written: beside its final place under a name of its own, which nobody else
-/// uses. Two that write the same cache both succeed. Removed again unless it is committed.
+/// Where a cache is written: beside its final place without a name, so that a killed process leaves
+/// nothing; where the file system cannot do that, under a name that nobody else uses. Two that
+/// write the same cache both succeed. Removed again unless it is committed.
 class NewFile {
  public:
   /// Errors    std::runtime_error if it cannot be made.
@@ -95,8 +96,9 @@ class NewFile {
   NewFile(std::filesystem::path place, std::string temporary, int fd);
 
   std::filesystem::path place_;
-  std::string temporary_;  // empty once there is none
+  std::string temporary_;  // empty if there is none
   Descriptor fd_;
+  bool pending_ = true;  // not yet committed, and is to be
 };
 
 /// Writes a cache: the ids as they come, then the header, which knows their number.

@@ -378,6 +378,13 @@ void make_run_folder(const fs::path& run_dir) {
   if (made) sync_directory(fs::absolute(run_dir).lexically_normal().parent_path());
 }
 
+void repair_run_folder(const fs::path& run_dir, std::optional<std::int64_t> best) {
+  remove_leftovers(run_dir);
+  if (best && is_checkpoint(checkpoint_directory(run_dir, *best)))
+    point_link(run_dir / "best", directory_name(*best));
+  sync_directory(run_dir);
+}
+
 fs::path checkpoint_directory(const fs::path& run_dir, std::int64_t step) {
   return run_dir / directory_name(step);
 }

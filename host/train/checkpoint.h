@@ -57,6 +57,13 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run_dir, std:
 /// Errors    std::runtime_error if it is a file or cannot be made.
 void make_run_folder(const std::filesystem::path& run_dir);
 
+/// Undoes what a save that was killed may have left, for a run that goes on: removes temporary
+/// directories, and makes `best` point to that step's checkpoint, if it is there. Killed between
+/// the two links, the run would know of a best checkpoint that nothing kept. For whoever holds the
+/// lock.
+/// Errors    std::runtime_error if the system fails a call.
+void repair_run_folder(const std::filesystem::path& run_dir, std::optional<std::int64_t> best);
+
 /// Where the checkpoint of that step is, or would be.
 std::filesystem::path checkpoint_directory(const std::filesystem::path& run_dir, std::int64_t step);
 

@@ -76,6 +76,9 @@ class Trainer {
       schedule_.set_divisor(progress_.rate_divisor);
       monitor_ = LossMonitor(progress_.losses);
       last_saved_ = progress_.step;
+      repair_run_folder(options_.run_dir, progress_.best.tokens > 0
+                                              ? std::optional(progress_.best_step)
+                                              : std::nullopt);
     }
     prepare();
     metrics_.emplace(options_.run_dir, progress_.metrics_bytes, run.observer.warn);

@@ -308,13 +308,14 @@ class Trainer {
     if (last_saved_ != progress_.step) save({.scheduled = true});
     TrainingResult result = this->result();
     result.stopped_early = progress_.epoch <= options_.epochs;
-    result.checkpoint = checkpoint_directory(options_.run_dir, progress_.best_step);
+    // The best, or the newest sound one if that is damaged.
+    const LoadedModel best = load_model(options_.run_dir, run_.backend, run_.observer.warn);
+    result.checkpoint = best.directory;
     run_.observer.log(kLastRule);
     if (run_.corpus.test.ids.empty()) {
       run_.observer.log(fmt::format("| End of training | valid loss {:5.2f} | valid ppl {:8.2f}",
                                     result.valid.loss(), result.valid.perplexity()));
     } else {
-      const LoadedModel best = load_model(result.checkpoint, run_.backend);
       result.test = Evaluator(run_.model, best.store, run_.corpus.tokenizer.start(), run_.stop)
                         .evaluate(run_.corpus.test_stream());
       write_metrics(evaluation_event("test", result.test));

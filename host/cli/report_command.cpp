@@ -26,6 +26,10 @@ struct ReportFlags {
 void replace_file(const std::filesystem::path& file, const std::string& text) {
   const std::filesystem::path temporary = fmt::format("{}.{}.tmp", file.string(), ::getpid());
   std::error_code error;
+  // Else a device such as /dev/null would become a file.
+  if (std::filesystem::exists(file, error) && !std::filesystem::is_regular_file(file, error))
+    throw std::runtime_error(file.string() + ": is a folder or a device, expected a file");
+  error.clear();
   {
     std::ofstream out(temporary, std::ios::binary);
     out << text;

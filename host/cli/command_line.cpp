@@ -83,9 +83,9 @@ std::optional<int> ordinal_of(std::string_view device) {
 /// What a flag takes, by CLI11's name of the type.
 std::string expected_value(const CLI::Option& option) {
   const std::string type = option.get_type_name();
-  if (type == "FLOAT") return "a number";
-  if (type == "INT") return "a whole number";
-  if (type == "UINT") return "a whole number, 0 or more";
+  if (type == "FLOAT") return "a number below 1.8e308";
+  if (type == "INT") return "a whole number below 2^63";
+  if (type == "UINT") return "a whole number, 0 or more and below 2^64";
   return "a text";
 }
 

@@ -173,11 +173,12 @@ class CorpusReader {
     const std::array<TextPart, 3> texts = parts();
     Tokenizer tokenizer = Tokenizer::build(options_.tokenizer, source(texts[0]), options_.limits);
     if (tokenizer.size() <= 2)
-      throw std::runtime_error(fmt::format(
-          "{}: got no {} beside line ends that occurs {}, expected one for the vocabulary",
-          files_[0].string(), to_string(options_.tokenizer),
-          options_.limits.min_count > 1 ? fmt::format("{} times", options_.limits.min_count)
-                                        : "at all"));
+      throw std::runtime_error(
+          fmt::format("{}: got no {} {}, expected one for the vocabulary", files_[0].string(),
+                      to_string(options_.tokenizer),
+                      options_.limits.min_count > 1
+                          ? fmt::format("that occurs {} times", options_.limits.min_count)
+                          : "beside line ends"));
     TokenCacheHeader header;
     header.key = key_;
     header.sources = stamps_;

@@ -418,7 +418,7 @@ SafetensorsFile SafetensorsFile::read(const std::filesystem::path& file) {
   if (std::filesystem::exists(file, error) && !std::filesystem::is_regular_file(file, error))
     throw fail("is not a regular file, expected a safetensors file");
   const std::uintmax_t size = std::filesystem::file_size(file, error);
-  if (error) throw fail(error.message().c_str());
+  if (error) throw fail(("cannot be opened: " + error.message()).c_str());
   std::ifstream in(file, std::ios::binary);
   if (!in) throw fail("cannot be opened");
   std::vector<std::byte> bytes(size);
@@ -442,7 +442,8 @@ SafetensorsFile SafetensorsFile::parse(std::vector<std::byte> bytes, const std::
         "expected a file of safetensors.torch.save_file(model.state_dict(), ...)");
   if (header_bytes > most)
     throw std::runtime_error(
-        fmt::format("{}: got a header of {} bytes, expected at most {}", name, header_bytes, most));
+        fmt::format("{}: is no safetensors file: got a header of {} bytes, expected at most {}",
+                    name, header_bytes, most));
 
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof header_bytes,
                               header_bytes);

@@ -74,7 +74,7 @@ TEST_F(BadInputs, Texts) {
       {"no valid.txt", "cp data/train.txt n; rm n/valid.txt", train_on("n"), 1, "n: no valid.txt"},
       {"empty file", ": >empty", train_on("empty"), 1, "empty: is empty, expected text"},
       {"blank lines", "yes '' | head -100 >blank", train_on("blank"), 1,
-       "blank: got no word beside line ends that occurs at all"},
+       "blank: got no word beside line ends, expected"},
       {"blank lines, characters", "", train_on("blank", "--tokenizer char"), 1,
        "got no char beside"},
       {"rare words", "", train_on("data", "--min-count 100000"), 1, "occurs 100000 times"},

@@ -121,7 +121,8 @@ TEST_F(BadInputs, Imports) {
   check({
       {"no such weights", "", import + "none", 1, "none: "},
       {"folder of weights", "", import + "data", 1, "data: is not a regular file"},
-      {"text as weights", "", import + "data/train.txt", 1, "data/train.txt: got a header of"},
+      {"text as weights", "", import + "data/train.txt", 1,
+       "data/train.txt: is no safetensors file: got a header of"},
       {"pickle in a zip", "{ printf 'PK\\003\\004\\0\\0\\010\\010'; head -c 900 /dev/zero; } >m.pt",
        import + "m.pt", 1, "m.pt: is a pickle, as torch.save() writes, which is not read"},
       {"old pickle", "{ printf '\\200\\002\\212\\nl\\374'; head -c 900 \"$PROGRAM\"; } >m.pth",

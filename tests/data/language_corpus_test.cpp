@@ -159,7 +159,7 @@ TEST_F(CorpusFiles, StreamsAreCharRnns) {
       EXPECT_THROW(corpus.test_stream(), std::invalid_argument);
     }
     o.steps = 100;
-    EXPECT_TRUE(contains(error(o), "1234 tokens are 1 batches of 10 streams x 100 steps"));
+    EXPECT_TRUE(contains(error(o), "1234 tokens are 1 batches of --batch-size 10 x --bptt 100"));
     o.test_fraction = 0.1;
     EXPECT_THROW(read_language_corpus(o), std::invalid_argument);
     o.test_fraction = 0;

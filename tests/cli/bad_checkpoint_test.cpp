@@ -197,7 +197,8 @@ TEST_F(BadCheckpoints, Configurations) {
   expect_config(
       "no tokenizer", [](json& c) { c.erase("tokenizer"); }, "tokenizer is missing");
   expect_config(
-      "larger model", [](json& c) { c["model"]["hidden"] = {2000000000}; }, "");
+      "larger model", [](json& c) { c["model"]["hidden"] = {2000000000}; },
+      "out of memory: asked for");
 }
 
 TEST_F(BadCheckpoints, ARunFallsBackAndACheckpointDoesNot) {

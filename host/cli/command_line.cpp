@@ -8,7 +8,10 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
+#include <new>
 #include <numeric>
+#include <optional>
 
 #include "host/cli/commands.h"
 
@@ -67,6 +70,82 @@ std::string explain_extras(const CLI::App& app) {
                      command->get_name());
 }
 
+/// N of "cuda:N".
+std::optional<int> ordinal_of(std::string_view device) {
+  device.remove_prefix(std::min(device.size(), std::string_view("cuda:").size()));
+  int ordinal = 0;
+  const char* const end = device.data() + device.size();
+  const auto [stop, error] = std::from_chars(device.data(), end, ordinal);
+  return error == std::errc() && stop == end && ordinal >= 0 ? std::optional(ordinal)
+                                                             : std::nullopt;
+}
+
+/// What a flag takes, by CLI11's name of the type.
+std::string expected_value(const CLI::Option& option) {
+  const std::string type = option.get_type_name();
+  if (type == "FLOAT") return "a number below 1.8e308";
+  if (type == "INT") return "a whole number below 2^63";
+  if (type == "UINT") return "a whole number, 0 or more and below 2^64";
+  return "a text";
+}
+
+template <typename Number>
+bool reads_as(std::string_view text) {
+  Number number{};
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && stop == end;
+}
+
+/// Whether a value given is one of the flag's kind. Only what is said or asked may be empty.
+bool is_sound(const CLI::Option& option, const std::string& value) {
+  const std::string type = option.get_type_name();
+  if (type == "FLOAT") return reads_as<double>(value);
+  if (type == "INT") return reads_as<std::int64_t>(value);
+  if (type == "UINT") return reads_as<std::uint64_t>(value);
+  return !value.empty() || option.get_expected_min() == 0 || option.check_lname("text") ||
+         option.check_lname("prompt");
+}
+
+/// Looks at what was typed, since CLI11 takes an empty text for 0 and the nearest number for one
+/// that is too large.
+void check_values(const CLI::App& command) {
+  for (const CLI::Option* option : command.get_options()) {
+    const std::string name = option->get_name();
+    // Of a flag given twice the last counts, except where it takes a list.
+    const std::vector<std::string>& given = option->results();
+    const std::size_t first =
+        option->get_expected_max() > 1 || given.empty() ? 0 : given.size() - 1;
+    for (std::size_t k = first; k < given.size(); ++k)
+      if (!is_sound(*option, given[k]))
+        throw UsageError(
+            fmt::format("{}: got '{}', expected {}", name, given[k], expected_value(*option)));
+  }
+}
+
+/// One line on what CLI11 did not accept.
+std::string explain(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App& command = *chosen_command(app);
+  const bool misspelt = !app.remaining(/*recurse=*/true).empty();
+  if (dynamic_cast<const CLI::ExtrasError*>(&error) ||
+      (misspelt && dynamic_cast<const CLI::RequiredError*>(&error)))
+    return explain_extras(app);
+  const std::string what = error.what();
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error))
+    if (const CLI::Option* option = command.get_option_no_throw(what.substr(0, what.find(':'))))
+      return fmt::format("{}: got no value, expected {}", option->get_name(),
+                         expected_value(*option));
+  if (dynamic_cast<const CLI::ConversionError*>(&error)) {
+    check_values(command);
+    // A flag that takes no value was given one: "Could not convert: --tied = maybe".
+    const std::size_t name = what.find("--"), value = what.find(" = ");
+    if (name < value && value != what.npos)
+      return fmt::format("{}: got '{}', expected true, false or nothing",
+                         what.substr(name, value - name), what.substr(value + 3));
+  }
+  return what;
+}
+
 }  // namespace
 
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
@@ -90,10 +169,9 @@ void fail_choice(const std::string& flag, const std::string& name,
 
 void require_range(const std::string& flag, double value, double low, double high, bool open) {
   if ((open ? value > low : value >= low) && value <= high) return;
-  const std::string range =
-      std::isinf(high) || high > 1e17
-          ? fmt::format("{} {}", open ? "more than" : "at least", low)
-          : fmt::format("{} {} and at most {}", open ? "more than" : "at least", low, high);
+  std::string range = fmt::format("a{} number {} {}", std::isinf(value) ? " finite" : "",
+                                  open ? "above" : "of at least", low);
+  if (high < std::numeric_limits<double>::max()) range += fmt::format(" and at most {}", high);
   throw UsageError(fmt::format("{}: got {}, expected {}", flag, value, range));
 }
 
@@ -108,9 +186,16 @@ void DeviceFlags::add_to(CLI::App& command) {
           ->capture_default_str();
 }
 
-std::shared_ptr<Backend> DeviceFlags::open() const {
+void DeviceFlags::check() const {
   choose<int>("--precision", precision, {{"fp32", 0}});
   require_range("--threads", threads, 0, 4096);
+  if (device == "auto" || device == "cpu" || device == "cuda") return;
+  if (!device.starts_with("cuda:") || !ordinal_of(device))
+    throw UsageError("--device: got '" + device + "', expected auto, cpu, cuda or cuda:N");
+}
+
+std::shared_ptr<Backend> DeviceFlags::open() const {
+  check();
   const auto use_cpu = [&](const std::string& why) {
     auto backend = cpu(threads);
     note(fmt::format("device: {}{}", backend->name(), why));
@@ -130,16 +215,7 @@ std::shared_ptr<Backend> DeviceFlags::open() const {
     }
     return use_cpu(why.empty() ? "" : "; no GPU: " + one_line(why));
   }
-  int ordinal = 0;
-  bool valid = device == "cuda";
-  if (device.starts_with("cuda:")) {
-    const char *begin = device.data() + 5, *end = device.data() + device.size();
-    const auto [stop, error] = std::from_chars(begin, end, ordinal);
-    valid = error == std::errc() && stop == end && ordinal >= 0;
-  }
-  if (!valid)
-    throw UsageError("--device: got '" + device + "', expected auto, cpu, cuda or cuda:N");
-  auto backend = cuda(ordinal);
+  auto backend = cuda(ordinal_of(device).value_or(0));
   note("device: " + backend->name() + ", as asked");
   return backend;
 }
@@ -195,11 +271,9 @@ std::function<void()> parse(int argc, const char* const* argv) {
   } catch (const CLI::CallForVersion&) {
     return [] { print("unroll " UNROLL_VERSION "\n"); };
   } catch (const CLI::ParseError& error) {
-    const bool extras = dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr ||
-                        (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr &&
-                         !app.remaining(true).empty());
-    throw UsageError(one_line(extras ? explain_extras(app) : error.what()));
+    throw UsageError(one_line(explain(app, error)));
   }
+  check_values(*chosen_command(app));
   return [kept, command] { command(); };
 }
 
@@ -213,6 +287,9 @@ int run(int argc, const char* const* argv) {
   } catch (const Stopped& stopped) {
     note("unroll: " + one_line(stopped.what()));
     return 128 + stopped.signal;
+  } catch (const std::bad_alloc&) {
+    note("unroll: out of memory");
+    return 1;
   } catch (const std::exception& error) {
     note("unroll: " + one_line(error.what()));
     return 1;

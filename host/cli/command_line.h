@@ -63,6 +63,8 @@ struct DeviceFlags {
   bool threads_given() const { return threads_option_->count() > 0; }
 
   void add_to(CLI::App& command);
+  /// Errors    UsageError. Looks at no device.
+  void check() const;
   /// Says on stderr which device it is, and why.
   std::shared_ptr<Backend> open() const;
 
@@ -71,8 +73,7 @@ struct DeviceFlags {
   const CLI::Option* threads_option_ = nullptr;
 };
 
-/// Writes to stdout. Errors: std::runtime_error if it cannot be written; a closed pipe ends the
-/// program quietly.
+/// Writes to stdout. Errors: std::runtime_error if it cannot be written, to a closed pipe too.
 void print(const std::string& text);
 void print_json(const Json& json);
 

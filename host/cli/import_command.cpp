@@ -11,6 +11,7 @@
 #include "host/data/hash.h"
 #include "host/train/import.h"
 #include "host/train/model_file.h"
+#include "host/train/run_folder.h"
 
 namespace unroll::cli {
 namespace {
@@ -39,6 +40,8 @@ ImportOptions import_options(const ImportFlags& flags) {
 Tokenizer read_tokenizer(TokenizerKind kind, const std::filesystem::path& file) {
   if (kind == TokenizerKind::kByte) return Tokenizer::parse(kind, "", "");
   const Descriptor in(::open(file.c_str(), O_RDONLY | O_CLOEXEC), file, "cannot be opened");
+  if (!std::filesystem::is_regular_file(file))
+    throw std::runtime_error(file.string() + ": is not a regular file, expected the vocabulary");
   const MappedFile text(in.get(), file);
   return Tokenizer::parse(kind, text_of(text.bytes()), file.string());
 }
@@ -63,9 +66,11 @@ void run_import(const ImportFlags& flags) {
     throw std::runtime_error(
         fmt::format("{}: got {} tokens, expected {}, the rows of {}'s "
                     "encoder.weight",
-                    words.string(), tokenizer.size(), config.vocabulary, flags.weights));
+                    kind == TokenizerKind::kByte ? "--tokenizer byte" : words.string(),
+                    tokenizer.size(), config.vocabulary, flags.weights));
   const ModelDescription description{
       config, "a text that is not recorded", {{"imported_from", flags.weights}}, nullptr};
+  const RunLock lock(flags.save);
   const std::filesystem::path checkpoint =
       save_model(flags.save, 0, description, tokenizer, *model.store, {.best = true});
   note(fmt::format("model: {}, embedding {}, layers of {} units, {} parameters{}",

@@ -1,3 +1,7 @@
+/// The program: standard streams and signals as the commands expect them.
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <cstdio>
 #include <exception>
@@ -5,7 +9,22 @@
 #include "host/cli/command_line.h"
 #include "host/cli/signals.h"
 
+namespace {
+
+/// A file that is opened later must not take the place of a standard stream that is closed, or the
+/// lines for that would end in it. What stands in for it cannot be written, as a closed one cannot.
+void keep_standard_streams() {
+  for (int fd = ::open("/dev/null", O_RDONLY); fd >= 0; fd = ::open("/dev/null", O_RDONLY))
+    if (fd > STDERR_FILENO) {
+      ::close(fd);
+      return;
+    }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  keep_standard_streams();
   // A full disk or a closed pipe is an error of the call, not a signal.
   std::signal(SIGPIPE, SIG_IGN);
   unroll::cli::report_lost_mappings();

@@ -28,6 +28,8 @@ std::string beside(const std::optional<double>& truth) {
 void predict_word(const PredictFlags& flags, const LoadedModel& model, const Truth& truth,
                   const std::vector<float>& log_prob) {
   const auto id = model.tokenizer.find(flags.word);
+  if (!id && model.tokenizer.kind() == TokenizerKind::kWord && split_words(flags.word).size() != 1)
+    throw std::runtime_error(fmt::format("--word: got '{}', expected one word", flags.word));
   if (!id)
     throw std::runtime_error(
         fmt::format("--word: '{}' is not among the {} tokens of the model's vocabulary", flags.word,

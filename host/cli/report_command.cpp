@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <fstream>
 #include <memory>
+#include <system_error>
 
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
@@ -26,17 +28,22 @@ struct ReportFlags {
 void replace_file(const std::filesystem::path& file, const std::string& text) {
   const std::filesystem::path temporary = fmt::format("{}.{}.tmp", file.string(), ::getpid());
   std::error_code error;
+  // Else a device such as /dev/null would become a file.
+  if (std::filesystem::exists(file, error) && !std::filesystem::is_regular_file(file, error))
+    throw std::runtime_error(file.string() + ": is a folder or a device, expected a file");
+  error.clear();
+  errno = 0;
   {
     std::ofstream out(temporary, std::ios::binary);
     out << text;
     out.close();
-    if (!out) error = std::make_error_code(std::errc::io_error);
+    if (!out) error = {errno != 0 ? errno : EIO, std::generic_category()};
   }
   if (!error) std::filesystem::rename(temporary, file, error);
   if (!error) return;
   std::error_code ignored;
   std::filesystem::remove(temporary, ignored);
-  throw std::runtime_error(file.string() + ": cannot be written");
+  throw std::runtime_error(file.string() + ": cannot be written: " + error.message());
 }
 
 ReportSample draw_sample(const LoadedModel& model, double temperature) {

@@ -185,6 +185,7 @@ void run_train(const TrainFlags& flags, bool resume_given) {
   const std::atomic<bool>& stop = catch_stop_signals();
   const bool resume = asked_to_resume(flags, resume_given);
   TrainSettings settings = flags.settings.settings();
+  flags.device.check();
   if (!resume) {
     settings.check();
     settings.model_config();  // mistakes come before side effects

@@ -1,17 +1,38 @@
 #include "host/cpu/device.h"
 
 #include <cstring>
+#include <fstream>
+#include <limits>
 #include <new>
 #include <stdexcept>
 #include <string>
 
 namespace unroll::host {
 
+namespace {
+
+constexpr std::size_t kLarge = std::size_t{1} << 26;
+
+/// Bytes that can be had without swapping; the largest number where the system does not say.
+std::size_t available_memory() {
+  std::ifstream file("/proc/meminfo");
+  for (std::string line; std::getline(file, line);)
+    if (line.starts_with("MemAvailable:")) return std::stoull(line.substr(13)) * 1024;
+  return std::numeric_limits<std::size_t>::max();
+}
+
+}  // namespace
+
 std::shared_ptr<void> aligned_memory(std::size_t bytes) {
   constexpr std::align_val_t kAlignment{256};
-  void* memory = ::operator new(bytes, kAlignment, std::nothrow);
+  // Most systems promise more memory than they have, and kill the program that then uses it.
+  const bool there = bytes < kLarge || bytes <= available_memory();
+  void* memory = there ? ::operator new(bytes, kAlignment, std::nothrow) : nullptr;
   if (!memory)
-    throw std::runtime_error("out of memory: asked for " + std::to_string(bytes) + " bytes");
+    throw std::runtime_error(
+        "out of memory: asked for " + std::to_string(bytes) + " bytes" +
+        (there ? ""
+               : ", expected at most the " + std::to_string(available_memory()) + " there are"));
   return {memory, [](void* p) { ::operator delete(p, kAlignment); }};
 }
 

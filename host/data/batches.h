@@ -76,4 +76,7 @@ class BatchStream {
   std::int64_t position_ = 0;
 };
 
+/// For messages: which --batch-size or --bptt beside the other would fit `tokens`.
+std::string batches_that_fit(std::int64_t tokens, std::int64_t batch, std::int64_t bptt);
+
 }  // namespace unroll

@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <stdexcept>
@@ -172,10 +173,12 @@ class CorpusReader {
     const std::array<TextPart, 3> texts = parts();
     Tokenizer tokenizer = Tokenizer::build(options_.tokenizer, source(texts[0]), options_.limits);
     if (tokenizer.size() <= 2)
-      throw std::runtime_error(fmt::format(
-          "{}: the vocabulary would be <unk> and the line end alone, expected a word that occurs "
-          "{} times or more",
-          files_[0].string(), options_.limits.min_count));
+      throw std::runtime_error(
+          fmt::format("{}: got no {} {}, expected one for the vocabulary", files_[0].string(),
+                      to_string(options_.tokenizer),
+                      options_.limits.min_count > 1
+                          ? fmt::format("that occurs {} times", options_.limits.min_count)
+                          : "beside line ends"));
     TokenCacheHeader header;
     header.key = key_;
     header.sources = stamps_;
@@ -229,6 +232,12 @@ class CorpusReader {
     return NewFile::nameless();
   }
 
+  /// Of which some are for training and some for validation.
+  std::int64_t fewest_batches() const {
+    const double train = 1 - options_.valid_fraction;
+    return std::max<std::int64_t>(2, std::int64_t(std::min(std::ceil(1 / train), 1e15)));
+  }
+
   /// How many whole batches there are, and whose they are. Source: char-rnn,
   /// util/CharSplitLMMinibatchLoader.lua.
   LanguageCorpus::Streams stream_split(std::int64_t tokens) const {
@@ -236,10 +245,10 @@ class CorpusReader {
     const auto train = std::int64_t(std::floor(double(batches) * (1 - options_.valid_fraction)));
     if (train < 1 || train == batches)
       throw std::runtime_error(fmt::format(
-          "{}: {} tokens are {} batches of {} streams x {} steps, {} of them for training, "
-          "expected "
-          "some for training and some for validation",
-          options_.path.string(), tokens, batches, options_.streams, options_.steps, train));
+          "{}: {} tokens are {} batches of --batch-size {} x --bptt {}, {} of them for training, "
+          "expected some for training and some for validation; what fits: {}",
+          options_.path.string(), tokens, batches, options_.streams, options_.steps, train,
+          batches_that_fit(tokens / fewest_batches(), options_.streams, options_.steps)));
     return {options_.streams, options_.steps, train, batches - train};
   }
 

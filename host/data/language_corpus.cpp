@@ -21,15 +21,6 @@ std::string sample(const Sample& s) {
   return Grammar::english().sample(s.seed, s.sentences);
 }
 
-/// What of these would fit, for a training text of `tokens`.
-std::string what_fits(std::int64_t tokens, std::int64_t batch, std::int64_t bptt) {
-  std::string fits;
-  if (tokens / bptt > 0) fits = fmt::format("--batch-size {}", tokens / bptt);
-  if (tokens / batch > 0)
-    fits += fmt::format("{}--bptt {}", fits.empty() ? "" : " or ", tokens / batch);
-  return fits.empty() ? "smaller ones of both" : fits;
-}
-
 }  // namespace
 
 BatchStream LanguageCorpus::training_stream(std::int64_t batch, std::int64_t bptt) const {
@@ -54,7 +45,7 @@ BatchStream LanguageCorpus::training_stream(std::int64_t batch, std::int64_t bpt
         fmt::format("{}: the training text has {} tokens, --batch-size {} x --bptt {} needs {}; "
                     "what fits: {}",
                     name, train.ids.size(), batch, bptt, double(batch) * double(bptt),
-                    what_fits(train.ids.size(), batch, bptt)));
+                    batches_that_fit(train.ids.size(), batch, bptt)));
   return {train.ids,
           {.streams = batch,
            .steps = bptt,

@@ -10,6 +10,7 @@
 
 #include "host/data/file.h"
 #include "host/data/hash.h"
+#include "host/data/text_reader.h"
 
 namespace unroll {
 namespace {
@@ -33,6 +34,13 @@ std::int64_t line_begin(const fs::path& file, std::int64_t at, std::int64_t size
     at += static_cast<std::int64_t>(got);
   }
   return size;
+}
+
+/// What is not text rarely has lines, and that it is not text is the better thing to say.
+void require_text(const fs::path& file) {
+  TextReader reader{TextSource(file)};
+  while (!reader.next_block().empty()) {
+  }
 }
 
 }  // namespace
@@ -62,11 +70,13 @@ std::array<TextPart, 3> cut_text(const fs::path& file, std::int64_t size, Tokeni
   const std::array<TextPart, 3> parts{
       {{0, 0, valid}, {0, valid, test - valid}, {0, test, size - test}}};
   for (std::size_t k = 0; k < parts.size(); ++k)
-    if (parts[k].count == 0 && (k < 2 || test_fraction > 0))
+    if (parts[k].count == 0 && (k < 2 || test_fraction > 0)) {
+      if (kind != TokenizerKind::kByte) require_text(file);
       throw std::runtime_error(
           fmt::format("{}: {} bytes, cut at line ends at fractions {} and {}, leave no {} text; "
                       "expected more lines, other fractions, or --tokenizer byte",
                       file.string(), size, valid_fraction, test_fraction, kParts[k]));
+    }
   return parts;
 }
 

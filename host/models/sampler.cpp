@@ -1,5 +1,7 @@
 #include "host/models/sampler.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -12,13 +14,12 @@
 namespace unroll {
 
 void SamplingOptions::check() const {
-  const auto fail = [](const char* what, double got, const char* expected) {
-    throw std::invalid_argument(std::string(what) + ": got " + std::to_string(got) + ", expected " +
-                                expected);
+  const auto fail = [](const char* what, auto got, const char* expected) {
+    throw std::invalid_argument(fmt::format("{}: got {}, expected {}", what, got, expected));
   };
   if (!(temperature >= 0) || !std::isfinite(temperature))
-    fail("temperature", temperature, "0 or more");
-  if (top_k < 0) fail("top-k", double(top_k), "0 (all) or more");
+    fail("temperature", temperature, "a finite number, 0 or more");
+  if (top_k < 0) fail("top-k", top_k, "0 (all) or more");
   if (!(top_p > 0 && top_p <= 1)) fail("top-p", top_p, "one in (0, 1]");
 }
 

@@ -445,6 +445,9 @@ std::vector<CheckpointEntry> list_checkpoints(const fs::path& run_dir) {
   std::error_code error;
   fs::directory_iterator names(run_dir, error);
   if (error == std::errc::no_such_file_or_directory) return entries;
+  std::error_code none;
+  if (error && fs::exists(run_dir, none) && !fs::is_directory(run_dir, none))
+    fail(run_dir, "is a file, expected a run folder");
   if (error) fail(run_dir, fmt::format("cannot be listed: {}", error.message()));
   for (const fs::directory_entry& entry : names)
     if (const auto step = step_of(entry.path().filename().string()); step && entry.is_directory())

@@ -341,6 +341,13 @@ void check_offsets(std::vector<Entry>& entries, std::uint64_t data_bytes, const 
         fmt::format("{}: got {} bytes of data, expected {}", name, data_bytes, reached));
 }
 
+/// What torch.save() writes: a ZIP archive with a pickle in it, or, in older versions, a pickle of
+/// protocol 2.
+bool is_pickle(std::span<const std::byte> bytes) {
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  return text.starts_with("PK\x03\x04") || text.starts_with("\x80\x02");
+}
+
 std::string json_string(std::string_view text) {
   std::string out = "\"";
   for (const char c : text) {
@@ -408,8 +415,10 @@ SafetensorsFile SafetensorsFile::read(const std::filesystem::path& file) {
     return std::runtime_error(fmt::format("{}: {}", file.string(), what));
   };
   std::error_code error;
+  if (std::filesystem::exists(file, error) && !std::filesystem::is_regular_file(file, error))
+    throw fail("is not a regular file, expected a safetensors file");
   const std::uintmax_t size = std::filesystem::file_size(file, error);
-  if (error) throw fail(error.message().c_str());
+  if (error) throw fail(("cannot be opened: " + error.message()).c_str());
   std::ifstream in(file, std::ios::binary);
   if (!in) throw fail("cannot be opened");
   std::vector<std::byte> bytes(size);
@@ -426,9 +435,15 @@ SafetensorsFile SafetensorsFile::parse(std::vector<std::byte> bytes, const std::
   std::memcpy(&header_bytes, bytes.data(), sizeof header_bytes);
   const std::uint64_t after_length = bytes.size() - sizeof header_bytes;
   const std::uint64_t most = std::min(after_length, kMaxHeaderBytes);
+  if (header_bytes > most && is_pickle(bytes))
+    throw std::runtime_error(
+        name +
+        ": is a pickle, as torch.save() writes, which is not read since it may run any code; "
+        "expected a file of safetensors.torch.save_file(model.state_dict(), ...)");
   if (header_bytes > most)
     throw std::runtime_error(
-        fmt::format("{}: got a header of {} bytes, expected at most {}", name, header_bytes, most));
+        fmt::format("{}: is no safetensors file: got a header of {} bytes, expected at most {}",
+                    name, header_bytes, most));
 
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()) + sizeof header_bytes,
                               header_bytes);

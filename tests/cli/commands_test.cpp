@@ -190,7 +190,7 @@ TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
            {"train --model lstn", "got 'lstn', expected one of lstm, gru"},
            {"train --model lstn", "did you mean lstm?"},
            {"train --optimizer foo", "--optimizer: got 'foo'"},
-           {"train --lr nan", "--lr: got nan, expected more than 0"},
+           {"train --lr nan", "--lr: got nan, expected a number above 0"},
            {"train --lr -1", "--lr: got -1"},
            {"train --lr abc", "abc"},
            {"train --dropout 1", "--dropout: got 1, expected 0 or more and below 1"},

@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <cstdlib>
+#include <filesystem>
 #include <string>
 
 #include "tests/support/temp_folder.h"
@@ -15,13 +16,20 @@ struct Output {
   std::string out, err;
 };
 
+/// A shell script, in which `unroll` is the program and `folder` the current folder.
+inline Output run_script(const std::string& script, const std::filesystem::path& folder = ".") {
+  const TempFolder streams;
+  const std::string out = (streams.path() / "out").string(),
+                    err = (streams.path() / "err").string();
+  const int code = std::system(("unroll() { " UNROLL_PROGRAM " \"$@\"; }; cd '" + folder.string() +
+                                "' && { " + script + "\n} >" + out + " 2>" + err)
+                                   .c_str());
+  return {WIFEXITED(code) ? WEXITSTATUS(code) : -1, read_text(out), read_text(err)};
+}
+
 /// `arguments` as one would type them after "unroll" in a shell.
 inline Output run_unroll(const std::string& arguments) {
-  const TempFolder folder;
-  const std::string out = (folder.path() / "out").string(), err = (folder.path() / "err").string();
-  const int code =
-      std::system(("{ " UNROLL_PROGRAM " " + arguments + "\n} >" + out + " 2>" + err).c_str());
-  return {WIFEXITED(code) ? WEXITSTATUS(code) : -1, read_text(out), read_text(err)};
+  return run_script("unroll " + arguments);
 }
 
 }  // namespace unroll::test

@@ -376,7 +376,7 @@ TEST(Safetensors, FilesThatCannotBeUsedAreNamed) {
   const TempFolder folder;
   EXPECT_TRUE(contains(error_of<std::runtime_error>(
                            [&] { SafetensorsFile::read(folder.path() / "no.safetensors"); }),
-                       "no.safetensors: No such file"));
+                       "no.safetensors: cannot be opened: No such file"));
   EXPECT_NE(error_of<std::runtime_error>([&] { SafetensorsFile::read(folder.path()); }), kFine);
   EXPECT_TRUE(contains(
       error_of<std::runtime_error>([&] { write_safetensors(folder.path() / "no" / "x", {}); }),

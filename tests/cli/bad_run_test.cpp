@@ -1,0 +1,214 @@
+/// Commands on runs: what they refuse, and what happens when they cannot read or write. A run that
+/// has begun keeps its first checkpoint, whatever ends it.
+#include <sys/mount.h>
+
+#include "tests/support/bad_input.h"
+
+namespace unroll::test {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string train_to(const std::string& save, const std::string& flags = "--cache-dir $CACHE") {
+  return "unroll train --data data $SMALL --nhid 4 --save " + save + " " + flags;
+}
+
+TEST_F(BadInputs, RunFolders) {
+  check({
+      {"resume nothing", "", "unroll train --save none --resume", 1,
+       "--resume: none holds no checkpoint, expected a run to go on with"},
+      {"resume another model", "", "unroll train --save run --resume --nhid 9", 2,
+       "--nhid: got [9], expected [4]: run was begun with it"},
+      {"resume for no epochs", "", "unroll train --save run --resume --epochs 0", 2,
+       "--epochs: got"},
+      {"resume another text", "cp -r data other; echo a b c >>other/train.txt",
+       "unroll train --save run --resume --epochs 2 --data other --cache-dir $CACHE", 1,
+       "other: is not the text that the run in run was begun with"},
+      {"train into a run", "", train_to("run"), 1, "--save: run already holds a run"},
+      {"train onto a file", ": >file", train_to("file"), 1,
+       "file: is a file, expected a run folder"},
+      {"train below a file", "", train_to("file/run"), 1,
+       "file/run: cannot be listed: Not a direc"},
+      {"train into a device", "", train_to("/dev/null/run"), 1, "/dev/null/run: cannot be listed"},
+      {"train into /proc", "", train_to("/proc/run"), 1, "/proc/run: cannot be made"},
+      {"cache in a device", "", train_to("new", "--cache-dir /dev/null/c"), 1,
+       "/dev/null/c: cannot"},
+      {"cache in /proc", "", train_to("new", "--cache-dir /proc/c"), 1, "/proc/c: cannot be made"},
+      {"report of nothing", "", "unroll report none", 1, "none/metrics.jsonl: not found"},
+      {"report of what", "", "unroll report", 2, "RUN is required"},
+      {"report onto a folder", "", "unroll report run --output data", 1,
+       "data: is a folder or a dev"},
+      // Not a device, which a fault would replace for everybody.
+      {"report onto a pipe", "mkfifo queue", "unroll report run --output queue", 1,
+       "queue: is a folder or a device, expected a file"},
+      {"report into /proc", "", "unroll report run --output /proc/x/y", 1, "/proc/x/y: cannot be"},
+  });
+}
+
+TEST_F(BadInputs, ChangedText) {
+  script("cp -r data changed");
+  const Output begun =
+      script("unroll train --data changed --save crun --cache-dir $CACHE --nhid 4 $SMALL");
+  ASSERT_EQ(begun.status, 0) << begun.err;
+  // As long as before and of the same time, with another word in the middle.
+  const std::string change =
+      "cp -p changed/train.txt old; tr 'e' 'o' <old >changed/train.txt; "
+      "touch -r old changed/train.txt";
+  check({{"resume a changed text", change,
+          "unroll train --save crun --resume --epochs 2 --cache-dir $CACHE", 1,
+          "changed: is not the text that the run in crun was begun with"}});
+  const Output again = script(
+      "cp old changed/valid.txt; unroll train --data changed --save cnew --cache-dir $CACHE "
+      "--nhid 4 $SMALL");
+  EXPECT_EQ(again.status, 0);
+  EXPECT_TRUE(contains(again.err, "changed since its cache was made: reading it again"));
+}
+
+TEST_F(BadInputs, DamagedCaches) {
+  const std::string run = "unroll train --data data --save new --cache-dir own --nhid 4 $SMALL";
+  ASSERT_EQ(script(run + " && rm -r new").status, 0);
+  const fs::path cache = fs::directory_iterator(path("own"))->path();
+  const std::string sound = read_text(cache);
+  for (const double part : {0.0, 0.001, 0.01, 0.3, 0.6, 0.999}) {
+    SCOPED_TRACE(part);
+    std::string damaged = sound;
+    damaged[std::size_t(part * double(sound.size()))] ^= 1;
+    std::ofstream(cache, std::ios::binary) << damaged;
+    const Output result = script(run + " && rm -r new");
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_TRUE(contains(result.err, "reading the text again"));
+    EXPECT_TRUE(read_text(cache) == sound);
+  }
+}
+
+TEST_F(BadInputs, Questions) {
+  const std::string ask = " --checkpoint run ";
+  check({
+      {"eval of what", "", "unroll eval", 2, "--checkpoint is required"},
+      {"predict of what", "", "unroll predict", 2, "--checkpoint is required"},
+      {"generate of what", "", "unroll generate", 2, "--checkpoint is required"},
+      {"import of what", "", "unroll import --save new", 2, "--weights is required"},
+      {"import to where", "", "unroll import --weights w", 2, "--save is required"},
+      {"no such run", "", "unroll predict --checkpoint none", 1, "none: no such folder"},
+      {"empty folder", "mkdir hollow", "unroll eval --checkpoint hollow", 1, "holds no checkpoint"},
+      {"a file", ": >file", "unroll generate --checkpoint file", 1, "file: is a file, expected a"},
+      {"eval without data", "", "unroll eval" + ask, 2,
+       "--data is required: this model was trained"},
+      {"eval of no file", "", "unroll eval --data none" + ask, 1, "none: cannot be opened"},
+      {"eval of a folder", "", "unroll eval --data data" + ask, 1, "data: is a folder, expected a"},
+      {"eval of nothing", ": >nil", "unroll eval --data nil" + ask, 1,
+       "nil: is empty, expected text"},
+      {"eval of a program", "", "unroll eval --data \"$PROGRAM\"" + ask, 1, "byte offset"},
+      {"unknown word", "", "unroll predict --word zyx" + ask, 1, "--word: 'zyx' is not among the"},
+      {"two words", "", "unroll predict --word 'a man'" + ask, 1,
+       "--word: got 'a man', expected one word"},
+      {"no word", "", "unroll predict --word ''" + ask, 2, "--word: got '', expected a text"},
+      {"word and top", "", "unroll predict --word a --top 2" + ask, 2, "--top excludes --word"},
+      {"no top", "", "unroll predict --top 0" + ask, 2, "--top: got 0"},
+      {"no length", "", "unroll generate --length 0" + ask, 2, "--length: got 0"},
+      {"cold", "", "unroll generate --temperature -1" + ask, 2,
+       "--temperature: got -1, expected a"},
+      {"top-p", "", "unroll generate --top-p 2" + ask, 2, "--top-p: got 2, expected one in (0, 1]"},
+      {"top-k", "", "unroll generate --top-k -1" + ask, 2, "--top-k: got -1, expected 0 (all) or"},
+      {"seed", "", "unroll generate --seed -1" + ask, 2,
+       "--seed: got '-1', expected a whole number"},
+  });
+}
+
+TEST_F(BadInputs, Imports) {
+  const std::string import = "unroll import --save new --weights ";
+  const std::string ours = import + "run/best/model.safetensors ";
+  check({
+      {"no such weights", "", import + "none", 1, "none: "},
+      {"folder of weights", "", import + "data", 1, "data: is not a regular file"},
+      {"text as weights", "", import + "data/train.txt", 1,
+       "data/train.txt: is no safetensors file: got a header of"},
+      {"pickle in a zip", "{ printf 'PK\\003\\004\\0\\0\\010\\010'; head -c 900 /dev/zero; } >m.pt",
+       import + "m.pt", 1, "m.pt: is a pickle, as torch.save() writes, which is not read"},
+      {"old pickle", "{ printf '\\200\\002\\212\\nl\\374'; head -c 900 \"$PROGRAM\"; } >m.pth",
+       import + "m.pth", 1, "expected a file of safetensors.torch.save_file("},
+      {"no vocabulary", "cp run/best/model.safetensors w", import + "w", 1,
+       "vocab.txt: cannot be op"},
+      {"text as vocabulary", "", ours + "--vocab data/test.txt", 1, "expected one token"},
+      {"folder as vocabulary", "", ours + "--vocab data", 1,
+       "data: is not a regular file, expected"},
+      {"other vocabulary", "printf '<eos>\\n<unk>\\na\\n' >v", ours + "--vocab v", 1,
+       "v: got 3 tokens, expected"},
+      {"bytes", "", ours + "--tokenizer byte", 1, "--tokenizer byte: got 256 tokens, expected"},
+      {"another cell", "", ours + "--model gru", 1, "got 4 gates, as lstm has, expected 3, as gru"},
+      {"onto a run", "", "unroll import --save run --weights w", 1, "run already holds a run"},
+      {"onto a file", ": >file", "unroll import --save file --weights w", 1, "file: is a file"},
+  });
+}
+
+TEST_F(BadInputs, Streams) {
+  for (const std::string& command :
+       {std::string("eval --checkpoint run --data data/test.txt"),
+        std::string("eval --json --checkpoint run --data data/test.txt"),
+        std::string("predict --checkpoint run"), std::string("predict --json --checkpoint run"),
+        std::string("predict --word a --checkpoint run"), std::string("generate --checkpoint run"),
+        std::string("generate --json --checkpoint run"), std::string("--help"),
+        std::string("train --help"), std::string("--version")})
+    check({{"full stdout", "", "unroll " + command + " >/dev/full", 1,
+            "stdout cannot be written: No space left on device"},
+           {"closed stdout", "", "unroll " + command + " >&-", 1,
+            "stdout cannot be written: Bad file descriptor"},
+           {"closed pipe", "mkfifo -m 600 pipe 2>/dev/null || :",
+            "{ : <pipe & exec 3>pipe; wait; unroll " + command + " >&3; }", 1,
+            "stdout cannot be written: Broken pipe"}});
+}
+
+TEST_F(BadInputs, StreamsOfTraining) {
+  for (const std::string redirection :
+       {" >/dev/full", " >&-", " --json >/dev/full", " --json >&-"}) {
+    SCOPED_TRACE(redirection);
+    const Output result = script(train_to("begun") + redirection);
+    EXPECT_EQ(result.status, 1);
+    EXPECT_TRUE(contains(result.err, "unroll: stdout cannot be written"));
+    EXPECT_EQ(fs::file_size(path("begun/.lock")), 0U);  // no line went where it does not belong
+    const Output resumed = script("unroll train --save begun --resume --cache-dir $CACHE");
+    EXPECT_EQ(resumed.status, 0) << resumed.err;
+    fs::remove_all(path("begun"));
+  }
+}
+
+/// A file system of `kilobytes` that is full after that.
+class SmallDisk {
+ public:
+  SmallDisk(const fs::path& at, int kilobytes) : at_(at) {
+    fs::create_directory(at);
+    const std::string size = "size=" + std::to_string(kilobytes) + "k";
+    mounted_ = ::mount("none", at.c_str(), "tmpfs", 0, size.c_str()) == 0;
+  }
+  ~SmallDisk() {
+    if (mounted_) ::umount(at_.c_str());
+  }
+  SmallDisk(const SmallDisk&) = delete;
+  SmallDisk& operator=(const SmallDisk&) = delete;
+  bool mounted() const { return mounted_; }
+
+ private:
+  fs::path at_;
+  bool mounted_;
+};
+
+TEST_F(BadInputs, FullDisks) {
+  const SmallDisk disk(path("disk"), 400);
+  if (!disk.mounted()) GTEST_SKIP() << "not permitted to mount a small disk";
+  check({
+      {"run", "", train_to("disk/run"), 1, "disk/run: 0.4 MB are free there, expected 1."},
+      {"cache", "seq -f 'word%g a b c' 60000 >many",
+       "unroll train --data many --save new --cache-dir disk/c $SMALL --nhid 4; s=$?; rmdir "
+       "disk/c; "
+       "exit $s",
+       1, "cannot be written: No space left on device"},
+      {"import", "head -c 390k /dev/zero >disk/fill",
+       "unroll import --save disk/i --weights run/best/model.safetensors", 1,
+       "cannot be written: No space left on device"},
+      {"report", "head -c 399k /dev/zero >disk/fill", "unroll report run --output disk/page", 1,
+       "disk/page: cannot be written"},
+  });
+}
+
+}  // namespace
+}  // namespace unroll::test

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <limits>
@@ -224,6 +225,7 @@ void print(const std::string& text) {
   errno = 0;
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
     return;
+  if (errno == EPIPE) throw Stopped(SIGPIPE, "");
   throw std::runtime_error(std::string("stdout cannot be written: ") + std::strerror(errno));
 }
 
@@ -285,7 +287,7 @@ int run(int argc, const char* const* argv) {
     note("unroll: " + one_line(error.what()));
     return 2;
   } catch (const Stopped& stopped) {
-    note("unroll: " + one_line(stopped.what()));
+    if (*stopped.what()) note("unroll: " + one_line(stopped.what()));
     return 128 + stopped.signal;
   } catch (const std::bad_alloc&) {
     note("unroll: out of memory");

@@ -47,7 +47,8 @@ Value choose(const std::string& flag, const std::string& name,
 void require_range(const std::string& flag, double value, double low, double high,
                    bool open = false);
 
-/// A signal ended the command in good order: exit status 128 + signal.
+/// A signal, or what would have been one, ended the command in good order: exit status 128 + signal,
+/// and a line unless it is empty.
 struct Stopped : std::runtime_error {
   Stopped(int by, const std::string& what) : std::runtime_error(what), signal(by) {}
   int signal;
@@ -73,7 +74,8 @@ struct DeviceFlags {
   const CLI::Option* threads_option_ = nullptr;
 };
 
-/// Writes to stdout. Errors: std::runtime_error if it cannot be written, to a closed pipe too.
+/// Writes to stdout. Errors: Stopped, without a line, if nobody reads the pipe any more;
+/// std::runtime_error if it cannot be written for another reason.
 void print(const std::string& text);
 void print_json(const Json& json);
 

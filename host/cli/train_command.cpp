@@ -57,7 +57,12 @@ class Output {
 
   void log(const std::string& line) {
     progress_.clear();
-    json_ ? note_line(line) : print(line + "\n");
+    if (json_) return note_line(line);
+    try {
+      print(line + "\n");
+    } catch (const Stopped&) {  // is worth a word where it ends hours of work
+      throw std::runtime_error("stdout cannot be written: nobody reads it any more");
+    }
   }
   void note_line(const std::string& line) {
     progress_.clear();

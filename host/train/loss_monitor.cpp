@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace unroll {
 namespace {
@@ -12,9 +11,13 @@ constexpr double kWeight = 0.01, kDeviations = 10, kNats = 3;
 
 }  // namespace
 
+LossMonitor::LossMonitor(std::int64_t vocabulary, const State& state)
+    : ceiling_(2 * std::log(double(vocabulary)) + kNats), state_(state) {}
+
 double LossMonitor::limit() const {
-  if (state_.count < kWarmUp) return std::numeric_limits<double>::infinity();
-  return state_.mean + std::max(kDeviations * std::sqrt(state_.variance), kNats);
+  if (state_.count < kWarmUp) return ceiling_;
+  return std::min(ceiling_,
+                  state_.mean + std::max(kDeviations * std::sqrt(state_.variance), kNats));
 }
 
 void LossMonitor::accept(double loss) {

@@ -5,8 +5,10 @@
 
 namespace unroll {
 
-/// The limit is mean + max(10 sd, 3), in nats per token: mean and standard deviation run
-/// exponentially over the accepted batches with weight 0.01. There is none during the first 100.
+/// In nats per token, the limit is mean + max(10 sd, 3), and never more than 2 ln V + 3. Mean and
+/// standard deviation run exponentially over the accepted batches with weight 0.01; during the
+/// first 100 of them only the second bound holds, which is twice the loss of a model that knows
+/// nothing, and a little: a run that diverges from the start must not become the measure of itself.
 ///
 /// Only accepted losses enter, and a loss that is not finite is never accepted, so a NaN cannot
 /// blind it. 3 nats are twenty times the perplexity: no text whose kind changes does that to a
@@ -18,10 +20,10 @@ class LossMonitor {
     std::int64_t count = 0;
   };
 
-  LossMonitor() = default;
-  explicit LossMonitor(const State& state) : state_(state) {}
+  /// V: the tokens that a model chooses from.
+  explicit LossMonitor(std::int64_t vocabulary) : LossMonitor(vocabulary, State()) {}
+  LossMonitor(std::int64_t vocabulary, const State& state);
 
-  /// Infinity as long as there is none.
   double limit() const;
   /// Of a batch whose update was applied.
   void accept(double loss);
@@ -29,6 +31,7 @@ class LossMonitor {
   const State& state() const { return state_; }
 
  private:
+  double ceiling_;
   State state_;
 };
 

@@ -64,7 +64,8 @@ class Trainer {
         queue_(run.corpus.training_stream(options_.batch, options_.bptt)),
         schedule_(with_steps(options_, queue_.batches())),
         step_(run.model, graph_options(options_), run.backend, options_.seed),
-        evaluator_(run.model, step_.store(), run.corpus.tokenizer.start(), run.stop) {
+        evaluator_(run.model, step_.store(), run.corpus.tokenizer.start(), run.stop),
+        monitor_(run.model.vocabulary) {
     if (run.resume) {
       restore_parameters(*run.resume, run.model, *step_.store());
       progress_ = restore_state(*run.resume, step_.state_variables(), *step_.store());
@@ -74,7 +75,7 @@ class Trainer {
                                              queue_.length()));
       step_.set_count(progress_.step);
       schedule_.set_divisor(progress_.rate_divisor);
-      monitor_ = LossMonitor(progress_.losses);
+      monitor_ = LossMonitor(run.model.vocabulary, progress_.losses);
       last_saved_ = progress_.step;
       repair_run_folder(options_.run_dir, progress_.best.tokens > 0
                                               ? std::optional(progress_.best_step)

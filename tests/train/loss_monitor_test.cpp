@@ -10,19 +10,29 @@
 namespace unroll::test {
 namespace {
 
-TEST(LossMonitor, HasNoLimitUntilItHasSeenAHundredLosses) {
-  LossMonitor monitor;
+constexpr std::int64_t kWords = 10000;
+const double kCeiling = 2 * std::log(10000.0) + 3;  // 21.4
+
+TEST(LossMonitor, KnowsOnlyTheCeilingUntilItHasSeenAHundredLosses) {
+  LossMonitor monitor(kWords);
   for (int k = 0; k < 100; ++k) {
-    EXPECT_TRUE(std::isinf(monitor.limit())) << k;
+    EXPECT_DOUBLE_EQ(monitor.limit(), kCeiling) << k;
     monitor.accept(5);
   }
   EXPECT_NEAR(monitor.limit(), 8, 1e-12);  // no deviation: the mean and three nats
 }
 
+TEST(LossMonitor, LossesThatClimbFromTheStartDoNotBecomeTheMeasure) {
+  LossMonitor monitor(kWords);
+  double loss = 9.2;
+  for (; loss <= monitor.limit(); loss *= 1.02) monitor.accept(loss);
+  EXPECT_LT(loss, 1.03 * kCeiling);
+}
+
 // Losses that wander without end: mean and deviation against their definitions.
 TEST(LossMonitor, IsTheMeanAndTenDeviations) {
   Random random(3);
-  LossMonitor monitor;
+  LossMonitor monitor(kWords);
   std::vector<double> losses;
   for (int k = 0; k < 2000; ++k) losses.push_back(4 + random.uniform(-2, 2));
   for (const double loss : losses) monitor.accept(loss);
@@ -42,7 +52,7 @@ TEST(LossMonitor, IsTheMeanAndTenDeviations) {
 }
 
 TEST(LossMonitor, AFallingLossNeverRaisesAnAlarm) {
-  LossMonitor monitor;
+  LossMonitor monitor(kWords);
   for (int k = 0; k < 5000; ++k) {
     const double loss = 9.2 * std::exp(-k / 800.0) + 0.3 * std::sin(k);
     EXPECT_LT(loss, monitor.limit()) << k;
@@ -51,10 +61,10 @@ TEST(LossMonitor, AFallingLossNeverRaisesAnAlarm) {
 }
 
 TEST(LossMonitor, ContinuesFromItsState) {
-  LossMonitor whole, first;
+  LossMonitor whole(kWords), first(kWords);
   for (int k = 0; k < 150; ++k) whole.accept(std::sqrt(k));
   for (int k = 0; k < 70; ++k) first.accept(std::sqrt(k));
-  LossMonitor second(first.state());
+  LossMonitor second(kWords, first.state());
   for (int k = 70; k < 150; ++k) second.accept(std::sqrt(k));
   EXPECT_EQ(second.limit(), whole.limit());
 }

@@ -47,8 +47,8 @@ Value choose(const std::string& flag, const std::string& name,
 void require_range(const std::string& flag, double value, double low, double high,
                    bool open = false);
 
-/// A signal, or what would have been one, ended the command in good order: exit status 128 + signal,
-/// and a line unless it is empty.
+/// A signal, or what would have been one, ended the command in good order: exit status 128 +
+/// signal, and a line unless it is empty.
 struct Stopped : std::runtime_error {
   Stopped(int by, const std::string& what) : std::runtime_error(what), signal(by) {}
   int signal;

@@ -62,7 +62,8 @@ TEST_F(BadInputs, Spelling) {
       {"empty data", "", "unroll train --data '' --save new", 2, "--data: got '', expected a text"},
       {"empty folder", "", "unroll train --data data --save ''", 2, "--save: got ''"},
       {"folder missing", "", "unroll train --data data --save", 2, "--save: got no value"},
-      {"resume what", "", train("--resume run"), 2, "--resume: got 'run', expected nothing or auto; which run it is, --save says"},
+      {"resume what", "", train("--resume run"), 2,
+       "--resume: got 'run', expected nothing or auto; which run it is, --save says"},
   });
 }
 

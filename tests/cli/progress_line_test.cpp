@@ -12,8 +12,8 @@ TEST(ProgressLine, FormatsDurations) {
   EXPECT_EQ(cli::format_duration(59.6), "1:00");
   EXPECT_EQ(cli::format_duration(3599), "59:59");
   EXPECT_EQ(cli::format_duration(90061), "25:01:01");
-  for (const double bad : {-1.0, std::numeric_limits<double>::quiet_NaN(),
-                           std::numeric_limits<double>::infinity()})
+  for (const double bad :
+       {-1.0, std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()})
     EXPECT_EQ(cli::format_duration(bad), "?");
 }
 

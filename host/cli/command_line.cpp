@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <cmath>
@@ -168,6 +169,24 @@ void fail_choice(const std::string& flag, const std::string& name,
                                fmt::join(names, ", "), did_you_mean(name, names)));
 }
 
+CellKind choose_cell(const std::string& name) {
+  std::string lower = name;
+  for (char& c : lower) c = char(std::tolower(static_cast<unsigned char>(c)));
+  std::vector<std::pair<std::string, CellKind>> cells;
+  for (const CellKind cell : {CellKind::kLstm, CellKind::kGru, CellKind::kRnnTanh,
+                              CellKind::kRnnRelu, CellKind::kRnnLogistic})
+    cells.emplace_back(to_string(cell), cell);
+  return choose<CellKind>("--model", lower, cells);
+}
+
+TokenizerKind choose_tokenizer(const std::string& name) {
+  std::vector<std::pair<std::string, TokenizerKind>> kinds;
+  for (const TokenizerKind kind :
+       {TokenizerKind::kWord, TokenizerKind::kChar, TokenizerKind::kByte})
+    kinds.emplace_back(to_string(kind), kind);
+  return choose<TokenizerKind>("--tokenizer", name, kinds);
+}
+
 void require_range(const std::string& flag, double value, double low, double high, bool open) {
   if ((open ? value > low : value >= low) && value <= high) return;
   std::string range = fmt::format("a{} number {} {}", std::isinf(value) ? " finite" : "",
@@ -251,9 +270,8 @@ std::function<void()> parse(int argc, const char* const* argv) {
   app.require_subcommand(1);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.footer(
-      "Exit status: 0 done, 1 the run failed, 2 the command line is wrong; 130 or 143 if SIGINT "
-      "or\n"
-      "SIGTERM ended a training run, which has then been saved.\n"
+      "Exit status: 0 done, 1 the run failed, 2 the command line is wrong, 128 + n ended by\n"
+      "signal n: a training run has then been saved.\n"
       "unroll COMMAND --help describes a command's flags.");
   if (argc < 2)
     throw UsageError(

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "host/data/tokenizer.h"
 #include "unroll/backend.h"
 
 namespace unroll::cli {
@@ -42,6 +43,11 @@ Value choose(const std::string& flag, const std::string& name,
   }
   fail_choice(flag, name, names);
 }
+
+/// What --model means; word_language_model's capitals too.
+CellKind choose_cell(const std::string& name);
+/// What --tokenizer means.
+TokenizerKind choose_tokenizer(const std::string& name);
 
 /// Throws UsageError unless low <= value <= high, or, if `open`, low < value <= high.
 void require_range(const std::string& flag, double value, double low, double high,

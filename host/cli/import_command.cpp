@@ -22,12 +22,8 @@ struct ImportFlags {
 };
 
 ImportOptions import_options(const ImportFlags& flags) {
-  std::vector<std::pair<std::string, CellKind>> cells;
-  for (const CellKind cell : {CellKind::kLstm, CellKind::kGru, CellKind::kRnnTanh,
-                              CellKind::kRnnRelu, CellKind::kRnnLogistic})
-    cells.emplace_back(to_string(cell), cell);
   ImportOptions options;
-  if (!flags.model.empty()) options.cell = choose<CellKind>("--model", flags.model, cells);
+  if (!flags.model.empty()) options.cell = choose_cell(flags.model);
   options.reset = choose<GruReset>("--gru-reset", flags.gru_reset,
                                    {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
   if (!(flags.dropout >= 0 && flags.dropout < 1))
@@ -48,10 +44,8 @@ Tokenizer read_tokenizer(TokenizerKind kind, const std::filesystem::path& file) 
 
 void run_import(const ImportFlags& flags) {
   const ImportOptions options = import_options(flags);
-  const auto kind = choose<TokenizerKind>("--tokenizer", flags.tokenizer,
-                                          {{"word", TokenizerKind::kWord},
-                                           {"char", TokenizerKind::kChar},
-                                           {"byte", TokenizerKind::kByte}});
+  const TokenizerKind kind = choose_tokenizer(flags.tokenizer);
+  const RunLock lock(flags.save);
   if (!list_checkpoints(flags.save).empty())
     throw std::runtime_error("--save: " + flags.save +
                              " already holds a run; give another folder or remove this one");
@@ -70,7 +64,6 @@ void run_import(const ImportFlags& flags) {
                     tokenizer.size(), config.vocabulary, flags.weights));
   const ModelDescription description{
       config, "a text that is not recorded", {{"imported_from", flags.weights}}, nullptr};
-  const RunLock lock(flags.save);
   const std::filesystem::path checkpoint =
       save_model(flags.save, 0, description, tokenizer, *model.store, {.best = true});
   note(fmt::format("model: {}, embedding {}, layers of {} units, {} parameters{}",

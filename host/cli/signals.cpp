@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <string_view>
 
 namespace unroll::cli {
@@ -32,15 +33,22 @@ void handle_lost_mapping(int) {
 }
 
 void handle_stop(int signal) {
+  const int error = errno;
   if (caught.exchange(signal) != 0) ::_exit(128 + signal);
   stop.store(true);
   write_line("\nunroll: stopping after what is under way; a second signal ends it at once\n");
+  errno = error;
 }
 
 }  // namespace
 
-const std::atomic<bool>& catch_stop_signals() {
-  for (const int signal : {SIGINT, SIGTERM}) set_handler(signal, handle_stop);
+std::atomic<bool>& catch_stop_signals() {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before {};
+    // nohup, or a shell that runs us in the background, wants it ignored.
+    if (::sigaction(signal, nullptr, &before) == 0 && before.sa_handler != SIG_IGN)
+      set_handler(signal, handle_stop);
+  }
   return stop;
 }
 

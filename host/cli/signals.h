@@ -1,13 +1,14 @@
-/// Ending a run on request: the first SIGINT or SIGTERM asks for it, a second one ends the program
-/// at once.
+/// Ending a run on request: the first SIGINT, SIGTERM or SIGHUP asks for it, a second one ends the
+/// program at once.
 #pragma once
 
 #include <atomic>
 
 namespace unroll::cli {
 
-/// From now on signals set the flag, which lives as long as the program.
-const std::atomic<bool>& catch_stop_signals();
+/// From now on signals set the flag, which lives as long as the program. A signal that is ignored
+/// when this is called stays so.
+std::atomic<bool>& catch_stop_signals();
 
 /// The signal that set the flag; 0: none.
 int stop_signal();

@@ -50,18 +50,21 @@ void TrainFlags::add_to(CLI::App& command) {
   device.add_to(command);
 }
 
-/// Lines, and the one at the bottom that they must not be written into.
+/// Lines, and the one at the bottom that they must not be written into. A log that cannot be
+/// written asks for the end of the run, which is then saved.
 class Output {
  public:
-  explicit Output(bool json) : json_(json) {}
+  Output(bool json, std::atomic<bool>& stop) : json_(json), stop_(stop) {}
 
   void log(const std::string& line) {
     progress_.clear();
-    if (json_) return note_line(line);
+    if (json_) return note(line);
     try {
       print(line + "\n");
-    } catch (const Stopped&) {  // is worth a word where it ends hours of work
-      throw std::runtime_error("stdout cannot be written: nobody reads it any more");
+    } catch (const Stopped&) {
+      fail("stdout cannot be written: nobody reads it any more");
+    } catch (const std::runtime_error& error) {
+      fail(error.what());
     }
   }
   void note_line(const std::string& line) {
@@ -73,8 +76,18 @@ class Output {
   }
   void clear() { progress_.clear(); }
 
+  /// Why the log could not be written; empty if it could.
+  const std::string& failure() const { return failure_; }
+
  private:
+  void fail(const std::string& why) {
+    failure_ = why;
+    stop_ = true;
+  }
+
   bool json_;
+  std::atomic<bool>& stop_;
+  std::string failure_;
   ProgressLine progress_;
 };
 
@@ -132,7 +145,8 @@ LanguageCorpus read_corpus(const TrainFlags& flags, const TrainSettings& setting
 /// "cpu (avx512, 2 threads)" computes the same bits as with any other number of threads.
 std::string kind_of_device(const Backend& backend) {
   const std::string name = backend.name();
-  return name.substr(0, name.find(','));
+  const std::size_t comma = name.find(',');
+  return comma == name.npos ? name : name.substr(0, comma) + ")";
 }
 
 nlohmann::json described_training(const TrainSettings& settings, const LanguageCorpus& corpus,
@@ -177,84 +191,113 @@ void report(const TrainFlags& flags, const TrainingResult& result,
   print_json(json);
 }
 
-bool asked_to_resume(const TrainFlags& flags, bool given) {
-  if (!given) return false;
-  if (flags.resume.empty()) return true;
-  if (flags.resume != "auto")
+/// A run about to begin or to go on.
+struct Start {
+  TrainSettings settings;
+  std::optional<Checkpoint> checkpoint;  // to go on from
+
+  const nlohmann::json* stored() const { return checkpoint ? &checkpoint->config : nullptr; }
+};
+
+/// Mistakes on the command line come before side effects.
+void check_usage(const TrainFlags& flags, bool resume_given) {
+  flags.device.check();
+  if (!flags.resume.empty() && flags.resume != "auto")
     throw UsageError("--resume: got '" + flags.resume +
                      "', expected nothing or auto; which run it is, --save says");
-  return !list_checkpoints(flags.save).empty();
+  if (resume_given && flags.resume.empty()) return;  // the run has its own settings
+  const TrainSettings settings = flags.settings.settings();
+  settings.check();
+  settings.model_config();
+  settings.training_options();
+  settings.corpus_options();
 }
 
-void run_train(const TrainFlags& flags, bool resume_given) {
-  const std::atomic<bool>& stop = catch_stop_signals();
-  const bool resume = asked_to_resume(flags, resume_given);
-  TrainSettings settings = flags.settings.settings();
-  flags.device.check();
-  if (!resume) {
-    settings.check();
-    settings.model_config();  // mistakes come before side effects
-    settings.training_options();
-    settings.corpus_options();
-    if (!list_checkpoints(flags.save).empty())
+/// For whoever holds the lock of the folder.
+Start start_of(const TrainFlags& flags, bool resume_given) {
+  const bool begun = !list_checkpoints(flags.save).empty();
+  if (!resume_given || (flags.resume == "auto" && !begun)) {
+    std::error_code none;
+    const std::filesystem::path metrics = std::filesystem::path(flags.save) / MetricsLog::kName;
+    if (begun || (std::filesystem::exists(metrics, none) && !is_empty(metrics, none)))
       throw std::runtime_error("--save: " + flags.save +
                                " already holds a run; --resume goes on with it, another folder "
                                "begins a new one");
-  } else if (list_checkpoints(flags.save).empty()) {
+    return {flags.settings.settings(), std::nullopt};
+  }
+  if (!begun)
     throw std::runtime_error("--resume: " + flags.save +
                              " holds no checkpoint, expected a run to go on with");
-  }
-  const RunLock lock(flags.save);
+  Checkpoint checkpoint =
+      load_checkpoint(flags.save, {.latest = true, .state = true, .damaged = warn});
+  if (!checkpoint.state)
+    throw std::runtime_error(checkpoint.directory.string() +
+                             ": holds a model without the state of its training, expected both to "
+                             "go on from");
+  const std::string where = (checkpoint.directory / "config.json").string();
+  const TrainSettings settings = flags.settings.settings_of_resumed(
+      settings_from(JsonObject(checkpoint.config, where).object("training")), flags.save);
+  settings.check();
+  return {settings, std::move(checkpoint)};
+}
 
-  std::optional<Checkpoint> checkpoint;
-  const nlohmann::json* stored = nullptr;
-  if (resume) {
-    checkpoint = load_checkpoint(flags.save, {.latest = true, .state = true, .damaged = warn});
-    stored = &checkpoint->config;
-    const std::string where = (checkpoint->directory / "config.json").string();
-    settings = flags.settings.settings_of_resumed(
-        settings_from(JsonObject(*stored, where).object("training")), flags.save);
-    settings.check();
-  }
+std::string origin_of(const TrainFlags& flags, const nlohmann::json* stored) {
+  if (!flags.data.empty()) return std::filesystem::absolute(flags.data).string();
+  return stored ? JsonObject(*stored, "config.json").string("corpus") : kBuiltInCorpus;
+}
+
+void train_and_report(const TrainFlags& flags, Start& start, std::atomic<bool>& stop) {
   DeviceFlags device = flags.device;
-  const auto backend = open_device(device, stored);
-  try {
-    const LanguageCorpus corpus = read_corpus(flags, settings, stored, stop);
-    report_corpus(corpus);
-    LanguageModelConfig config = settings.model_config();
-    config.vocabulary = corpus.tokenizer.size();
-    report_model(config);
+  const auto backend = open_device(device, start.stored());
+  const TrainSettings& settings = start.settings;
+  const LanguageCorpus corpus = read_corpus(flags, settings, start.stored(), stop);
+  report_corpus(corpus);
+  LanguageModelConfig config = settings.model_config();
+  config.vocabulary = corpus.tokenizer.size();
+  report_model(config);
 
-    Output output(flags.json);
-    TrainingOptions options = settings.training_options();
-    options.run_dir = flags.save;
-    const std::string origin =
-        stored && flags.data.empty() ? JsonObject(*stored, "config.json").string("corpus")
-        : flags.data.empty()         ? kBuiltInCorpus
-                                     : std::filesystem::absolute(flags.data).string();
-    const TrainingRun run{
-        .model = config,
-        .options = options,
-        .corpus = corpus,
-        .description = {config, origin,
-                        described_training(settings, corpus, *backend, device.threads), nullptr},
-        .backend = backend,
-        .observer = {
-            .log = [&](const std::string& line) { output.log(line); },
-            .note = [&](const std::string& line) { output.note_line(line); },
-            .warn = [&](const std::string& line) { output.note_line("warning: " + line); },
-            .progress =
-                [&](const TrainingStatus& status) { output.progress(status, options.epochs); }},
-        .resume = checkpoint ? &*checkpoint : nullptr,
-        .stop = &stop};
-    if (resume) note(fmt::format("resuming {} at step {}", flags.save, checkpoint->step));
-    const TrainingResult result = train(run);
-    output.clear();
-    if (result.interrupted)
-      end_interrupted(flags, fmt::format("stopped at step {}, which is saved", result.steps));
-    report(flags, result, config);
+  Output output(flags.json, stop);
+  TrainingOptions options = settings.training_options();
+  options.run_dir = flags.save;
+  const TrainingRun run{
+      .model = config,
+      .options = options,
+      .corpus = corpus,
+      .description = {config, origin_of(flags, start.stored()),
+                      described_training(settings, corpus, *backend, device.threads), nullptr},
+      .backend = backend,
+      .observer = {
+          .log = [&](const std::string& line) { output.log(line); },
+          .note = [&](const std::string& line) { output.note_line(line); },
+          .warn = [&](const std::string& line) { output.note_line("warning: " + line); },
+          .progress =
+              [&](const TrainingStatus& status) { output.progress(status, options.epochs); }},
+      .resume = start.checkpoint ? &*start.checkpoint : nullptr,
+      .stop = &stop};
+  if (start.checkpoint)
+    note(fmt::format("resuming {} at step {}", flags.save, start.checkpoint->step));
+  const TrainingResult result = train(run);
+  output.clear();
+  if (stop_signal() == 0 && !output.failure().empty())
+    throw std::runtime_error(
+        fmt::format("{}; step {} is saved, to go on: unroll train --save {} "
+                    "--resume",
+                    output.failure(), result.steps, flags.save));
+  if (result.interrupted)
+    end_interrupted(flags, fmt::format("stopped at step {}, which is saved", result.steps));
+  report(flags, result, config);
+}
+
+void run_train(const TrainFlags& flags, bool resume_given) {
+  std::atomic<bool>& stop = catch_stop_signals();
+  check_usage(flags, resume_given);
+  const RunLock lock(flags.save);
+  Start start = start_of(flags, resume_given);
+  try {
+    train_and_report(flags, start, stop);
   } catch (const Interrupted&) {
-    if (resume) end_interrupted(flags, "stopped while reading the text; the run is as it was");
+    if (start.checkpoint)
+      end_interrupted(flags, "stopped while reading the text; the run is as it was");
     throw Stopped(stop_signal(), "stopped while reading the text; nothing has been trained yet");
   }
 }

@@ -228,6 +228,18 @@ OptimizerKind optimizer_kind(const std::string& name) {
                                 {"adamw", OptimizerKind::kAdamW}});
 }
 
+/// The same settings with what is left to defaults said, so that two ways to ask for one thing are
+/// equal.
+TrainSettings canonical(TrainSettings s) {
+  for (char& c : s.model) c = char(std::tolower(static_cast<unsigned char>(c)));
+  if (!s.lr) s.lr = default_rate(optimizer_kind(s.optimizer));
+  if (!s.forget_bias && s.init_range == 0) s.forget_bias = 1;
+  if (!s.test_fraction && s.split == "fraction") s.test_fraction = kTestFraction;
+  if (s.nhid.size() == 1)
+    s.nhid.assign(std::size_t(std::max<std::int64_t>(s.nlayers, 1)), s.nhid[0]);
+  return s;
+}
+
 void require_count(const char* flag, std::int64_t value, std::int64_t low) {
   require_range(flag, double(value), double(low), kLargest);
 }
@@ -270,6 +282,10 @@ void TrainSettings::check() const {
                     "<unk>, <eos> and a word",
                     vocab_size));
   require_count("--min-count", min_count, 1);
+  if (tokenizer == "byte" && (vocab_size > 0 || min_count > 1))
+    throw UsageError(
+        "--vocab-size, --min-count: got --tokenizer byte, expected word or char: all "
+        "256 bytes are tokens");
   if (lr) require_range("--lr", *lr, 0, kNoLimit, /*open=*/true);
   require_range("--clip", clip, 0, kNoLimit);
   require_range("--clip-value", clip_value, 0, kNoLimit);
@@ -291,10 +307,7 @@ void TrainSettings::check() const {
 
 CorpusOptions TrainSettings::corpus_options() const {
   CorpusOptions options;
-  options.tokenizer = choose<TokenizerKind>("--tokenizer", tokenizer,
-                                            {{"word", TokenizerKind::kWord},
-                                             {"char", TokenizerKind::kChar},
-                                             {"byte", TokenizerKind::kByte}});
+  options.tokenizer = choose_tokenizer(tokenizer);
   options.limits = {vocab_size, min_count};
   options.split = choose<SplitKind>(
       "--split", split, {{"fraction", SplitKind::kFraction}, {"streams", SplitKind::kStreams}});
@@ -307,20 +320,14 @@ CorpusOptions TrainSettings::corpus_options() const {
 }
 
 LanguageModelConfig TrainSettings::model_config() const {
-  std::string name = model;  // LSTM, GRU, RNN_TANH and RNN_RELU are word_language_model's
-  for (char& c : name) c = char(std::tolower(static_cast<unsigned char>(c)));
-  std::vector<std::pair<std::string, CellKind>> cells;
-  for (const CellKind cell : {CellKind::kLstm, CellKind::kGru, CellKind::kRnnTanh,
-                              CellKind::kRnnRelu, CellKind::kRnnLogistic})
-    cells.emplace_back(to_string(cell), cell);
   LanguageModelConfig config;
-  config.cell = choose<CellKind>("--model", name, cells);
+  config.cell = choose_cell(model);
   config.reset = choose<GruReset>("--gru-reset", gru_reset,
                                   {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
   config.embedding = emsize;
   config.hidden =
       nhid.size() == 1 ? std::vector<std::int64_t>(std::size_t(nlayers), nhid.front()) : nhid;
-  config.dropout = dropout;
+  config.dropout = overfit_one_batch ? 0 : dropout;
   config.tied = tied;
   if (config.tied && config.embedding != config.hidden.back())
     throw UsageError(
@@ -403,14 +410,18 @@ TrainSettings TrainSettingFlags::settings() const {
 TrainSettings TrainSettingFlags::settings_of_resumed(const TrainSettings& stored,
                                                      const std::string& run) const {
   TrainSettings settings = stored;
+  const TrainSettings expected = canonical(stored);
   for_each_setting([&](const Setting& setting, auto member) {
-    if (options_.at(name_of(setting))->count() == 0 || given_.*member == stored.*member) return;
-    if (!setting.may_change)
+    if (options_.at(name_of(setting))->count() == 0) return;
+    TrainSettings asked = stored;
+    asked.*member = given_.*member;
+    if (setting.may_change)
+      settings.*member = given_.*member;
+    else if (canonical(asked).*member != expected.*member)
       throw UsageError(fmt::format(
           "{}: got {}, expected {}: {} was begun with it, and a resumed run keeps its settings",
-          flag_of(setting), shown(value_json(given_.*member)), shown(value_json(stored.*member)),
+          flag_of(setting), shown(value_json(given_.*member)), shown(value_json(expected.*member)),
           run));
-    settings.*member = given_.*member;
   });
   if (settings.epochs != stored.epochs && settings.lr_schedule == "cosine")
     throw UsageError(

@@ -52,7 +52,6 @@ class BatchStream {
   void rewind() { position_ = 0; }
 
   std::int64_t streams() const { return options_.streams; }
-  std::int64_t steps() const { return options_.steps; }
   /// Elements of the largest batch: min(T, length) * N.
   std::int64_t room() const;
   /// Batches from start to end: ceil(length / T).

@@ -142,10 +142,6 @@ std::string Vocabulary::to_text() const {
   return text;
 }
 
-std::int32_t Vocabulary::id(std::string_view word) const {
-  return find(word).value_or(unk_);
-}
-
 std::optional<std::int32_t> Vocabulary::find(std::string_view word) const {
   const std::int32_t id = ids_.find(word);
   return id < 0 ? std::nullopt : std::optional(id);

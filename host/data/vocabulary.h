@@ -45,8 +45,6 @@ class Vocabulary {
   /// What parse() reads: one token per line, each line ended.
   std::string to_text() const;
 
-  /// The word's id, or that of <unk>.
-  std::int32_t id(std::string_view word) const;
   /// The word's id, if it has one of its own.
   std::optional<std::int32_t> find(std::string_view word) const;
   /// Errors    std::invalid_argument if `id` is not in [0, size()).

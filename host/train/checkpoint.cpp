@@ -144,6 +144,14 @@ std::optional<std::int64_t> step_of(const std::string& name) {
   return step;
 }
 
+/// Names that only a save gives: others in a folder of the user's are the user's.
+bool is_leftover(const std::string& name) {
+  if (name.starts_with(kReplaced)) return step_of(name.substr(kReplaced.size())).has_value();
+  if (!name.starts_with(kTemporary)) return false;
+  const std::string rest = name.substr(kTemporary.size());
+  return rest == "latest" || rest == "best" || step_of(rest);
+}
+
 /// Removes what a killed save left. The one thing worth keeping is a directory moved aside whose
 /// replacement did not arrive.
 void remove_leftovers(const fs::path& run_dir) {
@@ -151,16 +159,12 @@ void remove_leftovers(const fs::path& run_dir) {
   for (const fs::directory_entry& entry : fs::directory_iterator(run_dir))
     names.push_back(entry.path().filename().string());
   for (const std::string& name : names) {
-    if (name.starts_with(kReplaced)) {
-      const fs::path original = run_dir / name.substr(kReplaced.size());
-      if (!fs::exists(fs::symlink_status(original))) {
-        move_to(run_dir / name, original);
-        continue;
-      }
-    } else if (!name.starts_with(kTemporary)) {
-      continue;
-    }
-    fs::remove_all(run_dir / name);
+    if (!is_leftover(name)) continue;
+    const fs::path original = run_dir / name.substr(kReplaced.size());
+    if (name.starts_with(kReplaced) && !fs::exists(fs::symlink_status(original)))
+      move_to(run_dir / name, original);
+    else
+      fs::remove_all(run_dir / name);
   }
 }
 
@@ -373,9 +377,14 @@ void make_run_folder(const fs::path& run_dir) {
   std::error_code error;
   if (fs::exists(run_dir, error) && !fs::is_directory(run_dir, error))
     fail(run_dir, "is a file, expected a run folder");
-  const bool made = fs::create_directories(run_dir, error);
+  std::vector<fs::path> parents;  // of folders that will be made
+  fs::path folder = fs::absolute(run_dir).lexically_normal();
+  if (!folder.has_filename()) folder = folder.parent_path();
+  for (; !fs::exists(folder, error) && folder.has_relative_path(); folder = folder.parent_path())
+    parents.push_back(folder.parent_path());
+  fs::create_directories(run_dir, error);
   if (error) fail(run_dir, fmt::format("cannot be made: {}", error.message()));
-  if (made) sync_directory(fs::absolute(run_dir).lexically_normal().parent_path());
+  for (const fs::path& parent : parents) sync_directory(parent);
 }
 
 void repair_run_folder(const fs::path& run_dir, std::optional<std::int64_t> best) {

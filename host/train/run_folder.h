@@ -31,8 +31,9 @@ class RunLock {
   std::optional<Descriptor> fd_;
 };
 
-/// Errors    std::runtime_error unless the folder's file system has `bytes` left for us.
-void require_room(const std::filesystem::path& run_dir, std::int64_t bytes);
+/// Returns the bytes that the folder's file system has left for us.
+/// Errors    std::runtime_error if they are fewer than `bytes`.
+double require_room(const std::filesystem::path& run_dir, std::int64_t bytes);
 
 /// metrics.jsonl: one JSON object a line, appended as they come.
 ///
@@ -51,6 +52,7 @@ class MetricsLog {
 
   /// Opens run_dir/metrics.jsonl and cuts it to its first `bytes`, which were there when the
   /// checkpoint was made from which the run goes on. `warn` is told if they are not there any more.
+  /// The last of what is left then ends with a whole line.
   /// Errors    std::runtime_error if it cannot be opened or cut.
   MetricsLog(const std::filesystem::path& run_dir, std::int64_t bytes,
              const std::function<void(const std::string&)>& warn);

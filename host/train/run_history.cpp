@@ -39,8 +39,7 @@ void add_line(const JsonObject& line, RunHistory& history) {
                              number_or_nan(line, "gradient_norm"), number_or_nan(line, "lr"),
                              number_or_nan(line, "tokens_per_second")});
   } else if (valid || test) {
-    const EvaluationRecord record{step, epoch, number_or_nan(line, "loss"),
-                                  number_or_nan(line, "accuracy")};
+    const EvaluationRecord record{step, epoch, number_or_nan(line, "loss")};
     if (valid)
       history.valid.push_back(record);
     else

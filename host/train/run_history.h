@@ -19,7 +19,7 @@ struct TrainRecord {
 
 struct EvaluationRecord {
   std::int64_t step, epoch;
-  double loss, accuracy;
+  double loss;  // nats per token
 };
 
 struct DivergenceRecord {

@@ -27,7 +27,9 @@ double Schedule::learning_rate(std::int64_t epoch, std::int64_t step) const {
 }
 
 void Schedule::end_epoch(bool improved) {
-  if (options_.kind == ScheduleKind::kPlateau && !improved) divisor_ *= options_.factor;
+  // A rate of a 1e30th has been nothing for long, and the divisor stays a number.
+  if (options_.kind == ScheduleKind::kPlateau && !improved)
+    divisor_ = std::min(divisor_ * options_.factor, 1e30);
 }
 
 }  // namespace unroll

@@ -82,6 +82,10 @@ class Trainer {
                                               : std::nullopt);
     }
     prepare();
+    if (run.resume) {  // a copy that nobody needs any more
+      run.resume->model = {};
+      run.resume->state.reset();
+    }
     metrics_.emplace(options_.run_dir, progress_.metrics_bytes, run.observer.warn);
   }
 
@@ -111,16 +115,21 @@ class Trainer {
     return schedule;
   }
 
-  /// Takes what memory and disk the run will need, or fails before the first step.
+  /// Takes the memory of a step and looks for room on the disk, or fails before the first step.
   void prepare() {
     const TrainingMemory memory = step_.prepare(std::min(options_.bptt, queue_.length()));
     constexpr std::int64_t kOther = 1 << 20;  // headers and settings
-    require_room(options_.run_dir,
-                 memory.variables + std::int64_t(run_.corpus.tokenizer.vocabulary_text().size()) +
-                     (run_.model.tied ? run_.model.vocabulary * run_.model.embedding * 4 : 0) +
-                     kOther);
+    const std::int64_t checkpoint =
+        memory.variables + std::int64_t(run_.corpus.tokenizer.vocabulary_text().size()) +
+        (run_.model.tied ? run_.model.vocabulary * run_.model.embedding * 4 : 0) + kOther;
+    const double free = require_room(options_.run_dir, checkpoint);
+    // Those that are kept, the best, and the one being written.
+    if (const int most = options_.keep + 2; !run_.resume && free < most * double(checkpoint))
+      run_.observer.warn(
+          fmt::format("{}: {:.1f} MB are free there, and up to {} checkpoints of {:.1f} MB will be",
+                      options_.run_dir.string(), free * 1e-6, most, double(checkpoint) * 1e-6));
     run_.observer.note(fmt::format(
-        "memory: {:.1f} MB of parameters, {:.1f} MB of optimizer and carried state, "
+        "memory of a step: {:.1f} MB of parameters, {:.1f} MB of optimizer and carried state, "
         "{:.1f} MB of gradients and activations",
         double(memory.parameters) * 1e-6, double(memory.variables - memory.parameters) * 1e-6,
         double(memory.working) * 1e-6));
@@ -192,17 +201,25 @@ class Trainer {
     } else {
       refuse(outcome.loss, limit);
     }
+    unsaved_ = true;
     if (run_.observer.progress) run_.observer.progress(status(outcome.loss));
-    if (batch_of_epoch() % options_.log_interval == 0) log_interval(rate);
+    if (interval_ends()) log_interval(rate);
   }
 
   std::int64_t batch_of_epoch() const {
     return (progress_.position + options_.bptt - 1) / options_.bptt;
   }
 
+  /// An epoch that is shorter than an interval is one.
+  bool interval_ends() const {
+    return batch_of_epoch() % options_.log_interval == 0 ||
+           (progress_.position == queue_.length() && queue_.batches() < options_.log_interval);
+  }
+
   // ---- divergence
 
   void refuse(double loss, double limit) {
+    ++progress_.skipped;
     const bool finite = std::isfinite(loss) && std::isfinite(step_.gradient_norm());
     const std::string culprit = step_.culprit();
     std::string reason = fmt::format("loss {:.3f} is above its limit {:.3f}", loss, limit);
@@ -243,14 +260,24 @@ class Trainer {
       throw std::runtime_error(fmt::format(
           "training diverged: {}, after {} returns to a checkpoint without a better validation",
           what, kMostRollbacks));
-    const Checkpoint good = load_checkpoint(
-        checkpoint_directory(options_.run_dir, progress_.scheduled_save), {.state = true});
+    const Checkpoint good = scheduled_checkpoint();
     restore_parameters(good, run_.model, *step_.store());
     restore_state(good, step_.state_variables(), *step_.store());
     step_.clear_carried_state();  // it was at another place of the text
     progress_.rate_scale /= 2;
     run_.observer.warn(fmt::format("{}: back to the weights of step {} with half the learning rate",
                                    what, good.step));
+  }
+
+  Checkpoint scheduled_checkpoint() const {
+    try {
+      return load_checkpoint(checkpoint_directory(options_.run_dir, progress_.scheduled_save),
+                             {.state = true});
+    } catch (const std::runtime_error& error) {
+      run_.observer.warn(error.what());
+      return load_checkpoint(options_.run_dir,
+                             {.latest = true, .state = true, .damaged = run_.observer.warn});
+    }
   }
 
   // ---- validation
@@ -278,6 +305,7 @@ class Trainer {
       progress_.best_epoch = progress_.epoch;
       progress_.rollbacks = 0;
     }
+    unsaved_ = true;
     nlohmann::ordered_json line = evaluation_event("valid", valid);
     line["best"] = best;
     write_metrics(line);
@@ -297,7 +325,8 @@ class Trainer {
     run_.observer.log(kRule);
     run_.observer.log(epoch_line(progress_.epoch, seconds_since(epoch_start_), progress_.last));
     run_.observer.log(kRule);
-    schedule_.end_epoch(progress_.epoch_improved);
+    // One batch says nothing about a text, so no plateau of its validation about the rate.
+    if (!options_.overfit_one_batch) schedule_.end_epoch(progress_.epoch_improved);
     progress_.rate_divisor = schedule_.divisor();
     progress_.epoch_improved = false;
     ++progress_.epoch;
@@ -306,7 +335,7 @@ class Trainer {
   }
 
   TrainingResult finish() {
-    if (last_saved_ != progress_.step) save({.scheduled = true});
+    if (unsaved_) save({.scheduled = true});
     TrainingResult result = this->result();
     result.stopped_early = progress_.epoch <= options_.epochs;
     // The best, or the newest sound one if that is damaged.
@@ -332,9 +361,9 @@ class Trainer {
     TrainingResult result;
     result.valid = progress_.best;
     result.best_epoch = progress_.best_epoch;
-    result.epoch = progress_.epoch;
+    result.epoch = epoch();
     result.steps = progress_.step;
-    result.skipped = step_.store()->read<std::int64_t>(Optimizer::kSkipped).front();
+    result.skipped = progress_.skipped;
     result.seconds = seconds();
     return result;
   }
@@ -348,9 +377,7 @@ class Trainer {
     state.progress.metrics_bytes = metrics_->sync();
     state.progress.seconds = seconds();
     ModelDescription description = run_.description;
-    const bool between_epochs = progress_.position == 0 && progress_.step > 0;
-    description.metrics = {{"epoch", between_epochs ? progress_.epoch - 1 : progress_.epoch},
-                           {"step", progress_.step}};
+    description.metrics = {{"epoch", epoch()}, {"step", progress_.step}};
     if (progress_.evaluated_step == progress_.step)
       description.metrics.update({{"valid_loss", progress_.last.loss()},
                                   {"valid_ppl", progress_.last.perplexity()},
@@ -361,6 +388,7 @@ class Trainer {
         {.best = saving.best, .keep = options_.keep, .protect = progress_.scheduled_save}, &state);
     interval_start_ += Clock::now() - start;
     last_saved_ = progress_.step;
+    unsaved_ = false;
     return directory;
   }
 
@@ -369,8 +397,13 @@ class Trainer {
   /// Since the start of the run, over all its parts.
   double seconds() const { return progress_.seconds + seconds_since(part_start_); }
 
+  /// The one under way, or between two the last.
+  std::int64_t epoch() const {
+    return progress_.position == 0 && progress_.step > 0 ? progress_.epoch - 1 : progress_.epoch;
+  }
+
   nlohmann::ordered_json event(const char* name) const {
-    return {{"event", name}, {"step", progress_.step}, {"epoch", progress_.epoch}};
+    return {{"event", name}, {"step", progress_.step}, {"epoch", epoch()}};
   }
 
   nlohmann::ordered_json evaluation_event(const char* name, const Evaluation& evaluation) const {
@@ -407,6 +440,7 @@ class Trainer {
   }
 
   void log_interval(double rate) {
+    if (progress_.interval_tokens == 0) return start_interval_clock();  // all steps were refused
     const double loss = progress_.interval_loss / double(progress_.interval_tokens);
     run_.observer.log(interval_line(progress_.epoch, batch_of_epoch(), queue_.batches(), rate,
                                     1000 * seconds_since(interval_start_) / double(timed_batches_),
@@ -432,8 +466,9 @@ class Trainer {
   LossMonitor monitor_;
   Progress progress_;
   std::optional<MetricsLog> metrics_;
-  const Batch* only_batch_ = nullptr;  // of overfit_one_batch
-  std::int64_t last_saved_ = 0;
+  const Batch* only_batch_ = nullptr;                  // of overfit_one_batch
+  std::int64_t last_saved_ = 0;                        // step
+  bool unsaved_ = false;                               // something has changed since
   std::int64_t timed_batches_ = 0, timed_tokens_ = 0;  // since interval_start_
   Clock::time_point part_start_ = Clock::now(), epoch_start_, interval_start_;
 };

@@ -67,7 +67,8 @@ struct TrainingResult {
   bool interrupted = false;  // `stop` was set; what follows is what there is so far
   bool stopped_early = false;
   Evaluation valid, test;  // of the best model; no tokens: not measured
-  std::int64_t best_epoch = 0, epoch = 0, steps = 0, skipped = 0;
+  std::int64_t best_epoch = 0, epoch = 0, steps = 0;
+  std::int64_t skipped = 0;          // steps that were refused
   double seconds = 0;                // of training, over all parts of the run
   std::filesystem::path checkpoint;  // the best; if interrupted, the one to go on from
 };
@@ -79,7 +80,8 @@ struct TrainingRun {
   ModelDescription description;
   std::shared_ptr<Backend> backend;
   TrainingObserver observer;
-  const Checkpoint* resume = nullptr;       // loaded with its state
+  /// Loaded with its state, which is freed, as its model is, once both are restored.
+  Checkpoint* resume = nullptr;
   const std::atomic<bool>* stop = nullptr;  // set: finish the step, save, return
 };
 

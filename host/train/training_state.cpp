@@ -47,6 +47,7 @@ void visit(P& p, Visit&& member) {
   member("rate_scale", p.rate_scale, 0);
   member("scheduled_save", p.scheduled_save, 0);
   member("rollbacks", p.rollbacks, 0);
+  member("skipped", p.skipped, 0);
   member("refused", p.refused, 0);
   member("interval_loss", p.interval_loss, -kFinite);
   member("interval_tokens", p.interval_tokens, 0);

@@ -34,7 +34,8 @@ struct Progress {
   double rate_scale = 1;            // halved whenever the run is rolled back
   std::int64_t scheduled_save = 0;  // step of the last checkpoint that was not an interruption's
   std::int64_t rollbacks = 0;       // since a validation was best
-  std::int64_t refused = 0;         // steps in a row that changed nothing
+  std::int64_t skipped = 0;         // steps that changed nothing
+  std::int64_t refused = 0;         // those of them in a row now
 
   double interval_loss = 0;  // sum over the tokens of the log interval under way
   std::int64_t interval_tokens = 0;

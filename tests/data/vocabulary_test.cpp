@@ -32,8 +32,8 @@ TEST(Vocabulary, OrdersByFallingCountThenByFirstAppearance) {
 
 TEST(Vocabulary, FindsWordsAndFallsBackToUnk) {
   const Vocabulary vocabulary = build("a b\n");
-  EXPECT_EQ(vocabulary.word(vocabulary.id("b")), "b");
-  EXPECT_EQ(vocabulary.id("z"), vocabulary.unk());
+  EXPECT_EQ(vocabulary.word(vocabulary.find("b").value()), "b");
+  EXPECT_EQ(vocabulary.find("z"), std::nullopt);
   EXPECT_EQ(vocabulary.find("z"), std::nullopt);
   EXPECT_EQ(vocabulary.find("<eos>"), vocabulary.eos());
   EXPECT_THROW(vocabulary.word(-1), std::invalid_argument);
@@ -84,7 +84,7 @@ TEST(Vocabulary, CopiesAndMovesKeepTheirWords) {
   const Vocabulary copy = first;
   const Vocabulary moved = std::move(first);
   EXPECT_EQ(words(copy), words(moved));
-  EXPECT_EQ(copy.id("b"), moved.id("b"));
+  EXPECT_EQ(copy.find("b"), moved.find("b"));
 }
 
 TEST(Vocabulary, RejectsDamagedFiles) {

@@ -288,6 +288,16 @@ TEST(Checkpoint, IgnoresAndCleansWhatAKilledSaveLeft) {
   EXPECT_EQ(names(run), (Names{"latest", "notes.txt", "step-00000100", "step-00000200"}));
 }
 
+TEST(Checkpoint, LeavesAloneWhatOnlyLooksLikeALeftover) {
+  const TempFolder folder;
+  const fs::path run = folder.path() / "run";
+  fs::create_directories(run / ".tmp-work");
+  fs::create_directories(run / ".old-notes");
+  save(run, 1);
+  EXPECT_TRUE(fs::exists(run / ".tmp-work"));
+  EXPECT_TRUE(fs::exists(run / ".old-notes"));
+}
+
 TEST(Checkpoint, PutsBackADirectoryMovedAside) {
   const TempFolder folder;
   const fs::path& run = folder.path();

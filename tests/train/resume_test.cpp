@@ -88,6 +88,27 @@ TEST_P(Resume, CutAfterAnyUpdateItEndsWithTheSameBits) {
   }
 }
 
+// The last validation is interrupted, and it is the one that ends the patience.
+TEST_P(Resume, CutBeforePatienceEnds) {
+  const TempFolder uncut_folder, folder;
+  const auto impatient = [&](const TempFolder& where) {
+    TrainingOptions options = this->options(where);
+    options.patience = 1;
+    options.eval_interval = 3;
+    options.save_interval = 0;
+    options.epochs = 50;
+    return options;
+  };
+  const TrainedRun uncut = train_small(corpus_, config_, impatient(uncut_folder));
+  ASSERT_TRUE(uncut.result.stopped_early);
+  const TrainedRun first =
+      train_small(corpus_, config_, impatient(folder), {.stop_after = uncut.result.steps});
+  EXPECT_TRUE(first.result.interrupted);
+  const TrainedRun second = train_small(corpus_, config_, impatient(folder), {.resume = true});
+  EXPECT_TRUE(second.result.stopped_early);
+  EXPECT_TRUE(final_bits(impatient(folder).run_dir) == final_bits(impatient(uncut_folder).run_dir));
+}
+
 TEST_P(Resume, CutAgainAndAgain) {
   const TempFolder uncut_folder, folder;
   train_small(corpus_, config_, options(uncut_folder));

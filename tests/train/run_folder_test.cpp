@@ -33,6 +33,18 @@ TEST(RunLock, RefusesASecondRunAndIsFreeAgainHoweverTheFirstEnds) {
   const RunLock lock(run);
 }
 
+TEST(RunLock, LeavesNoFolderBehindThatNobodyUsed) {
+  const TempFolder folder;
+  const auto run = folder.path() / "run";
+  { const RunLock lock(run); }
+  EXPECT_FALSE(std::filesystem::exists(run));
+  {
+    const RunLock lock(run);
+    folder.write("run/something", "");
+  }
+  EXPECT_TRUE(std::filesystem::exists(run / "something"));
+}
+
 TEST(RunLock, SaysWhatIsWrongWithTheFolder) {
   const TempFolder folder;
   const auto file = folder.write("file", "");
@@ -72,6 +84,14 @@ TEST(MetricsLog, WarnsOfLinesThatAreGone) {
   MetricsLog log(folder.path(), 100, [&](const std::string& line) { warning = line; });
   EXPECT_TRUE(contains(warning, "got 3 bytes, expected at least 100"));
   EXPECT_EQ(log.sync(), 3);
+}
+
+TEST(MetricsLog, DoesNotGoOnInTheMiddleOfALine) {
+  const TempFolder folder;
+  folder.write("metrics.jsonl", "{\"step\":1}\n{\"ste");
+  MetricsLog log(folder.path(), 100, [](const std::string&) {});
+  log.write({{"step", 3}});
+  EXPECT_EQ(read_text(folder.path() / "metrics.jsonl"), "{\"step\":1}\n{\"step\":3}\n");
 }
 
 }  // namespace

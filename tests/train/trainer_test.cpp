@@ -135,6 +135,22 @@ TEST(Trainer, StopsWhenValidationsBringNoGain) {
   EXPECT_EQ(again.result.test.log_prob, run.result.test.log_prob);
 }
 
+// A rate that has fallen at every plateau stays a number that a checkpoint can hold.
+TEST(Trainer, GoesOnHoweverOftenTheRateHasFallen) {
+  const LanguageCorpus corpus = small_corpus(4, 1);
+  const TempFolder folder;
+  TrainingOptions options = small_options(folder.path() / "run");
+  options.batch = 1;
+  options.bptt = 59;  // all of it
+  options.epochs = 60;
+  options.schedule = {.kind = ScheduleKind::kPlateau, .learning_rate = 0.1, .factor = 1e12};
+  options.log_interval = 1000;
+  const TrainedRun run = train_small(corpus, small_model(corpus), options);
+  EXPECT_EQ(run.result.epoch, 60);
+  // And an epoch shorter than an interval of the log has a line of its own.
+  EXPECT_TRUE(contains(run.log.front(), "| epoch   1 |     1/    1 batches | lr 0.10 |"));
+}
+
 TEST(Trainer, OverfitsOneBatch) {
   const LanguageCorpus corpus = small_corpus();
   const TempFolder folder;
@@ -285,7 +301,7 @@ TEST_F(Divergence, RollingBackReturnsToTheScheduledCheckpointAtHalfTheRate) {
   const TrainedRun rolled = run();
   ASSERT_EQ(rolled.warnings.size(), 1U);
   EXPECT_TRUE(contains(rolled.warnings.front(), "back to the weights of step 20"));
-  EXPECT_EQ(rolled.result.skipped, 0);  // that count went back, too
+  EXPECT_EQ(rolled.result.skipped, 1);
   EXPECT_TRUE(
       contains(read_text(options.run_dir / "latest" / "progress.json"), "\"rate_scale\": 0.5"));
   // An interruption's checkpoint in between is not what it returns to.
@@ -306,8 +322,28 @@ TEST_F(Divergence, GivesUpIfEveryStepIsRefused) {
   options.schedule.learning_rate = 1e30;
   options.epochs = 100;
   const std::string error = error_of<std::runtime_error>([&] { run(); });
-  EXPECT_TRUE(contains(error, "diverged"));
+  EXPECT_TRUE(contains(error, "and so it was for 50 steps in a row"));
   EXPECT_TRUE(contains(error, "--lr"));
+}
+
+TEST_F(Divergence, GivesUpIfRollingBackDoesNotHelp) {
+  options.on_divergence = OnDivergence::kRollBack;
+  options.optimizer = {.kind = OptimizerKind::kSgd};
+  options.schedule.learning_rate = 1e30;
+  const std::string error = error_of<std::runtime_error>([&] { run(); });
+  EXPECT_TRUE(contains(error, "after 5 returns to a checkpoint without a better validation"));
+}
+
+TEST_F(Divergence, RollsBackToAnotherCheckpointIfTheScheduledOneIsGone) {
+  options.on_divergence = OnDivergence::kRollBack;
+  options.epochs = 1;
+  backend->before = [this](const ApplyGradients& args) {
+    std::filesystem::remove_all(checkpoint_directory(options.run_dir, 20));
+    args.parameters[1].gradient.as<float>()[0] = kNan;
+  };
+  const TrainedRun rolled = run();
+  ASSERT_EQ(rolled.warnings.size(), 3U);
+  EXPECT_TRUE(contains(rolled.warnings.back(), "back to the weights of step 10"));
 }
 
 TEST_F(Divergence, AFlippedBitInAVerifiedStepIsFound) {

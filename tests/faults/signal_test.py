@@ -164,7 +164,7 @@ class Signals:
             return True
 
         for number in SIGNALS:
-            self.phase("before the first step", number, lambda line: "memory:" in line, always)
+            self.phase("before the first step", number, lambda line: "memory of a step:" in line, always)
             self.phase("training", number, self.batch(1, EVERY // 2), always)
             self.phase("saving", number, self.saving, always)
             self.phase("validating within an epoch", number, self.batch(2, step - self.batches),
@@ -240,9 +240,8 @@ class Signals:
             if self.batch(1, 5)(line):
                 break
         process.send_signal(signal.SIGSTOP)  # it is not to end before the others have tried
-        for resume, says in (((), "already holds a run"),
-                             (("--resume",), "another run is writing to it"),
-                             (("--resume", "auto"), "another run is writing to it")):
+        says = "another run is writing to it"
+        for resume in ((), ("--resume",), ("--resume", "auto")):
             other = subprocess.run(self.command(*resume), env=self.environment(), text=True,
                                    capture_output=True, timeout=60)
             lines = other.stderr.splitlines()

@@ -77,7 +77,8 @@ class BadInputs : public ::testing::Test {
         error = line;
       else
         EXPECT_TRUE(begins("device: ") || begins("corpus: ") || begins("model: ") || begins("  ") ||
-                    begins("memory of a step: ") || begins("resuming ") || line.ends_with("reading it again"))
+                    begins("memory of a step: ") || begins("resuming ") ||
+                    line.ends_with("reading it again"))
             << "neither a note nor the error: " << line;
     }
     return error;

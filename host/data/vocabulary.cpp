@@ -87,9 +87,10 @@ Vocabulary Vocabulary::build(TextSource text, const Limits& limits) {
     throw std::runtime_error(
         fmt::format("{}: {} distinct words, expected at most {}", name, kept, kMaxTokens - 2));
 
-  entries.push_back(std::move(unk));
-  entries.push_back(std::move(eos));
-  std::sort(entries.begin(), entries.end());
+  for (Entry* special : {&unk, &eos}) {
+    const auto place = std::lower_bound(entries.begin(), entries.end(), *special);
+    entries.insert(place, std::move(*special));
+  }
   std::vector<std::string> words;
   words.reserve(entries.size());
   for (Entry& entry : entries) words.push_back(std::move(entry.word));

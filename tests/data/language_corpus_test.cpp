@@ -29,9 +29,9 @@ std::size_t files_in(const fs::path& folder) {
       std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
 }
 
-std::string many_words(int lines, int words = 500) {
+std::string many_words(std::int64_t lines, std::int64_t words = 500) {
   std::string text;
-  for (int k = 0; k < lines; ++k)
+  for (std::int64_t k = 0; k < lines; ++k)
     text += "w" + std::to_string(k * 7919 % words) + " the end" + std::to_string(k % 3) + "\n";
   return text;
 }

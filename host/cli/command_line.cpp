@@ -173,17 +173,13 @@ CellKind choose_cell(const std::string& name) {
   std::string lower = name;
   for (char& c : lower) c = char(std::tolower(static_cast<unsigned char>(c)));
   std::vector<std::pair<std::string, CellKind>> cells;
-  for (const CellKind cell : {CellKind::kLstm, CellKind::kGru, CellKind::kRnnTanh,
-                              CellKind::kRnnRelu, CellKind::kRnnLogistic})
-    cells.emplace_back(to_string(cell), cell);
+  for (const CellKind cell : kCellKinds) cells.emplace_back(to_string(cell), cell);
   return choose<CellKind>("--model", lower, cells);
 }
 
 TokenizerKind choose_tokenizer(const std::string& name) {
   std::vector<std::pair<std::string, TokenizerKind>> kinds;
-  for (const TokenizerKind kind :
-       {TokenizerKind::kWord, TokenizerKind::kChar, TokenizerKind::kByte})
-    kinds.emplace_back(to_string(kind), kind);
+  for (const TokenizerKind kind : kTokenizerKinds) kinds.emplace_back(to_string(kind), kind);
   return choose<TokenizerKind>("--tokenizer", name, kinds);
 }
 

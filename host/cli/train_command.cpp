@@ -117,13 +117,20 @@ void report_model(const LanguageModelConfig& config) {
   note(fmt::format("  {:<20} {:>15} {:>13}", "parameters", "", parameter_count(config)));
 }
 
+/// What a checkpoint calls the text.
+std::string origin_of(const TrainFlags& flags, const nlohmann::json* stored) {
+  if (!flags.data.empty()) return std::filesystem::absolute(flags.data).string();
+  return stored ? JsonObject(*stored, "config.json").string("corpus") : kBuiltInCorpus;
+}
+
 /// The text of the run, which for a resumed one must be the text that it was begun with.
 LanguageCorpus read_corpus(const TrainFlags& flags, const TrainSettings& settings,
                            const nlohmann::json* stored, const std::atomic<bool>& stop) {
   CorpusOptions options = settings.corpus_options();
   options.path = flags.data;
-  if (stored && flags.data.empty() && stored->at("corpus") != kBuiltInCorpus)
-    options.path = JsonObject(*stored, "config.json").string("corpus");
+  if (const std::string origin = origin_of(flags, stored);
+      flags.data.empty() && origin != kBuiltInCorpus)
+    options.path = origin;
   options.cache_dir = flags.cache_dir;
   options.stop = &stop;
   options.note = note;
@@ -239,11 +246,6 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
       settings_from(JsonObject(checkpoint.config, where).object("training")), flags.save);
   settings.check();
   return {settings, std::move(checkpoint)};
-}
-
-std::string origin_of(const TrainFlags& flags, const nlohmann::json* stored) {
-  if (!flags.data.empty()) return std::filesystem::absolute(flags.data).string();
-  return stored ? JsonObject(*stored, "config.json").string("corpus") : kBuiltInCorpus;
 }
 
 void train_and_report(const TrainFlags& flags, Start& start, std::atomic<bool>& stop) {

@@ -14,7 +14,6 @@ namespace {
 
 constexpr std::int32_t kBytes = 256;
 constexpr std::size_t kPiece = 1 << 14;  // ids handed to a sink at a time
-constexpr std::array kKinds{TokenizerKind::kWord, TokenizerKind::kChar, TokenizerKind::kByte};
 
 TextReader::Content content_of(TokenizerKind kind) {
   return kind == TokenizerKind::kByte ? TextReader::Content::kBytes : TextReader::Content::kText;
@@ -62,7 +61,7 @@ std::string to_string(TokenizerKind kind) {
 }
 
 std::optional<TokenizerKind> tokenizer_kind(std::string_view name) {
-  for (const TokenizerKind kind : kKinds)
+  for (const TokenizerKind kind : kTokenizerKinds)
     if (to_string(kind) == name) return kind;
   return std::nullopt;
 }

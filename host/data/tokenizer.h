@@ -3,6 +3,7 @@
 /// decoding gives back exactly what was encoded.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -20,6 +21,9 @@
 namespace unroll {
 
 enum class TokenizerKind : std::uint8_t { kWord, kChar, kByte };
+
+inline constexpr std::array kTokenizerKinds{TokenizerKind::kWord, TokenizerKind::kChar,
+                                            TokenizerKind::kByte};
 
 /// "word", "char" or "byte".
 std::string to_string(TokenizerKind kind);

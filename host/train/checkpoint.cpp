@@ -295,14 +295,8 @@ class Reader {
   std::vector<std::byte> read(const std::string& name, std::optional<std::int64_t> expected) const {
     const OpenFile file = open_file(name, expected);
     std::vector<std::byte> bytes(static_cast<std::size_t>(file.bytes));
-    std::size_t done = 0;
-    while (done < bytes.size()) {
-      const ssize_t got = ::read(file.fd.get(), bytes.data() + done, bytes.size() - done);
-      if (got < 0 && errno == EINTR) continue;
-      if (got < 0) fail_call(path(name), "cannot be read");
-      if (got == 0) fail(path(name), fmt::format("got {} bytes, expected {}", done, bytes.size()));
-      done += static_cast<std::size_t>(got);
-    }
+    if (const std::size_t got = read_at(file.fd.get(), 0, bytes, path(name)); got < bytes.size())
+      fail(path(name), fmt::format("got {} bytes, expected {}", got, bytes.size()));
     return bytes;
   }
 

@@ -18,8 +18,7 @@ constexpr const char* kProgress = "progress.json";
 
 CellKind cell_from(const JsonObject& json) {
   const std::string name = json.string("cell");
-  for (const CellKind cell : {CellKind::kRnnTanh, CellKind::kRnnRelu, CellKind::kRnnLogistic,
-                              CellKind::kLstm, CellKind::kGru})
+  for (const CellKind cell : kCellKinds)
     if (to_string(cell) == name) return cell;
   throw std::runtime_error(json.where() + ": cell: got " + in_quotes(name) +
                            ", expected rnn_tanh, rnn_relu, rnn_logistic, lstm or gru");

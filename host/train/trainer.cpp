@@ -80,12 +80,10 @@ class Trainer {
       repair_run_folder(options_.run_dir, progress_.best.tokens > 0
                                               ? std::optional(progress_.best_step)
                                               : std::nullopt);
-    }
-    prepare();
-    if (run.resume) {  // a copy that nobody needs any more
-      run.resume->model = {};
+      run.resume->model = {};  // a copy that nobody needs any more
       run.resume->state.reset();
     }
+    prepare();
     metrics_.emplace(options_.run_dir, progress_.metrics_bytes, run.observer.warn);
   }
 

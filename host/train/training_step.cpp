@@ -26,12 +26,16 @@ std::vector<std::string> TrainingStep::state_variables() const {
   return names;
 }
 
+std::array<Feed, 2> TrainingStep::feeds(std::span<const std::int32_t> inputs,
+                                        std::span<const std::int32_t> targets,
+                                        std::int64_t steps) const {
+  return {Feed(graph_.inputs, inputs, Shape{steps, options_.batch}),
+          Feed(graph_.targets, targets, Shape{steps * options_.batch})};
+}
+
 TrainingMemory TrainingStep::prepare(std::int64_t steps) {
   const std::vector<std::int32_t> none(std::size_t(steps * options_.batch), 0);
-  const std::span<const std::int32_t> ids(none);
-  const Feed feeds[] = {{graph_.inputs, ids, Shape{steps, options_.batch}},
-                        {graph_.targets, ids, Shape{steps * options_.batch}}};
-  session_.prepare(fetches_, feeds);
+  session_.prepare(fetches_, feeds(none, none, steps));
   TrainingMemory memory;
   for (const Tensor& variable : graph_.graph.variables())
     memory.variables += std::int64_t(store_->view(variable.name()).bytes());
@@ -57,9 +61,7 @@ StepOutcome TrainingStep::run(const Batch& batch, double learning_rate, double l
   write_scalar(Optimizer::kLossLimit, loss_limit * scale);
   const std::int64_t before = updates();
 
-  const Feed feeds[] = {{graph_.inputs, batch.inputs, Shape{batch.steps, options_.batch}},
-                        {graph_.targets, batch.targets, Shape{batch.steps * options_.batch}}};
-  session_.run(fetches_, feeds);
+  session_.run(fetches_, feeds(batch.inputs, batch.targets, batch.steps));
 
   float loss = 0;
   session_.read(graph_.loss, std::span<float>(&loss, 1));

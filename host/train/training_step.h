@@ -1,8 +1,10 @@
 /// One step of training: a batch in, a loss out, and whether the parameters were changed.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -58,6 +60,8 @@ class TrainingStep {
   void clear_carried_state();
 
  private:
+  std::array<Feed, 2> feeds(std::span<const std::int32_t> inputs,
+                            std::span<const std::int32_t> targets, std::int64_t steps) const;
   void write_scalar(const char* name, double value);
   std::int64_t updates() const;  // applied so far
 

@@ -2,6 +2,7 @@
 /// backends and the files agree on.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -9,6 +10,9 @@
 namespace unroll {
 
 enum class CellKind : std::uint8_t { kRnnTanh, kRnnRelu, kRnnLogistic, kLstm, kGru };
+/// All of them, in the order in which a user is told of them.
+inline constexpr std::array kCellKinds{CellKind::kLstm, CellKind::kGru, CellKind::kRnnTanh,
+                                       CellKind::kRnnRelu, CellKind::kRnnLogistic};
 
 /// Where a GRU applies its reset gate: to h_{t-1} before the recurrent product (Cho et al. 2014),
 /// or to the product after it (cuDNN, PyTorch, Keras). Weights of one form mean nothing in the

@@ -55,10 +55,10 @@ int cuda_device_count(std::string* why) noexcept {
   return 0;
 }
 
-std::shared_ptr<Backend> cuda(int ordinal) {
+std::shared_ptr<Backend> cuda(int ordinal, const CudaOptions& options) {
   const CudaModule& module = cuda_module();
   if (!module.api) throw std::runtime_error(module.why_not);
-  return module.api->make_backend(ordinal);
+  return module.api->make_backend(ordinal, options);
 }
 
 }  // namespace unroll

@@ -10,6 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -249,20 +250,45 @@ struct ParameterUpdate {
   View slots[2];   // parameter's shape, in and out: momentum | s | m, v; unused ones empty
 };
 
+/// When a step is refused. A loss may be at most limit = min(ceiling, mean + max(10 sd, 3)), where
+/// mean and variance run over the accepted losses with weight max(0.01, 1 / accepted); until 100
+/// losses have been accepted it is the ceiling alone.
+struct LossGuardSpec {
+  float ceiling = std::numeric_limits<float>::infinity();  // infinity: any finite loss will do
+  /// Once a step was refused, refuse all until StepCounters::refused is set to zero.
+  bool halts = false;
+};
+
+/// What an optimiser step counts: an int64 [4] tensor.
+struct StepCounters {
+  std::int64_t updates;  // steps applied, Adam's t
+  std::int64_t skipped;  // steps refused
+  std::int64_t refused;  // those of them in a row now
+  /// Of the first step of that row: the last of the parameters whose gradient's norm is not finite,
+  /// which is the first that a backward pass reaches; -1 if there is none.
+  std::int64_t culprit;
+};
+
+/// What it measures: a float32 [7] tensor.
+struct StepStatistics {
+  float norm;                     // of the last step's gradients together, before clipping
+  float loss_sum;                 // over the steps applied since somebody set it to zero
+  float loss_mean, loss_variance;  // see LossGuardSpec
+  float refused_loss, refused_limit, refused_norm;  // of the first step of a row of refused ones
+};
+
 /// One optimiser step over every parameter: joint norm, clipping, update. If the loss or the norm
-/// is not finite, or the loss above its limit, parameters and slots keep their bits and `skipped`
-/// counts one; else `updates` does.
+/// is not finite, or the loss above its limit, the step is refused: parameters and slots keep their
+/// bits, and of counters and statistics only norm, skipped, refused and what a refused step says of
+/// itself change. Else the step is applied, `refused` becomes 0, and mean and variance of the loss
+/// go on: with w the weight and d = loss - mean, mean += w d, variance = (1 - w) (variance + w d^2).
 struct ApplyGradients {
   OptimizerSpec spec;
+  LossGuardSpec guard;
   View loss;           // [1]
-  View loss_limit;     // [1] infinity: any finite loss will do
   View learning_rate;  // [1]
-  View updates;        // [1] int64 in and out: steps applied, Adam's t
-  View skipped;        // [1] int64 in and out
-  View norm;           // [1] out: joint norm before clipping
-  /// [1] int64 out: the last of `parameters` whose gradient's norm is not finite, which is the
-  /// first that a backward pass reaches; -1 if there is none.
-  View culprit;
+  View counters;       // [4] int64 in and out: StepCounters
+  View statistics;     // [7] in and out: StepStatistics
   std::span<const ParameterUpdate> parameters;
   View scratch;  // apply_gradients_scratch_bytes(parameters)
 };
@@ -274,11 +300,33 @@ class Replay {
   virtual void run() = 0;
 };
 
+enum class DeviceKind : std::uint8_t { kCpu, kCuda };
+
+/// What matrix products compute in. Sums, states of cells, softmax and optimiser are float32 in all
+/// of them.
+enum class Precision : std::uint8_t {
+  kFp32,  // IEEE float32
+  kTf32,  // operands rounded to 10 bits of mantissa
+  kBf16,  // operands and activations between them in bfloat16
+};
+std::string to_string(Precision precision);  // "fp32", "tf32", "bf16"
+
+struct DeviceMemoryUse {  // bytes
+  std::size_t now = 0, peak = 0;  // what allocate() and the backend itself hold, and held at most
+  std::size_t available = 0;      // what could be had besides
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
 
+  virtual DeviceKind kind() const = 0;
   virtual std::string name() const = 0;  // "cpu (avx512, 2 threads)"
+  virtual Precision precision() const = 0;
+  virtual DeviceMemoryUse memory() const = 0;
+  /// How recurrent nodes are computed, in the form that CudaOptions takes; "auto" until the first
+  /// plan for training has chosen.
+  virtual std::string recurrent_algorithm() const = 0;
 
   /// `bytes` of uninitialised memory on the device, aligned to 256, freed with the last copy of the
   /// pointer. Throws std::runtime_error, with what was asked, when there is no more.
@@ -320,7 +368,16 @@ std::shared_ptr<Backend> cpu(int threads = 0);
 /// Number of CUDA devices that can be used now: 0 without a GPU, a driver, or a CUDA build; `why`,
 /// if given, then receives the reason.
 int cuda_device_count(std::string* why = nullptr) noexcept;
-/// Throws std::runtime_error that says why if there is no such device.
-std::shared_ptr<Backend> cuda(int ordinal = 0);
+struct CudaOptions {
+  Precision precision = Precision::kFp32;
+  /// "auto": the first plan for training times the candidates on its shape, and all later ones keep
+  /// to what was fastest. "stepwise:K": layers in blocks of K timesteps, as a wavefront where their
+  /// sizes allow; "stepwise": each layer as a whole.
+  std::string recurrent_algorithm = "auto";
+};
+
+/// Throws std::runtime_error that says why if there is no such device; std::invalid_argument for an
+/// algorithm that is none.
+std::shared_ptr<Backend> cuda(int ordinal = 0, const CudaOptions& options = {});
 
 }  // namespace unroll

@@ -16,7 +16,7 @@ struct CudaModuleApi {
   int (*device_count)(std::string* why) noexcept;
 
   /// Throws std::runtime_error, on one line, if that device cannot be used.
-  std::shared_ptr<Backend> (*make_backend)(int ordinal);
+  std::shared_ptr<Backend> (*make_backend)(int ordinal, const CudaOptions& options);
 };
 
 }  // namespace unroll

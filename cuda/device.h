@@ -1,0 +1,52 @@
+/// What all kernels of one CUDA backend share: the stream they queue on, products, memory.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "cuda/gemm.h"
+#include "cuda/runtime.h"
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+class Device {
+ public:
+  Device(int ordinal, const CudaOptions& options);
+
+  int ordinal() const { return ordinal_; }
+  cudaStream_t stream() const { return stream_.get(); }
+  Precision precision() const { return precision_; }
+  /// What products read: float32, or bfloat16 at that precision.
+  Element element() const {
+    return precision_ == Precision::kBf16 ? Element::kBfloat16 : Element::kFloat32;
+  }
+  int processors() const { return processors_; }  // streaming multiprocessors
+
+  void multiply(const Gemm& args) const { cublas_.multiply(args); }
+
+  /// Counted device memory, aligned to 256, freed with the last copy of the pointer.
+  std::shared_ptr<void> allocate(std::size_t bytes);
+  DeviceMemoryUse memory() const;
+
+ private:
+  struct Counts {
+    std::size_t now = 0, peak = 0;
+  };
+
+  int ordinal_;
+  Precision precision_;
+  int processors_ = 0;
+  std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();  // outlived by no memory
+  Stream stream_;
+  Cublas cublas_;
+};
+
+inline std::int64_t round_up(std::int64_t n, std::int64_t unit) {
+  return (n + unit - 1) / unit * unit;
+}
+
+}  // namespace unroll::gpu

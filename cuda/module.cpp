@@ -63,7 +63,7 @@ int device_count(std::string* why) noexcept {
   return 0;
 }
 
-std::shared_ptr<Backend> make_backend(int ordinal) {
+std::shared_ptr<Backend> make_backend(int ordinal, const CudaOptions&) {
   int devices = 0;
   std::string reason = why_no_cuda(&devices);
   if (reason.empty() && (ordinal < 0 || ordinal >= devices))

@@ -30,6 +30,14 @@ class CpuBackend final : public Backend {
  public:
   explicit CpuBackend(int threads) : device_(threads) {}
 
+  DeviceKind kind() const override { return DeviceKind::kCpu; }
+  Precision precision() const override { return Precision::kFp32; }
+  std::string recurrent_algorithm() const override { return "stepwise"; }
+  DeviceMemoryUse memory() const override {
+    DeviceMemoryUse use = host::aligned_memory_use();
+    use.available = host::available_memory();
+    return use;
+  }
   std::string name() const override {
     const int threads = device_.pool.size();
     return std::string("cpu (") + host::isa_name(host::selected_isa()) + ", " +
@@ -107,6 +115,18 @@ int usable_processors() {
 }
 
 }  // namespace
+
+std::string to_string(Precision precision) {
+  switch (precision) {
+    case Precision::kFp32:
+      return "fp32";
+    case Precision::kTf32:
+      return "tf32";
+    case Precision::kBf16:
+      return "bf16";
+  }
+  return "?";
+}
 
 std::shared_ptr<Backend> cpu(int threads) {
   if (threads < 0)

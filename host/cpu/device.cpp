@@ -1,5 +1,6 @@
 #include "host/cpu/device.h"
 
+#include <atomic>
 #include <cstring>
 #include <fstream>
 #include <limits>
@@ -8,12 +9,20 @@
 #include <string>
 
 namespace unroll::host {
-
 namespace {
 
 constexpr std::size_t kLarge = std::size_t{1} << 26;
 
-/// Bytes that can be had without swapping; the largest number where the system does not say.
+std::atomic<std::size_t> bytes_now{0}, bytes_peak{0};
+
+void count(std::size_t bytes) {
+  const std::size_t now = bytes_now += bytes;
+  std::size_t peak = bytes_peak;
+  while (now > peak && !bytes_peak.compare_exchange_weak(peak, now)) continue;
+}
+
+}  // namespace
+
 std::size_t available_memory() {
   std::ifstream file("/proc/meminfo");
   for (std::string line; std::getline(file, line);)
@@ -21,7 +30,9 @@ std::size_t available_memory() {
   return std::numeric_limits<std::size_t>::max();
 }
 
-}  // namespace
+DeviceMemoryUse aligned_memory_use() {
+  return {.now = bytes_now, .peak = bytes_peak};
+}
 
 std::shared_ptr<void> aligned_memory(std::size_t bytes) {
   constexpr std::align_val_t kAlignment{256};
@@ -33,7 +44,11 @@ std::shared_ptr<void> aligned_memory(std::size_t bytes) {
         "out of memory: asked for " + std::to_string(bytes) + " bytes" +
         (there ? ""
                : ", expected at most the " + std::to_string(available_memory()) + " there are"));
-  return {memory, [](void* p) { ::operator delete(p, kAlignment); }};
+  count(bytes);
+  return {memory, [bytes](void* p) {
+            ::operator delete(p, kAlignment);
+            bytes_now -= bytes;
+          }};
 }
 
 PackedWeight::PackedWeight(const Form& form)

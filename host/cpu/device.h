@@ -9,12 +9,16 @@
 
 #include "host/cpu/gemm.h"
 #include "host/cpu/thread_pool.h"
-#include "unroll/tensor.h"
+#include "unroll/backend.h"
 
 namespace unroll::host {
 
 /// Memory aligned to 256 bytes. Throws std::runtime_error, with what was asked, if there is none.
 std::shared_ptr<void> aligned_memory(std::size_t bytes);
+/// What aligned_memory() has handed out; `available` is not filled in.
+DeviceMemoryUse aligned_memory_use();
+/// Bytes that can be had without swapping; the largest number where the system does not say.
+std::size_t available_memory();
 
 /// op(W) packed for gemm_packed(), together with the version of W that it was made from.
 class PackedWeight {

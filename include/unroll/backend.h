@@ -271,8 +271,8 @@ struct StepCounters {
 
 /// What it measures: a float32 [7] tensor.
 struct StepStatistics {
-  float norm;                     // of the last step's gradients together, before clipping
-  float loss_sum;                 // over the steps applied since somebody set it to zero
+  float norm;                      // of the last step's gradients together, before clipping
+  float loss_sum;                  // over the steps applied since somebody set it to zero
   float loss_mean, loss_variance;  // see LossGuardSpec
   float refused_loss, refused_limit, refused_norm;  // of the first step of a row of refused ones
 };
@@ -281,7 +281,8 @@ struct StepStatistics {
 /// is not finite, or the loss above its limit, the step is refused: parameters and slots keep their
 /// bits, and of counters and statistics only norm, skipped, refused and what a refused step says of
 /// itself change. Else the step is applied, `refused` becomes 0, and mean and variance of the loss
-/// go on: with w the weight and d = loss - mean, mean += w d, variance = (1 - w) (variance + w d^2).
+/// go on: with w the weight and d = loss - mean, mean += w d, variance = (1 - w) (variance + w
+/// d^2).
 struct ApplyGradients {
   OptimizerSpec spec;
   LossGuardSpec guard;
@@ -311,7 +312,7 @@ enum class Precision : std::uint8_t {
 };
 std::string to_string(Precision precision);  // "fp32", "tf32", "bf16"
 
-struct DeviceMemoryUse {  // bytes
+struct DeviceMemoryUse {          // bytes
   std::size_t now = 0, peak = 0;  // what allocate() and the backend itself hold, and held at most
   std::size_t available = 0;      // what could be had besides
 };

@@ -21,7 +21,11 @@ class RecordingBackend : public Backend {
   int allocations = 0, downloads = 0, waits = 0, plans = 0;
   std::size_t allocated_bytes = 0;
 
+  DeviceKind kind() const override { return inner_->kind(); }
   std::string name() const override { return inner_->name(); }
+  Precision precision() const override { return inner_->precision(); }
+  DeviceMemoryUse memory() const override { return inner_->memory(); }
+  std::string recurrent_algorithm() const override { return inner_->recurrent_algorithm(); }
   std::shared_ptr<void> allocate(std::size_t bytes) override {
     ++allocations;
     allocated_bytes += bytes;

@@ -110,12 +110,21 @@ class GuardedMemory {
   std::vector<Buffer> buffers_;
 };
 
-/// One backend per device for the whole program, closed before static objects are destroyed.
+/// Ways to compute on a GPU, by the names of tests' parameters.
+inline const std::map<std::string, CudaOptions> kCudaForms = {
+    {"Cuda", {.recurrent_algorithm = "stepwise"}},
+    {"CudaWavefront", {.recurrent_algorithm = "stepwise:2"}},
+    {"CudaTf32", {.precision = Precision::kTf32, .recurrent_algorithm = "stepwise"}},
+    {"CudaBf16", {.precision = Precision::kBf16, .recurrent_algorithm = "stepwise:2"}},
+};
+
+/// One backend per device and form for the whole program, closed before static objects are
+/// destroyed.
 class Devices : public ::testing::Environment {
  public:
   static std::shared_ptr<Backend> get(const std::string& name) {
     std::shared_ptr<Backend>& backend = open()[name];
-    if (!backend) backend = name == "Cuda" ? cuda() : cpu(2);
+    if (!backend) backend = name == "Cpu" ? cpu(2) : cuda(0, kCudaForms.at(name));
     return backend;
   }
   void TearDown() override { open().clear(); }
@@ -133,7 +142,7 @@ class OnEachBackend : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     std::string why;
-    if (GetParam() == "Cuda" && cuda_device_count(&why) == 0) {
+    if (GetParam() != "Cpu" && cuda_device_count(&why) == 0) {
       const char* required = std::getenv("UNROLL_REQUIRE_CUDA");
       if (required != nullptr && std::string(required) == "1")
         FAIL() << "UNROLL_REQUIRE_CUDA=1, but no CUDA device: " << why;

@@ -459,7 +459,6 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
   const auto stream = find(handle);
   return result(stream ? set(memory, value, bytes, *stream) : cudaErrorInvalidResourceHandle);
 }
-
 cudaError_t cudaMemset2DAsync(void* memory, std::size_t pitch, int value, std::size_t width,
                               std::size_t height, cudaStream_t handle) {
   const Call call;

@@ -1,5 +1,5 @@
-/// Matrices in the form that matrix products like: rows padded with zeros to a multiple of 8
-/// elements, which keeps every row aligned to 16 bytes, and in the products' element type.
+/// Matrices as products read them: rows padded with zeros, which keeps every one of them aligned,
+/// and in the products' element type.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,12 @@ namespace unroll::gpu {
 
 class Device;
 
-inline constexpr std::int64_t kPackedUnit = 8;
-
 /// What a packed copy looks like. As given, the matrix is float32 [rows, columns].
 struct PackedForm {
   std::int64_t rows, columns;
   Element element;
 
-  std::int64_t stride() const { return (columns + kPackedUnit - 1) / kPackedUnit * kPackedUnit; }
+  std::int64_t stride() const { return padded(columns); }
   std::size_t bytes() const { return std::size_t(rows * stride()) * size_of(element); }
   /// Whether a packed copy would differ from the matrix as given.
   bool differs() const { return element != Element::kFloat32 || stride() != columns; }

@@ -37,6 +37,12 @@ Event make_event() {
   return Event(event);
 }
 
+Event make_timing_event() {
+  cudaEvent_t event = nullptr;
+  UNROLL_CUDA_CHECK(cudaEventCreate(&event));
+  return Event(event);
+}
+
 void DeviceMemoryDeleter::operator()(void* memory) const noexcept {
   report(cudaFree(memory), "cudaFree");
 }
@@ -48,8 +54,8 @@ DeviceMemory make_device_memory(std::size_t bytes) {
   if (status == cudaErrorMemoryAllocation) {
     // Clears the error, which is not sticky: the caller may ask for less.
     static_cast<void>(cudaGetLastError());
-    throw std::runtime_error("CUDA device memory: " + std::to_string(bytes) +
-                             " bytes asked for, not available");
+    throw OutOfMemory("CUDA device memory: " + std::to_string(bytes) +
+                      " bytes asked for, not available");
   }
   UNROLL_CUDA_CHECK(status);
   return DeviceMemory(memory);

@@ -24,7 +24,7 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
       : device_(device),
         args_(args),
         chunk_(std::min(args.chunk_rows, args.rows)),
-        stride_(round_up(args.classes, kPackedUnit)),
+        stride_(padded(args.classes)),
         packed_h_{chunk_, args.hidden, device.element()} {
     // The memory now: a weight that is no variable is packed within what a graph captures.
     if (packs())

@@ -9,19 +9,19 @@
 #include <cmath>
 
 #include "cuda/block_sum.cuh"
-#include "cuda/lanes.cuh"
+#include "cuda/elements.cuh"
 #include "cuda/launch.h"
+#include "cuda/reduction.cuh"
 
 namespace unroll::gpu {
 namespace {
 
-constexpr int kWarp = 32;
 constexpr int kMaxThreads = 1024;  // of a block: the hardware's limit
 constexpr int kMinThreads = 128;   // 16 blocks, which any multiprocessor can hold, then fill it
 /// 8 reads of 4 logits keep the last, partly idle, pass over the row short. Not measured.
 constexpr std::int64_t kClassesPerThread = 32;
 constexpr int kSumThreads = 512;
-constexpr int kSumColumns = 32, kSumRows = 16;  // of a block: a warp per row
+constexpr int kSumFours = 8, kSumRows = 64;  // of a block: reads of whole lines of 128 bytes
 
 __device__ float value_of(const LossScale& scale) {
   return scale.on_device ? *scale.on_device : scale.value;
@@ -65,9 +65,18 @@ __device__ Best merge_threads(Best best) {
   return merge_lanes(lane < int(blockDim.x) / kWarp ? warps[lane] : no_logits());
 }
 
-__device__ Lanes<float, 4> biased_logits(const SoftmaxRows& a, const float* logits, int at) {
-  Lanes<float, 4> x = load_within(logits, at, a.classes, -INFINITY);
-  const Lanes<float, 4> bias = load_within(a.bias, at, a.classes, 0.0F);
+/// row[at .. at + 4) as far as it lies before `columns`, and `fill` in place of what does not.
+__device__ Four load_within(const float* row, int at, std::int64_t columns, float fill) {
+  if (at + 4 <= columns && reinterpret_cast<std::uintptr_t>(row) % 16 == 0) return load4(row + at);
+  Four x;
+#pragma unroll
+  for (int k = 0; k < 4; ++k) x.v[k] = at + k < columns ? row[at + k] : fill;
+  return x;
+}
+
+__device__ Four biased_logits(const SoftmaxRows& a, const float* logits, int at) {
+  Four x = load_within(logits, at, a.classes, -INFINITY);
+  const Four bias = load_within(a.bias, at, a.classes, 0.0F);
 #pragma unroll
   for (int k = 0; k < 4; ++k) x.v[k] += bias.v[k];
   return x;
@@ -76,7 +85,7 @@ __device__ Lanes<float, 4> biased_logits(const SoftmaxRows& a, const float* logi
 __device__ Best best_of_thread(const SoftmaxRows& a, const float* logits) {
   Best best = no_logits();
   for (int at = 4 * int(threadIdx.x); at < a.classes; at += 4 * int(blockDim.x)) {
-    const Lanes<float, 4> x = biased_logits(a, logits, at);
+    const Four x = biased_logits(a, logits, at);
     const float top = fmaxf(fmaxf(x.v[0], x.v[1]), fmaxf(x.v[2], x.v[3]));
     if (top > best.max) {
       best.sum *= expf(best.max - top);
@@ -106,7 +115,7 @@ __global__ __launch_bounds__(kMaxThreads) void softmax_rows_kernel(
   T* dlogits = a.dlogits ? static_cast<T*>(a.dlogits) + row * a.stride : nullptr;
   const auto for_each_group = [&](const auto& group) {
     for (int at = 4 * int(threadIdx.x); at < a.stride; at += 4 * int(blockDim.x))
-      store_lanes<4>(group(at), dlogits + at);
+      store4(dlogits + at, group(at));
   };
 
   const int target = a.targets[row];
@@ -114,7 +123,7 @@ __global__ __launch_bounds__(kMaxThreads) void softmax_rows_kernel(
   if (ignored || target < 0 || target >= a.classes) {
     const float value = ignored ? 0.0F : NAN;
     write_row(a, value, value, 0.0F);
-    if (dlogits) for_each_group([&](int) { return Lanes<float, 4>{value, value, value, value}; });
+    if (dlogits) for_each_group([&](int) { return Four{value, value, value, value}; });
     return;
   }
   // Before the barrier in merge_threads(): after it, dlogits may take the logits' place.
@@ -127,7 +136,7 @@ __global__ __launch_bounds__(kMaxThreads) void softmax_rows_kernel(
   const float share = weight * value_of(a.scale);
   const float factor = share / best.sum;
   for_each_group([&](int at) {
-    Lanes<float, 4> x = biased_logits(a, logits, at);
+    Four x = biased_logits(a, logits, at);
 #pragma unroll
     for (int k = 0; k < 4; ++k)
       x.v[k] = expf(x.v[k] - best.max) * factor - (at + k == target ? share : 0.0F);
@@ -135,25 +144,29 @@ __global__ __launch_bounds__(kMaxThreads) void softmax_rows_kernel(
   });
 }
 
+/// Threads (x, y) add rows y, y + kSumRows ... in four columns each.
 template <typename T>
-__global__ __launch_bounds__(kSumColumns* kSumRows) void column_sums_kernel(const T* x,
-                                                                            std::int64_t rows,
-                                                                            std::int64_t columns,
-                                                                            std::int64_t stride,
-                                                                            float* sums, bool add) {
-  __shared__ float parts[kSumRows][kSumColumns];
-  const std::int64_t column = std::int64_t(blockIdx.x) * kSumColumns + threadIdx.x;
-  float part = 0;
-  if (column < columns)
-    for (std::int64_t row = threadIdx.y; row < rows; row += kSumRows)
-      part += as_float(x[row * stride + column]);
-  parts[threadIdx.y][threadIdx.x] = part;
-  __syncthreads();
-  if (threadIdx.y > 0 || column >= columns) return;
-  float sum = add ? sums[column] : 0.0F;
+__global__ __launch_bounds__(kSumFours* kSumRows) void column_sums_kernel(
+    const __grid_constant__ ColumnSums a) {
+  __shared__ float parts[kSumRows][4 * kSumFours];
+  const std::int64_t first = 4 * (std::int64_t(blockIdx.x) * kSumFours + threadIdx.x);
+  Four part{};
+  if (first < a.columns)
+    for (std::int64_t row = threadIdx.y; row < a.rows; row += kSumRows) {
+      const Four x = load4(static_cast<const T*>(a.x) + row * a.stride + first);
 #pragma unroll
-  for (int k = 0; k < kSumRows; ++k) sum += parts[k][threadIdx.x];
-  sums[column] = sum;
+      for (int k = 0; k < 4; ++k) part.v[k] += x.v[k];
+    }
+#pragma unroll
+  for (int k = 0; k < 4; ++k) parts[threadIdx.y][4 * threadIdx.x + k] = part.v[k];
+  __syncthreads();
+  const int mine = int(threadIdx.y) * kSumFours + int(threadIdx.x);
+  const std::int64_t column = std::int64_t(blockIdx.x) * 4 * kSumFours + mine;
+  if (mine >= 4 * kSumFours || column >= a.columns) return;
+  float sum = a.add ? a.sums[column] : 0.0F;
+#pragma unroll 8
+  for (int k = 0; k < kSumRows; ++k) sum += parts[k][mine];
+  a.sums[column] = sum;
 }
 
 __global__ __launch_bounds__(kSumThreads) void mean_scale_kernel(
@@ -186,14 +199,10 @@ void softmax_rows(Device& device, const SoftmaxRows& args) {
 }
 
 void column_sums(Device& device, const ColumnSums& args) {
-  const auto queue = [&](auto* kernel, const auto* x) {
-    launch(device.stream(), blocks_for(args.columns, kSumColumns), dim3(kSumColumns, kSumRows),
-           kernel, x, args.rows, args.columns, args.stride, args.sums, args.add);
-  };
-  if (args.element == Element::kFloat32)
-    queue(column_sums_kernel<float>, static_cast<const float*>(args.x));
-  else
-    queue(column_sums_kernel<__nv_bfloat16>, static_cast<const __nv_bfloat16*>(args.x));
+  launch(device.stream(), blocks_for(args.columns, 4 * kSumFours), dim3(kSumFours, kSumRows),
+         args.element == Element::kFloat32 ? column_sums_kernel<float>
+                                           : column_sums_kernel<__nv_bfloat16>,
+         args);
 }
 
 void mean_scale(Device& device, const MeanScale& args) {

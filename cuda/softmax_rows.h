@@ -34,7 +34,7 @@ void softmax_rows(Device& device, const SoftmaxRows& args);
 /// Sums over columns, each in the same order in every run.
 struct ColumnSums {
   std::int64_t rows, columns, stride;
-  const void* x;  // [rows, stride], the first `columns` of each row
+  const void* x;  // [rows, stride], the first `columns` of each row; stride a multiple of 4
   Element element;
   float* sums;  // [columns] out
   bool add;     // to what sums holds

@@ -9,6 +9,7 @@ set(UNROLL_CUDA_SOURCES
   cuda/graph.cpp
   cuda/layout.cu
   cuda/module.cpp
+  cuda/optimizer.cu
   cuda/packed_matrix.cpp
   cuda/recurrent.cpp
   cuda/recurrent_choice.cpp

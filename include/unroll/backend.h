@@ -13,6 +13,7 @@
 #include <limits>
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 
 #include "unroll/recurrent_spec.h"
@@ -315,6 +316,11 @@ std::string to_string(Precision precision);  // "fp32", "tf32", "bf16"
 struct DeviceMemoryUse {          // bytes
   std::size_t now = 0, peak = 0;  // what allocate() and the backend itself hold, and held at most
   std::size_t available = 0;      // what could be had besides
+};
+
+/// A call to the device failed. What follows may fail too, until the process ends.
+struct DeviceError : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 class Backend {

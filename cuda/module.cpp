@@ -69,7 +69,7 @@ struct Architecture {
 std::vector<Architecture> architectures() {
   std::vector<Architecture> all;
   std::istringstream words(UNROLL_CUDA_ARCHITECTURES);
-  for (std::string word; words >> word;) {
+  for (std::string word; std::getline(words, word, ',');) {
     Architecture one{
         .name = word, .machine_code = !word.ends_with("-virtual"), .ptx = !word.ends_with("-real")};
     std::istringstream(word) >> one.number;

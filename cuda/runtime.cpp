@@ -75,6 +75,12 @@ Event make_event() {
   return Event(event);
 }
 
+Event make_timing_event() {
+  cudaEvent_t event = nullptr;
+  UNROLL_CUDA_CHECK(cudaEventCreate(&event));
+  return Event(event);
+}
+
 void DeviceMemoryDeleter::operator()(void* memory) const noexcept {
   report(cudaFree(memory), "cudaFree");
 }
@@ -88,8 +94,8 @@ DeviceMemory make_device_memory(std::size_t bytes) {
     static_cast<void>(cudaGetLastError());
     std::size_t free = 0, total = 0;
     UNROLL_CUDA_CHECK(cudaMemGetInfo(&free, &total));
-    throw std::runtime_error(current_device() + ": out of memory: asked for " + megabytes(bytes) +
-                             ", " + megabytes(free) + " of " + megabytes(total) + " are free");
+    throw OutOfMemory(current_device() + ": out of memory: asked for " + megabytes(bytes) + ", " +
+                      megabytes(free) + " of " + megabytes(total) + " are free");
   }
   UNROLL_CUDA_CHECK(status);
   return DeviceMemory(memory);

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <stdexcept>
 #include <string>
 
 namespace unroll::gpu {
@@ -36,12 +37,17 @@ struct EventDeleter {
 /// Orders work between streams; it measures no time, which makes it cheaper.
 using Event = std::unique_ptr<CUevent_st, EventDeleter>;
 Event make_event();
+/// One that measures.
+Event make_timing_event();
 
 struct DeviceMemoryDeleter {
   void operator()(void* memory) const noexcept;
 };
 using DeviceMemory = std::unique_ptr<void, DeviceMemoryDeleter>;
-/// Null for 0 bytes. The error that there is no more memory says how much was asked for.
+struct OutOfMemory : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+/// Null for 0 bytes. Throws OutOfMemory, which says how much was asked for, if there is no more.
 DeviceMemory make_device_memory(std::size_t bytes);
 
 struct PinnedMemoryDeleter {

@@ -116,18 +116,6 @@ int usable_processors() {
 
 }  // namespace
 
-std::string to_string(Precision precision) {
-  switch (precision) {
-    case Precision::kFp32:
-      return "fp32";
-    case Precision::kTf32:
-      return "tf32";
-    case Precision::kBf16:
-      return "bf16";
-  }
-  return "?";
-}
-
 std::shared_ptr<Backend> cpu(int threads) {
   if (threads < 0)
     throw std::invalid_argument("cpu: got " + std::to_string(threads) +

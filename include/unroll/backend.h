@@ -311,7 +311,9 @@ enum class Precision : std::uint8_t {
   kTf32,  // operands rounded to 10 bits of mantissa
   kBf16,  // operands and activations between them in bfloat16
 };
-std::string to_string(Precision precision);  // "fp32", "tf32", "bf16"
+inline std::string to_string(Precision precision) {
+  return precision == Precision::kFp32 ? "fp32" : precision == Precision::kTf32 ? "tf32" : "bf16";
+}
 
 struct DeviceMemoryUse {          // bytes
   std::size_t now = 0, peak = 0;  // what allocate() and the backend itself hold, and held at most

@@ -155,6 +155,8 @@ std::vector<RecurrentCase> forward_cases() {
       recurrent_shape({33, 32}, 1, 3, 20, 31, true),
       recurrent_shape({33, 32}, 2, 3, 1, 5, false),
       recurrent_shape({16, 16, 16}, 2, 5, 3, 16, true),
+      recurrent_shape({16, 16, 16}, 1, 5, 3, 16, true),
+      recurrent_shape({9, 9, 4, 4}, 1, 6, 2, 24, false),
       recurrent_shape({40, 17, 257}, 1, 2, 3, 33, false),
       recurrent_shape({64}, 1, 40, 4, 8, false),
   });
@@ -187,6 +189,8 @@ std::vector<RecurrentCase> gradient_cases() {
       recurrent_shape({3, 4}, 2, 3, 1, 2, false),
       recurrent_shape({2, 3, 2}, 2, 4, 3, 2, true),
       recurrent_shape({3, 2, 3}, 1, 3, 2, 2, false),
+      recurrent_shape({3, 3, 3}, 1, 5, 2, 2, true),
+      recurrent_shape({8, 8}, 1, 4, 1, 8, false),
   });
 }
 
@@ -347,7 +351,8 @@ TEST_P(RecurrentKernel, DropoutBetweenLayersUsesPhiloxMasks) {
   constexpr std::uint64_t kKey = 0xABCDEF0123456789;
   constexpr std::int64_t kStep = 77;
   for (RecurrentCase c : recurrent_cases({recurrent_shape({5, 3, 2}, 2, 3, 3, 2, true),
-                                          recurrent_shape({7, 3}, 1, 3, 2, 2, false)})) {
+                                          recurrent_shape({7, 3}, 1, 3, 2, 2, false),
+                                          recurrent_shape({5, 5, 5}, 1, 5, 2, 3, true)})) {
     SCOPED_TRACE(describe(c));
     c.spec.dropout = 0.25F;
     auto data = recurrent_data(c, 45);
@@ -414,7 +419,64 @@ TEST_P(RecurrentKernel, PrepareTakesNewWeights) {
   }
 }
 
-UNROLL_FOR_EACH_BACKEND(RecurrentKernel);
+// A wavefront's blocks of two timesteps end before, at and after the last one in these cases.
+INSTANTIATE_TEST_SUITE_P(On, RecurrentKernel, ::testing::Values("Cpu", "Cuda", "CudaWavefront"),
+                         backend_name);
+
+/// |actual - expected| / |expected|, as vectors.
+double relative_distance(const std::vector<float>& actual, const std::vector<double>& expected) {
+  double difference = 0, norm = 0;
+  for (std::size_t k = 0; k < expected.size(); ++k) {
+    difference += (double(actual[k]) - expected[k]) * (double(actual[k]) - expected[k]);
+    norm += expected[k] * expected[k];
+  }
+  return std::sqrt(difference / norm);
+}
+
+class RecurrentPrecision : public OnEachBackend {};
+
+// Operands of products are rounded: W and x once, h in each step, on the way back the gradients of
+// the gates in each step. u being the largest relative error of a rounding, a sum of products of
+// rounded factors of random signs errs by some 2 u / sqrt(3) of its size; T steps add such errors
+// in the manner of a random walk, and a layer hands its own on to the next. 2 u sqrt(T) per layer,
+// and the same again on the way back, bounds all of it; float32's own roundings vanish beside it.
+// That the results are not far better than that shows that the precision is what was asked for.
+TEST_P(RecurrentPrecision, ErrsByTheRoundingOfOperands) {
+  const double u = backend_->precision() == Precision::kBf16 ? 0x1p-9 : 0x1p-11;
+  for (const RecurrentCase& c : recurrent_cases({
+           recurrent_shape({33, 33}, 1, 5, 7, 31, true),
+           recurrent_shape({40, 24}, 2, 4, 9, 17, false),
+           recurrent_shape({64, 64, 64}, 1, 9, 8, 64, false),
+       })) {
+    SCOPED_TRACE(describe(c));
+    const auto data = recurrent_data(c, 49);
+    const auto expected = reference::recurrent(c.spec, data);
+    const double bound = 2 * u * std::sqrt(double(c.steps)) * double(c.spec.layers());
+    KernelRun inference(*backend_, *memory_, c, data, false);
+    EXPECT_LT(relative_distance(inference.forward().y.values, expected.y.values), bound);
+    KernelRun run(*backend_, *memory_, c, data, true);
+    const auto out = run.forward();
+    const double distance = relative_distance(out.y.values, expected.y.values);
+    EXPECT_LT(distance, bound);
+    EXPECT_GT(distance, u / 100);
+
+    // The CPU's gradients, which complex step has confirmed, stand for the reference's: those are
+    // too many here.
+    const RecurrentLoss loss = recurrent_loss(expected, 50);
+    const auto host = cpu(2);
+    GuardedMemory host_memory(*host);
+    KernelRun exact(*host, host_memory, c, data, true);
+    exact.forward();
+    const auto slopes = run.backward(loss, {}), exact_slopes = exact.backward(loss, {});
+    for (std::size_t k = 0; k < slopes.size(); ++k)
+      EXPECT_LT(relative_distance(slopes[k], doubles(exact_slopes[k])), 2 * bound)
+          << "gradient of " << flat_names(data)[k];
+    finish_case();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(On, RecurrentPrecision, ::testing::Values("CudaTf32", "CudaBf16"),
+                         backend_name);
 
 }  // namespace
 }  // namespace unroll::test

@@ -1,0 +1,42 @@
+#include "cuda/device.h"
+
+#include <algorithm>
+
+namespace unroll::gpu {
+namespace {
+
+/// Makes the device the calling thread's before any member is made on it.
+int select_device(int ordinal) {
+  UNROLL_CUDA_CHECK(cudaSetDevice(ordinal));
+  return ordinal;
+}
+
+}  // namespace
+
+Device::Device(int ordinal, const CudaOptions& options)
+    : ordinal_(select_device(ordinal)),
+      precision_(options.precision),
+      stream_(make_stream()),
+      cublas_(stream_.get(), options.precision) {
+  UNROLL_CUDA_CHECK(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal));
+  counts_->now = counts_->peak = Cublas::kWorkspaceBytes;
+}
+
+std::shared_ptr<void> Device::allocate(std::size_t bytes) {
+  // Nobody wants a null pointer for an empty tensor.
+  DeviceMemory memory = make_device_memory(std::max<std::size_t>(bytes, 1));
+  counts_->now += bytes;
+  counts_->peak = std::max(counts_->peak, counts_->now);
+  return {memory.release(), [bytes, counts = counts_](void* p) {
+            DeviceMemoryDeleter()(p);
+            counts->now -= bytes;
+          }};
+}
+
+DeviceMemoryUse Device::memory() const {
+  std::size_t free = 0, total = 0;
+  UNROLL_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+  return {counts_->now, counts_->peak, free};
+}
+
+}  // namespace unroll::gpu

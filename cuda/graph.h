@@ -1,0 +1,35 @@
+/// Work as a CUDA graph: recorded once, started with one call.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <functional>
+#include <memory>
+
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+struct GraphDeleter {
+  void operator()(cudaGraphExec_t graph) const noexcept;
+};
+using Graph = std::unique_ptr<CUgraphExec_st, GraphDeleter>;
+
+/// Records what `work` queues on `stream`, without running it.
+Graph capture(cudaStream_t stream, const std::function<void()>& work);
+
+/// Its first run calls `work` as it is: libraries load their kernels then, which a capture forbids.
+/// The second run records it, and that graph serves all later ones.
+class GraphReplay final : public Replay {
+ public:
+  GraphReplay(cudaStream_t stream, std::function<void()> work);
+  void run() override;
+
+ private:
+  cudaStream_t stream_;
+  std::function<void()> work_;
+  bool warm_ = false;
+  Graph graph_;
+};
+
+}  // namespace unroll::gpu

@@ -1,0 +1,50 @@
+/// Recurrent stacks on the GPU, by the stepwise algorithm: per timestep one product for h_{t-1} R^T
+/// and one fused gate kernel, for all cells that can advance at the same time at once.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "cuda/device.h"
+#include "cuda/recurrent_weights.h"
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+struct RecurrentAlgorithm {
+  bool automatic = true;   // not chosen yet
+  std::int64_t block = 0;  // timesteps K of a wavefront's blocks; 0: layer after layer
+};
+/// As CudaOptions::recurrent_algorithm. Throws std::invalid_argument.
+RecurrentAlgorithm parse_algorithm(const std::string& text);
+std::string to_string(const RecurrentAlgorithm& algorithm);
+
+/// Makes plans, times candidates where the algorithm is automatic, and keeps the weights' copies,
+/// which all plans over the same variables share.
+class RecurrentPlanner {
+ public:
+  RecurrentPlanner(Device& device, const RecurrentAlgorithm& algorithm)
+      : device_(device), algorithm_(algorithm) {}
+
+  const RecurrentAlgorithm& algorithm() const { return algorithm_; }
+  std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args);
+  std::shared_ptr<RecurrentWeightCopies> copies(const RecurrentArgs& args,
+                                                std::span<const RecurrentWeights> weights);
+
+ private:
+  using Key = std::pair<GruReset, std::vector<const void*>>;
+
+  std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args, std::int64_t block);
+  RecurrentAlgorithm fastest(const RecurrentArgs& args);
+  double milliseconds(RecurrentArgs args, std::int64_t block);
+
+  Device& device_;
+  RecurrentAlgorithm algorithm_;
+  std::map<Key, std::weak_ptr<RecurrentWeightCopies>> copies_;
+};
+
+}  // namespace unroll::gpu

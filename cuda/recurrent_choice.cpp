@@ -1,0 +1,125 @@
+/// Which form of the stepwise algorithm is the fastest for a shape: tried out, not guessed.
+#include <algorithm>
+#include <charconv>
+#include <limits>
+#include <stdexcept>
+
+#include "cuda/graph.h"
+#include "cuda/recurrent.h"
+
+namespace unroll::gpu {
+namespace {
+
+constexpr std::string_view kStepwise = "stepwise";
+
+/// Zeros on the device, for as long as the object lives.
+class Zeros {
+ public:
+  explicit Zeros(Device& device) : device_(device) {}
+
+  View tensor(const Shape& shape, DType dtype = DType::kFloat32) {
+    View view{nullptr, shape, dtype};
+    memory_.push_back(device_.allocate(view.bytes()));
+    view.data = memory_.back().get();
+    UNROLL_CUDA_CHECK(cudaMemsetAsync(view.data, 0, view.bytes(), device_.stream()));
+    return view;
+  }
+  View bytes(std::size_t count) { return tensor({std::int64_t(count)}, DType::kByte); }
+
+ private:
+  Device& device_;
+  std::vector<std::shared_ptr<void>> memory_;
+};
+
+}  // namespace
+
+RecurrentAlgorithm parse_algorithm(const std::string& text) {
+  if (text == "auto") return {};
+  if (text == kStepwise) return {false, 0};
+  if (text.starts_with(std::string(kStepwise) + ":")) {
+    std::int64_t block = 0;
+    const char* const end = text.data() + text.size();
+    const auto [stop, error] = std::from_chars(text.data() + kStepwise.size() + 1, end, block);
+    if (error == std::errc() && stop == end && block > 0) return {false, block};
+  }
+  throw std::invalid_argument("recurrent algorithm: got '" + text +
+                              "', expected auto, stepwise or stepwise:K with K timesteps");
+}
+
+std::string to_string(const RecurrentAlgorithm& algorithm) {
+  if (algorithm.automatic) return "auto";
+  return std::string(kStepwise) +
+         (algorithm.block > 0 ? ":" + std::to_string(algorithm.block) : std::string());
+}
+
+/// Forward and backward pass as one graph: the least of several runs.
+double RecurrentPlanner::milliseconds(RecurrentArgs args, std::int64_t block) {
+  args.has_lengths = false;  // sequences that have ended would cost less
+  const auto plan = this->plan(args, block);
+  const RecurrentSpec& spec = args.spec;
+  const bool lstm = spec.cell == CellKind::kLstm;
+  const std::int64_t directions = spec.directions;
+  Zeros zeros(device_);
+  std::vector<RecurrentWeights> weights, dweights;
+  std::vector<View> h, c, none(spec.hidden.size());
+  for (int layer = 0; layer < spec.layers(); ++layer) {
+    const std::int64_t units = spec.hidden[std::size_t(layer)];
+    const std::int64_t gates = gates_of(spec.cell) * units;
+    const std::int64_t input = layer_input(spec, args.input, layer).columns();
+    for (int direction = 0; direction < directions; ++direction)
+      for (auto* list : {&weights, &dweights})
+        list->push_back({zeros.tensor({gates, input}), zeros.tensor({gates, units}),
+                         zeros.tensor({gates}), zeros.tensor({gates})});
+    h.push_back(zeros.tensor({directions, args.batch, units}));
+    if (lstm) c.push_back(zeros.tensor({directions, args.batch, units}));
+  }
+  const std::int64_t outputs = directions * spec.hidden.back();
+  const View x = zeros.tensor({args.steps, args.batch, args.input});
+  const View y = zeros.tensor({args.steps, args.batch, outputs});
+  const View step = zeros.tensor({1}, DType::kInt64);
+  const View reserve = zeros.bytes(plan->reserve_bytes()),
+             scratch = zeros.bytes(plan->scratch_bytes());
+  plan->prepare(weights);
+  const auto work = [&] {
+    plan->forward({x, {}, h, c, weights, step, y, none, none, reserve, {}});
+    plan->backward(
+        {x, {}, h, c, weights, step, reserve, y, none, none, {}, none, none, dweights, scratch});
+  };
+  work();
+  const Graph graph = capture(device_.stream(), work);
+  const Event start = make_timing_event(), stop = make_timing_event();
+  double best = std::numeric_limits<double>::max();
+  for (int run = 0; run < 6; ++run) {
+    UNROLL_CUDA_CHECK(cudaEventRecord(start.get(), device_.stream()));
+    UNROLL_CUDA_CHECK(cudaGraphLaunch(graph.get(), device_.stream()));
+    UNROLL_CUDA_CHECK(cudaEventRecord(stop.get(), device_.stream()));
+    UNROLL_CUDA_CHECK(cudaEventSynchronize(stop.get()));
+    float elapsed = 0;
+    UNROLL_CUDA_CHECK(cudaEventElapsedTime(&elapsed, start.get(), stop.get()));
+    if (run > 0) best = std::min(best, double(elapsed));  // the first one loads the graph
+  }
+  return best;
+}
+
+RecurrentAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
+  const auto& hidden = args.spec.hidden;
+  const bool has_wavefront =
+      args.spec.directions == 1 && std::adjacent_find(hidden.begin(), hidden.end()) != hidden.end();
+  if (!has_wavefront) return {false, 0};
+  RecurrentAlgorithm best{false, 0};
+  double least = std::numeric_limits<double>::max();
+  for (const std::int64_t block : {0, 4, 8, 16, 32}) {
+    if (block >= args.steps) break;
+    try {
+      const double time = milliseconds(args, block);
+      if (time >= least) continue;
+      least = time;
+      best.block = block;
+    } catch (const OutOfMemory&) {
+      break;  // whoever planned this finds out with the real buffers, and says so
+    }
+  }
+  return best;
+}
+
+}  // namespace unroll::gpu

@@ -1,0 +1,142 @@
+#include "cuda/recurrent_kernels.h"
+
+#include "cuda/elements.cuh"
+#include "cuda/launch.h"
+
+namespace unroll::gpu {
+namespace {
+
+constexpr int kThreads = 256;
+
+__device__ __forceinline__ void put(float* to, float x) {
+  *to = x;
+}
+__device__ __forceinline__ void put(__nv_bfloat16* to, float x) {
+  *to = __float2bfloat16(x);
+}
+__device__ __forceinline__ float get(const float* from) {
+  return *from;
+}
+__device__ __forceinline__ float get(const __nv_bfloat16* from) {
+  return __bfloat162float(*from);
+}
+
+/// A block per row of the result.
+template <typename E>
+__global__ void __launch_bounds__(kThreads)
+    pad_matrix_kernel(const __grid_constant__ PadMatrix args) {
+  const int block = int(blockIdx.x) / args.padded_rows, row = int(blockIdx.x) % args.padded_rows;
+  const int width = args.column_blocks * args.padded_columns;
+  E* const out = static_cast<E*>(args.out) + std::int64_t(blockIdx.x) * width;
+  const float* const in = args.in + (std::int64_t(args.row_order[block]) * args.rows + row) *
+                                        args.column_blocks * args.columns;
+  for (int k = int(threadIdx.x); k < width; k += kThreads) {
+    const int column_block = k / args.padded_columns, column = k % args.padded_columns;
+    const bool inside = row < args.rows && column < args.columns;
+    put(out + k, inside ? in[column_block * args.columns + column] : 0);
+  }
+}
+
+__global__ void __launch_bounds__(kThreads)
+    sum_biases_kernel(const __grid_constant__ GateSlots slots,
+                      const __grid_constant__ SumBiases args) {
+  const int unit = int(blockIdx.x) * kThreads + int(threadIdx.x), slot = int(blockIdx.y);
+  if (unit >= args.padded) return;
+  float sum = 0;
+  if (unit < args.units) {
+    if (slot >= slots.first_x) sum = args.bias_ih[(slot - slots.first_x) * args.units + unit];
+    for (int k = 0; k < slots.part_count; ++k) {
+      const GateSlots::Part& part = slots.parts[k];
+      if (slot >= part.slot && slot < part.slot + part.count)
+        sum += args.bias_hh[(part.gate + slot - part.slot) * args.units + unit];
+    }
+  }
+  args.out[slot * args.padded + unit] = sum;
+}
+
+template <typename E>
+__global__ void __launch_bounds__(kThreads)
+    pad_states_kernel(const __grid_constant__ StateCopies args) {
+  const int k = int(blockIdx.x) * kThreads + int(threadIdx.x);
+  if (k >= args.batch * args.padded) return;
+  const StateCopies::Cell& cell = args.cell[blockIdx.y];
+  const int row = k / args.padded, unit = k % args.padded;
+  const float x = cell.given && unit < args.units ? cell.given[row * args.units + unit] : 0;
+  if (cell.padded) put(static_cast<E*>(cell.padded) + k, x);
+  if (cell.also_padded) cell.also_padded[k] = x;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    unpad_states_kernel(const __grid_constant__ StateCopies args) {
+  const int k = int(blockIdx.x) * kThreads + int(threadIdx.x);
+  if (k >= args.batch * args.units) return;
+  const StateCopies::Cell& cell = args.cell[blockIdx.y];
+  const int row = k / args.units, unit = k % args.units;
+  if (cell.given) cell.given[k] = cell.also_padded[row * args.padded + unit];
+}
+
+constexpr int kColumns = 32, kRows = 32;  // of a block's threads
+
+/// A block sums 32 neighbouring columns: each thread every 32nd row, then the 32 sums in order.
+template <typename E>
+__global__ void __launch_bounds__(kColumns* kRows)
+    bias_gradients_kernel(const __grid_constant__ GateSlots slots,
+                          const __grid_constant__ BiasGradients args) {
+  __shared__ float sums[kRows][kColumns + 1];
+  const int column = int(threadIdx.x) % kColumns, first = int(threadIdx.x) / kColumns;
+  const int unit = int(blockIdx.x) * kColumns + column, slot = int(blockIdx.y);
+  const int width = slots.slots * args.padded;
+  float sum = 0;
+  if (unit < args.units) {
+    const E* const in = static_cast<const E*>(args.dgates) + slot * args.padded + unit;
+    for (std::int64_t row = first; row < args.rows; row += kRows) sum += get(in + row * width);
+  }
+  sums[first][column] = sum;
+  __syncthreads();
+  if (first != 0 || unit >= args.units) return;
+  for (int k = 1; k < kRows; ++k) sum += sums[k][column];
+  if (args.dbias_ih && slot >= slots.first_x)
+    args.dbias_ih[(slot - slots.first_x) * args.units + unit] = sum;
+  if (args.dbias_hh)
+    for (int k = 0; k < slots.part_count; ++k) {
+      const GateSlots::Part& part = slots.parts[k];
+      if (slot >= part.slot && slot < part.slot + part.count)
+        args.dbias_hh[(part.gate + slot - part.slot) * args.units + unit] = sum;
+    }
+}
+
+}  // namespace
+
+void pad_matrix(cudaStream_t stream, const PadMatrix& args) {
+  const dim3 grid(unsigned(args.row_blocks * args.padded_rows));
+  launch(stream, grid, kThreads,
+         args.element == Element::kFloat32 ? &pad_matrix_kernel<float>
+                                           : &pad_matrix_kernel<__nv_bfloat16>,
+         args);
+}
+
+void sum_biases(cudaStream_t stream, const GateSlots& slots, const SumBiases& args) {
+  launch(stream, dim3(blocks_for(args.padded, kThreads), unsigned(slots.slots)), kThreads,
+         &sum_biases_kernel, slots, args);
+}
+
+void pad_states(cudaStream_t stream, Element element, const StateCopies& args) {
+  launch(
+      stream, dim3(blocks_for(args.batch * args.padded, kThreads), unsigned(args.cells)), kThreads,
+      element == Element::kFloat32 ? &pad_states_kernel<float> : &pad_states_kernel<__nv_bfloat16>,
+      args);
+}
+
+void unpad_states(cudaStream_t stream, const StateCopies& args) {
+  launch(stream, dim3(blocks_for(args.batch * args.units, kThreads), unsigned(args.cells)),
+         kThreads, &unpad_states_kernel, args);
+}
+
+void bias_gradients(cudaStream_t stream, const GateSlots& slots, const BiasGradients& args) {
+  launch(stream, dim3(blocks_for(args.units, kColumns), unsigned(slots.slots)), kColumns * kRows,
+         args.element == Element::kFloat32 ? &bias_gradients_kernel<float>
+                                           : &bias_gradients_kernel<__nv_bfloat16>,
+         slots, args);
+}
+
+}  // namespace unroll::gpu

@@ -1,0 +1,64 @@
+/// The weights of a recurrent stack as the products on a GPU read them: units and inputs padded to
+/// a multiple of 8, so that tensor cores and 16-byte accesses apply, and in their element type.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "cuda/device.h"
+#include "cuda/gates.h"
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+constexpr std::int64_t kPadding = 8;
+inline std::int64_t padded(std::int64_t n) {
+  return round_up(n, kPadding);
+}
+
+/// What a layer reads: the input, or the outputs of the directions below it side by side, each
+/// padded for itself.
+struct LayerInput {
+  std::int64_t blocks, width;  // D or 1, H or I
+
+  std::int64_t columns() const { return blocks * width; }
+  std::int64_t padded_width() const { return padded(width); }
+  std::int64_t padded_columns() const { return blocks * padded_width(); }
+  bool is_padded() const { return width != padded_width(); }
+};
+LayerInput layer_input(const RecurrentSpec& spec, std::int64_t input, int layer);
+
+class RecurrentWeightCopies {
+ public:
+  struct Cell {
+    const void* weight_ih = nullptr;  // [x_slots Hp, Ip]
+    const void* weight_hh = nullptr;  // [h_slots Hp, Hp]
+    const float* bias = nullptr;      // [slots, Hp]
+  };
+
+  RecurrentWeightCopies(Device& device, const RecurrentSpec& spec, std::int64_t input);
+
+  /// Brings up to date what is not: weights whose version is another one, or that have none.
+  void update(std::span<const RecurrentWeights> weights);
+  const Cell& cell(std::size_t index) const { return cells_[index]; }
+
+ private:
+  struct Place {
+    LayerInput input;
+    std::int64_t units;
+    bool copies_ih, copies_hh;               // else the variable itself serves
+    std::size_t weight_ih, weight_hh, bias;  // offsets in memory_
+    std::array<std::uint64_t, 4> versions{};
+  };
+
+  Device& device_;
+  GateSlots slots_;
+  std::vector<Place> places_;
+  std::vector<Cell> cells_;
+  std::shared_ptr<void> memory_;
+};
+
+}  // namespace unroll::gpu

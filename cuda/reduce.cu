@@ -1,0 +1,140 @@
+#include "cuda/reduce.h"
+
+#include <algorithm>
+
+#include "cuda/launch.h"
+#include "cuda/reduction.cuh"
+
+namespace unroll::gpu {
+namespace {
+
+constexpr int kThreads = 256, kMostThreads = 1024;
+
+/// The input seen as [outer, middle, inner], of which the middle is reduced.
+struct Middle {
+  const float* in;
+  float* out;  // [outer, inner]
+  std::int64_t outer, middle, inner;
+  float scale;
+};
+
+/// Rows of neighbouring elements, inner == 1: a team for each.
+template <typename Combine, bool whole_block, int width>
+__global__ __launch_bounds__(kMostThreads) void reduce_rows_kernel(
+    __grid_constant__ const Middle args) {
+  const Team<whole_block> team;
+  if (team.row >= args.outer) return;
+  const float* row = args.in + team.row * args.middle;
+  const float result = team.template reduce<width>(
+      args.middle, Combine(), [&](std::int64_t i) { return load<width>(row + i); });
+  if (team.rank == 0) args.out[team.row] = result * args.scale;
+}
+
+/// A block has threads side by side for as many outputs, and below one another so many that each
+/// takes a part of the middle.
+template <typename Combine>
+__global__ __launch_bounds__(kMostThreads) void reduce_columns_kernel(
+    __grid_constant__ const Middle args) {
+  __shared__ float partial[kMostThreads];
+  const std::int64_t output = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  const Combine combine;
+  float result = Combine::kIdentity;
+  if (output < args.outer * args.inner) {
+    const std::int64_t row = std::int64_t(std::uint64_t(output) / std::uint64_t(args.inner));
+    const float* in = args.in + row * args.middle * args.inner + (output - row * args.inner);
+#pragma unroll 8
+    for (std::int64_t k = threadIdx.y; k < args.middle; k += blockDim.y)
+      result = combine(result, in[k * args.inner]);
+  }
+  partial[threadIdx.y * blockDim.x + threadIdx.x] = result;
+  __syncthreads();
+  if (threadIdx.y > 0 || output >= args.outer * args.inner) return;
+  for (unsigned y = 1; y < blockDim.y; ++y)
+    result = combine(result, partial[y * blockDim.x + threadIdx.x]);
+  args.out[output] = result * args.scale;
+}
+
+/// Reduced runs apart from each other, which is rare: a thread for each output.
+struct Scattered {
+  const float* in;
+  float* out;
+  LoopNest<1> kept, reduced;
+  std::int64_t outputs, terms;
+  float scale;
+};
+
+template <typename Combine>
+__global__ __launch_bounds__(kThreads) void reduce_scattered_kernel(
+    __grid_constant__ const Scattered args) {
+  const std::int64_t output = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (output >= args.outputs) return;
+  std::int64_t first[1], term[1];
+  args.kept.locate(std::uint64_t(output), first);
+  const Combine combine;
+  float result = Combine::kIdentity;
+  for (std::int64_t k = 0; k < args.terms; ++k) {
+    args.reduced.locate(std::uint64_t(k), term);
+    result = combine(result, args.in[first[0] + term[0]]);
+  }
+  args.out[output] = result * args.scale;
+}
+
+template <typename Combine>
+void reduce_rows(const Device& device, const Middle& args) {
+  const bool whole_block = args.middle > 1024;
+  // There is no second stage, so a single row is a single block's work.
+  const int threads = args.middle > 32768 ? kMostThreads : kTeamBlock;
+  with_team(whole_block, packs_of_four(args.in, args.middle), [&](auto whole, auto width) {
+    launch(device.stream(), team_grid(whole, args.outer), threads,
+           reduce_rows_kernel<Combine, whole, width>, args);
+  });
+}
+
+template <typename Combine>
+void reduce_columns(const Device& device, const Middle& args) {
+  // Threads enough to fill a GPU, each with eight terms at least to have on their way at a time.
+  const std::int64_t outputs = args.outer * args.inner;
+  unsigned parts = kMostThreads / kWarp;
+  while (parts > 1 && (parts * 8 > args.middle || parts * outputs > (1 << 18))) parts /= 2;
+  const unsigned side = std::max(unsigned(kWarp), kThreads / parts);
+  launch(device.stream(), blocks_for(outputs, side), dim3(side, parts),
+         reduce_columns_kernel<Combine>, args);
+}
+
+template <typename Combine>
+void reduce_with(const Device& device, const Reduce& args, float scale) {
+  const float* in = args.in.as<float>();
+  float* out = args.out.as<float>();
+  const std::int64_t outputs = args.out.elements();
+  LoopNest<1> kept, reduced;
+  std::int64_t stride = args.in.elements();
+  for (int axis = 0; axis < args.in.shape.rank() && stride > 0; ++axis) {
+    stride /= args.in.shape[axis];
+    (args.out.shape[axis] == 1 ? reduced : kept).push(args.in.shape[axis], {stride});
+  }
+  const std::int64_t terms = args.in.elements() / outputs;
+  if (reduced.rank > 1) {
+    launch(device.stream(), blocks_for(outputs, kThreads), kThreads,
+           reduce_scattered_kernel<Combine>,
+           Scattered{in, out, kept, reduced, outputs, terms, scale});
+    return;
+  }
+  const std::int64_t inner = std::max<std::int64_t>(1, reduced.inner_stride(0));
+  const Middle middle{in, out, outputs / inner, terms, inner, scale};
+  if (inner == 1 && terms >= 8)
+    reduce_rows<Combine>(device, middle);
+  else
+    reduce_columns<Combine>(device, middle);
+}
+
+}  // namespace
+
+void reduce(Device& device, const Reduce& args) {
+  if (args.out.elements() == 0) return;
+  if (args.kind == ReduceKind::kSum)
+    reduce_with<Sum>(device, args, args.scale);
+  else
+    reduce_with<Max>(device, args, 1);
+}
+
+}  // namespace unroll::gpu

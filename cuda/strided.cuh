@@ -1,0 +1,94 @@
+/// Walks of several tensors at once, each with strides of its own, and accesses of 16 bytes.
+#pragma once
+
+#include <cstdint>
+
+#include "unroll/tensor.h"
+
+namespace unroll::gpu {
+
+/// `width` neighbours, moved as one: at width 4 an access of 16 bytes.
+template <typename T, int width>
+struct alignas(width * sizeof(T)) Pack {
+  T v[width];
+};
+
+template <int width, typename T>
+__device__ Pack<T, width> load(const T* from) {
+  return *reinterpret_cast<const Pack<T, width>*>(from);
+}
+
+template <int width, typename T>
+__device__ void store(T* to, const Pack<T, width>& pack) {
+  *reinterpret_cast<Pack<T, width>*>(to) = pack;
+}
+
+template <typename T, int width, typename F>
+__device__ Pack<T, width> map(Pack<T, width> pack, const F& f) {
+  for (T& x : pack.v) x = f(x);
+  return pack;
+}
+
+/// Whether rows of `columns` 4-byte elements, one after the other, can be moved in packs of four.
+inline bool packs_of_four(const void* data, std::int64_t columns) {
+  return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && columns % 4 == 0;
+}
+
+/// A grid of indices in which each operand has strides of its own, outermost axis first;
+/// neighbouring axes that all operands walk as one are merged. A kernel takes it by value.
+template <int operands>
+struct LoopNest {
+  std::int64_t extent[Shape::kMaxRank];
+  std::int64_t stride[operands][Shape::kMaxRank];  // in elements
+  int rank = 0;
+
+  void push(std::int64_t size, const std::int64_t (&strides)[operands]) {
+    if (size == 1) return;
+    bool mergeable = rank > 0;
+    for (int k = 0; mergeable && k < operands; ++k)
+      mergeable = stride[k][rank - 1] == strides[k] * size;
+    if (!mergeable) {
+      extent[rank] = 1;
+      ++rank;
+    }
+    extent[rank - 1] *= size;
+    for (int k = 0; k < operands; ++k) stride[k][rank - 1] = strides[k];
+  }
+
+  std::int64_t elements() const {
+    std::int64_t count = 1;
+    for (int axis = 0; axis < rank; ++axis) count *= extent[axis];
+    return count;
+  }
+  __host__ __device__ std::int64_t inner_stride(int operand) const {
+    return rank == 0 ? 0 : stride[operand][rank - 1];
+  }
+
+  /// Whether an operand can be read in packs of four along the innermost axis: it lies there in
+  /// neighbouring elements, every run of which is aligned, or in one that all share. A grid of one
+  /// axis may end in less than a pack.
+  bool packs_of_four(int operand, const void* data) const {
+    if (rank > 1 && extent[rank - 1] % 4 != 0) return false;
+    if (inner_stride(operand) == 0) return true;
+    if (inner_stride(operand) != 1 || reinterpret_cast<std::uintptr_t>(data) % 16 != 0)
+      return false;
+    for (int axis = 0; axis + 1 < rank; ++axis)
+      if (stride[operand][axis] % 4 != 0) return false;
+    return true;
+  }
+
+  /// Where each operand has the index-th element of the grid.
+  __device__ void locate(std::uint64_t index, std::int64_t (&at)[operands]) const {
+    for (int k = 0; k < operands; ++k) at[k] = 0;
+    for (int axis = rank; axis-- > 0;) {
+      std::uint64_t position = index;
+      if (axis > 0) {  // a division is dear, and the commonest grid has one axis
+        index /= std::uint64_t(extent[axis]);
+        position -= index * std::uint64_t(extent[axis]);
+      }
+      for (int k = 0; k < operands; ++k) at[k] += std::int64_t(position) * stride[k][axis];
+    }
+  }
+};
+
+}  // namespace unroll::gpu

@@ -23,7 +23,8 @@ TEST_P(DropoutKernel, KeepsTheElementsThatPhiloxKeeps) {
   constexpr std::uint64_t kKeys[] = {0, 1, 0xFEDCBA9876543210};
   constexpr std::int64_t kSteps[] = {0, 1, 0x123456789AB};
   Random random(3);
-  for (const std::int64_t n : {1, 3, 4, 5, 31, 32, 33, 255, 256, 257, 5000})
+  for (const std::int64_t n :
+       {1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 32, 33, 255, 256, 257, 1023, 1024, 1025, 5000})
     for (const float rate : {0.0F, 0.1F, 0.5F, 0.999F})
       for (const bool in_place : {false, true}) {
         const std::uint64_t key = kKeys[n % 3];
@@ -55,6 +56,20 @@ TEST_P(DropoutKernel, ATensorOfHigherRankCountsItsElementsInRowMajorOrder) {
   backend_->dropout(
       {.in = memory_->in(ones, {2, 3, 5}), .out = cube, .rate = 0.5F, .key = 9, .step = step});
   EXPECT_TRUE(identical(memory_->get(cube), memory_->get(flat)));
+}
+
+TEST_P(DropoutKernel, MasksDoNotDependOnAlignment) {
+  const std::vector<float> ones(33, 1.0F);
+  const View step = memory_->in<std::int64_t>({7}, {1});
+  std::vector<float> aligned;
+  for (const int shift : {0, 1, 2, 3}) {
+    memory_->shift_by(shift);
+    const View out = memory_->out({33});
+    backend_->dropout(
+        {.in = memory_->in(ones, {33}), .out = out, .rate = 0.5F, .key = 9, .step = step});
+    if (shift == 0) aligned = memory_->get(out);
+    EXPECT_TRUE(identical(memory_->get(out), aligned));
+  }
 }
 
 UNROLL_FOR_EACH_BACKEND(DropoutKernel);

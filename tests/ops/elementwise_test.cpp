@@ -97,6 +97,12 @@ std::vector<std::pair<Dims, Dims>> shape_pairs() {
     pairs.push_back({{1}, {2, n}});
     pairs.push_back({{n, 1}, {1, 5}});
   }
+  for (const std::int64_t n : {2, 3, 4, 5, 6, 7, 8, 9}) {  // packs of four, and what is left
+    pairs.push_back({{5, n}, {n}});
+    pairs.push_back({{5, 1}, {5, n}});
+    pairs.push_back({{2, 3, n}, {2, 1, n}});
+  }
+  for (const std::int64_t n : {1023, 1024, 1025}) pairs.push_back({{n}, {2, n}});
   pairs.push_back({{}, {}});
   pairs.push_back({{2, 1, 3, 33}, {1, 5, 1, 33}});
   pairs.push_back({{2, 3, 1, 1, 2, 7}, {1, 3, 2, 1, 1, 7}});
@@ -161,6 +167,27 @@ TEST_P(ElementwiseKernel, OutMayBeAnOperand) {
       }
       finish_case();
     }
+}
+
+TEST_P(ElementwiseKernel, OperandsNeedNoAlignment) {
+  const KindCase& add = kKinds[2];
+  ASSERT_EQ(add.kind, ElementwiseKind::kAdd);
+  for (const int shifted : {0, 1, 2})  // a, b, out
+    for (const std::int64_t n : {1, 4, 8, 33, 1024})
+      for (const Dims& b_dims : {Dims{3, n}, Dims{n}}) {
+        SCOPED_TRACE(::testing::Message() << shifted << " of " << n);
+        const Reals a = operand(add, {3, n}), b = operand(add, b_dims);
+        const Reals expected = reference::zip(a, b, [](double x, double y) { return x + y; });
+        memory_->shift_by(shifted == 0 ? 1 : 0);
+        const View a_view = memory_->in(a);
+        memory_->shift_by(shifted == 1 ? 2 : 0);
+        const View b_view = memory_->in(b);
+        memory_->shift_by(shifted == 2 ? 3 : 0);
+        const View out = memory_->out({3, n});
+        backend_->elementwise({.kind = add.kind, .a = a_view, .b = b_view, .out = out});
+        EXPECT_TRUE(close(memory_->get(out), expected.values, add.ulps));
+        finish_case();
+      }
 }
 
 TEST_P(ElementwiseKernel, ExtremesSaturateAndNanPassesThrough) {

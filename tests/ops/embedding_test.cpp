@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "tests/support/backends.h"
@@ -17,13 +18,25 @@ namespace unroll::test {
 namespace {
 
 constexpr std::int64_t kRows[] = {1, 31, 32, 33, 257};
-constexpr std::int64_t kColumns[] = {1, 3, 31, 32, 33, 257};
+constexpr std::int64_t kColumns[] = {1, 2, 3, 4, 5, 8, 31, 32, 33, 128, 257};
 
 class RowKernels : public OnEachBackend {
  protected:
   /// Ids of a table of `limit` rows: many repeated, some outside on either side.
   std::vector<std::int32_t> ids(std::int64_t count, std::int32_t limit) {
     return random_.integers(std::size_t(count), -2, limit + 2);
+  }
+
+  /// What scattering (ids, rows) onto `before` must give: float32 in the order promised.
+  static std::vector<float> scattered(const std::vector<std::int32_t>& ids,
+                                      const std::vector<float>& rows, std::vector<float> before,
+                                      std::size_t columns) {
+    const auto limit = std::int32_t(before.size() / columns);
+    for (std::size_t k = 0; k < ids.size(); ++k)
+      for (std::size_t c = 0; c < columns; ++c)
+        if (ids[k] >= 0 && ids[k] < limit)
+          before[std::size_t(ids[k]) * columns + c] += rows[k * columns + c];
+    return before;
   }
 
   Random random_{12};
@@ -50,11 +63,7 @@ TEST_P(RowKernels, ScatterAddsInOrderOfPosition) {
       const std::vector<std::int32_t> targets = ids(m, 5);
       const std::vector<float> rows = floats(random_.array({m, e}, -1, 1));
       const std::vector<float> before = floats(random_.array({5, e}, -1, 1));
-      std::vector<float> expected = before;  // float32 in the order promised: equal bits
-      for (std::size_t k = 0; k < targets.size(); ++k)
-        for (std::size_t c = 0; c < std::size_t(e); ++c)
-          if (targets[k] >= 0 && targets[k] < 5)
-            expected[std::size_t(targets[k]) * std::size_t(e) + c] += rows[k * std::size_t(e) + c];
+      const std::vector<float> expected = scattered(targets, rows, before, std::size_t(e));
       const View table = memory_->inout(before, {5, e});
       backend_->scatter_add_rows(
           {.ids = memory_->in(targets, {m}), .rows = memory_->in(rows, {m, e}), .table = table});
@@ -63,40 +72,84 @@ TEST_P(RowKernels, ScatterAddsInOrderOfPosition) {
     }
 }
 
-TEST_P(RowKernels, CoalesceSumsEqualIdsInOrderOfPosition) {
-  for (const std::int64_t m : kRows)
-    for (const std::int64_t e : kColumns)
-      for (const std::int32_t limit : {1, 5, 100000}) {
-        SCOPED_TRACE(::testing::Message() << m << " x " << e << " of " << limit);
-        const std::vector<std::int32_t> targets = ids(m, limit);
-        const std::vector<float> rows = floats(random_.array({m, e}, -1, 1));
-        std::map<std::int32_t, std::vector<float>> sums;  // in ascending order of id
-        for (std::size_t k = 0; k < targets.size(); ++k) {
-          if (targets[k] < 0 || targets[k] >= limit) continue;
-          std::vector<float>& sum = sums[targets[k]];
-          sum.resize(std::size_t(e));
-          for (std::size_t c = 0; c < sum.size(); ++c) sum[c] += rows[k * sum.size() + c];
-        }
-        std::vector<std::int32_t> expected_ids;
-        std::vector<double> expected;
-        for (const auto& [id, sum] : sums) {
-          expected_ids.push_back(id);
-          expected.insert(expected.end(), sum.begin(), sum.end());
-        }
-        expected_ids.resize(std::size_t(m), -1);
-        expected.resize(std::size_t(m * e), 0);
+TEST_P(RowKernels, ScatterAddsPairsThatAreFarApart) {
+  for (const std::int64_t m : {1023, 1024, 1025, 2500})
+    for (const std::int32_t limit : {3, 4000}) {
+      SCOPED_TRACE(::testing::Message() << m << " of " << limit);
+      const std::vector<std::int32_t> targets = ids(m, limit);
+      const std::vector<float> rows = floats(random_.array({m, 4}, -1, 1));
+      const std::vector<float> before = floats(random_.array({limit, 4}, -1, 1));
+      const View table = memory_->inout(before, {limit, 4});
+      backend_->scatter_add_rows(
+          {.ids = memory_->in(targets, {m}), .rows = memory_->in(rows, {m, 4}), .table = table});
+      EXPECT_TRUE(identical(memory_->get(table), scattered(targets, rows, before, 4)));
+      finish_case();
+    }
+}
 
-        const CoalesceRows args{.ids = memory_->in(targets, {m}),
-                                .rows = memory_->in(rows, {m, e}),
-                                .limit = limit,
-                                .unique_ids = memory_->out({m}, DType::kInt32),
-                                .sums = memory_->out({m, e}),
-                                .scratch = memory_->raw(backend_->coalesce_scratch_bytes(m))};
-        backend_->coalesce_rows(args);
-        EXPECT_EQ(memory_->get<std::int32_t>(args.unique_ids), expected_ids);
-        EXPECT_TRUE(close(memory_->get(args.sums), expected, 0));
-        finish_case();
+TEST_P(RowKernels, RowsNeedNoAlignment) {
+  const std::vector<std::int32_t> targets{3, 0, 3, 9, 1, 0, 3};
+  const Reals table = random_.array({4, 8}, -1, 1);
+  const std::vector<float> rows = floats(random_.array({7, 8}, -1, 1));
+  memory_->shift_by(1);
+  const View ids = memory_->in(targets, {7}), rows_view = memory_->in(rows, {7, 8});
+  const View gathered = memory_->out({7, 8}), sums = memory_->inout(table);
+  backend_->gather_rows({.table = memory_->in(table), .ids = ids, .out = gathered});
+  EXPECT_TRUE(close(memory_->get(gathered), reference::gather(table, targets, {7}).values, 0));
+  backend_->scatter_add_rows({.ids = ids, .rows = rows_view, .table = sums});
+  EXPECT_TRUE(identical(memory_->get(sums), scattered(targets, rows, floats(table), 8)));
+
+  const CoalesceRows args{.ids = ids,
+                          .rows = rows_view,
+                          .limit = 4,
+                          .unique_ids = memory_->out({7}, DType::kInt32),
+                          .sums = memory_->out({7, 8}),
+                          .scratch = memory_->raw(backend_->coalesce_scratch_bytes(7))};
+  backend_->coalesce_rows(args);
+  EXPECT_EQ(memory_->get<std::int32_t>(args.unique_ids),
+            (std::vector<std::int32_t>{0, 1, 3, -1, -1, -1, -1}));
+  // Coalesced pairs, scattered onto zeros, are what the pairs themselves would have been.
+  const View dense = memory_->inout(std::vector<float>(32, 0.0F), {4, 8});
+  backend_->scatter_add_rows({.ids = args.unique_ids, .rows = args.sums, .table = dense});
+  EXPECT_TRUE(identical(memory_->get(dense), scattered(targets, rows, std::vector<float>(32), 8)));
+}
+
+TEST_P(RowKernels, CoalesceSumsEqualIdsInOrderOfPosition) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> sizes{{1023, 4}, {1024, 5}, {1025, 8}};
+  for (const std::int64_t m : kRows)
+    for (const std::int64_t e : kColumns) sizes.push_back({m, e});
+  for (const auto& [m, e] : sizes)
+    for (const std::int32_t limit : {1, 5, 100000}) {
+      SCOPED_TRACE(::testing::Message() << m << " x " << e << " of " << limit);
+      const std::vector<std::int32_t> targets = ids(m, limit);
+      const std::vector<float> rows = floats(random_.array({m, e}, -1, 1));
+      std::map<std::int32_t, std::vector<float>> sums;  // in ascending order of id
+      for (std::size_t k = 0; k < targets.size(); ++k) {
+        if (targets[k] < 0 || targets[k] >= limit) continue;
+        std::vector<float>& sum = sums[targets[k]];
+        sum.resize(std::size_t(e));
+        for (std::size_t c = 0; c < sum.size(); ++c) sum[c] += rows[k * sum.size() + c];
       }
+      std::vector<std::int32_t> expected_ids;
+      std::vector<double> expected;
+      for (const auto& [id, sum] : sums) {
+        expected_ids.push_back(id);
+        expected.insert(expected.end(), sum.begin(), sum.end());
+      }
+      expected_ids.resize(std::size_t(m), -1);
+      expected.resize(std::size_t(m * e), 0);
+
+      const CoalesceRows args{.ids = memory_->in(targets, {m}),
+                              .rows = memory_->in(rows, {m, e}),
+                              .limit = limit,
+                              .unique_ids = memory_->out({m}, DType::kInt32),
+                              .sums = memory_->out({m, e}),
+                              .scratch = memory_->raw(backend_->coalesce_scratch_bytes(m))};
+      backend_->coalesce_rows(args);
+      EXPECT_EQ(memory_->get<std::int32_t>(args.unique_ids), expected_ids);
+      EXPECT_TRUE(close(memory_->get(args.sums), expected, 0));
+      finish_case();
+    }
 }
 
 UNROLL_FOR_EACH_BACKEND(RowKernels);

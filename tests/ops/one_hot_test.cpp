@@ -17,7 +17,8 @@ class OneHotTest : public OnEachBackend {};
 TEST_P(OneHotTest, KernelMatchesTheDefinition) {
   Random random(6);
   for (const std::int64_t m : {1, 3, 33, 257})
-    for (const std::int32_t classes : {1, 31, 32, 33, 255, 256, 257}) {
+    for (const std::int32_t classes :
+         {1, 2, 3, 4, 5, 8, 31, 32, 33, 127, 128, 129, 255, 256, 257}) {
       SCOPED_TRACE(::testing::Message() << m << " x " << classes);
       const std::vector<std::int32_t> ids = random.integers(std::size_t(m), -1, classes + 1);
       std::vector<float> expected(std::size_t(m * classes), 0);

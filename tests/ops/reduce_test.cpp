@@ -33,7 +33,22 @@ std::vector<KernelCase> kernel_cases() {
       {{100003}, {true}},
       {{2000, 3}, {true, false}},
       {{3, 2000}, {false, true}},
+      {{3, 40000}, {false, true}},
+      {{3, 40000}, {true, true}},
+      {{700, 65}, {true, false}},
+      {{3, 70, 130}, {false, true, false}},
+      {{300, 900}, {true, false}},
   };
+  for (const std::int64_t n : {2, 3, 4, 5, 6, 7, 8, 9}) {
+    all.push_back({{300, n}, {false, true}});
+    all.push_back({{n, 300}, {true, false}});
+    all.push_back({{n, 2, n}, {true, false, true}});
+  }
+  for (const std::int64_t n : {1023, 1024, 1025}) {
+    all.push_back({{n}, {true}});
+    all.push_back({{2, n}, {false, true}});
+    all.push_back({{n, 2}, {true, false}});
+  }
   for (const std::int64_t n : {1, 31, 32, 33, 255, 256, 257}) {
     all.push_back({{n}, {true}});
     all.push_back({{3, n}, {false, true}});
@@ -81,6 +96,21 @@ TEST_P(ReduceKernel, MaxIsExact) {
     EXPECT_TRUE(close(memory_->get(out), expected.values, 0));
     finish_case();
   }
+}
+
+TEST_P(ReduceKernel, InputsNeedNoAlignment) {
+  Random random(7);
+  for (const std::int64_t n : {4, 32, 256, 4096})
+    for (const bool rows : {false, true}) {
+      SCOPED_TRACE(::testing::Message() << n << (rows ? " rows" : " columns"));
+      const Reals in = random.array(rows ? Dims{3, n} : Dims{n, 8}, -9, -1);
+      const Reals expected = reference::reduce_max(in, {!rows, rows});
+      memory_->shift_by(1);
+      const View in_view = memory_->in(in), out = memory_->out(shape_of(expected.dims));
+      backend_->reduce({.kind = ReduceKind::kMax, .in = in_view, .out = out});
+      EXPECT_TRUE(close(memory_->get(out), expected.values, 0));
+      finish_case();
+    }
 }
 
 TEST_P(ReduceKernel, SumKeepsANan) {

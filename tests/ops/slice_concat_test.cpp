@@ -62,6 +62,22 @@ TEST_P(CopyRegionKernel, WalksEachSideWithItsOwnStrides) {
     check({n}, {n}, region({n}, {-1}, {1}, n - 1));      // backwards
     check({n}, {3, n}, region({3, n}, {0, 1}, {n, 1}));  // one row for all
   }
+  for (const std::int64_t n : {2, 3, 4, 5, 7, 8, 9, 1023, 1024, 1025}) {
+    SCOPED_TRACE(n);
+    check({n}, {n}, region({n}, {1}, {1}));
+    for (const std::int64_t offset : {0, 1, 4}) {  // of which 1 cannot be read in packs of four
+      check({3, n + 4}, {3, n}, region({3, n}, {n + 4, 1}, {n, 1}, offset));
+      check({3, n}, {3, n + 8}, region({3, n}, {n, 1}, {n + 8, 1}, 0, offset));
+    }
+  }
+  // Transpositions in tiles: whole ones and parts, alone and in a batch, either side first.
+  for (const std::int64_t n : {15, 16, 31, 32, 33, 65}) {
+    SCOPED_TRACE(n);
+    check({40, n}, {n, 40}, region({n, 40}, {1, n}, {40, 1}));
+    check({40, n}, {n, 40}, region({40, n}, {n, 1}, {1, 40}));
+    check({3, 40, n}, {n, 3, 40}, region({n, 3, 40}, {1, 40 * n, n}, {120, 40, 1}));
+    check({3, 40, n}, {3, n, 40}, region({3, n, 40}, {40 * n, 1, n}, {40 * n, 40, 1}));
+  }
   check({}, {}, region({}, {}, {}));
   check({4}, {4}, region({0}, {1}, {1}));  // nothing
   check({2, 3, 2, 3, 2, 7}, {7, 2, 3, 2, 3, 2},

@@ -16,7 +16,8 @@
 namespace unroll::test {
 namespace {
 
-const std::int64_t kClasses[] = {1, 2, 31, 32, 33, 255, 256, 257, 4099};
+const std::int64_t kClasses[] = {1,   2,   3,   4,   5,   7,   8,    9,    31,   32,  33,
+                                 127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 4099};
 
 /// x - max is rounded (|x| < 16: half an ulp there is 8 of 1's), e^ and ln are good to 2 ulp, and a
 /// sum of n positive terms errs by at most n / 2 of its ulps but in practice by sqrt(n).
@@ -39,6 +40,19 @@ TEST_P(SoftmaxKernel, ForwardMatchesFloat64) {
         EXPECT_TRUE(close(memory_->get(y), expected.values, forward_ulps(classes)));
         finish_case();
       }
+}
+
+TEST_P(SoftmaxKernel, RowsNeedNoAlignment) {
+  Random random(11);
+  for (const std::int64_t classes : {4, 128, 256, 1024}) {
+    SCOPED_TRACE(classes);
+    const Reals x = random.array({3, classes}, -8, 8);
+    memory_->shift_by(1);
+    const View x_view = memory_->in(x), y = memory_->out({3, classes});
+    backend_->softmax({.x = x_view, .y = y});
+    EXPECT_TRUE(close(memory_->get(y), reference::softmax(x).values, forward_ulps(classes)));
+    finish_case();
+  }
 }
 
 TEST_P(SoftmaxKernel, SmallProbabilitiesKeepTheirRelativeAccuracy) {

@@ -29,6 +29,9 @@ class GuardedMemory {
  public:
   explicit GuardedMemory(Backend& backend) : backend_(backend) {}
 
+  /// Lets the float32 buffers that follow start so many elements past an aligned address.
+  void shift_by(int elements) { shift_ = std::size_t(elements) * sizeof(float); }
+
   /// Read by the kernel, never written.
   template <typename T>
   View in(const std::vector<T>& values, const Shape& shape) {
@@ -63,11 +66,11 @@ class GuardedMemory {
       std::vector<std::byte> now(buffer.image.size());
       backend_.download(now.data(), buffer.memory.get(), now.size());
       for (std::size_t k = 0; k < now.size(); ++k) {
-        const bool inside = k >= kGuardBytes && k < now.size() - kGuardBytes;
+        const bool inside = k >= buffer.front && k < now.size() - kGuardBytes;
         if (now[k] == buffer.image[k] || (inside && !buffer.constant)) continue;
         return ::testing::AssertionFailure()
                << "buffer " << to_string(buffer.shape) << " of " << to_string(buffer.dtype)
-               << ": byte " << std::int64_t(k) - std::int64_t(kGuardBytes)
+               << ": byte " << std::int64_t(k) - std::int64_t(buffer.front)
                << (inside ? " of an input" : ", a guard word,") << " was written";
       }
     }
@@ -84,6 +87,7 @@ class GuardedMemory {
   struct Buffer {
     std::shared_ptr<void> memory;
     std::vector<std::byte> image;  // as uploaded, guards included
+    std::size_t front;             // bytes of the guard before it
     Shape shape;
     DType dtype;
     bool constant;
@@ -92,14 +96,16 @@ class GuardedMemory {
   View add(const void* values, std::size_t bytes, const Shape& shape, DType dtype, bool constant) {
     if (bytes != std::size_t(shape.elements()) * size_of(dtype))
       throw std::logic_error("test data and shape " + to_string(shape) + " disagree");
-    Buffer buffer{nullptr, std::vector<std::byte>(bytes + 2 * kGuardBytes), shape, dtype, constant};
+    const std::size_t front = kGuardBytes + (dtype == DType::kFloat32 ? shift_ : 0);
+    Buffer buffer{nullptr, std::vector<std::byte>(front + bytes + kGuardBytes), front, shape, dtype,
+                  constant};
     for (std::size_t k = 0; k < buffer.image.size(); ++k)
       buffer.image[k] = std::byte((kGuard >> (8 * (k % 4))) & 0xFF);
-    if (bytes > 0) std::memcpy(&buffer.image[kGuardBytes], values, bytes);
+    if (bytes > 0) std::memcpy(&buffer.image[front], values, bytes);
     buffer.memory = backend_.allocate(buffer.image.size());
     backend_.upload(buffer.memory.get(), buffer.image.data(), buffer.image.size());
     View view;
-    view.data = static_cast<std::byte*>(buffer.memory.get()) + kGuardBytes;
+    view.data = static_cast<std::byte*>(buffer.memory.get()) + front;
     view.shape = shape;
     view.dtype = dtype;
     buffers_.push_back(std::move(buffer));
@@ -107,6 +113,7 @@ class GuardedMemory {
   }
 
   Backend& backend_;
+  std::size_t shift_ = 0;
   std::vector<Buffer> buffers_;
 };
 

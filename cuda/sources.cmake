@@ -1,0 +1,24 @@
+# What libunroll_cuda.so is made of: by nvcc in cuda/, by the C++ compiler in tests/cuda_emulation.
+
+set(UNROLL_CUDA_SOURCES
+  cuda/device.cpp
+  cuda/dropout.cu
+  cuda/elementwise.cu
+  cuda/gates.cu
+  cuda/gemm.cpp
+  cuda/graph.cpp
+  cuda/layout.cu
+  cuda/module.cpp
+  cuda/recurrent.cpp
+  cuda/recurrent_choice.cpp
+  cuda/recurrent_kernels.cu
+  cuda/recurrent_weights.cpp
+  cuda/reduce.cu
+  cuda/rows.cu
+  cuda/runtime.cpp
+  cuda/softmax.cu
+  cuda/staging.cpp
+  # The engine's types, for backend.h names them and a module sees nothing of the program's code.
+  host/graph/tensor.cpp
+)
+list(TRANSFORM UNROLL_CUDA_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)

@@ -1,0 +1,38 @@
+/// What the stand-ins for CUDA's headers need of the emulation itself.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+#include "tests/cuda_emulation/include/cuda_runtime_api.h"
+#include "tests/cuda_emulation/include/vector_types.h"
+
+namespace emulation {
+
+/// Does `work` when the stream comes to it, or, in a capture, whenever the graph is run.
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work);
+
+struct Kernel {
+  const void* address;           // names it in messages
+  std::function<void()> thread;  // what each thread does
+  dim3 grid, block;
+};
+cudaError_t launch(cudaStream_t stream, Kernel kernel);
+
+/// Runs every thread of every block. Of a block that can never end, because its threads wait for
+/// each other in ways that CUDA leaves undefined, it says why, and aborts.
+void run(const Kernel& kernel);
+
+// ---- called by the threads of a running kernel
+
+void sync_threads();
+
+enum class WarpOperation : std::uint8_t { kSync, kShuffle, kBallot };
+/// Waits for all threads of the warp that `mask` names and that have not returned. A shuffle gives
+/// the value of lane `source`, a ballot the lanes whose value is not 0.
+std::uint64_t exchange(WarpOperation operation, unsigned mask, std::uint64_t value, int source);
+int lane();
+/// Number of the thread in its block.
+int rank();
+
+}  // namespace emulation

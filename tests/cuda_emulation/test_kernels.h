@@ -1,0 +1,37 @@
+/// Kernels by which the emulation itself is tested.
+#pragma once
+
+#include "tests/cuda_emulation/include/cuda_runtime.h"
+
+namespace unroll::test {
+
+inline constexpr int kReverseThreads = 96, kPrimitiveThreads = 70;
+
+/// out[number of the thread in the grid] += that number; all dimensions may be above 1.
+__global__ void number_threads(int* out);
+/// out[i] = scale out[i] + value
+__global__ void scale_and_add(float* out, int n, float scale, float value);
+/// Each block's kReverseThreads elements in reverse, through shared memory. Without the barrier it
+/// is a race.
+__global__ void reverse(const int* in, int* out, bool barrier);
+/// For each of 64 threads, 8 results of warp functions on in[thread], in parts of `width` lanes.
+__global__ void warp_functions(const int* in, int* out, int width);
+/// out[i] = in[i ^ 1], each pair of lanes under a mask of its own, as many times as its number.
+__global__ void exchange_in_pairs(const int* in, int* out);
+/// Lanes from 20 on return; the others add their values up with a mask that names all.
+__global__ void sum_after_return(const int* in, int* out);
+/// Of kPrimitiveThreads values: out[0, 1] what threads 0 and 1 get from Sum, out[2] the maximum,
+/// then inclusive and exclusive sums.
+__global__ void block_primitives(const int* in, int* out);
+
+// Faults.
+__global__ void barrier_after_return();
+__global__ void barrier_or_shuffle();
+__global__ void shuffle_from_absent_lane();
+__global__ void shuffle_with_different_masks();
+__global__ void shuffle_outside_mask();
+
+/// For timing.
+__global__ void many_barriers(int* out, int rounds);
+
+}  // namespace unroll::test

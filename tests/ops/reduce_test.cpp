@@ -113,6 +113,15 @@ TEST_P(ReduceKernel, InputsNeedNoAlignment) {
     }
 }
 
+TEST_P(ReduceKernel, OfNothingIsWhatChangesNothing) {
+  const View in = memory_->in(std::vector<float>(), {3, 0});
+  const View sum = memory_->out({3, 1}), max = memory_->out({3, 1});
+  backend_->reduce({.kind = ReduceKind::kSum, .in = in, .out = sum});
+  backend_->reduce({.kind = ReduceKind::kMax, .in = in, .out = max});
+  EXPECT_EQ(memory_->get(sum), std::vector<float>(3, 0));
+  EXPECT_EQ(memory_->get(max), std::vector<float>(3, -INFINITY));
+}
+
 TEST_P(ReduceKernel, SumKeepsANan) {
   for (const std::size_t where : {0U, 100U, 299U}) {
     std::vector<float> values(300, 1.0F);

@@ -1,7 +1,7 @@
 #include "cuda/dropout.h"
 
 #include "cuda/launch.h"
-#include "cuda/strided.cuh"
+#include "cuda/pack.cuh"
 #include "unroll/cells/philox.h"
 
 namespace unroll::gpu {

@@ -4,6 +4,7 @@
 
 #include "cuda/launch.h"
 #include "cuda/reduction.cuh"
+#include "cuda/strided.cuh"
 
 namespace unroll::gpu {
 namespace {

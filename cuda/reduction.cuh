@@ -7,11 +7,12 @@
 #include <type_traits>
 
 #include "cuda/launch.h"
-#include "cuda/strided.cuh"
+#include "cuda/pack.cuh"
 
 namespace unroll::gpu {
 
 constexpr int kWarp = 32;
+constexpr unsigned kAllLanes = 0xFFFFFFFF;
 
 struct Sum {
   static constexpr float kIdentity = 0;
@@ -28,7 +29,7 @@ struct Max {
 template <typename Combine>
 __device__ float warp_reduce(float x, Combine combine) {
   for (int distance = kWarp / 2; distance > 0; distance /= 2)
-    x = combine(x, __shfl_xor_sync(0xFFFFFFFFu, x, distance));
+    x = combine(x, __shfl_xor_sync(kAllLanes, x, distance));
   return x;
 }
 

@@ -6,13 +6,13 @@
 #include <cub/device/device_scan.cuh>
 
 #include "cuda/launch.h"
-#include "cuda/strided.cuh"
+#include "cuda/pack.cuh"
+#include "cuda/reduction.cuh"
 
 namespace unroll::gpu {
 namespace {
 
-constexpr int kWarp = 32, kThreads = 256;
-constexpr unsigned kAllLanes = 0xFFFFFFFF;
+constexpr int kThreads = 256;
 
 /// Blocks of a grid over [rows, columns]: a warp's width of packs times some rows.
 constexpr int kGridRows = 8;

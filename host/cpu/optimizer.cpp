@@ -24,10 +24,13 @@ std::int64_t rows_to_index(std::span<const ParameterUpdate> parameters) {
   return rows;
 }
 
-/// Sets args.culprit on the way.
-double joint_norm(Device& device, const ApplyGradients& args, double* sums) {
-  std::int64_t& culprit = *args.culprit.as<std::int64_t>();
-  culprit = -1;
+struct JointNorm {
+  double norm = 0;
+  std::int64_t culprit = -1;  // the last gradient whose own is not finite
+};
+
+JointNorm joint_norm(Device& device, const ApplyGradients& args, double* sums) {
+  JointNorm result;
   double total = 0;
   for (std::size_t index = 0; index < args.parameters.size(); ++index) {
     const ParameterUpdate& p = args.parameters[index];
@@ -41,10 +44,11 @@ double joint_norm(Device& device, const ApplyGradients& args, double* sums) {
     });
     double sum = 0;
     for (std::int64_t k = 0; k < pieces; ++k) sum += sums[k];
-    if (!std::isfinite(sum)) culprit = std::int64_t(index);
+    if (!std::isfinite(sum)) result.culprit = std::int64_t(index);
     total += sum;
   }
-  return std::sqrt(total);
+  result.norm = std::sqrt(total);
+  return result;
 }
 
 UpdateArgs update_args(const ApplyGradients& args, double norm, std::int64_t step) {
@@ -120,16 +124,14 @@ void apply_gradients(Device& device, const ApplyGradients& args) {
   auto* rows = reinterpret_cast<std::int32_t*>(args.scratch.as<std::byte>() + args.scratch.bytes() -
                                                std::size_t(rows_to_index(args.parameters)) *
                                                    sizeof(std::int32_t));
-  const double norm =
+  const JointNorm joint =
       joint_norm(device, args, reinterpret_cast<double*>(args.scratch.as<std::byte>()));
-  *args.norm.as<float>() = float(norm);
-  const float loss = *args.loss.as<float>();
-  if (!std::isfinite(norm) || !std::isfinite(loss) || loss > *args.loss_limit.as<float>()) {
-    ++*args.skipped.as<std::int64_t>();
+  auto& counters = *static_cast<StepCounters*>(args.counters.data);
+  auto& statistics = *static_cast<StepStatistics*>(args.statistics.data);
+  if (!cells::guard_step(args.guard, {*args.loss.as<float>(), float(joint.norm), joint.culprit},
+                         counters, statistics))
     return;
-  }
-  const std::int64_t step = ++*args.updates.as<std::int64_t>();
-  const UpdateArgs update = update_args(args, norm, step);
+  const UpdateArgs update = update_args(args, joint.norm, counters.updates);
   for (const ParameterUpdate& p : args.parameters) {
     if (p.sparse)
       update_sparse(device, update, p, rows);

@@ -130,8 +130,10 @@ TrainingGraph::TrainingGraph(const LanguageModelConfig& config, const Options& o
        .mean = options.reduction == LossReduction::kMean,
        .scale = 1 / double(options.batch)});
   std::vector<Tensor> parts = std::move(body.carries);
-  parts.push_back(Optimizer(options.optimizer, options.learning_rate).minimize(result.loss));
-  loss = result.loss;
+  MinimizeOptions guarded{.guard = options.guard};
+  if (options.reduction == LossReduction::kTime) guarded.loss = -reduce_mean(result.log_prob);
+  parts.push_back(
+      Optimizer(options.optimizer, options.learning_rate).minimize(result.loss, guarded));
   step = group(parts);
 }
 

@@ -53,7 +53,6 @@ struct TrainingGraph {
   Graph graph;
   Tensor inputs;   // [T, N] int32, T open
   Tensor targets;  // [T N] int32, kIgnoredId where there is none
-  Tensor loss;     // []
   Tensor step;     // runs it all
 
   static constexpr const char* kName = "train";
@@ -63,6 +62,7 @@ struct TrainingGraph {
     OptimizerSpec optimizer;
     double learning_rate;
     LossReduction reduction = LossReduction::kMean;
+    LossGuardSpec guard;  // of the loss in nats per token
     std::int64_t chunk_rows = 256;
     LanguageModelInitialization initialization;
   };

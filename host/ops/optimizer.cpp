@@ -32,13 +32,13 @@ struct ApplyState final : OperationState {
   std::vector<ParameterUpdate> parameters;
 };
 
-/// Inputs: loss, its limit, learning rate, updates, skipped, norm, culprit; then for each parameter
-/// itself and its slots; then ids of the sparse gradients; then all gradients, which lie side by
-/// side.
+/// Inputs: loss, learning rate, counters, statistics; then for each parameter itself and its slots;
+/// then ids of the sparse gradients; then all gradients, which lie side by side.
 class ApplyGradientsOperation final : public Operation {
  public:
-  ApplyGradientsOperation(const OptimizerSpec& spec, std::vector<char> sparse)
-      : spec_(spec), sparse_(std::move(sparse)) {}
+  ApplyGradientsOperation(const OptimizerSpec& spec, const LossGuardSpec& guard,
+                          std::vector<char> sparse)
+      : spec_(spec), guard_(guard), sparse_(std::move(sparse)) {}
 
   std::string kind() const override { return "apply_gradients"; }
 
@@ -59,13 +59,11 @@ class ApplyGradientsOperation final : public Operation {
     auto& state = static_cast<ApplyState&>(*c.state);
     fill(state, c.inputs);
     c.backend.apply_gradients({.spec = spec_,
+                               .guard = guard_,
                                .loss = c.inputs[0],
-                               .loss_limit = c.inputs[1],
-                               .learning_rate = c.inputs[2],
-                               .updates = c.inputs[kFirstWritten],
-                               .skipped = c.inputs[kFirstWritten + 1],
-                               .norm = c.inputs[kFirstWritten + 2],
-                               .culprit = c.inputs[kFirstWritten + 3],
+                               .learning_rate = c.inputs[1],
+                               .counters = c.inputs[kFirstWritten],
+                               .statistics = c.inputs[kFirstWritten + 1],
                                .parameters = state.parameters,
                                .scratch = c.scratch});
   }
@@ -83,7 +81,7 @@ class ApplyGradientsOperation final : public Operation {
   }
 
  private:
-  static constexpr int kFirstWritten = 3, kFirstParameter = 7;
+  static constexpr int kFirstWritten = 2, kFirstParameter = 4;
 
   int first_ids() const {
     return kFirstParameter + int(sparse_.size()) * (1 + slots_of(spec_.kind));
@@ -104,6 +102,7 @@ class ApplyGradientsOperation final : public Operation {
   }
 
   OptimizerSpec spec_;
+  LossGuardSpec guard_;
   std::vector<char> sparse_;
 };
 
@@ -131,28 +130,22 @@ Optimizer::Optimizer(const OptimizerSpec& spec, double learning_rate)
   require_within("clip value", spec.clip_value, 0, kLarge);
 }
 
-Tensor Optimizer::minimize(Tensor cost) const {
+Tensor Optimizer::minimize(Tensor cost, const MinimizeOptions& options) const {
   if (!cost) throw std::invalid_argument("minimize: no cost");
-  return minimize(cost, cost.graph().variables(/*trainable_only=*/true));
+  return minimize(cost, cost.graph().variables(/*trainable_only=*/true), options);
 }
 
-Tensor Optimizer::minimize(Tensor cost, std::span<const Tensor> variables) const {
+Tensor Optimizer::minimize(Tensor cost, std::span<const Tensor> variables,
+                           const MinimizeOptions& options) const {
   const std::vector<Gradient> all = gradients(cost, variables);
   Graph& graph = cost.graph();
-  const auto scalar = [&](const char* name, double value) {
-    return graph.variable(name, {1}, constant(value), false);
-  };
-  const auto counter = [&](const char* name) {
-    return graph.variable(name, {1}, constant(0), false, DType::kInt64);
-  };
+  constexpr std::int64_t kCounts = sizeof(StepCounters) / sizeof(std::int64_t);
+  constexpr std::int64_t kMeasures = sizeof(StepStatistics) / sizeof(float);
   std::vector<Tensor> inputs = {
-      reshape(cost, {1}),
-      scalar(kLossLimit, std::numeric_limits<double>::infinity()),
-      scalar(kLearningRate, learning_rate_),
-      counter(kUpdates),
-      counter(kSkipped),
-      scalar(kNorm, 0),
-      counter(kCulprit),
+      reshape(options.loss ? options.loss : cost, {1}),
+      graph.variable(kLearningRate, {1}, constant(learning_rate_), false),
+      graph.variable(kCounters, {kCounts}, constant(0), false, DType::kInt64),
+      graph.variable(kStatistics, {kMeasures}, constant(0), false),
   };
   std::vector<char> sparse;
   std::vector<Tensor> ids, values;
@@ -179,8 +172,9 @@ Tensor Optimizer::minimize(Tensor cost, std::span<const Tensor> variables) const
     throw std::invalid_argument("minimize: the cost depends on none of the variables");
   inputs.insert(inputs.end(), ids.begin(), ids.end());
   inputs.insert(inputs.end(), values.begin(), values.end());
-  return add_node(std::make_shared<ApplyGradientsOperation>(spec_, std::move(sparse)),
-                  std::move(inputs), "apply_gradients");
+  return add_node(
+      std::make_shared<ApplyGradientsOperation>(spec_, options.guard, std::move(sparse)),
+      std::move(inputs), "apply_gradients");
 }
 
 }  // namespace unroll

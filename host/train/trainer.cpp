@@ -47,11 +47,19 @@ std::string step_line(std::int64_t epoch, std::int64_t step, const Evaluation& v
                      step, valid.loss(), valid.perplexity());
 }
 
-TrainingGraph::Options graph_options(const TrainingOptions& options) {
+/// In nats per token: twice the loss of a model that knows nothing, and a little.
+float loss_ceiling(const LanguageModelConfig& model) {
+  return float(2 * std::log(double(model.vocabulary)) + 3);
+}
+
+TrainingGraph::Options graph_options(const LanguageModelConfig& model,
+                                     const TrainingOptions& options) {
   return {.batch = options.batch,
           .optimizer = options.optimizer,
           .learning_rate = options.schedule.learning_rate,
           .reduction = options.reduction,
+          .guard = {.ceiling = loss_ceiling(model),
+                    .halts = options.on_divergence != OnDivergence::kSkip},
           .chunk_rows = options.chunk_rows,
           .initialization = options.initialization};
 }
@@ -63,19 +71,16 @@ class Trainer {
         options_(run.options),
         queue_(run.corpus.training_stream(options_.batch, options_.bptt)),
         schedule_(with_steps(options_, queue_.batches())),
-        step_(run.model, graph_options(options_), run.backend, options_.seed),
-        evaluator_(run.model, step_.store(), run.corpus.tokenizer.start(), run.stop),
-        monitor_(run.model.vocabulary) {
+        step_(run.model, graph_options(run.model, options_), run.backend, options_.seed),
+        evaluator_(run.model, step_.store(), run.corpus.tokenizer.start(), run.stop) {
     if (run.resume) {
-      restore_parameters(*run.resume, run.model, *step_.store());
-      progress_ = restore_state(*run.resume, step_.state_variables(), *step_.store());
+      progress_ = step_.restore(*run.resume);
       if (progress_.position > queue_.length())
         throw std::runtime_error(fmt::format("{}: got position {} in an epoch of {} timesteps",
                                              run.resume->directory.string(), progress_.position,
                                              queue_.length()));
       step_.set_count(progress_.step);
       schedule_.set_divisor(progress_.rate_divisor);
-      monitor_ = LossMonitor(run.model.vocabulary, progress_.losses);
       last_saved_ = progress_.step;
       repair_run_folder(options_.run_dir, progress_.best.tokens > 0
                                               ? std::optional(progress_.best_step)
@@ -167,8 +172,7 @@ class Trainer {
     }
     if (progress_.position > 0) return;
     step_.clear_carried_state();
-    progress_.interval_loss = 0;
-    progress_.interval_tokens = 0;
+    start_interval();
   }
 
   const Batch* next_batch() {
@@ -179,11 +183,9 @@ class Trainer {
   void run_step(const Batch& batch) {
     const double rate =
         schedule_.learning_rate(progress_.epoch, progress_.step) * progress_.rate_scale;
-    const double limit = monitor_.limit();
     const bool verify =
         options_.verify_every > 0 && (progress_.step + 1) % options_.verify_every == 0;
-    const StepOutcome outcome =
-        verify ? step_.run_verified(batch, rate, limit) : step_.run(batch, rate, limit);
+    verify ? step_.run_verified(batch, rate) : step_.run(batch, rate);
     ++progress_.step;
     progress_.position = options_.overfit_one_batch
                              ? std::min(progress_.position + options_.bptt, queue_.length())
@@ -191,16 +193,9 @@ class Trainer {
     if (options_.overfit_one_batch) step_.clear_carried_state();
     ++timed_batches_;
     timed_tokens_ += batch.tokens;
-    if (outcome.applied) {
-      progress_.refused = 0;
-      monitor_.accept(outcome.loss);
-      progress_.interval_loss += outcome.loss * double(batch.tokens);
-      progress_.interval_tokens += batch.tokens;
-    } else {
-      refuse(outcome.loss, limit);
-    }
     unsaved_ = true;
-    if (run_.observer.progress) run_.observer.progress(status(outcome.loss));
+    look();
+    if (run_.observer.progress) run_.observer.progress(status());
     if (interval_ends()) log_interval(rate);
   }
 
@@ -216,41 +211,59 @@ class Trainer {
 
   // ---- divergence
 
-  void refuse(double loss, double limit) {
-    ++progress_.skipped;
-    const bool finite = std::isfinite(loss) && std::isfinite(step_.gradient_norm());
-    const std::string culprit = step_.culprit();
-    std::string reason = fmt::format("loss {:.3f} is above its limit {:.3f}", loss, limit);
-    if (!std::isfinite(loss))
+  /// Reads what the steps since the last look have done, and does something about those that were
+  /// refused.
+  void look() {
+    counters_ = step_.counters();
+    statistics_ = step_.statistics();
+    if (const std::int64_t refused = counters_.skipped - progress_.skipped; refused > 0) {
+      progress_.skipped = counters_.skipped;
+      answer(refused);
+    }
+  }
+
+  /// Why the first of the last row of refused steps was.
+  std::string reason() const {
+    std::string reason = fmt::format("loss {:.3f} is above its limit {:.3f}",
+                                     statistics_.refused_loss, statistics_.refused_limit);
+    if (!std::isfinite(statistics_.refused_loss))
       reason = "the loss is not finite";
-    else if (!finite)
+    else if (!std::isfinite(statistics_.refused_norm))
       reason = "the gradient is not finite";
-    if (!culprit.empty()) reason += fmt::format(", the gradient first in {}", culprit);
+    const std::string culprit = step_.culprit(counters_);
+    return culprit.empty() ? reason : reason + ", the gradient first in " + culprit;
+  }
+
+  void answer(std::int64_t refused) {
+    // Under skip the last row may be over, and who knows when it began.
+    const std::int64_t first = progress_.step - std::max<std::int64_t>(counters_.refused - 1, 0);
     constexpr const char* kActions[] = {"stop", "skip", "rollback"};
+    const std::string culprit = step_.culprit(counters_);
     nlohmann::ordered_json line = event("diverged");
-    line["loss"] = loss;
-    line["limit"] = limit;
-    line["reason"] = reason;
+    line["step"] = first;
+    line["refused"] = refused;
+    line["loss"] = statistics_.refused_loss;
+    line["limit"] = statistics_.refused_limit;
+    line["reason"] = reason();
     line["parameter"] =
         culprit.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(culprit);
     line["action"] = kActions[int(options_.on_divergence)];
     write_metrics(line);
 
-    const std::string what = fmt::format("step {}: {}", progress_.step, reason);
+    const std::string what = fmt::format("step {}: {}", first, reason());
     if (options_.on_divergence == OnDivergence::kStop)
       throw std::runtime_error(fmt::format(
           "training diverged at {}; that step changed nothing, and the checkpoint of step {} is "
           "sound: try a lower --lr or --clip, or go on from there with --resume --on-divergence "
           "skip (or rollback)",
           what, last_saved_));
-    if (++progress_.refused >= kMostRefused)
+    if (options_.on_divergence == OnDivergence::kRollBack) return roll_back(what);
+    if (counters_.refused >= kMostRefused)
       throw std::runtime_error(fmt::format(
           "training diverged: {}, and so it was for {} steps in a row; try a lower --lr", what,
-          progress_.refused));
-    if (options_.on_divergence == OnDivergence::kRollBack) return roll_back(what);
-    run_.observer.warn(what + ": left out");
-    // The state that the batch left behind may be what is not finite.
-    if (!finite) step_.clear_carried_state();
+          counters_.refused));
+    run_.observer.warn(fmt::format("by step {}: {} more left out, last because {}", progress_.step,
+                                   refused, reason()));
   }
 
   void roll_back(const std::string& what) {
@@ -259,8 +272,12 @@ class Trainer {
           "training diverged: {}, after {} returns to a checkpoint without a better validation",
           what, kMostRollbacks));
     const Checkpoint good = scheduled_checkpoint();
-    restore_parameters(good, run_.model, *step_.store());
-    restore_state(good, step_.state_variables(), *step_.store());
+    step_.restore(good);
+    counters_ = step_.counters();
+    counters_.skipped = progress_.skipped;
+    counters_.refused = 0;
+    step_.write(counters_);
+    start_interval();
     step_.clear_carried_state();  // it was at another place of the text
     progress_.rate_scale /= 2;
     run_.observer.warn(fmt::format("{}: back to the weights of step {} with half the learning rate",
@@ -370,7 +387,6 @@ class Trainer {
 
   std::filesystem::path save(const Saving& saving) {
     if (saving.scheduled) progress_.scheduled_save = progress_.step;
-    progress_.losses = monitor_.state();
     ResumeState state{progress_, step_.state_variables()};
     state.progress.metrics_bytes = metrics_->sync();
     state.progress.seconds = seconds();
@@ -426,33 +442,41 @@ class Trainer {
     return double(timed_tokens_) / seconds_since(interval_start_);
   }
 
-  TrainingStatus status(double loss) const {
+  TrainingStatus status() const {
     const std::int64_t batches = queue_.batches(), batch = batch_of_epoch();
     const std::int64_t left = (options_.epochs - progress_.epoch + 1) * batches - batch;
     return {progress_.epoch,
             batch,
             batches,
-            loss,
+            double(statistics_.loss_mean),
             tokens_per_second(),
             double(left) * seconds_since(interval_start_) / double(timed_batches_)};
   }
 
   void log_interval(double rate) {
-    if (progress_.interval_tokens == 0) return start_interval_clock();  // all steps were refused
-    const double loss = progress_.interval_loss / double(progress_.interval_tokens);
+    const std::int64_t applied = counters_.updates - progress_.interval_start;
+    if (applied == 0) return start_interval_clock();  // all steps were refused
+    const double loss = double(statistics_.loss_sum) / double(applied);
     run_.observer.log(interval_line(progress_.epoch, batch_of_epoch(), queue_.batches(), rate,
                                     1000 * seconds_since(interval_start_) / double(timed_batches_),
                                     loss));
     nlohmann::ordered_json line = event("train");
     line["loss"] = loss;
     line["ppl"] = std::exp(loss);
-    line["gradient_norm"] = step_.gradient_norm();
+    line["gradient_norm"] = statistics_.norm;
     line["lr"] = rate;
     line["tokens_per_second"] = tokens_per_second();
     write_metrics(line);
-    progress_.interval_loss = 0;
-    progress_.interval_tokens = 0;
+    start_interval();
     start_interval_clock();
+  }
+
+  /// The losses that come are those of a new line of the log.
+  void start_interval() {
+    progress_.interval_start = step_.counters().updates;
+    statistics_ = step_.statistics();
+    statistics_.loss_sum = 0;
+    step_.write(statistics_);
   }
 
   const TrainingRun& run_;
@@ -461,8 +485,9 @@ class Trainer {
   Schedule schedule_;
   TrainingStep step_;
   Evaluator evaluator_;
-  LossMonitor monitor_;
   Progress progress_;
+  StepCounters counters_{};      // as of the last look
+  StepStatistics statistics_{};  // likewise
   std::optional<MetricsLog> metrics_;
   const Batch* only_batch_ = nullptr;                  // of overfit_one_batch
   std::int64_t last_saved_ = 0;                        // step

@@ -19,8 +19,8 @@
 
 namespace unroll {
 
-/// What to do about a step that was refused, for which see LossMonitor and Optimizer. Whatever it
-/// is, the step has changed no parameter.
+/// What to do about a step that was refused, for which see LossGuardSpec. Whatever it is, the step
+/// has changed no parameter.
 enum class OnDivergence : std::uint8_t {
   kStop,      // end the run with an error
   kSkip,      // leave the batch out
@@ -50,7 +50,7 @@ struct TrainingOptions {
 
 struct TrainingStatus {
   std::int64_t epoch, batch, batches;
-  double loss;               // of the last batch, nats per token
+  double loss;               // nats per token: the running mean when the trainer last looked
   double tokens_per_second;  // since the last line of the log
   double seconds_left;       // of the whole run at that speed, validation aside
 };

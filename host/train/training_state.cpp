@@ -48,12 +48,7 @@ void visit(P& p, Visit&& member) {
   member("scheduled_save", p.scheduled_save, 0);
   member("rollbacks", p.rollbacks, 0);
   member("skipped", p.skipped, 0);
-  member("refused", p.refused, 0);
-  member("interval_loss", p.interval_loss, -kFinite);
-  member("interval_tokens", p.interval_tokens, 0);
-  member("loss_mean", p.losses.mean, -kFinite);
-  member("loss_variance", p.losses.variance, 0);
-  member("loss_count", p.losses.count, 0);
+  member("interval_start", p.interval_start, 0);
   member("metrics_bytes", p.metrics_bytes, 0);
   member("seconds", p.seconds, 0);
 }

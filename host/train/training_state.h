@@ -11,7 +11,6 @@
 
 #include "host/data/strict_json.h"
 #include "host/train/evaluate.h"
-#include "host/train/loss_monitor.h"
 #include "host/train/safetensors.h"
 #include "unroll/session.h"
 
@@ -34,12 +33,8 @@ struct Progress {
   double rate_scale = 1;            // halved whenever the run is rolled back
   std::int64_t scheduled_save = 0;  // step of the last checkpoint that was not an interruption's
   std::int64_t rollbacks = 0;       // since a validation was best
-  std::int64_t skipped = 0;         // steps that changed nothing
-  std::int64_t refused = 0;         // those of them in a row now
-
-  double interval_loss = 0;  // sum over the tokens of the log interval under way
-  std::int64_t interval_tokens = 0;
-  LossMonitor::State losses;
+  std::int64_t skipped = 0;         // steps that changed nothing, of those that are known
+  std::int64_t interval_start = 0;  // steps applied before the log interval under way
 
   std::int64_t metrics_bytes = 0;
   double seconds = 0;

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <stdexcept>
 
 namespace unroll {
@@ -14,7 +15,7 @@ TrainingStep::TrainingStep(const LanguageModelConfig& config, const TrainingGrap
       store_(std::make_shared<VariableStore>(std::move(backend), seed)),
       graph_(config, options),
       session_(graph_.graph, store_),
-      fetches_{graph_.step, graph_.loss} {
+      fetches_{graph_.step} {
   initialize_forget_bias(config, options.initialization, *store_);
 }
 
@@ -45,57 +46,65 @@ TrainingMemory TrainingStep::prepare(std::int64_t steps) {
   return memory;
 }
 
-void TrainingStep::write_scalar(const char* name, double value) {
-  const auto single = float(value);
-  store_->write<float>(name, std::span<const float>(&single, 1));
-}
-
-std::int64_t TrainingStep::updates() const {
-  return store_->read<std::int64_t>(Optimizer::kUpdates).front();
-}
-
-StepOutcome TrainingStep::run(const Batch& batch, double learning_rate, double loss_limit) {
-  // The loss that the device sees is per token, or summed over time.
-  const double scale = options_.reduction == LossReduction::kTime ? double(batch.steps) : 1;
-  write_scalar(Optimizer::kLearningRate, learning_rate);
-  write_scalar(Optimizer::kLossLimit, loss_limit * scale);
-  const std::int64_t before = updates();
-
+void TrainingStep::run(const Batch& batch, double learning_rate) {
+  if (const auto rate = float(learning_rate); learning_rate_ != rate) {
+    store_->write<float>(Optimizer::kLearningRate, std::span<const float>(&rate, 1));
+    learning_rate_ = rate;
+  }
   session_.run(fetches_, feeds(batch.inputs, batch.targets, batch.steps));
-
-  float loss = 0;
-  session_.read(graph_.loss, std::span<float>(&loss, 1));
-  return {double(loss) / scale, updates() > before};
 }
 
-double TrainingStep::gradient_norm() const {
-  return double(store_->read<float>(Optimizer::kNorm).front());
+StepCounters TrainingStep::counters() const {
+  std::array<std::int64_t, sizeof(StepCounters) / sizeof(std::int64_t)> values;
+  store_->read<std::int64_t>(Optimizer::kCounters, values);
+  return std::bit_cast<StepCounters>(values);
 }
 
-std::string TrainingStep::culprit() const {
-  const std::int64_t index = store_->read<std::int64_t>(Optimizer::kCulprit).front();
-  return index < 0 ? ""
-                   : graph_.graph.variables(/*trainable_only=*/true).at(std::size_t(index)).name();
+StepStatistics TrainingStep::statistics() const {
+  std::array<float, sizeof(StepStatistics) / sizeof(float)> values;
+  store_->read<float>(Optimizer::kStatistics, values);
+  return std::bit_cast<StepStatistics>(values);
 }
 
-StepOutcome TrainingStep::run_verified(const Batch& batch, double learning_rate,
-                                       double loss_limit) {
+void TrainingStep::write(const StepCounters& counters) {
+  using Values = std::array<std::int64_t, sizeof(StepCounters) / sizeof(std::int64_t)>;
+  store_->write<std::int64_t>(Optimizer::kCounters, std::bit_cast<Values>(counters));
+}
+
+void TrainingStep::write(const StepStatistics& statistics) {
+  using Values = std::array<float, sizeof(StepStatistics) / sizeof(float)>;
+  store_->write<float>(Optimizer::kStatistics, std::bit_cast<Values>(statistics));
+}
+
+std::string TrainingStep::culprit(const StepCounters& counters) const {
+  if (counters.culprit < 0) return "";
+  const auto index = std::size_t(counters.culprit);
+  return graph_.graph.variables(/*trainable_only=*/true).at(index).name();
+}
+
+Progress TrainingStep::restore(const Checkpoint& checkpoint) {
+  learning_rate_.reset();
+  restore_parameters(checkpoint, config_, *store_);
+  return restore_state(checkpoint, state_variables(), *store_);
+}
+
+void TrainingStep::run_verified(const Batch& batch, double learning_rate) {
   std::vector<std::string> names;
   for (const Tensor& variable : graph_.graph.variables()) names.push_back(variable.name());
   const std::int64_t step = count();
   const HostTensors before = read_variables(*store_, names);
-  run(batch, learning_rate, loss_limit);
+  run(batch, learning_rate);
   const HostTensors first = read_variables(*store_, names);
   for (const TensorData& tensor : before.tensors) write_variable(tensor, "", *store_);
+  learning_rate_.reset();
   set_count(step);
-  const StepOutcome outcome = run(batch, learning_rate, loss_limit);
+  run(batch, learning_rate);
   for (std::size_t k = 0; k < names.size(); ++k)
     if (first.bytes[k] != read_variables(*store_, {names[k]}).bytes.front())
       throw std::runtime_error(
           fmt::format("step {} computed twice gave different bits in {}: memory or processor are "
                       "not to be trusted",
                       step + 1, names[k]));
-  return outcome;
 }
 
 void TrainingStep::clear_carried_state() {

@@ -1,24 +1,21 @@
-/// One step of training: a batch in, a loss out, and whether the parameters were changed.
+/// One step of training: a batch in. What it did, counters and statistics on the device say.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "host/data/batch_queue.h"
 #include "host/models/language_model.h"
+#include "host/train/model_file.h"
 #include "host/train/training_state.h"
 #include "unroll/session.h"
 
 namespace unroll {
-
-struct StepOutcome {
-  double loss = 0;       // nats per token, before the update
-  bool applied = false;  // the update was made
-};
 
 struct TrainingMemory {  // bytes
   std::int64_t parameters = 0;
@@ -43,18 +40,24 @@ class TrainingStep {
   /// Takes the memory for batches of that many timesteps.
   TrainingMemory prepare(std::int64_t steps);
 
-  /// Refuses the update if the loss is above `loss_limit`, or anything is not finite.
-  StepOutcome run(const Batch& batch, double learning_rate, double loss_limit);
+  /// Queues the step and does not wait for it.
+  void run(const Batch& batch, double learning_rate);
 
   /// Runs the step twice from the same state.
   /// Errors    std::runtime_error if the two leave different bits.
-  StepOutcome run_verified(const Batch& batch, double learning_rate, double loss_limit);
+  void run_verified(const Batch& batch, double learning_rate);
 
-  /// Of the last step, before clipping.
-  double gradient_norm() const;
-  /// The first parameter that the last step's backward pass reached with a gradient that is not
-  /// finite; empty if there is none.
-  std::string culprit() const;
+  // What the steps so far have done; reading waits for them.
+  StepCounters counters() const;
+  StepStatistics statistics() const;
+  void write(const StepCounters& counters);
+  void write(const StepStatistics& statistics);
+  /// The parameter that StepCounters::culprit means; empty if it means none.
+  std::string culprit(const StepCounters& counters) const;
+
+  /// Parameters and state of a checkpoint; returns where its run was.
+  /// Errors    as restore_parameters() and restore_state().
+  Progress restore(const Checkpoint& checkpoint);
 
   /// The carried hidden state becomes zero.
   void clear_carried_state();
@@ -62,8 +65,6 @@ class TrainingStep {
  private:
   std::array<Feed, 2> feeds(std::span<const std::int32_t> inputs,
                             std::span<const std::int32_t> targets, std::int64_t steps) const;
-  void write_scalar(const char* name, double value);
-  std::int64_t updates() const;  // applied so far
 
   LanguageModelConfig config_;
   TrainingGraph::Options options_;
@@ -71,6 +72,7 @@ class TrainingStep {
   TrainingGraph graph_;
   Session session_;
   std::vector<Tensor> fetches_;
+  std::optional<float> learning_rate_;  // in the variable, if that is known
 };
 
 }  // namespace unroll

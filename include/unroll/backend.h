@@ -10,11 +10,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <limits>
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 
+#include "unroll/cells/loss_guard.h"
 #include "unroll/recurrent_spec.h"
 #include "unroll/tensor.h"
 
@@ -250,39 +251,10 @@ struct ParameterUpdate {
   View slots[2];   // parameter's shape, in and out: momentum | s | m, v; unused ones empty
 };
 
-/// When a step is refused. A loss may be at most limit = min(ceiling, mean + max(10 sd, 3)), where
-/// mean and variance run over the accepted losses with weight max(0.01, 1 / accepted); until 100
-/// losses have been accepted it is the ceiling alone.
-struct LossGuardSpec {
-  float ceiling = std::numeric_limits<float>::infinity();  // infinity: any finite loss will do
-  /// Once a step was refused, refuse all until StepCounters::refused is set to zero.
-  bool halts = false;
-};
-
-/// What an optimiser step counts: an int64 [4] tensor.
-struct StepCounters {
-  std::int64_t updates;  // steps applied, Adam's t
-  std::int64_t skipped;  // steps refused
-  std::int64_t refused;  // those of them in a row now
-  /// Of the first step of that row: the last of the parameters whose gradient's norm is not finite,
-  /// which is the first that a backward pass reaches; -1 if there is none.
-  std::int64_t culprit;
-};
-
-/// What it measures: a float32 [7] tensor.
-struct StepStatistics {
-  float norm;                      // of the last step's gradients together, before clipping
-  float loss_sum;                  // over the steps applied since somebody set it to zero
-  float loss_mean, loss_variance;  // see LossGuardSpec
-  float refused_loss, refused_limit, refused_norm;  // of the first step of a row of refused ones
-};
-
-/// One optimiser step over every parameter: joint norm, clipping, update. If the loss or the norm
-/// is not finite, or the loss above its limit, the step is refused: parameters and slots keep their
-/// bits, and of counters and statistics only norm, skipped, refused and what a refused step says of
-/// itself change. Else the step is applied, `refused` becomes 0, and mean and variance of the loss
-/// go on: with w the weight and d = loss - mean, mean += w d, variance = (1 - w) (variance + w
-/// d^2).
+/// One optimiser step over every parameter: joint norm, clipping, update, if cells::guard_step()
+/// lets it. A step whose loss or norm is not finite, or whose loss is above its limit, is refused:
+/// parameters and slots keep their bits, and of counters and statistics only norm, skipped, refused
+/// and what a refused step says of itself change.
 struct ApplyGradients {
   OptimizerSpec spec;
   LossGuardSpec guard;
@@ -317,6 +289,11 @@ inline std::string to_string(Precision precision) {
 struct DeviceMemoryUse {          // bytes
   std::size_t now = 0, peak = 0;  // what allocate() and the backend itself hold, and held at most
   std::size_t available = 0;      // what could be had besides
+};
+
+/// A call to the device failed. What follows may fail too, until the process ends.
+struct DeviceError : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 class Backend {

@@ -1,6 +1,6 @@
 /// Optimisers: minimize(cost) adds the training operation to the graph.
 ///
-/// A step whose loss or gradient norm is not finite, or whose loss is above kLossLimit, changes no
+/// A step whose loss or gradient norm is not finite, or whose loss is above its limit, changes no
 /// parameter and is counted. Everything that changes from step to step lives in variables on the
 /// device.
 #pragma once
@@ -12,6 +12,14 @@
 
 namespace unroll {
 
+/// What decides whether a step is applied.
+struct MinimizeOptions {
+  /// One element, in the units of the guard's ceiling, where that is not the cost itself: a cost
+  /// may be a sum, but only means of different batches can be compared.
+  Tensor loss = {};
+  LossGuardSpec guard = {};
+};
+
 class Optimizer {
  public:
   /// Throws std::invalid_argument if a hyperparameter is not finite or out of its range.
@@ -19,18 +27,14 @@ class Optimizer {
 
   /// The training operation for all trainable variables of cost's graph, or for `variables`.
   /// Variables on which cost does not depend are left alone.
-  Tensor minimize(Tensor cost) const;
-  Tensor minimize(Tensor cost, std::span<const Tensor> variables) const;
+  Tensor minimize(Tensor cost, const MinimizeOptions& options = {}) const;
+  Tensor minimize(Tensor cost, std::span<const Tensor> variables,
+                  const MinimizeOptions& options = {}) const;
 
   // Variables that minimize() adds; a store knows them by these names.
   static constexpr const char* kLearningRate = "optimizer/learning_rate";  // [1]
-  static constexpr const char* kLossLimit = "optimizer/loss_limit";        // [1] infinity at first
-  static constexpr const char* kUpdates = "optimizer/updates";     // [1] int64: steps applied
-  static constexpr const char* kSkipped = "optimizer/skipped";     // [1] int64: steps that were not
-  static constexpr const char* kNorm = "optimizer/gradient_norm";  // [1] before clipping
-  /// [1] int64: among the variables that have a gradient, the first that the last step's backward
-  /// pass reached with a gradient that is not finite; -1 if none.
-  static constexpr const char* kCulprit = "optimizer/culprit";
+  static constexpr const char* kCounters = "optimizer/counters";      // [4] int64: StepCounters
+  static constexpr const char* kStatistics = "optimizer/statistics";  // [7]: StepStatistics
 
  private:
   OptimizerSpec spec_;

@@ -465,7 +465,7 @@ cudaError_t cudaMemset2DAsync(void* memory, std::size_t pitch, int value, std::s
   const auto stream = find(handle);
   if (!stream) return result(cudaErrorInvalidResourceHandle);
   if (width == 0 || height == 0) return cudaSuccess;
-  if (pitch < width || !state().device.contains(memory, (height - 1) * pitch + width))
+  if (pitch < width || !state().device.contains(memory, pitch * (height - 1) + width))
     return result(cudaErrorInvalidValue);
   return result(add(*stream, [=] {
     for (std::size_t row = 0; row < height; ++row)

@@ -82,7 +82,8 @@ class ApplyGradientsKernel : public OnEachBackend {
   /// Parameters, slots and counters on the device, and the same in float64.
   struct Training {
     std::vector<ParameterUpdate> parameters;
-    View loss, loss_limit, learning_rate, updates, skipped, norm, culprit, scratch;
+    View loss, learning_rate, counters, statistics, scratch;
+    LossGuardSpec guard;
     reference::OptimizerState expected;
   };
 
@@ -105,12 +106,9 @@ class ApplyGradientsKernel : public OnEachBackend {
       t.expected.parameters.push_back({value.values});
     }
     t.loss = memory_->inout<float>({1}, {1});
-    t.loss_limit = memory_->inout<float>({kInf}, {1});
     t.learning_rate = memory_->in<float>({float(c.learning_rate)}, {1});
-    t.updates = memory_->inout<std::int64_t>({0}, {1});
-    t.skipped = memory_->inout<std::int64_t>({0}, {1});
-    t.norm = memory_->out({1});
-    t.culprit = memory_->inout<std::int64_t>({7}, {1});
+    t.counters = memory_->inout<std::int64_t>({0, 0, 0, 7}, {4});
+    t.statistics = memory_->inout<float>(std::vector<float>(7), {7});
     t.scratch = memory_->raw(backend_->apply_gradients_scratch_bytes(t.parameters));
     return t;
   }
@@ -123,13 +121,11 @@ class ApplyGradientsKernel : public OnEachBackend {
 
   void apply(const OptimizerCase& c, const Training& t) {
     backend_->apply_gradients({.spec = c.spec,
+                               .guard = t.guard,
                                .loss = t.loss,
-                               .loss_limit = t.loss_limit,
                                .learning_rate = t.learning_rate,
-                               .updates = t.updates,
-                               .skipped = t.skipped,
-                               .norm = t.norm,
-                               .culprit = t.culprit,
+                               .counters = t.counters,
+                               .statistics = t.statistics,
                                .parameters = t.parameters,
                                .scratch = t.scratch});
   }
@@ -173,7 +169,14 @@ class ApplyGradientsKernel : public OnEachBackend {
     return all;
   }
 
-  std::int64_t count(const View& counter) { return memory_->get<std::int64_t>(counter)[0]; }
+  StepCounters counters(const Training& t) {
+    const std::vector<std::int64_t> c = memory_->get<std::int64_t>(t.counters);
+    return {c[0], c[1], c[2], c[3]};
+  }
+  StepStatistics statistics(const Training& t) {
+    const std::vector<float> s = memory_->get(t.statistics);
+    return {s[0], s[1], s[2], s[3], s[4], s[5], s[6]};
+  }
 };
 
 TEST_P(ApplyGradientsKernel, EveryKindMatchesFloat64OverSeveralSteps) {
@@ -189,10 +192,10 @@ TEST_P(ApplyGradientsKernel, EveryKindMatchesFloat64OverSeveralSteps) {
         reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1, gradients,
                                    t.expected);
         // 5000 squares, summed: sqrt(5000) roundings of half an ulp, halved by the root.
-        EXPECT_TRUE(close(memory_->get(t.norm), {t.expected.norm}, 18));
+        EXPECT_TRUE(close({statistics(t).norm}, {t.expected.norm}, 18));
       }
-      EXPECT_EQ(count(t.updates), kSteps);
-      EXPECT_EQ(count(t.skipped), 0);
+      EXPECT_EQ(counters(t).updates, kSteps);
+      EXPECT_EQ(counters(t).skipped, 0);
       for (std::size_t k = 0; k < t.parameters.size(); ++k) {
         SCOPED_TRACE(to_string(shape_of(kShapes[k])));
         const reference::OptimizedParameter& expected = t.expected.parameters[k];
@@ -219,24 +222,33 @@ TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {
       reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1, gradients, t.expected);
       const auto before = state(t);
       std::int64_t bad_steps = 0;
-      const auto expect_skipped = [&] {
+      const auto expect_skipped = [&](std::int64_t culprit) {
+        StepCounters now = counters(t);
+        write<std::int64_t>(t.counters, {now.updates, now.skipped, 0, 7});  // a new row
+        const float loss = memory_->get(t.loss)[0], loss_sum = statistics(t).loss_sum;
         apply(c, t);
         const auto after = state(t);
         for (std::size_t k = 0; k < before.size(); ++k) EXPECT_TRUE(identical(after[k], before[k]));
-        EXPECT_EQ(count(t.skipped), ++bad_steps);
-        EXPECT_EQ(count(t.updates), 1);
+        now = counters(t);
+        EXPECT_EQ(now.skipped, ++bad_steps);
+        EXPECT_EQ(now.updates, 1);
+        EXPECT_EQ(now.refused, 1);
+        EXPECT_EQ(now.culprit, culprit);
+        const StepStatistics measured = statistics(t);
+        EXPECT_EQ(measured.loss_sum, loss_sum);
+        EXPECT_TRUE(
+            identical({measured.refused_loss, measured.refused_limit}, {loss, t.guard.ceiling}));
+        EXPECT_TRUE(identical({measured.refused_norm}, {measured.norm}));
       };
       for (const float loss : {kNan, kInf, -kInf}) {
         SCOPED_TRACE(loss);
         write<float>(t.loss, {loss});
-        expect_skipped();
-        EXPECT_EQ(count(t.culprit), -1);
+        expect_skipped(-1);
       }
       // A loss above its limit; at the limit it would pass.
-      write<float>(t.loss_limit, {1});
+      t.guard.ceiling = 1;
       write<float>(t.loss, {std::nextafter(1.0F, 2.0F)});
-      expect_skipped();
-      EXPECT_EQ(count(t.culprit), -1);
+      expect_skipped(-1);
       write<float>(t.loss, {1});
       for (const std::size_t k : {std::size_t{0}, std::size_t{4}, kTable})
         for (const float bad : {kNan, kInf, -kInf}) {
@@ -245,9 +257,8 @@ TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {
           std::vector<float> changed = good;
           changed[std::min<std::size_t>(5, good.size() - 1)] = bad;  // the table's first row
           write(t.parameters[k].gradient, changed);
-          expect_skipped();
-          EXPECT_FALSE(std::isfinite(memory_->get(t.norm)[0]));
-          EXPECT_EQ(count(t.culprit), std::int64_t(k));
+          expect_skipped(std::int64_t(k));
+          EXPECT_FALSE(std::isfinite(statistics(t).norm));
           write(t.parameters[k].gradient, good);
         }
       // The next good step is the second, not the fourteenth: Adam's t stood still.
@@ -267,12 +278,69 @@ TEST_P(ApplyGradientsKernel, ZeroGradientsHaveNormZero) {
     Random random(73);
     Training t = start(c, false, random);
     apply(c, t);
-    EXPECT_EQ(memory_->get(t.norm)[0], 0.0F);
-    EXPECT_EQ(count(t.updates), 1);
+    EXPECT_EQ(statistics(t).norm, 0.0F);
+    EXPECT_EQ(counters(t).updates, 1);
     for (const std::vector<float>& values : state(t))
       for (const float x : values) EXPECT_TRUE(std::isfinite(x));
     finish_case();
   }
+}
+
+// Losses around a mean, some of them far above it, and some that are no numbers.
+TEST_P(ApplyGradientsKernel, TheGuardMatchesFloat64) {
+  const OptimizerCase& c = kKinds[0];
+  Random random(75);
+  Training t = start(c, false, random);
+  t.guard.ceiling = 20;
+  reference::LossGuard expected{.ceiling = 20};
+  double sum = 0;
+  for (int step = 0; step < 300; ++step) {
+    float loss = 4 + float(random.uniform(-1, 1));
+    if (step % 17 == 16) loss *= 4;
+    if (step % 50 == 49) loss = kNan;
+    write<float>(t.loss, {loss});
+    const bool accepted = expected.accept(double(loss));
+    if (accepted) sum += double(loss);
+    const StepCounters before = counters(t);
+    apply(c, t);
+    const StepCounters after = counters(t);
+    ASSERT_EQ(after.updates, before.updates + (accepted ? 1 : 0)) << step;
+    ASSERT_EQ(after.skipped, before.skipped + (accepted ? 0 : 1)) << step;
+    ASSERT_EQ(after.refused, accepted ? 0 : before.refused + 1) << step;
+    const StepStatistics measured = statistics(t);
+    // Sums of positive numbers that forget: two roundings of each of the last hundred or so.
+    ASSERT_NEAR(measured.loss_mean, expected.mean, 1e-4) << step;
+    ASSERT_NEAR(measured.loss_variance, expected.variance, 1e-3) << step;
+    ASSERT_NEAR(measured.loss_sum, sum, 1e-6 * sum * (step + 1)) << step;
+  }
+  EXPECT_GT(counters(t).skipped, 10);
+}
+
+TEST_P(ApplyGradientsKernel, AGuardThatHaltsRefusesUntilItIsTold) {
+  const OptimizerCase& c = kKinds[3];
+  Random random(76);
+  Training t = start(c, false, random);
+  t.guard = {.ceiling = 2, .halts = true};
+  const auto step = [&](float loss) {
+    write<float>(t.loss, {loss});
+    apply(c, t);
+    return counters(t);
+  };
+  EXPECT_EQ(step(1).updates, 1);
+  const auto before = state(t);
+  EXPECT_EQ(step(3).refused, 1);
+  for (int k = 2; k < 5; ++k) EXPECT_EQ(step(1).refused, k);
+  StepCounters now = counters(t);
+  EXPECT_EQ(now.updates, 1);
+  EXPECT_EQ(now.skipped, 4);
+  EXPECT_EQ(statistics(t).refused_loss, 3);  // the first one's
+  EXPECT_EQ(statistics(t).refused_limit, 2);
+  const auto after = state(t);
+  for (std::size_t k = 0; k < before.size(); ++k) EXPECT_TRUE(identical(after[k], before[k]));
+  write<std::int64_t>(t.counters, {now.updates, now.skipped, 0, now.culprit});
+  now = step(1);
+  EXPECT_EQ(now.updates, 2);
+  EXPECT_EQ(now.refused, 0);
 }
 
 UNROLL_FOR_EACH_BACKEND(ApplyGradientsKernel);
@@ -297,6 +365,11 @@ struct LinearModel {
 
 class OptimizerOp : public OnEachBackend {};
 
+StepCounters counters_of(const VariableStore& store) {
+  const auto c = store.read<std::int64_t>(Optimizer::kCounters);
+  return {c[0], c[1], c[2], c[3]};
+}
+
 TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
   constexpr int kSteps = 4;
   for (const OptimizerCase& c : optimizer_cases()) {
@@ -320,7 +393,8 @@ TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
           table.at(ids[m], e) += ce.at(std::int64_t(m), e);
       reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1,
                                  {ca.values, table.values}, expected);
-      EXPECT_TRUE(close(first.variables().read<float>(Optimizer::kNorm), {expected.norm}, 8));
+      EXPECT_TRUE(
+          close({first.variables().read<float>(Optimizer::kStatistics)[0]}, {expected.norm}, 8));
     }
     // As in the kernel test; a coalesced row adds two roundings of up to 2.
     const double ulps = kSteps * (1 + 18 * c.learning_rate);
@@ -329,18 +403,17 @@ TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
       VariableStore& store = session->variables();
       EXPECT_TRUE(close(store.read<float>("a"), expected.parameters[0].value, ulps));
       EXPECT_TRUE(close(store.read<float>("table"), expected.parameters[1].value, ulps));
-      EXPECT_EQ(store.read<std::int64_t>(Optimizer::kUpdates), std::vector<std::int64_t>{kSteps});
-      EXPECT_EQ(store.read<std::int64_t>(Optimizer::kSkipped), std::vector<std::int64_t>{0});
+      EXPECT_EQ(counters_of(store).updates, kSteps);
+      EXPECT_EQ(counters_of(store).skipped, 0);
     }
   }
 }
 
-/// Bits of all variables of a store but the counters and the norm.
+/// Bits of all variables of a store but the counters and statistics.
 std::map<std::string, std::vector<float>> trained_state(const VariableStore& store) {
   std::map<std::string, std::vector<float>> state;
   for (const std::string& name : store.names())
-    if (name != Optimizer::kSkipped && name != Optimizer::kNorm && name != Optimizer::kUpdates &&
-        name != Optimizer::kCulprit)
+    if (name != Optimizer::kCounters && name != Optimizer::kStatistics)
       state[name] = store.read<float>(name);
   return state;
 }
@@ -365,15 +438,12 @@ TEST_P(OptimizerOp, AStepThatIsNotFiniteIsCountedAndLeavesEveryVariable) {
       const auto after = trained_state(session.variables());
       for (const auto& [name, values] : before)
         EXPECT_TRUE(identical(after.at(name), values)) << name;
-      EXPECT_EQ(session.variables().read<std::int64_t>(Optimizer::kSkipped),
-                std::vector<std::int64_t>{++bad_steps});
-      EXPECT_EQ(session.variables().read<std::int64_t>(Optimizer::kUpdates),
-                std::vector<std::int64_t>{1});
+      EXPECT_EQ(counters_of(session.variables()).skipped, ++bad_steps);
+      EXPECT_EQ(counters_of(session.variables()).updates, 1);
     }
     run(0.5F, 0.25F);
     EXPECT_NE(trained_state(session.variables()).at("a"), before.at("a"));
-    EXPECT_EQ(session.variables().read<std::int64_t>(Optimizer::kUpdates),
-              std::vector<std::int64_t>{2});
+    EXPECT_EQ(counters_of(session.variables()).updates, 2);
   }
 }
 
@@ -386,8 +456,22 @@ TEST_P(OptimizerOp, AFiniteLossWithAnInfiniteGradientIsSkipped) {
   Session session(g, backend_);
   session.run(step);
   EXPECT_EQ(session.variables().read<float>("a"), std::vector<float>(3, 1e-30F));
-  EXPECT_EQ(session.variables().read<std::int64_t>(Optimizer::kSkipped),
-            std::vector<std::int64_t>{1});
+  EXPECT_EQ(counters_of(session.variables()).skipped, 1);
+}
+
+// A cost that is a sum, guarded by its mean: 8 is above the ceiling, 2 is not.
+TEST_P(OptimizerOp, TheGuardMayLookAtAnotherLossThanTheCost) {
+  for (const bool mean : {false, true}) {
+    Graph g;
+    const Tensor a = g.variable("a", {4}, constant(2));
+    MinimizeOptions options{.guard = {.ceiling = 3}};
+    if (mean) options.loss = reduce_mean(a);
+    const Tensor step = GradientDescentOptimizer(0.5).minimize(reduce_sum(a), options);
+    Session session(g, backend_);
+    session.run(step);
+    EXPECT_EQ(session.variables().read<float>("a"), std::vector<float>(4, mean ? 1.5F : 2.0F));
+    EXPECT_EQ(counters_of(session.variables()).skipped, mean ? 0 : 1);
+  }
 }
 
 TEST_P(OptimizerOp, OnlyTheVariablesAskedForAreTrained) {

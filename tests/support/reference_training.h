@@ -1,6 +1,7 @@
 /// Reference versions of random numbers, the loss over a decoder, and the optimisers.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstddef>
@@ -113,6 +114,26 @@ struct OptimizerState {
   std::vector<OptimizedParameter> parameters;
   std::int64_t updates = 0, skipped = 0;
   double norm = 0;
+};
+
+/// Bounds a loss by mean + max(10 sd, 3) of those before it, once there are a hundred.
+struct LossGuard {
+  double ceiling;
+  double mean = 0, variance = 0;
+  int count = 0;
+
+  double limit() const {
+    return count < 100 ? ceiling
+                       : std::min(ceiling, mean + std::max(10 * std::sqrt(variance), 3.0));
+  }
+  /// Returns whether the loss may pass.
+  bool accept(double loss) {
+    if (!std::isfinite(loss) || loss > limit()) return false;
+    const double weight = std::max(0.01, 1.0 / ++count), difference = loss - mean;
+    mean += weight * difference;
+    variance = (1 - weight) * (variance + weight * difference * difference);
+    return true;
+  }
 };
 
 /// One element: its gradient after clipping becomes a step. Sources: Polyak 1964 in PyTorch's form;

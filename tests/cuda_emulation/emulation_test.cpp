@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(Emulation, InEveryOrder,
                          ::testing::Values("forward", "reverse", "random:1", "random:2"));
 
 TEST_P(InEveryOrder, EveryThreadRunsOnce) {
-  for (const dim3 grid : {dim3(1), dim3(7, 2, 3), dim3(2, 65535)})
+  for (const dim3 grid : {dim3(1), dim3(7, 2, 3), dim3(2, 3000)})
     for (const dim3 block : {dim3(1), dim3(5, 3, 2), dim3(33)}) {
       const unsigned count = grid.x * grid.y * grid.z * block.x * block.y * block.z;
       const Array<int> out(std::vector<int>(count, 0));
@@ -175,6 +175,18 @@ TEST(EmulationDeathTest, NamesThreadsThatWaitForEver) {
   EXPECT_DEATH(run(32, shuffle_with_different_masks), "with different masks");
   EXPECT_DEATH(run(32, shuffle_outside_mask), "thread 1 is not in the mask");
 }
+
+#if defined(__SANITIZE_ADDRESS__)
+TEST(EmulationDeathTest, AddressSanitizerSeesDeviceMemory) {
+  const Array<float> out(std::size_t{100});
+  EXPECT_DEATH(
+      {
+        start(nullptr, 1, 128, scale_and_add, out.get(), 101, 1.0F, 1.0F);
+        cudaDeviceSynchronize();
+      },
+      "heap-buffer-overflow");
+}
+#endif
 
 TEST(Emulation, RefusesLaunchesThatNoGpuTakes) {
   for (const dim3 block : {dim3(0), dim3(1025), dim3(32, 33), dim3(1, 1, 65)})

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -89,19 +90,19 @@ class ApplyGradientsKernel : public OnEachBackend {
 
   Training start(const OptimizerCase& c, bool sparse, Random& random) {
     Training t;
-    for (std::size_t k = 0; k < std::size(kShapes); ++k) {
-      const Reals value = random.array(kShapes[k], -1, 1);
+    for (std::size_t k = 0; k < shapes_.size(); ++k) {
+      const Reals value = random.array(shapes_[k], -1, 1);
       ParameterUpdate update{};
       update.parameter = memory_->inout(value);
-      if (sparse && k == kTable) {
+      if (sparse && tables_.contains(k)) {
         update.sparse = true;
-        update.gradient = memory_->inout(Reals(Dims{kIds, kShapes[k][1]}));
+        update.gradient = memory_->inout(Reals(Dims{kIds, shapes_[k][1]}));
         update.ids = memory_->inout(std::vector<std::int32_t>(kIds, -1), {kIds});
       } else {
-        update.gradient = memory_->inout(Reals(kShapes[k]));
+        update.gradient = memory_->inout(Reals(shapes_[k]));
       }
       for (int slot = 0; slot < slots_of(c.spec.kind); ++slot)
-        update.slots[slot] = memory_->inout(Reals(kShapes[k]));
+        update.slots[slot] = memory_->inout(Reals(shapes_[k]));
       t.parameters.push_back(update);
       t.expected.parameters.push_back({value.values});
     }
@@ -130,13 +131,14 @@ class ApplyGradientsKernel : public OnEachBackend {
                                .scratch = t.scratch});
   }
 
-  /// Uploads random gradients and returns them, dense. Some rows of the table stay without one.
+  /// Uploads random gradients and returns them, dense. Some rows of a table stay without one.
   std::vector<std::vector<double>> draw_gradients(const Training& t, Random& random) {
     std::vector<std::vector<double>> gradients;
     for (std::size_t k = 0; k < t.parameters.size(); ++k) {
       const ParameterUpdate& update = t.parameters[k];
-      Reals dense = random.array(kShapes[k], -0.2, 0.2);
-      if (k == kTable) {  // rows without a gradient: at random, and the same for both storages
+      Reals dense = random.array(shapes_[k], -0.2, 0.2);
+      if (tables_.contains(
+              k)) {  // rows without a gradient: at random, and the same for both storages
         std::vector<std::int32_t> ids;
         Reals rows({kIds, dense.last()});
         for (std::int32_t row = 0; row < dense.rows(); ++row) {
@@ -169,6 +171,36 @@ class ApplyGradientsKernel : public OnEachBackend {
     return all;
   }
 
+  /// Trains for some steps on the device and in float64, and compares.
+  void expect_float64(const OptimizerCase& c, bool sparse) {
+    constexpr int kSteps = 5;
+    SCOPED_TRACE(describe(c) + (sparse ? " sparse" : " dense"));
+    Random random(71);
+    Training t = start(c, sparse, random);
+    for (int step = 0; step < kSteps; ++step) {
+      const auto gradients = draw_gradients(t, random);
+      apply(c, t);
+      reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1, gradients, t.expected);
+      // Up to 4096 squares, summed in float32: sqrt(4096) roundings of half an ulp, halved by the
+      // root.
+      EXPECT_TRUE(close({statistics(t).norm}, {t.expected.norm}, 18));
+    }
+    EXPECT_EQ(counters(t).updates, kSteps);
+    EXPECT_EQ(counters(t).skipped, 0);
+    for (std::size_t k = 0; k < t.parameters.size(); ++k) {
+      SCOPED_TRACE(to_string(shape_of(shapes_[k])));
+      const reference::OptimizedParameter& expected = t.expected.parameters[k];
+      // A step rounds the parameter once (half an ulp of 1) and its change, lr times something of
+      // size 1, about 18 times, of which the norm's error is the most.
+      EXPECT_TRUE(close(memory_->get(t.parameters[k].parameter), expected.value,
+                        kSteps * (1 + 18 * c.learning_rate)));
+      for (int slot = 0; slot < slots_of(c.spec.kind); ++slot)
+        EXPECT_TRUE(close(memory_->get(t.parameters[k].slots[slot]), expected.slots[slot],
+                          2 * 18 * kSteps, slot_size(c.spec, slot)));
+    }
+    finish_case();
+  }
+
   StepCounters counters(const Training& t) {
     const std::vector<std::int64_t> c = memory_->get<std::int64_t>(t.counters);
     return {c[0], c[1], c[2], c[3]};
@@ -177,38 +209,36 @@ class ApplyGradientsKernel : public OnEachBackend {
     const std::vector<float> s = memory_->get(t.statistics);
     return {s[0], s[1], s[2], s[3], s[4], s[5], s[6]};
   }
+
+  std::vector<Dims> shapes_{std::begin(kShapes), std::end(kShapes)};
+  std::set<std::size_t> tables_{kTable};
 };
 
 TEST_P(ApplyGradientsKernel, EveryKindMatchesFloat64OverSeveralSteps) {
-  constexpr int kSteps = 5;
   for (const OptimizerCase& c : optimizer_cases())
-    for (const bool sparse : {false, true}) {
-      SCOPED_TRACE(describe(c) + (sparse ? " sparse" : " dense"));
-      Random random(71);
-      Training t = start(c, sparse, random);
-      for (int step = 0; step < kSteps; ++step) {
-        const auto gradients = draw_gradients(t, random);
-        apply(c, t);
-        reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1, gradients,
-                                   t.expected);
-        // 5000 squares, summed: sqrt(5000) roundings of half an ulp, halved by the root.
-        EXPECT_TRUE(close({statistics(t).norm}, {t.expected.norm}, 18));
+    for (const bool sparse : {false, true}) expect_float64(c, sparse);
+}
+
+// Pieces of 4096 elements, tables of 48 parameters, rows of whole vectors and other rows; tables in
+// every table of parameters, as its last, and one row more than the block that visits it holds.
+TEST_P(ApplyGradientsKernel, ManyParametersOfAllSizes) {
+  shapes_.clear();
+  for (std::int64_t k = 0; k < 101; ++k) shapes_.push_back({1 + k % 9});
+  for (const std::int64_t size : {4095, 4096, 4097, 8193}) shapes_[std::size_t(size) % 48] = {size};
+  shapes_[3] = {11, 33};
+  shapes_[47] = {600, 8};
+  shapes_[48] = {9, 1028};
+  shapes_[100] = {7, 1};
+  tables_ = {3, 47, 48, 100};
+  for (const OptimizerCase& kind : kKinds)
+    for (const float weight_decay : {0.0F, 0.05F})
+      for (const int shift : {0, 1}) {
+        OptimizerCase c = kind;
+        c.spec.weight_decay = weight_decay;
+        c.spec.clip_norm = 1.5F;
+        memory_->shift_by(shift);
+        expect_float64(c, true);
       }
-      EXPECT_EQ(counters(t).updates, kSteps);
-      EXPECT_EQ(counters(t).skipped, 0);
-      for (std::size_t k = 0; k < t.parameters.size(); ++k) {
-        SCOPED_TRACE(to_string(shape_of(kShapes[k])));
-        const reference::OptimizedParameter& expected = t.expected.parameters[k];
-        // A step rounds the parameter once (half an ulp of 1) and its change, lr times something
-        // of size 1, about 18 times, of which the norm's error is the most.
-        EXPECT_TRUE(close(memory_->get(t.parameters[k].parameter), expected.value,
-                          kSteps * (1 + 18 * c.learning_rate)));
-        for (int slot = 0; slot < slots_of(c.spec.kind); ++slot)
-          EXPECT_TRUE(close(memory_->get(t.parameters[k].slots[slot]), expected.slots[slot],
-                            2 * 18 * kSteps, slot_size(c.spec, slot)));
-      }
-      finish_case();
-    }
 }
 
 TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {

@@ -1,57 +1,39 @@
-/// Times a whole training step of a language model on the CPU: embedding, recurrent layers,
-/// decoder, cross-entropy, all gradients, clipping, SGD. pytorch_lm.py times the same step;
-/// scripts/ compare_pytorch.sh runs both in turn. Prints one CSV row (see kHeader); the floor is
-/// the step's multiply-adds at the rate of a large matrix product measured in the same process.
+/// Times a whole training step of a language model: embedding, recurrent layers, decoder,
+/// cross-entropy, all gradients, clipping, SGD. pytorch_lm.py times the same step, and
+/// scripts/compare_pytorch.sh runs both in turn. Prints one CSV row (see kHeader); the floor is the
+/// step's multiply-adds at the rate of a large matrix product measured in the same process.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
-#include <algorithm>
-#include <chrono>
 #include <vector>
 
+#include "benchmarks/measure.h"
 #include "host/models/language_model.h"
 #include "unroll/cells/philox.h"
 #include "unroll/ops.h"
 
-namespace unroll {
+namespace unroll::benchmark {
 namespace {
 
 constexpr const char* kHeader =
-    "program,cell,layers,V,H,B,T,threads,median_ms,min_ms,max_ms,tokens_per_s,floor_ms";
+    "program,device,precision,cell,layers,V,H,B,T,dropout,threads,median_ms,min_ms,max_ms,"
+    "tokens_per_s,peak_mib,floor_ms";
 
 struct Options {
+  DeviceChoice device;
   std::string cell = "lstm";
   std::int64_t layers = 2, vocabulary = 10000, hidden = 200, batch = 20, steps = 35;
-  int threads = 0, samples = 30;
+  double dropout = 0;
+  int samples = 30;
   bool header = false;
 };
 
-double milliseconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
-}
-
-/// GFLOP/s of a square product, the best of several.
-double product_rate(const std::shared_ptr<Backend>& backend) {
-  constexpr std::int64_t kSize = 1536;
-  Graph graph;
-  const Tensor a = graph.variable("a", {kSize, kSize}, uniform(-1, 1));
-  const Tensor b = graph.variable("b", {kSize, kSize}, uniform(-1, 1));
-  const Tensor c = matmul(a, b);
-  Session session(graph, backend);
-  double best = 1e30;
-  for (int k = 0; k < 8; ++k) best = std::min(best, milliseconds([&] { session.run(c); }));
-  return 2.0 * kSize * kSize * kSize / best / 1e6;
-}
-
 /// Forward, gradient of the input and gradient of the weight: three products per weight and token.
-double step_gflop(const Options& o) {
+double step_flop(const Options& o) {
   const int gates = o.cell == "lstm" ? 4 : o.cell == "gru" ? 3 : 1;
   const double weights =
       double(o.layers) * gates * 2 * double(o.hidden * o.hidden) + double(o.hidden * o.vocabulary);
-  return 6 * weights * double(o.batch * o.steps) / 1e9;
+  return 6 * weights * double(o.batch * o.steps);
 }
 
 std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocabulary,
@@ -70,7 +52,8 @@ void run(const Options& o) {
   config.vocabulary = o.vocabulary;
   config.embedding = o.hidden;
   config.hidden.assign(std::size_t(o.layers), o.hidden);
-  const auto backend = cpu(o.threads);
+  config.dropout = o.dropout;
+  const auto backend = o.device.open();
   TrainingGraph graph(config, {.batch = o.batch,
                                .optimizer = {.kind = OptimizerKind::kSgd, .clip_norm = 0.25F},
                                .learning_rate = 1});
@@ -80,35 +63,47 @@ void run(const Options& o) {
   const Feed feeds[] = {
       {graph.inputs, std::span<const std::int32_t>(inputs), Shape{o.steps, o.batch}},
       {graph.targets, std::span<const std::int32_t>(targets)}};
-  const auto step = [&] { session.run(std::span(&graph.step, 1), feeds); };
-  for (int k = 0; k < 3; ++k) step();
+  // A GPU works through a queue, as in training: steps follow each other, and the last is waited
+  // for.
+  const int steps = backend->kind() == DeviceKind::kCpu ? 1 : 10;
+  const auto sample = [&] {
+    return milliseconds([&] {
+             for (int k = 0; k < steps; ++k) session.run(std::span(&graph.step, 1), feeds);
+             backend->synchronize();
+           }) /
+           steps;
+  };
+  for (int k = 0; k < 3; ++k) sample();
   std::vector<double> times;
-  for (int k = 0; k < o.samples; ++k) times.push_back(milliseconds(step));
-  std::ranges::sort(times);
-  const double median = times[times.size() / 2];
+  for (int k = 0; k < o.samples; ++k) times.push_back(sample());
+  const Spread ms = spread_of(std::move(times));
+  const double peak_mib = double(backend->memory().peak) / 1024 / 1024;
   if (o.header) fmt::print("{}\n", kHeader);
-  fmt::print("unroll,{},{},{},{},{},{},{},{:.3f},{:.3f},{:.3f},{:.0f},{:.3f}\n", o.cell, o.layers,
-             o.vocabulary, o.hidden, o.batch, o.steps, o.threads, median, times.front(),
-             times.back(), double(o.batch * o.steps) / median * 1000,
-             step_gflop(o) / product_rate(backend) * 1000);
+  fmt::print("unroll,{},{},{},{},{},{},{},{},{},{},{:.3f},{:.3f},{:.3f},{:.0f},{:.1f},{:.3f}\n",
+             o.device.device, to_string(backend->precision()), o.cell, o.layers, o.vocabulary,
+             o.hidden, o.batch, o.steps, o.dropout, o.device.threads, ms.median, ms.least, ms.most,
+             double(o.batch * o.steps) / ms.median * 1000, peak_mib,
+             step_flop(o) / product_rate(backend) * 1000);
 }
 
 }  // namespace
-}  // namespace unroll
+}  // namespace unroll::benchmark
 
 int main(int argc, char** argv) {
-  unroll::Options options;
+  unroll::benchmark::Options options;
   CLI::App app("Times a training step of a language model.");
+  app.add_option("--device", options.device.device, "cpu or cuda");
+  app.add_option("--precision", options.device.precision, "fp32, tf32 or bf16");
   app.add_option("--cell", options.cell)->check(CLI::IsMember({"lstm", "gru", "rnn_tanh"}));
   app.add_option("--layers", options.layers);
   app.add_option("--vocabulary", options.vocabulary);
   app.add_option("--hidden", options.hidden);
   app.add_option("--batch", options.batch);
   app.add_option("--steps", options.steps);
-  app.add_option("--threads", options.threads);
+  app.add_option("--dropout", options.dropout);
+  app.add_option("--threads", options.device.threads);
   app.add_option("--samples", options.samples)->check(CLI::PositiveNumber);
   app.add_flag("--header", options.header);
   CLI11_PARSE(app, argc, argv);
-  unroll::run(options);
-  return 0;
+  return unroll::benchmark::exit_status_of([&] { unroll::benchmark::run(options); });
 }

@@ -43,3 +43,16 @@ jobs() {
   [ "$memory" -ge 1 ] || memory=1
   echo $((memory < processors ? memory : processors))
 }
+
+# The commit these sources or, where git is missing, this build (in folder $1) are of.
+commit_name() {
+  git rev-parse --short HEAD 2>/dev/null || cat "${1:-build}/COMMIT" 2>/dev/null || echo unknown
+}
+
+# What measured times depend on, in lines for the head of a CSV. $1: the build that is measured.
+describe_machine() {
+  echo "# $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | sed 's/^ //'), $(nproc) processors, commit $(commit_name "${1:-build}")"
+  nvidia-smi --format=csv,noheader \
+    --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,clocks.mem,power.limit 2>/dev/null |
+    sed 's/^/# GPU, driver, clocks (SM, at most, memory), power limit: /' || true
+}

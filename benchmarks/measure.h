@@ -1,0 +1,43 @@
+/// What the benchmark programs share: the device that a flag names, samples of a duration, and the
+/// rate of a large matrix product, to which floors refer.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "unroll/backend.h"
+
+namespace unroll::benchmark {
+
+/// There is nothing to measure on: exit status 3, which a script tells from a failure.
+struct NotRun : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct DeviceChoice {
+  std::string device = "cpu";      // or "cuda"
+  std::string precision = "fp32";  // the CPU has no other
+  int threads = 0;                 // the CPU's; 0: one per processor
+
+  /// Errors    NotRun without a CUDA device; std::invalid_argument for another name or precision.
+  std::shared_ptr<Backend> open() const;
+};
+
+double milliseconds(const std::function<void()>& work);
+
+struct Spread {
+  double median, least, most;
+};
+/// Of at least one value.
+Spread spread_of(std::vector<double> values);
+
+/// FLOP/s of a square product at the backend's precision, the best of several.
+double product_rate(const std::shared_ptr<Backend>& backend);
+
+/// Runs `work` and turns what it throws into a line on stderr and an exit status.
+int exit_status_of(const std::function<void()>& work);
+
+}  // namespace unroll::benchmark

@@ -1,0 +1,323 @@
+#!/usr/bin/env bash
+# Everything that only a GPU can show, in one command of less than ten minutes: tests, compute-sanitizer,
+# runs that must agree bit for bit, a resumed one, CPU and back, a training on real text, speed beside
+# cuBLAS and PyTorch.
+#   scripts/gpu_validate.sh OUT_DIR [--build DIR] [--small]
+# --build: a folder that is built or packed already (default build-gpu/pack, of scripts/gpu_pack.sh, if
+# it runs here; else build/, built now). --small: tiny models, to rehearse it on an emulated device.
+# Writes SUMMARY.md, logs and CSVs to OUT_DIR. Needs no network, no root and no packages; PYTHON (default
+# python3) may have torch. Exit status 1 if something ran and failed; what cannot run says why. No
+# setting of the GPU is changed.
+# shellcheck source=scripts/lib.sh
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+usage="usage: scripts/gpu_validate.sh OUT_DIR [--build DIR] [--small]"
+out="" build="" small=""
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --build) build=${2:?$usage}; shift 2 ;;
+    --small) small=1; shift ;;
+    -*) die "$usage" ;;
+    *) out=$1; shift ;;
+  esac
+done
+[ -n "$out" ] || die "$usage"
+mkdir -p "$out"
+out=$(cd "$out" && pwd)
+rm -f "$out"/{SUMMARY.md,machine.log,tests.log,sanitizer.log,training.log,benchmarks.log,recurrent_step.csv,lm_step.csv}
+
+readonly time_for_all=570 # seconds
+python=${PYTHON:-python3}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+export XDG_CACHE_HOME=$work/cache
+
+# ---- what to run
+
+runs_here() { [ -x "$1/bin/unroll" ] && "$1/bin/unroll" --version >/dev/null 2>&1; }
+if [ -z "$build" ]; then
+  build="build-gpu/pack"
+  if ! runs_here "$build"; then
+    build=build
+    scripts/install_dependencies.sh --tests
+    choose_compiler || die "no g++ of version $minimum_gcc or newer"
+    cmake --preset release -DUNROLL_BUILD_TESTS=ON
+    cmake --build build --parallel "$(jobs)" \
+      --target unroll_cli lm_step recurrent_step unroll_tests
+    if [ -e build/cuda ]; then cmake --build build --parallel "$(jobs)" --target unroll_cuda; fi
+    SECONDS=0 # the time for all is without a build
+  fi
+fi
+runs_here "$build" || die "$build/bin/unroll does not run here: $("$build/bin/unroll" --version 2>&1 || true)"
+build=$(cd "$build" && pwd)
+
+# cuBLAS may be there as a Python package alone. The module looks beside itself, too.
+if ldd "$build/lib/libunroll_cuda.so" 2>/dev/null | grep -q 'libcublas.*not found'; then
+  found=$("$python" -c 'import glob, sys
+for p in sys.path:
+    for f in glob.glob(p + "/nvidia/**/libcublas*.so.*", recursive=True): print(f)' 2>/dev/null || true)
+  [ -z "$found" ] || xargs ln -sft "$build/lib" <<<"$found"
+fi
+
+units=650 words=(--vocab-size 10000) lines=1500 epochs=13
+[ -z "$small" ] || units=33 words=(--vocab-size 500) lines=300 epochs=1
+ptb=""
+for folder in "$build/ptb" "${UNROLL_DATA:-/nonexistent}/ptb"; do
+  if [ -z "$ptb" ] && [ -r "$folder/train.txt" ]; then ptb=$folder; fi
+done
+mkdir "$work/text"
+if [ -n "$ptb" ]; then
+  for text in train valid test; do
+    head -n "$lines" "$ptb/$text.txt" >"$work/text/$text.txt"
+  done
+else # no corpus: the project's own prose
+  for text in train valid test; do cat docs/*.md README.md CONTRIBUTING.md >"$work/text/$text.txt"; done
+fi
+short_run=(train --data "$work/text" "${words[@]}" --emsize "$units" --nhid "$units" --batch-size 20
+  --bptt 20 --dropout 0.3 --lr 1 --clip 5 --seed 7 --log-interval 50 --save-every 10 --keep 0)
+
+# ---- parts: functions that print to a log, `number TEXT` for the summary, and return 0, 3 for "not
+# run, because of the number", or anything else for a failure
+
+export build small python work out units ptb epochs
+number() { printf '%s' "$*" >"$work/number"; }
+last_line() { tr '\r' '\n' <"$1" | grep -v '^ *$' | tail -n 1; }
+unroll() { "$build/bin/unroll" "$@"; }
+
+run_suite() { # run_suite SUITE.: its tests on the GPU
+  local filter="$1*Cuda*" log="$work/suite.${1//\//_}log"
+  case $1 in *Cuda*) filter="$1*" ;; esac
+  timeout 90 "$build/tests/unroll_tests" --gtest_filter="$filter" >"$log" 2>&1 ||
+    echo "FAILED SUITE $1 (status $?)" >>"$log"
+}
+
+gpu_tests() { # suite by suite: a kernel that breaks the device ends its own suite's process alone
+  local passed failed suites
+  export UNROLL_REQUIRE_CUDA=1
+  "$build/tests/unroll_tests" --gtest_list_tests --gtest_filter='*Cuda*' |
+    awk '/^[^ ].*[.]/ { print $1 }' >"$work/suites"
+  # shellcheck disable=SC2016  # expanded by the other shell
+  xargs -P 4 -n 1 bash -c 'run_suite "$0"' <"$work/suites"
+  cat "$work"/suite.*log
+  suites=$(wc -l <"$work/suites")
+  passed=$(cat "$work"/suite.*log | grep -c '^\[       OK \]' || true)
+  failed=$(awk '/^FAILED SUITE/ { printf " %s", $3 }' "$work"/suite.*log)
+  number "$passed tests of $suites suites passed${failed:+; failed:$failed}"
+  [ -z "$failed" ] && [ "$passed" -gt 0 ]
+}
+
+# sanitizer TOOL SECONDS: the kernels' own tests, as many as there is time for.
+sanitizer() {
+  local found status=0 passed
+  command -v compute-sanitizer >/dev/null || {
+    number "no compute-sanitizer"
+    return 3
+  }
+  UNROLL_REQUIRE_CUDA=1 timeout -k 5 "$2" compute-sanitizer --tool "$1" --error-exitcode 9 \
+    "$build/tests/unroll_tests" --gtest_filter="$3" >"$work/sanitizer" 2>&1 || status=$?
+  cat "$work/sanitizer"
+  if grep -q 'Device not supported' "$work/sanitizer"; then
+    number "compute-sanitizer does not support this device"
+    return 3
+  fi
+  passed=$(grep -c '^\[       OK \]' "$work/sanitizer" || true)
+  found=$(grep -cE '^========= (Invalid|Error|Race|Uninit|Barrier|Program hit|Leaked|Missing|Warning: Race)' "$work/sanitizer" || true)
+  number "$found errors in $passed tests$([ $status -ne 124 ] || echo ", all that its $2 s allowed")"
+  [ "$found" -eq 0 ] && [ "$passed" -gt 0 ] && { [ $status -eq 0 ] || [ $status -eq 124 ]; }
+}
+
+steps_of() { basename "$(readlink "$1/latest")" | sed 's/^step-0*//'; }
+
+same_result() { # do two run folders hold the same bits?
+  local file
+  for file in latest/model.safetensors latest/state.safetensors best/model.safetensors; do
+    cmp "$1/$file" "$2/$file" || return 1
+  done
+}
+
+# shellcheck disable=SC2154  # part() makes `short`
+repeated() {
+  unroll "${short[@]}" --device cuda --epochs 2 --save "$work/a" || return 1
+  unroll "${short[@]}" --device cuda --epochs 2 --save "$work/b" || return 1
+  same_result "$work/a" "$work/b" || { number "the bits differ"; return 1; }
+  number "2 runs of $(steps_of "$work/a") steps, $units units: the same bits"
+}
+
+killed() { # after `repeated`, whose run it must equal
+  local process kills=0 at=""
+  [ -e "$work/a/latest" ] || { number "there is no run to compare with"; return 1; }
+  for wanted in 2 5; do
+    unroll "${short[@]}" --device cuda --epochs 2 --save "$work/k" --resume auto &
+    process=$!
+    while kill -0 "$process" 2>/dev/null; do
+      if [ "$(find "$work/k" -maxdepth 1 -name 'step-*' 2>/dev/null | wc -l)" -gt "$wanted" ]; then
+        kill -KILL "$process" 2>/dev/null && kills=$((kills + 1)) && at="$at $(steps_of "$work/k")"
+        break
+      fi
+      sleep 0.01
+    done
+    wait "$process" 2>/dev/null || true
+  done
+  [ "$kills" -gt 0 ] || { number "the runs ended before they could be killed"; return 3; }
+  unroll train --save "$work/k" --resume --device cuda || return 1
+  same_result "$work/a" "$work/k" || { number "killed after steps$at; the bits differ"; return 1; }
+  number "killed after steps$at and resumed: the same bits"
+}
+
+perplexities() { # of each epoch, from a run's metrics
+  "$python" - "$1/metrics.jsonl" <<'PYTHON'
+import json, math, sys
+ppl = [event["valid_loss"] for event in map(json.loads, open(sys.argv[1])) if "valid_loss" in event]
+print(" ".join(f"{math.exp(loss):.2f}" for loss in ppl))
+PYTHON
+}
+
+cpu_and_back() {
+  local run=$work/c gpu cpu
+  unroll "${short[@]}" --device cuda --epochs 1 --save "$run" || return 1
+  gpu=$(unroll eval --checkpoint "$run" --data "$work/text/test.txt" --device cuda --json) || return 1
+  cpu=$(unroll eval --checkpoint "$run" --data "$work/text/test.txt" --device cpu --json) || return 1
+  printf '%s\n' "$gpu" "$cpu"
+  unroll train --save "$run" --resume --device cpu --epochs 2 || return 1
+  unroll train --save "$run" --resume --device cuda --epochs 3 || return 1
+  # A loss is a mean of float32 logarithms of some thousand tokens, summed in float64: roundings of
+  # products of $units terms, 2^-24 sqrt(units) each, leave 1e-5 of it far behind.
+  "$python" - "$gpu" "$cpu" "$(perplexities "$run")" >"$work/number" <<'PYTHON'
+import json, sys
+gpu, cpu = (json.loads(text)["loss"] for text in sys.argv[1:3])
+apart = abs(gpu - cpu) / abs(cpu)
+ppl = [float(p) for p in sys.argv[3].split()]
+print(f"valid ppl GPU, CPU, GPU: {sys.argv[3]}; losses of one model {apart:.1e} apart", end="")
+sys.exit(not (apart < 1e-5 and len(ppl) >= 3 and ppl[0] > ppl[1] > ppl[2]))
+PYTHON
+}
+
+real_text() { # real_text SECONDS: zaremba-small, as far as it gets
+  local status=0 seconds=$1 data=()
+  [ -z "$ptb" ] || data=(--data "$ptb")
+  timeout -s TERM -k 10 "$seconds" "$build/bin/unroll" train --recipe zaremba-small "${data[@]}" \
+    --device cuda --epochs "$epochs" --save "$work/ptb" >"$work/real_text" 2>&1 || status=$?
+  cat "$work/real_text"
+  number "$(basename "${ptb:-built-in corpus}"): $(grep -E '^\| (end of epoch|End of training)' "$work/real_text" |
+    tail -n 2 | tr -d '|' | tr -s ' ' | paste -sd ';'), of $epochs epochs"
+  [ $status -eq 0 ] || [ $status -eq 124 ]
+}
+
+recurrent() { # recurrent PRECISION SECONDS
+  local status=0 rows
+  timeout -k 5 "$2" "$build/bin/recurrent_step" --device cuda --precision "$1" >"$work/rows" || status=$?
+  cat "$work/rows" >>"$out/recurrent_step.csv"
+  rows=$(grep -c ward, "$work/rows" || true)
+  number "$((rows / 2)) shapes; us per step at $(awk -F, '$1 ~ /^wlm/ && $9 == "forward" { f = $10; r = $16 }
+    $1 ~ /^wlm/ && $9 == "backward" { printf "%s%s: %.1f + %.1f (x %.2f, %.2f)", sep, $1, f, $10, r, $16; sep = "; " }' "$work/rows")"
+  [ "$rows" -gt 0 ] && { [ $status -eq 0 ] || [ $status -eq 124 ]; }
+}
+
+pytorch() { # pytorch UNITS DROPOUT
+  local precision status=0 text=""
+  for precision in fp32 tf32 bf16; do
+    PYTHON=$python scripts/compare_pytorch.sh --build "$build" --rounds 1 --csv "$out/lm_step.csv" \
+      --device cuda --precision "$precision" --hidden "$1" --dropout "$2" --samples 10 \
+      >"$work/compare" 2>&1 || status=$?
+    cat "$work/compare"
+    if [ $status -ne 0 ]; then
+      number "$(last_line "$work/compare" | sed 's/^not run: //')"
+      return $status
+    fi
+    text="$text${text:+; }$precision $(sed -n 's/^median of .*: \([0-9.]*\) times as fast/\1/p' "$work/compare") times as fast"
+    number "$text"
+  done
+}
+
+export -f number last_line unroll run_suite gpu_tests sanitizer same_result repeated steps_of killed \
+  perplexities cpu_and_back real_text recurrent pytorch describe_machine commit_name
+
+# ---- running them
+
+failures=0 no_device=""
+report() { # report NAME RESULT START
+  printf '| %s | %s | %s | %d |\n' "$1" "$2" "$(tr '|\n' '; ' <"$work/number")" $((SECONDS - $3)) >>"$work/table"
+  printf '%-28s %-9s %s\n' "$1" "$2" "$(cat "$work/number")"
+}
+
+part() { # part NAME LOG SECONDS FUNCTION...
+  local name=$1 log=$out/$2 limit=$3 left=$((time_for_all - SECONDS)) started=$SECONDS status=0
+  shift 3
+  : >"$work/number"
+  if [ -n "$no_device" ]; then
+    number "$no_device"
+    status=3
+  elif [ "$left" -lt 10 ]; then
+    number "no time left"
+    status=3
+  else
+    [ "$limit" -le "$left" ] || limit=$left
+    printf '\n==== %s, at most %d s\n' "$name" "$limit" >>"$log"
+    # shellcheck disable=SC2016  # expanded in the other shell, with what is in the array here
+    timeout -k 5 "$limit" bash -c 'short=('"$(printf '%q ' "${short_run[@]}")"'); "$@"' - "$@" \
+      >>"$log" 2>&1 </dev/null || status=$?
+  fi
+  case $status in
+    0) report "$name" passed "$started" ;;
+    3) report "$name" "not run" "$started" ;;
+    124 | 137)
+      number "stopped after $limit s; $(cat "$work/number")"
+      failures=$((failures + 1))
+      report "$name" FAILED "$started"
+      ;;
+    *)
+      [ -s "$work/number" ] || last_line "$log" >"$work/number"
+      failures=$((failures + 1))
+      report "$name" FAILED "$started"
+      ;;
+  esac
+}
+
+{
+  describe_machine "$build"
+  date -u
+  uname -a
+  "$build/bin/unroll" --version
+  nvcc --version 2>&1 | tail -n 2
+  nvidia-smi 2>&1
+  nvidia-smi -q -d CLOCK 2>&1
+  "$python" -c 'import torch; print("PyTorch", torch.__version__, "cuDNN", torch.backends.cudnn.version())' 2>&1 | tail -n 1
+} >"$out/machine.log" 2>&1 || true
+
+# The first step of all also tells whether there is a device.
+status=0
+"$build/bin/lm_step" --device cuda --vocabulary 100 --hidden 32 --steps 3 --samples 1 \
+  >"$work/first" 2>&1 || status=$?
+if [ $status -eq 3 ]; then no_device=$(last_line "$work/first" | sed 's/^not run: //'); fi
+
+kernels='On/Elementwise*Cuda:On/Reduce*Cuda:On/Recurrent*Cuda:On/Softmax*Cuda:On/Optimizer*Cuda:On/Embedding*Cuda:On/Dropout*Cuda'
+part "tests on the GPU" tests.log 120 gpu_tests
+part "memcheck" sanitizer.log 40 sanitizer memcheck 34 "$kernels"
+part "racecheck" sanitizer.log 30 sanitizer racecheck 24 "$kernels"
+part "initcheck" sanitizer.log 30 sanitizer initcheck 24 "$kernels"
+part "synccheck" sanitizer.log 30 sanitizer synccheck 24 "$kernels"
+part "the same run twice" training.log 40 repeated
+part "resumed after kills" training.log 40 killed
+part "to the CPU and back" training.log 60 cpu_and_back
+part "recurrent node, fp32" benchmarks.log 30 recurrent fp32 24
+part "recurrent node, tf32" benchmarks.log 30 recurrent tf32 24
+part "recurrent node, bf16" benchmarks.log 30 recurrent bf16 24
+part "PyTorch, 650 units" benchmarks.log 60 pytorch 650 0.5
+part "zaremba-small, fp32" training.log 100 real_text 85
+part "PyTorch, 200 units" benchmarks.log 60 pytorch 200 0.2
+part "PyTorch, 1500 units" benchmarks.log 60 pytorch 1500 0.65
+
+{
+  echo "# Validation on a GPU"
+  echo
+  grep '^#' "$out/machine.log" | sed 's/^# /* /'
+  grep -E '^(unroll|PyTorch) ' "$out/machine.log" | sed 's/^/* /' || true
+  echo "* $(nvcc --version 2>/dev/null | grep release || echo 'no nvcc')"
+  echo
+  echo "| part | result | number | seconds |"
+  echo "|---|---|---|---|"
+  cat "$work/table"
+  echo
+  echo "$failures failed, $SECONDS s. Recurrent node: forward + backward (times cuBLAS's products alone)."
+} >"$out/SUMMARY.md"
+[ "$failures" -eq 0 ]

@@ -183,7 +183,7 @@ class ApplyGradientsKernel : public OnEachBackend {
       reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1, gradients, t.expected);
       // Up to 4096 squares, summed in float32: sqrt(4096) roundings of half an ulp, halved by the
       // root.
-      EXPECT_TRUE(close({statistics(t).norm}, {t.expected.norm}, 18));
+      EXPECT_TRUE(close(std::vector<float>{statistics(t).norm}, {t.expected.norm}, 18));
     }
     EXPECT_EQ(counters(t).updates, kSteps);
     EXPECT_EQ(counters(t).skipped, 0);
@@ -219,8 +219,8 @@ TEST_P(ApplyGradientsKernel, EveryKindMatchesFloat64OverSeveralSteps) {
     for (const bool sparse : {false, true}) expect_float64(c, sparse);
 }
 
-// Pieces of 4096 elements, tables of 48 parameters, rows of whole vectors and other rows; tables in
-// every table of parameters, as its last, and one row more than the block that visits it holds.
+// More parameters than a kernel takes as its arguments, sizes around the pieces into which they are
+// cut, sparse ones of whole vectors and of others at the ends of both.
 TEST_P(ApplyGradientsKernel, ManyParametersOfAllSizes) {
   shapes_.clear();
   for (std::int64_t k = 0; k < 101; ++k) shapes_.push_back({1 + k % 9});
@@ -230,15 +230,15 @@ TEST_P(ApplyGradientsKernel, ManyParametersOfAllSizes) {
   shapes_[48] = {9, 1028};
   shapes_[100] = {7, 1};
   tables_ = {3, 47, 48, 100};
-  for (const OptimizerCase& kind : kKinds)
-    for (const float weight_decay : {0.0F, 0.05F})
-      for (const int shift : {0, 1}) {
-        OptimizerCase c = kind;
-        c.spec.weight_decay = weight_decay;
-        c.spec.clip_norm = 1.5F;
-        memory_->shift_by(shift);
-        expect_float64(c, true);
-      }
+  std::vector<OptimizerCase> cases(std::begin(kKinds), std::end(kKinds));
+  cases.push_back(kKinds[0]);  // plain SGD passes over rows that this one moves
+  cases.back().spec.weight_decay = 0.05F;
+  for (OptimizerCase& c : cases)
+    for (const int shift : {0, 1}) {
+      c.spec.clip_norm = 1.5F;
+      memory_->shift_by(shift);
+      expect_float64(c, true);
+    }
 }
 
 TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {
@@ -266,9 +266,10 @@ TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {
         EXPECT_EQ(now.culprit, culprit);
         const StepStatistics measured = statistics(t);
         EXPECT_EQ(measured.loss_sum, loss_sum);
+        using Values = std::vector<float>;
         EXPECT_TRUE(
-            identical({measured.refused_loss, measured.refused_limit}, {loss, t.guard.ceiling}));
-        EXPECT_TRUE(identical({measured.refused_norm}, {measured.norm}));
+            identical(Values{measured.refused_loss, measured.refused_limit, measured.refused_norm},
+                      Values{loss, t.guard.ceiling, measured.norm}));
       };
       for (const float loss : {kNan, kInf, -kInf}) {
         SCOPED_TRACE(loss);
@@ -400,6 +401,10 @@ StepCounters counters_of(const VariableStore& store) {
   return {c[0], c[1], c[2], c[3]};
 }
 
+std::vector<float> norm_of(const VariableStore& store) {
+  return {store.read<float>(Optimizer::kStatistics)[0]};
+}
+
 TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
   constexpr int kSteps = 4;
   for (const OptimizerCase& c : optimizer_cases()) {
@@ -423,8 +428,7 @@ TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
           table.at(ids[m], e) += ce.at(std::int64_t(m), e);
       reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1,
                                  {ca.values, table.values}, expected);
-      EXPECT_TRUE(
-          close({first.variables().read<float>(Optimizer::kStatistics)[0]}, {expected.norm}, 8));
+      EXPECT_TRUE(close(norm_of(first.variables()), {expected.norm}, 8));
     }
     // As in the kernel test; a coalesced row adds two roundings of up to 2.
     const double ulps = kSteps * (1 + 18 * c.learning_rate);

@@ -78,7 +78,9 @@ LossData random_data(const LossCase& c, std::uint64_t seed) {
   Random random(seed);
   LossData data;
   data.h = random.array({c.rows, c.hidden}, -1, 1);
-  data.weight = random.array({c.classes, c.hidden}, -1, 1);
+  // Of a size that keeps logits near 1 for wide h, too: what is rounded in tolerances.
+  const double size = std::min(1.0, std::sqrt(40 / double(c.hidden)));
+  data.weight = random.array({c.classes, c.hidden}, -size, size);
   data.bias = random.array({c.classes}, -2, 2);
   data.targets = random.integers(std::size_t(c.rows), 0, std::int32_t(c.classes));
   for (std::size_t m = 0; m < data.targets.size(); ++m)
@@ -225,14 +227,6 @@ TEST_P(SoftmaxCrossEntropyKernel, AnyAddressWillDo) {
   }
 }
 
-TEST_P(SoftmaxCrossEntropyKernel, WithoutRowsTheGradientsAreZero) {
-  const LossCase c{0, 5, 9, 4};
-  const Result actual = run(c, random_data(c, 4), true);
-  EXPECT_EQ(actual.loss, std::vector<float>{0});
-  EXPECT_EQ(actual.dweight, std::vector<float>(45, 0.0F));
-  EXPECT_EQ(actual.dbias, std::vector<float>(9, 0.0F));
-}
-
 // A class that cannot be, beside others that can; and nothing but such classes.
 TEST_P(SoftmaxCrossEntropyKernel, LogitsMayBeMinusInfinity) {
   const LossCase c{2, 1, 300, 2};
@@ -309,7 +303,7 @@ class SoftmaxCrossEntropyPrecision : public SoftmaxCrossEntropyKernel {};
 // and probabilities. On the way back the gradient of every logit is rounded once, by a share u of
 // itself. That the results are no better shows that the precision is what was asked for.
 TEST_P(SoftmaxCrossEntropyPrecision, RoundsTheGradientsOfTheLogitsAlone) {
-  const double u = backend_->precision() == Precision::kBf16 ? 0x1p-9 : 0x1p-11;
+  const double u = backend_->precision() == Precision::kBf16 ? 0x1p-8 : 0x1p-11;
   for (const LossCase& c : {LossCase{20, 40, 1000, 7, true, -100, true},
                             {33, 31, 257, 16},
                             {5, 650, 255, 3},
@@ -487,6 +481,24 @@ TEST_P(SoftmaxCrossEntropyOp, TwoLossesInOneGraph) {
                reference::softmax_cross_entropy(h2, x[0], b, data.targets, {}, {}).loss;
       });
   EXPECT_TRUE(close(actual, expected[0].values, 3 * row_ulps(c)));
+}
+
+TEST_P(SoftmaxCrossEntropyOp, WithoutRowsTheGradientsAreZero) {
+  Graph g;
+  const Tensor h = g.placeholder("h", {kOpen, 3});
+  const Tensor weight = g.variable("weight", {4, 3}, constant(0.5));
+  const Tensor bias = g.variable("bias", {4}, constant(0.5));
+  const Tensor targets = g.placeholder("targets", {kOpen}, DType::kInt32);
+  const Tensor loss = softmax_cross_entropy(h, weight, bias, targets).loss;
+  std::vector<Tensor> fetches = dense_gradients(loss, std::vector<Tensor>{weight, bias});
+  fetches.push_back(loss);
+  Session session(g, backend_);
+  const std::vector<float> no_rows;
+  const std::vector<std::int32_t> no_targets;
+  session.run(fetches, std::vector<Feed>{{h, no_rows}, {targets, no_targets}});
+  EXPECT_EQ(session.read(fetches[0]), std::vector<float>(12, 0.0F));
+  EXPECT_EQ(session.read(fetches[1]), std::vector<float>(4, 0.0F));
+  EXPECT_EQ(session.read(loss), std::vector<float>{0});
 }
 
 TEST_P(SoftmaxCrossEntropyOp, ABadTargetGivesNan) {

@@ -23,6 +23,8 @@ constexpr std::int64_t kClassesPerThread = 32;
 constexpr int kSumThreads = 512;
 constexpr int kSumFours = 8, kSumRows = 64;  // of a block: reads of whole lines of 128 bytes
 
+using Four = Pack<float, 4>;
+
 __device__ float value_of(const LossScale& scale) {
   return scale.on_device ? *scale.on_device : scale.value;
 }

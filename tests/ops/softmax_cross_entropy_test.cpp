@@ -483,24 +483,6 @@ TEST_P(SoftmaxCrossEntropyOp, TwoLossesInOneGraph) {
   EXPECT_TRUE(close(actual, expected[0].values, 3 * row_ulps(c)));
 }
 
-TEST_P(SoftmaxCrossEntropyOp, WithoutRowsTheGradientsAreZero) {
-  Graph g;
-  const Tensor h = g.placeholder("h", {kOpen, 3});
-  const Tensor weight = g.variable("weight", {4, 3}, constant(0.5));
-  const Tensor bias = g.variable("bias", {4}, constant(0.5));
-  const Tensor targets = g.placeholder("targets", {kOpen}, DType::kInt32);
-  const Tensor loss = softmax_cross_entropy(h, weight, bias, targets).loss;
-  std::vector<Tensor> fetches = dense_gradients(loss, std::vector<Tensor>{weight, bias});
-  fetches.push_back(loss);
-  Session session(g, backend_);
-  const std::vector<float> no_rows;
-  const std::vector<std::int32_t> no_targets;
-  session.run(fetches, std::vector<Feed>{{h, no_rows}, {targets, no_targets}});
-  EXPECT_EQ(session.read(fetches[0]), std::vector<float>(12, 0.0F));
-  EXPECT_EQ(session.read(fetches[1]), std::vector<float>(4, 0.0F));
-  EXPECT_EQ(session.read(loss), std::vector<float>{0});
-}
-
 TEST_P(SoftmaxCrossEntropyOp, ABadTargetGivesNan) {
   Graph g;
   const Tensor h = g.constant(1, {2, 3});

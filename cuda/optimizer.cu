@@ -10,7 +10,7 @@
 
 #include "cuda/block_sum.cuh"
 #include "cuda/launch.h"
-#include "cuda/strided.cuh"
+#include "cuda/pack.cuh"
 
 namespace unroll::gpu {
 namespace {

@@ -48,7 +48,6 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
                            row_weights(a, 0), scratch.scale});
       scale.on_device = scratch.scale;
     }
-    if (args_.rows == 0) clear_gradients(a);
     for (std::int64_t first = 0; first < args_.rows; first += chunk_)
       run_chunk(a, scratch, scale, first, std::min(chunk_, args_.rows - first));
     if (a.loss) total_loss(device_, args_.rows, scratch.losses, scale, a.loss.as<float>());
@@ -173,13 +172,6 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
                             .element = device_.element(),
                             .sums = a.dbias.as<float>(),
                             .add = first > 0});
-  }
-
-  /// Without rows there is no first chunk to write them.
-  void clear_gradients(const SoftmaxCrossEntropy& a) {
-    for (const View* gradient : {&a.dweight, &a.dbias})
-      if (*gradient)
-        UNROLL_CUDA_CHECK(cudaMemsetAsync(gradient->data, 0, gradient->bytes(), device_.stream()));
   }
 
   Device& device_;

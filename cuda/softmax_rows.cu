@@ -67,6 +67,8 @@ __device__ Best merge_threads(Best best) {
   return merge_lanes(lane < int(blockDim.x) / kWarp ? warps[lane] : no_logits());
 }
 
+using Four = Pack<float, 4>;
+
 /// row[at .. at + 4) as far as it lies before `columns`, and `fill` in place of what does not.
 __device__ Four load_within(const float* row, int at, std::int64_t columns, float fill) {
   if (at + 4 <= columns && reinterpret_cast<std::uintptr_t>(row) % 16 == 0)

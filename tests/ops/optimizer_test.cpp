@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <limits>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -89,19 +90,19 @@ class ApplyGradientsKernel : public OnEachBackend {
 
   Training start(const OptimizerCase& c, bool sparse, Random& random) {
     Training t;
-    for (std::size_t k = 0; k < std::size(kShapes); ++k) {
-      const Reals value = random.array(kShapes[k], -1, 1);
+    for (std::size_t k = 0; k < shapes_.size(); ++k) {
+      const Reals value = random.array(shapes_[k], -1, 1);
       ParameterUpdate update{};
       update.parameter = memory_->inout(value);
-      if (sparse && k == kTable) {
+      if (sparse && tables_.contains(k)) {
         update.sparse = true;
-        update.gradient = memory_->inout(Reals(Dims{kIds, kShapes[k][1]}));
+        update.gradient = memory_->inout(Reals(Dims{kIds, shapes_[k][1]}));
         update.ids = memory_->inout(std::vector<std::int32_t>(kIds, -1), {kIds});
       } else {
-        update.gradient = memory_->inout(Reals(kShapes[k]));
+        update.gradient = memory_->inout(Reals(shapes_[k]));
       }
       for (int slot = 0; slot < slots_of(c.spec.kind); ++slot)
-        update.slots[slot] = memory_->inout(Reals(kShapes[k]));
+        update.slots[slot] = memory_->inout(Reals(shapes_[k]));
       t.parameters.push_back(update);
       t.expected.parameters.push_back({value.values});
     }
@@ -130,13 +131,14 @@ class ApplyGradientsKernel : public OnEachBackend {
                                .scratch = t.scratch});
   }
 
-  /// Uploads random gradients and returns them, dense. Some rows of the table stay without one.
+  /// Uploads random gradients and returns them, dense. Some rows of a table stay without one.
   std::vector<std::vector<double>> draw_gradients(const Training& t, Random& random) {
     std::vector<std::vector<double>> gradients;
     for (std::size_t k = 0; k < t.parameters.size(); ++k) {
       const ParameterUpdate& update = t.parameters[k];
-      Reals dense = random.array(kShapes[k], -0.2, 0.2);
-      if (k == kTable) {  // rows without a gradient: at random, and the same for both storages
+      Reals dense = random.array(shapes_[k], -0.2, 0.2);
+      if (tables_.contains(
+              k)) {  // rows without a gradient: at random, and the same for both storages
         std::vector<std::int32_t> ids;
         Reals rows({kIds, dense.last()});
         for (std::int32_t row = 0; row < dense.rows(); ++row) {
@@ -169,6 +171,36 @@ class ApplyGradientsKernel : public OnEachBackend {
     return all;
   }
 
+  /// Trains for some steps on the device and in float64, and compares.
+  void expect_float64(const OptimizerCase& c, bool sparse) {
+    constexpr int kSteps = 5;
+    SCOPED_TRACE(describe(c) + (sparse ? " sparse" : " dense"));
+    Random random(71);
+    Training t = start(c, sparse, random);
+    for (int step = 0; step < kSteps; ++step) {
+      const auto gradients = draw_gradients(t, random);
+      apply(c, t);
+      reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1, gradients, t.expected);
+      // Up to 4096 squares, summed in float32: sqrt(4096) roundings of half an ulp, halved by the
+      // root.
+      EXPECT_TRUE(close(std::vector<float>{statistics(t).norm}, {t.expected.norm}, 18));
+    }
+    EXPECT_EQ(counters(t).updates, kSteps);
+    EXPECT_EQ(counters(t).skipped, 0);
+    for (std::size_t k = 0; k < t.parameters.size(); ++k) {
+      SCOPED_TRACE(to_string(shape_of(shapes_[k])));
+      const reference::OptimizedParameter& expected = t.expected.parameters[k];
+      // A step rounds the parameter once (half an ulp of 1) and its change, lr times something of
+      // size 1, about 18 times, of which the norm's error is the most.
+      EXPECT_TRUE(close(memory_->get(t.parameters[k].parameter), expected.value,
+                        kSteps * (1 + 18 * c.learning_rate)));
+      for (int slot = 0; slot < slots_of(c.spec.kind); ++slot)
+        EXPECT_TRUE(close(memory_->get(t.parameters[k].slots[slot]), expected.slots[slot],
+                          2 * 18 * kSteps, slot_size(c.spec, slot)));
+    }
+    finish_case();
+  }
+
   StepCounters counters(const Training& t) {
     const std::vector<std::int64_t> c = memory_->get<std::int64_t>(t.counters);
     return {c[0], c[1], c[2], c[3]};
@@ -177,37 +209,35 @@ class ApplyGradientsKernel : public OnEachBackend {
     const std::vector<float> s = memory_->get(t.statistics);
     return {s[0], s[1], s[2], s[3], s[4], s[5], s[6]};
   }
+
+  std::vector<Dims> shapes_{std::begin(kShapes), std::end(kShapes)};
+  std::set<std::size_t> tables_{kTable};
 };
 
 TEST_P(ApplyGradientsKernel, EveryKindMatchesFloat64OverSeveralSteps) {
-  constexpr int kSteps = 5;
   for (const OptimizerCase& c : optimizer_cases())
-    for (const bool sparse : {false, true}) {
-      SCOPED_TRACE(describe(c) + (sparse ? " sparse" : " dense"));
-      Random random(71);
-      Training t = start(c, sparse, random);
-      for (int step = 0; step < kSteps; ++step) {
-        const auto gradients = draw_gradients(t, random);
-        apply(c, t);
-        reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1, gradients,
-                                   t.expected);
-        // 5000 squares, summed: sqrt(5000) roundings of half an ulp, halved by the root.
-        EXPECT_TRUE(close({statistics(t).norm}, {t.expected.norm}, 18));
-      }
-      EXPECT_EQ(counters(t).updates, kSteps);
-      EXPECT_EQ(counters(t).skipped, 0);
-      for (std::size_t k = 0; k < t.parameters.size(); ++k) {
-        SCOPED_TRACE(to_string(shape_of(kShapes[k])));
-        const reference::OptimizedParameter& expected = t.expected.parameters[k];
-        // A step rounds the parameter once (half an ulp of 1) and its change, lr times something
-        // of size 1, about 18 times, of which the norm's error is the most.
-        EXPECT_TRUE(close(memory_->get(t.parameters[k].parameter), expected.value,
-                          kSteps * (1 + 18 * c.learning_rate)));
-        for (int slot = 0; slot < slots_of(c.spec.kind); ++slot)
-          EXPECT_TRUE(close(memory_->get(t.parameters[k].slots[slot]), expected.slots[slot],
-                            2 * 18 * kSteps, slot_size(c.spec, slot)));
-      }
-      finish_case();
+    for (const bool sparse : {false, true}) expect_float64(c, sparse);
+}
+
+// More parameters than a kernel takes as its arguments, sizes around the pieces into which they are
+// cut, sparse ones of whole vectors and of others at the ends of both.
+TEST_P(ApplyGradientsKernel, ManyParametersOfAllSizes) {
+  shapes_.clear();
+  for (std::int64_t k = 0; k < 101; ++k) shapes_.push_back({1 + k % 9});
+  for (const std::int64_t size : {4095, 4096, 4097, 8193}) shapes_[std::size_t(size) % 48] = {size};
+  shapes_[3] = {11, 33};
+  shapes_[47] = {600, 8};
+  shapes_[48] = {9, 1028};
+  shapes_[100] = {7, 1};
+  tables_ = {3, 47, 48, 100};
+  std::vector<OptimizerCase> cases(std::begin(kKinds), std::end(kKinds));
+  cases.push_back(kKinds[0]);  // plain SGD passes over rows that this one moves
+  cases.back().spec.weight_decay = 0.05F;
+  for (OptimizerCase& c : cases)
+    for (const int shift : {0, 1}) {
+      c.spec.clip_norm = 1.5F;
+      memory_->shift_by(shift);
+      expect_float64(c, true);
     }
 }
 
@@ -236,9 +266,10 @@ TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {
         EXPECT_EQ(now.culprit, culprit);
         const StepStatistics measured = statistics(t);
         EXPECT_EQ(measured.loss_sum, loss_sum);
+        using Values = std::vector<float>;
         EXPECT_TRUE(
-            identical({measured.refused_loss, measured.refused_limit}, {loss, t.guard.ceiling}));
-        EXPECT_TRUE(identical({measured.refused_norm}, {measured.norm}));
+            identical(Values{measured.refused_loss, measured.refused_limit, measured.refused_norm},
+                      Values{loss, t.guard.ceiling, measured.norm}));
       };
       for (const float loss : {kNan, kInf, -kInf}) {
         SCOPED_TRACE(loss);
@@ -370,6 +401,10 @@ StepCounters counters_of(const VariableStore& store) {
   return {c[0], c[1], c[2], c[3]};
 }
 
+std::vector<float> norm_of(const VariableStore& store) {
+  return {store.read<float>(Optimizer::kStatistics)[0]};
+}
+
 TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
   constexpr int kSteps = 4;
   for (const OptimizerCase& c : optimizer_cases()) {
@@ -393,8 +428,7 @@ TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
           table.at(ids[m], e) += ce.at(std::int64_t(m), e);
       reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1,
                                  {ca.values, table.values}, expected);
-      EXPECT_TRUE(
-          close({first.variables().read<float>(Optimizer::kStatistics)[0]}, {expected.norm}, 8));
+      EXPECT_TRUE(close(norm_of(first.variables()), {expected.norm}, 8));
     }
     // As in the kernel test; a coalesced row adds two roundings of up to 2.
     const double ulps = kSteps * (1 + 18 * c.learning_rate);

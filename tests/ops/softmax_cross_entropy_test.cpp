@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -51,6 +52,20 @@ const LossCase kCases[] = {
     {256, 33, 256, 64, false, 255, false, 0.5},
     {20, 40, 1000, 7, true, -100, true},
     {9, 3, 4, 2, true, 2, true},
+    // Rows of h and of logits that have to be padded and such that need not be; classes that fill
+    // a warp's or a block's reads of four, one more, one less; several such reads per thread, in
+    // blocks of the smallest size, of another and of the largest.
+    {4, 1, 31, 4},
+    {5, 8, 32, 4, true},
+    {6, 9, 33, 2},
+    {5, 650, 255, 3},
+    {7, 8, 257, 3, false, -1, true},
+    {3, 7, 1023, 2},
+    {2, 8, 1024, 2},
+    {5, 9, 1025, 4, true, -1, true},
+    {130, 1, 513, 66},
+    {3, 8, 6145, 2},
+    {2, 1, 33001, 1},
 };
 
 struct LossData {
@@ -63,7 +78,9 @@ LossData random_data(const LossCase& c, std::uint64_t seed) {
   Random random(seed);
   LossData data;
   data.h = random.array({c.rows, c.hidden}, -1, 1);
-  data.weight = random.array({c.classes, c.hidden}, -1, 1);
+  // Of a size that keeps logits near 1 for wide h, too: what is rounded in tolerances.
+  const double size = std::min(1.0, std::sqrt(40 / double(c.hidden)));
+  data.weight = random.array({c.classes, c.hidden}, -size, size);
   data.bias = random.array({c.classes}, -2, 2);
   data.targets = random.integers(std::size_t(c.rows), 0, std::int32_t(c.classes));
   for (std::size_t m = 0; m < data.targets.size(); ++m)
@@ -190,6 +207,41 @@ TEST_P(SoftmaxCrossEntropyKernel, MatchesFloat64) {
     }
 }
 
+TEST_P(SoftmaxCrossEntropyKernel, AnyAddressWillDo) {
+  for (const LossCase& c : {LossCase{9, 8, 37, 4, true}, {9, 7, 40, 4}, {5, 16, 64, 5}}) {
+    SCOPED_TRACE(describe(c));
+    const LossData data = random_data(c, 6);
+    const Result expected = run(c, data, true);
+    memory_->shift_by(1);
+    const Result actual = run(c, data, true);
+    memory_->shift_by(0);
+    EXPECT_TRUE(close(actual.loss, doubles(expected.loss), row_ulps(c) + std::sqrt(double(c.rows)),
+                      std::sqrt(double(c.rows))));
+    EXPECT_TRUE(close(actual.log_prob, doubles(expected.log_prob), row_ulps(c)));
+    const LossGradients slopes = expected_gradients(c, data);
+    const double ulps = row_ulps(c) + std::sqrt(double(c.classes));
+    EXPECT_TRUE(close_to_sums(actual.dh, slopes.dh.values, ulps, slopes.dh_size));
+    EXPECT_TRUE(close_to_sums(actual.dweight, slopes.dweight.values, ulps, slopes.dweight_size));
+    EXPECT_TRUE(close_to_sums(actual.dbias, slopes.dbias.values, ulps, slopes.dbias_size));
+    finish_case();
+  }
+}
+
+// A class that cannot be, beside others that can; and nothing but such classes.
+TEST_P(SoftmaxCrossEntropyKernel, LogitsMayBeMinusInfinity) {
+  const LossCase c{2, 1, 300, 2};
+  LossData data = random_data(c, 4);
+  data.weight = Reals(reference::Dims{300, 1});
+  data.bias.values.assign(300, -std::numeric_limits<double>::infinity());
+  EXPECT_TRUE(std::isnan(run(c, data, true).loss[0]));
+  data.bias.values[17] = data.bias.values[299] = 2;
+  data.targets = {17, 299};
+  const Result actual = run(c, data, true);
+  EXPECT_TRUE(close(actual.log_prob, {-std::log(2.0), -std::log(2.0)}, 2));
+  EXPECT_EQ(actual.hit, (std::vector<float>{1, 0}));
+  EXPECT_EQ(actual.dbias[0], 0.0F);
+}
+
 TEST_P(SoftmaxCrossEntropyKernel, RowResultsAreOptional) {
   const LossCase c{33, 8, 65, 16};
   const LossData data = random_data(c, 4);
@@ -235,6 +287,51 @@ TEST_P(SoftmaxCrossEntropyKernel, LargeLogitsDoNotOverflow) {
 }
 
 UNROLL_FOR_EACH_BACKEND(SoftmaxCrossEntropyKernel);
+
+/// To the 8 bits of bfloat16's significand.
+Reals rounded(const Reals& x) {
+  return reference::map(x, [](double value) {
+    int exponent = 0;
+    const double fraction = std::frexp(value, &exponent);
+    return std::ldexp(std::round(fraction * 256) / 256, exponent);
+  });
+}
+
+class SoftmaxCrossEntropyPrecision : public SoftmaxCrossEntropyKernel {};
+
+// Where rounding h and weight does not change them, logits are those of float32, and so are loss
+// and probabilities. On the way back the gradient of every logit is rounded once, by a share u of
+// itself. That the results are no better shows that the precision is what was asked for.
+TEST_P(SoftmaxCrossEntropyPrecision, RoundsTheGradientsOfTheLogitsAlone) {
+  const double u = backend_->precision() == Precision::kBf16 ? 0x1p-8 : 0x1p-11;
+  for (const LossCase& c : {LossCase{20, 40, 1000, 7, true, -100, true},
+                            {33, 31, 257, 16},
+                            {5, 650, 255, 3},
+                            {4, 8, 33, 4}}) {
+    SCOPED_TRACE(describe(c));
+    LossData data = random_data(c, 12);
+    data.h = rounded(data.h);
+    data.weight = rounded(data.weight);
+    const auto expected = reference::softmax_cross_entropy(
+        data.h, data.weight, data.bias, data.targets, data.row_weights, options_of(c));
+    const Result actual = run(c, data, true);
+    EXPECT_TRUE(close(actual.loss, {expected.loss}, row_ulps(c) + std::sqrt(double(c.rows)),
+                      c.mean ? 1 : std::sqrt(double(c.rows))));
+    EXPECT_TRUE(close(actual.log_prob, expected.log_prob, row_ulps(c)));
+    EXPECT_EQ(doubles(actual.hit), expected.hit);
+    const LossGradients slopes = expected_gradients(c, data);
+    const double exact = row_ulps(c) + std::sqrt(double(std::max(c.classes, c.rows)));
+    const double ulps = exact + u / kUlp;
+    EXPECT_TRUE(close_to_sums(actual.dh, slopes.dh.values, ulps, slopes.dh_size));
+    EXPECT_TRUE(close_to_sums(actual.dweight, slopes.dweight.values, ulps, slopes.dweight_size));
+    EXPECT_TRUE(close_to_sums(actual.dbias, slopes.dbias.values, ulps, slopes.dbias_size));
+    EXPECT_FALSE(close_to_sums(actual.dweight, slopes.dweight.values, exact, slopes.dweight_size));
+    finish_case();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(On, SoftmaxCrossEntropyPrecision,
+                         ::testing::Values("CudaTf32", "CudaBf16"), backend_name);
 
 SoftmaxCrossEntropyOptions graph_options(const LossCase& c) {
   return {.chunk_rows = c.chunk_rows, .ignored_id = c.ignored_id, .mean = c.mean, .scale = c.scale};

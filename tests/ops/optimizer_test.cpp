@@ -192,7 +192,7 @@ TEST_P(ApplyGradientsKernel, EveryKindMatchesFloat64OverSeveralSteps) {
         reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1, gradients,
                                    t.expected);
         // 5000 squares, summed: sqrt(5000) roundings of half an ulp, halved by the root.
-        EXPECT_TRUE(close({statistics(t).norm}, {t.expected.norm}, 18));
+        EXPECT_TRUE(close(std::vector<float>{statistics(t).norm}, {t.expected.norm}, 18));
       }
       EXPECT_EQ(counters(t).updates, kSteps);
       EXPECT_EQ(counters(t).skipped, 0);
@@ -236,9 +236,10 @@ TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {
         EXPECT_EQ(now.culprit, culprit);
         const StepStatistics measured = statistics(t);
         EXPECT_EQ(measured.loss_sum, loss_sum);
+        using Values = std::vector<float>;
         EXPECT_TRUE(
-            identical({measured.refused_loss, measured.refused_limit}, {loss, t.guard.ceiling}));
-        EXPECT_TRUE(identical({measured.refused_norm}, {measured.norm}));
+            identical(Values{measured.refused_loss, measured.refused_limit, measured.refused_norm},
+                      Values{loss, t.guard.ceiling, measured.norm}));
       };
       for (const float loss : {kNan, kInf, -kInf}) {
         SCOPED_TRACE(loss);
@@ -296,7 +297,7 @@ TEST_P(ApplyGradientsKernel, TheGuardMatchesFloat64) {
   double sum = 0;
   for (int step = 0; step < 300; ++step) {
     float loss = 4 + float(random.uniform(-1, 1));
-    if (step % 17 == 16) loss *= 4;
+    if (step > 120 && step % 17 == 16) loss *= 4;
     if (step % 50 == 49) loss = kNan;
     write<float>(t.loss, {loss});
     const bool accepted = expected.accept(double(loss));
@@ -370,6 +371,10 @@ StepCounters counters_of(const VariableStore& store) {
   return {c[0], c[1], c[2], c[3]};
 }
 
+std::vector<float> norm_of(const VariableStore& store) {
+  return {store.read<float>(Optimizer::kStatistics)[0]};
+}
+
 TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
   constexpr int kSteps = 4;
   for (const OptimizerCase& c : optimizer_cases()) {
@@ -393,8 +398,7 @@ TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
           table.at(ids[m], e) += ce.at(std::int64_t(m), e);
       reference::apply_gradients(c.spec, double(float(c.learning_rate)), 1,
                                  {ca.values, table.values}, expected);
-      EXPECT_TRUE(
-          close({first.variables().read<float>(Optimizer::kStatistics)[0]}, {expected.norm}, 8));
+      EXPECT_TRUE(close(norm_of(first.variables()), {expected.norm}, 8));
     }
     // As in the kernel test; a coalesced row adds two roundings of up to 2.
     const double ulps = kSteps * (1 + 18 * c.learning_rate);

@@ -61,6 +61,8 @@ void map(Kind kind, std::int64_t n, const float* a, int a_step, const float* b, 
       return with([](Packet x, Packet) { return log(x); });
     case Kind::kEqual:
       return with([=](Packet x, Packet y) { return select(x == y, one, zero); });
+    case Kind::kFinite:  // infinity - infinity is no number
+      return with([=](Packet x, Packet) { return select(x - x == zero, x, zero); });
     case Kind::kTanhGradient:
       return with(
           [](Packet y, Packet dy) { return dy * cells::derivative<cells::Activation::kTanh>(y); });

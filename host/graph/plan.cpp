@@ -163,7 +163,6 @@ View Session::Plan::constant_view(const Step& step) {
   if (constant->values.size() == elements) values = constant->values;
   constants_.push_back(backend_->allocate(elements * sizeof(float)));
   backend_->upload(constants_.back().get(), values.data(), elements * sizeof(float));
-  backend_->synchronize();
   return {constants_.back().get(), constant->shape};
 }
 

@@ -60,9 +60,16 @@ Session::~Session() = default;
 Session::Plan& Session::plan_for(std::span<const Tensor> fetches, std::span<const Feed> feeds) {
   for (const auto& plan : plans_)
     if (plan->matches(fetches, feeds)) return *plan;
-  auto plan = std::make_unique<Plan>(graph_, *store_, fetches, feeds);
-  if (plan->arena_bytes() > arena_bytes_ || !arena_) {
-    const std::size_t bytes = std::max(plan->arena_bytes(), kArenaAlignment);
+  plans_.push_back(std::make_unique<Plan>(graph_, *store_, fetches, feeds));
+  return *plans_.back();
+}
+
+Session::Plan& Session::bound_plan_for(std::span<const Tensor> fetches,
+                                       std::span<const Feed> feeds) {
+  Plan& plan = plan_for(fetches, feeds);
+  if (arena_ && plan.bound_to(static_cast<std::byte*>(arena_.get()))) return plan;
+  if (plan.arena_bytes() > arena_bytes_ || !arena_) {
+    const std::size_t bytes = std::max(plan.arena_bytes(), kArenaAlignment);
     arena_.reset();  // before the larger one is asked for
     arena_bytes_ = 0;
     try {
@@ -73,18 +80,18 @@ Session::Plan& Session::plan_for(std::span<const Tensor> fetches, std::span<cons
     }
     arena_bytes_ = bytes;
   }
-  plans_.push_back(std::move(plan));
   // A moved arena moves all plans, now, so that later runs of known shapes allocate nothing.
   auto* arena = static_cast<std::byte*>(arena_.get());
   for (const auto& known : plans_)
-    if (!known->bound_to(arena)) known->bind(arena, {step_memory_.get(), Shape{1}, DType::kInt64});
-  return *plans_.back();
+    if (known->arena_bytes() <= arena_bytes_ && !known->bound_to(arena))
+      known->bind(arena, {step_memory_.get(), Shape{1}, DType::kInt64});
+  return plan;
 }
 
 void Session::run(std::span<const Tensor> fetches, std::span<const Feed> feeds) {
   if (fetches.empty()) throw std::invalid_argument("run: nothing is fetched");
   last_ = nullptr;
-  Plan& plan = plan_for(fetches, feeds);
+  Plan& plan = bound_plan_for(fetches, feeds);
   store_->backend().upload(step_memory_.get(), &step_, sizeof(step_));
   plan.run(feeds);
   ++step_;
@@ -97,7 +104,12 @@ void Session::run(Tensor fetch, std::initializer_list<Feed> feeds) {
 
 void Session::prepare(std::span<const Tensor> fetches, std::span<const Feed> feeds) {
   if (fetches.empty()) throw std::invalid_argument("prepare: nothing is fetched");
-  plan_for(fetches, feeds);
+  bound_plan_for(fetches, feeds);
+}
+
+std::size_t Session::required_bytes(std::span<const Tensor> fetches, std::span<const Feed> feeds) {
+  if (fetches.empty()) throw std::invalid_argument("required_bytes: nothing is fetched");
+  return plan_for(fetches, feeds).arena_bytes();
 }
 
 Shape Session::shape(Tensor fetched) const {

@@ -47,7 +47,6 @@ void VariableStore::require(const VariableInfo& info) {
     std::vector<float> values(elements);
     initialize(info.initializer, info.type.shape, seed_, info.name, values);
     backend_->upload(variable.memory.get(), values.data(), bytes);
-    backend_->synchronize();
   } else {
     if (info.initializer.kind != Initializer::Kind::kConstant || info.initializer.low != 0)
       throw std::invalid_argument("variable '" + info.name +

@@ -74,10 +74,12 @@ Body build_body(Graph& graph, const LanguageModelConfig& config, Tensor inputs, 
         .push_back(graph.variable(names[k], shape, constant(0), /*trainable=*/false));
   }
   const RecurrentResult result = recurrent(spec, in);
-  for (std::size_t k = 0; k < in.h0.size(); ++k)
-    body.carries.push_back(assign(in.h0[k], result.h_n[k]));
-  for (std::size_t k = 0; k < in.c0.size(); ++k)
-    body.carries.push_back(assign(in.c0[k], result.c_n[k]));
+  // A batch that training leaves out must not reach those after it. Who evaluates wants to know.
+  const auto carry = [&](Tensor state, Tensor next) {
+    body.carries.push_back(training ? assign_finite(state, next) : assign(state, next));
+  };
+  for (std::size_t k = 0; k < in.h0.size(); ++k) carry(in.h0[k], result.h_n[k]);
+  for (std::size_t k = 0; k < in.c0.size(); ++k) carry(in.c0[k], result.c_n[k]);
   body.h = reshape(dropped(result.y, "dropout_output"), {kOpen, config.hidden.back()});
   return body;
 }

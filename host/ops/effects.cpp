@@ -8,15 +8,29 @@
 namespace unroll {
 namespace {
 
+enum class Assignment : std::uint8_t { kSet, kSetFinite, kAdd };
+
+const char* name_of(Assignment assignment) {
+  switch (assignment) {
+    case Assignment::kSet:
+      return "assign";
+    case Assignment::kSetFinite:
+      return "assign_finite";
+    case Assignment::kAdd:
+      return "assign_add";
+  }
+  return "?";
+}
+
 class AssignOperation final : public Operation {
  public:
-  explicit AssignOperation(bool add) : add_(add) {}
+  explicit AssignOperation(Assignment assignment) : assignment_(assignment) {}
 
-  std::string kind() const override { return add_ ? "assign_add" : "assign"; }
+  std::string kind() const override { return name_of(assignment_); }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_dtype(inputs[1], inputs[0].dtype, "the value");
-    if (add_) require_dtype(inputs[0], DType::kFloat32, "the variable");
+    if (assignment_ != Assignment::kSet) require_dtype(inputs[0], DType::kFloat32, "the variable");
     if (!shapes_agree(inputs[0].shape, inputs[1].shape))
       shape_error("a value " + to_string(inputs[1].shape),
                   "the variable's shape " + to_string(inputs[0].shape));
@@ -25,8 +39,10 @@ class AssignOperation final : public Operation {
 
   void run(const RunContext& c) const override {
     const View &variable = c.inputs[0], &value = c.inputs[1];
-    if (add_)
+    if (assignment_ == Assignment::kAdd)
       c.backend.elementwise({ElementwiseKind::kAdd, variable, value, variable});
+    else if (assignment_ == Assignment::kSetFinite)
+      c.backend.elementwise({ElementwiseKind::kFinite, value, {}, variable});
     else if (variable.data != value.data)
       c.backend.copy(variable.data, value.data, value.bytes());
   }
@@ -38,7 +54,7 @@ class AssignOperation final : public Operation {
   }
 
  private:
-  bool add_;
+  Assignment assignment_;
 };
 
 class GroupOperation final : public Operation {
@@ -51,21 +67,24 @@ class GroupOperation final : public Operation {
   }
 };
 
-Tensor assignment(bool add, Tensor variable, Tensor value) {
+Tensor assignment(Assignment assignment, Tensor variable, Tensor value) {
   if (!variable || !operation_as<VariableOperation>(variable))
-    throw std::invalid_argument(std::string(add ? "assign_add" : "assign") +
+    throw std::invalid_argument(std::string(name_of(assignment)) +
                                 ": the target is not a variable");
   // Another update of the same run must not change the value first.
-  return add_node(std::make_shared<AssignOperation>(add), {variable, own_memory(value)});
+  return add_node(std::make_shared<AssignOperation>(assignment), {variable, own_memory(value)});
 }
 
 }  // namespace
 
 Tensor assign(Tensor variable, Tensor value) {
-  return assignment(false, variable, value);
+  return assignment(Assignment::kSet, variable, value);
+}
+Tensor assign_finite(Tensor variable, Tensor value) {
+  return assignment(Assignment::kSetFinite, variable, value);
 }
 Tensor assign_add(Tensor variable, Tensor value) {
-  return assignment(true, variable, value);
+  return assignment(Assignment::kAdd, variable, value);
 }
 
 Tensor group(std::span<const Tensor> parts) {

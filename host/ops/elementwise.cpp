@@ -60,6 +60,8 @@ const char* name_of(Kind kind) {
       return "log";
     case Kind::kEqual:
       return "equal";
+    case Kind::kFinite:
+      return "finite";
     case Kind::kTanhGradient:
       return "tanh_gradient";
     case Kind::kLogisticGradient:
@@ -126,6 +128,8 @@ class ElementwiseOperation final : public Operation {
         return {to_a(dy / a)};
       case Kind::kEqual:
         return {{}, {}};
+      case Kind::kFinite:
+        return {{}};
       // y and dy are a node's own values; second derivatives are not offered.
       case Kind::kTanhGradient:
       case Kind::kLogisticGradient:

@@ -41,8 +41,9 @@ double require_room(const std::filesystem::path& run_dir, std::int64_t bytes);
 ///    "seconds"}                                  every log interval; means over it
 ///   {"event": "valid", "step", "epoch", "loss", "ppl", "accuracy", "best", "seconds"}
 ///   {"event": "test", ...}                       as valid, without best
-///   {"event": "diverged", "step", "epoch", "loss", "limit", "reason", "parameter", "action",
-///    "seconds"}
+///   {"event": "diverged", "step", "epoch", "refused", "loss", "limit", "reason", "parameter",
+///    "action", "seconds"}     steps refused since the last look; of their last row the first step,
+///                             or the one at the look if others followed that were applied
 ///
 /// Losses are nats per token; a number that is not finite is null; seconds count from the start of
 /// the run, without the time in which it was stopped.

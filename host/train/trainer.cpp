@@ -6,6 +6,7 @@
 #include <cmath>
 #include <optional>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "host/data/batch_queue.h"
@@ -17,6 +18,9 @@ namespace unroll {
 namespace {
 
 using Clock = std::chrono::steady_clock;
+
+/// Steps that a run may go on for before it is known that one was refused.
+constexpr std::int64_t kLookInterval = 200;
 
 /// More in a row than chance explains.
 constexpr std::int64_t kMostRefused = 50, kMostRollbacks = 5;
@@ -52,14 +56,18 @@ float loss_ceiling(const LanguageModelConfig& model) {
   return float(2 * std::log(double(model.vocabulary)) + 3);
 }
 
+/// Whether a refused step keeps those after it from being applied.
+bool halts(const TrainingOptions& options) {
+  return options.on_divergence != OnDivergence::kSkip;
+}
+
 TrainingGraph::Options graph_options(const LanguageModelConfig& model,
                                      const TrainingOptions& options) {
   return {.batch = options.batch,
           .optimizer = options.optimizer,
           .learning_rate = options.schedule.learning_rate,
           .reduction = options.reduction,
-          .guard = {.ceiling = loss_ceiling(model),
-                    .halts = options.on_divergence != OnDivergence::kSkip},
+          .guard = {.ceiling = loss_ceiling(model), .halts = halts(options)},
           .chunk_rows = options.chunk_rows,
           .initialization = options.initialization};
 }
@@ -69,6 +77,7 @@ class Trainer {
   explicit Trainer(const TrainingRun& run)
       : run_(run),
         options_(run.options),
+        description_(run.description),
         queue_(run.corpus.training_stream(options_.batch, options_.bptt)),
         schedule_(with_steps(options_, queue_.batches())),
         step_(run.model, graph_options(run.model, options_), run.backend, options_.seed),
@@ -80,6 +89,10 @@ class Trainer {
                                              run.resume->directory.string(), progress_.position,
                                              queue_.length()));
       step_.set_count(progress_.step);
+      counters_ = step_.counters();
+      statistics_ = step_.statistics();
+      // Steps that were left out before, and reported, are no reason to halt now.
+      if (halts(options_) && counters_.skipped == progress_.skipped) lift_halt();
       schedule_.set_divisor(progress_.rate_divisor);
       last_saved_ = progress_.step;
       repair_run_folder(options_.run_dir, progress_.best.tokens > 0
@@ -89,6 +102,7 @@ class Trainer {
       run.resume->state.reset();
     }
     prepare();
+    description_.training["recurrent_algorithm"] = run.backend->recurrent_algorithm();
     metrics_.emplace(options_.run_dir, progress_.metrics_bytes, run.observer.warn);
   }
 
@@ -120,7 +134,9 @@ class Trainer {
 
   /// Takes the memory of a step and looks for room on the disk, or fails before the first step.
   void prepare() {
-    const TrainingMemory memory = step_.prepare(std::min(options_.bptt, queue_.length()));
+    const std::int64_t steps = std::min(options_.bptt, queue_.length());
+    const TrainingMemory memory = step_.memory(steps);
+    require_memory(memory);
     constexpr std::int64_t kOther = 1 << 20;  // headers and settings
     const std::int64_t checkpoint =
         memory.variables + std::int64_t(run_.corpus.tokenizer.vocabulary_text().size()) +
@@ -136,6 +152,25 @@ class Trainer {
         "{:.1f} MB of gradients and activations",
         double(memory.parameters) * 1e-6, double(memory.variables - memory.parameters) * 1e-6,
         double(memory.working) * 1e-6));
+    step_.prepare(steps);
+  }
+
+  void require_memory(const TrainingMemory& memory) const {
+    const auto available = std::int64_t(run_.backend->memory().available);
+    if (memory.working <= available) return;
+    // Gradients do not depend on the batch, and that of a table which is only looked up in is a few
+    // rows; all else grows with the batch.
+    const std::int64_t table =
+        run_.model.tied ? 0 : run_.model.vocabulary * run_.model.embedding * 4;
+    const std::int64_t gradients = memory.parameters - table;
+    const std::int64_t rows = std::max<std::int64_t>(available - gradients, 0) * options_.batch /
+                              (memory.working - gradients);
+    throw std::runtime_error(fmt::format(
+        "memory of a step: got {:.1f} MB available on {}, expected {:.1f} MB for gradients and "
+        "activations; {}",
+        double(available) * 1e-6, run_.backend->name(), double(memory.working) * 1e-6,
+        rows > 0 ? fmt::format("the largest --batch-size that fits is about {}", rows)
+                 : "not even --batch-size 1 fits"));
   }
 
   // ---- the loop
@@ -194,7 +229,10 @@ class Trainer {
     ++timed_batches_;
     timed_tokens_ += batch.tokens;
     unsaved_ = true;
-    look();
+    if (!std::exchange(peak_noted_, true))
+      run_.observer.note(fmt::format("peak memory on the device: {:.1f} MB",
+                                     double(run_.backend->memory().peak) * 1e-6));
+    if (progress_.step == 1 || progress_.step % kLookInterval == 0 || interval_ends()) look();
     if (run_.observer.progress) run_.observer.progress(status());
     if (interval_ends()) log_interval(rate);
   }
@@ -212,7 +250,8 @@ class Trainer {
   // ---- divergence
 
   /// Reads what the steps since the last look have done, and does something about those that were
-  /// refused.
+  /// refused. Only what is due by the run's own settings looks: an interruption must not decide
+  /// when a run turns back.
   void look() {
     counters_ = step_.counters();
     statistics_ = step_.statistics();
@@ -266,6 +305,11 @@ class Trainer {
                                    refused, reason()));
   }
 
+  void lift_halt() {
+    counters_.refused = 0;
+    step_.write(counters_);
+  }
+
   void roll_back(const std::string& what) {
     if (++progress_.rollbacks > kMostRollbacks)
       throw std::runtime_error(fmt::format(
@@ -274,9 +318,9 @@ class Trainer {
     const Checkpoint good = scheduled_checkpoint();
     step_.restore(good);
     counters_ = step_.counters();
+    statistics_ = step_.statistics();
     counters_.skipped = progress_.skipped;
-    counters_.refused = 0;
-    step_.write(counters_);
+    lift_halt();
     start_interval();
     step_.clear_carried_state();  // it was at another place of the text
     progress_.rate_scale /= 2;
@@ -303,6 +347,7 @@ class Trainer {
 
   /// Returns whether it is the best so far.
   bool validate() {
+    look();
     const Evaluation valid = evaluator_.evaluate(run_.corpus.validation_stream());
     if (!std::isfinite(valid.perplexity()))
       throw std::runtime_error(
@@ -386,11 +431,14 @@ class Trainer {
   // ---- checkpoints
 
   std::filesystem::path save(const Saving& saving) {
-    if (saving.scheduled) progress_.scheduled_save = progress_.step;
+    if (saving.scheduled) {
+      look();
+      progress_.scheduled_save = progress_.step;
+    }
     ResumeState state{progress_, step_.state_variables()};
     state.progress.metrics_bytes = metrics_->sync();
     state.progress.seconds = seconds();
-    ModelDescription description = run_.description;
+    ModelDescription description = description_;
     description.metrics = {{"epoch", epoch()}, {"step", progress_.step}};
     if (progress_.evaluated_step == progress_.step)
       description.metrics.update({{"valid_loss", progress_.last.loss()},
@@ -473,14 +521,14 @@ class Trainer {
 
   /// The losses that come are those of a new line of the log.
   void start_interval() {
-    progress_.interval_start = step_.counters().updates;
-    statistics_ = step_.statistics();
+    progress_.interval_start = counters_.updates;
     statistics_.loss_sum = 0;
     step_.write(statistics_);
   }
 
   const TrainingRun& run_;
   const TrainingOptions& options_;
+  ModelDescription description_;
   BatchQueue queue_;
   Schedule schedule_;
   TrainingStep step_;
@@ -489,9 +537,10 @@ class Trainer {
   StepCounters counters_{};      // as of the last look
   StepStatistics statistics_{};  // likewise
   std::optional<MetricsLog> metrics_;
-  const Batch* only_batch_ = nullptr;                  // of overfit_one_batch
-  std::int64_t last_saved_ = 0;                        // step
-  bool unsaved_ = false;                               // something has changed since
+  const Batch* only_batch_ = nullptr;  // of overfit_one_batch
+  std::int64_t last_saved_ = 0;        // step
+  bool unsaved_ = false;               // something has changed since
+  bool peak_noted_ = false;
   std::int64_t timed_batches_ = 0, timed_tokens_ = 0;  // since interval_start_
   Clock::time_point part_start_ = Clock::now(), epoch_start_, interval_start_;
 };

@@ -77,7 +77,7 @@ struct TrainingRun {
   LanguageModelConfig model;
   TrainingOptions options;
   const LanguageCorpus& corpus;
-  ModelDescription description;
+  ModelDescription description;  // `recurrent_algorithm` is added to its training
   std::shared_ptr<Backend> backend;
   TrainingObserver observer;
   /// Loaded with its state, which is freed, as its model is, once both are restored.
@@ -86,8 +86,10 @@ struct TrainingRun {
 };
 
 /// Trains, from the start or from `run.resume`, with a line for every interval and epoch.
-/// Errors    std::runtime_error if a file cannot be written, training diverged, or a step computed
-///           twice gave different bits; std::invalid_argument if an option is out of its range.
+/// Errors    std::runtime_error if a file cannot be written, a step needs more memory than there
+/// is,
+///           training diverged, or a step computed twice gave different bits; std::invalid_argument
+///           if an option is out of its range.
 TrainingResult train(const TrainingRun& run);
 
 }  // namespace unroll

@@ -98,7 +98,6 @@ void write_variable(const TensorData& tensor, const std::string& where, Variable
                     stored_type_name(tensor.type), fmt::join(tensor.shape, ", "),
                     stored_type_name(stored_type(target.dtype)), to_string(target.shape)));
   store.backend().upload(target.data, tensor.bytes.data(), tensor.bytes.size());
-  store.backend().synchronize();
   store.touch(tensor.name);
 }
 

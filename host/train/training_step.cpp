@@ -34,16 +34,20 @@ std::array<Feed, 2> TrainingStep::feeds(std::span<const std::int32_t> inputs,
           Feed(graph_.targets, targets, Shape{steps * options_.batch})};
 }
 
-TrainingMemory TrainingStep::prepare(std::int64_t steps) {
-  const std::vector<std::int32_t> none(std::size_t(steps * options_.batch), 0);
-  session_.prepare(fetches_, feeds(none, none, steps));
+TrainingMemory TrainingStep::memory(std::int64_t steps) {
   TrainingMemory memory;
   for (const Tensor& variable : graph_.graph.variables())
     memory.variables += std::int64_t(store_->view(variable.name()).bytes());
   for (const Tensor& variable : graph_.graph.variables(/*trainable_only=*/true))
     memory.parameters += std::int64_t(store_->view(variable.name()).bytes());
-  memory.working = std::int64_t(session_.arena_bytes());
+  const std::vector<std::int32_t> none(std::size_t(steps * options_.batch), 0);
+  memory.working = std::int64_t(session_.required_bytes(fetches_, feeds(none, none, steps)));
   return memory;
+}
+
+void TrainingStep::prepare(std::int64_t steps) {
+  const std::vector<std::int32_t> none(std::size_t(steps * options_.batch), 0);
+  session_.prepare(fetches_, feeds(none, none, steps));
 }
 
 void TrainingStep::run(const Batch& batch, double learning_rate) {

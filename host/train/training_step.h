@@ -37,8 +37,10 @@ class TrainingStep {
   /// What a checkpoint needs beside the parameters: all other variables of the graph.
   std::vector<std::string> state_variables() const;
 
-  /// Takes the memory for batches of that many timesteps.
-  TrainingMemory prepare(std::int64_t steps);
+  /// What a step on batches of that many timesteps takes.
+  TrainingMemory memory(std::int64_t steps);
+  /// Takes it.
+  void prepare(std::int64_t steps);
 
   /// Queues the step and does not wait for it.
   void run(const Batch& batch, double learning_rate);

@@ -34,6 +34,7 @@ enum class ElementwiseKind : std::uint8_t {
   kExp,               // e^a
   kLog,               // ln a
   kEqual,             // 1 where a == b, else 0
+  kFinite,            // a where it is finite, else 0
   kTanhGradient,      // b (1 - a^2),  a = tanh(x),  b = dy
   kLogisticGradient,  // b a (1 - a),  a = logistic(x)
   kReluGradient,      // b where a > 0, else 0

@@ -71,6 +71,8 @@ Tensor stop_gradient(Tensor x);
 
 /// Writes `value` to a variable after everything else of the run has read it.
 Tensor assign(Tensor variable, Tensor value);
+/// Writes `value`, with 0 for what is not finite in it, likewise.
+Tensor assign_finite(Tensor variable, Tensor value);
 /// Adds `value` to a variable, likewise.
 Tensor assign_add(Tensor variable, Tensor value);
 /// A node that makes all of `parts` run.

@@ -99,6 +99,8 @@ class Session {
 
   /// Plans such a run and takes its memory without running it; the feeds' values do not matter.
   void prepare(std::span<const Tensor> fetches, std::span<const Feed> feeds);
+  /// Plans such a run and says how large an arena it needs, without taking it.
+  std::size_t required_bytes(std::span<const Tensor> fetches, std::span<const Feed> feeds);
 
   /// Copies a fetch of the last run to the host, or gives its shape there.
   template <typename T>
@@ -120,7 +122,10 @@ class Session {
 
  private:
   class Plan;
+  /// Planned, but perhaps without memory yet.
   Plan& plan_for(std::span<const Tensor> fetches, std::span<const Feed> feeds);
+  /// The same with memory.
+  Plan& bound_plan_for(std::span<const Tensor> fetches, std::span<const Feed> feeds);
 
   const Graph& graph_;
   std::shared_ptr<VariableStore> store_;

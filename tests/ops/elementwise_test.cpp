@@ -42,6 +42,7 @@ const KindCase kKinds[] = {
     {"exp", ElementwiseKind::kExp, false, -80, 80, 3},
     {"log", ElementwiseKind::kLog, false, 1e-30, 100, 3},
     {"equal", ElementwiseKind::kEqual, true, -1, 1, 0},
+    {"finite", ElementwiseKind::kFinite, false, -4, 4, 0},
     {"tanh gradient", ElementwiseKind::kTanhGradient, true, -1, 1, 3},
     {"logistic gradient", ElementwiseKind::kLogisticGradient, true, 0, 1, 3},
     {"relu gradient", ElementwiseKind::kReluGradient, true, -1, 1, 0},
@@ -73,6 +74,8 @@ double expected_of(ElementwiseKind kind, double a, double b) {
       return std::log(a);
     case ElementwiseKind::kEqual:
       return a == b ? 1 : 0;
+    case ElementwiseKind::kFinite:
+      return std::isfinite(a) ? a : 0;
     case ElementwiseKind::kTanhGradient:
       return b * (1 - a * a);
     case ElementwiseKind::kLogisticGradient:
@@ -222,6 +225,10 @@ TEST_P(ElementwiseKernel, ExtremesSaturateAndNanPassesThrough) {
       {ElementwiseKind::kRelu, kNan, kNan},
       {ElementwiseKind::kExp, kNan, kNan},
       {ElementwiseKind::kLog, kNan, kNan},
+      {ElementwiseKind::kFinite, kNan, 0},
+      {ElementwiseKind::kFinite, kInf, 0},
+      {ElementwiseKind::kFinite, -kInf, 0},
+      {ElementwiseKind::kFinite, 3e38F, 3e38F},
       {ElementwiseKind::kRelu, kInf, kInf},
       {ElementwiseKind::kRelu, -kInf, 0},
   };

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -55,6 +56,7 @@ struct TrainParts {
   std::shared_ptr<Backend> backend = cpu(1);
   std::int64_t stop_after = 0;  // steps of this part; 0: train to the end
   bool resume = false;
+  std::function<void(std::int64_t)> after_step = {};  // is told how many this part has made
 };
 
 inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelConfig& config,
@@ -79,6 +81,7 @@ inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelC
                                        .progress =
                                            [&](const TrainingStatus&) {
                                              if (++steps == parts.stop_after) stop = true;
+                                             if (parts.after_step) parts.after_step(steps);
                                            }},
                           .resume = checkpoint ? &*checkpoint : nullptr,
                           .stop = &stop});

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <utility>
 
 #include "host/train/checkpoint.h"
 #include "tests/support/recording_backend.h"
@@ -96,6 +97,98 @@ TEST(Trainer, WritesMetricsThatAgreeWithItsLines) {
   EXPECT_EQ(events["valid"], 3);
   EXPECT_EQ(events["test"], 1);
   EXPECT_EQ(best, run.result.valid.loss());
+}
+
+std::vector<nlohmann::json> metrics_of(const std::filesystem::path& run_dir,
+                                       const std::string& event) {
+  std::istringstream lines(read_text(run_dir / "metrics.jsonl"));
+  std::vector<nlohmann::json> found;
+  for (std::string line; std::getline(lines, line);)
+    if (auto json = nlohmann::json::parse(line); json.at("event") == event)
+      found.push_back(std::move(json));
+  return found;
+}
+
+TEST(Trainer, TheLossOfALineIsTheMeanOfItsSteps) {
+  const LanguageCorpus corpus = small_corpus();
+  for (const LossReduction reduction : {LossReduction::kMean, LossReduction::kTime}) {
+    const auto losses = [&](std::int64_t interval) {
+      const TempFolder folder;
+      TrainingOptions options = small_options(folder.path() / "run");
+      options.epochs = 2;
+      options.log_interval = interval;
+      options.reduction = reduction;
+      train_small(corpus, small_model(corpus), options);
+      return metrics_of(options.run_dir, "train");
+    };
+    const std::vector<nlohmann::json> steps = losses(1), lines = losses(10);
+    ASSERT_GT(lines.size(), 4U);
+    for (const nlohmann::json& line : lines) {
+      double sum = 0;
+      std::int64_t count = 0;
+      for (const nlohmann::json& step : steps)
+        if (step.at("epoch") == line.at("epoch") && step.at("step") <= line.at("step") &&
+            step.at("step") > std::int64_t(line.at("step")) - 10) {
+          sum += double(step.at("loss"));
+          ++count;
+        }
+      ASSERT_EQ(count, 10);
+      EXPECT_NEAR(line.at("loss"), sum / 10, 1e-6 * sum);  // sums of ten in float32
+    }
+  }
+}
+
+TEST(Trainer, SaysWhatMemoryAStepTookAndHowTheCellsWereComputed) {
+  const LanguageCorpus corpus = small_corpus();
+  const TempFolder folder;
+  TrainingOptions options = small_options(folder.path() / "run");
+  options.epochs = 1;
+  const TrainedRun run = train_small(corpus, small_model(corpus), options);
+  ASSERT_EQ(run.notes.size(), 2U);
+  EXPECT_TRUE(contains(run.notes[0], "memory of a step: "));
+  EXPECT_TRUE(contains(run.notes[1], "peak memory on the device: "));
+  const auto config = nlohmann::json::parse(read_text(options.run_dir / "latest" / "config.json"));
+  EXPECT_EQ(config.at("training").at("recurrent_algorithm"), "stepwise");
+}
+
+class SmallBackend : public RecordingBackend {
+ public:
+  explicit SmallBackend(std::size_t available) : RecordingBackend(cpu(1)), available_(available) {}
+  DeviceMemoryUse memory() const override { return {.available = available_}; }
+
+ private:
+  std::size_t available_;
+};
+
+TEST(Trainer, RefusesABatchThatDoesNotFitAndSaysWhichWould) {
+  const LanguageCorpus corpus = small_corpus();
+  const auto error = [&](std::int64_t batch, std::size_t available) {
+    const TempFolder folder;
+    TrainingOptions options = small_options(folder.path() / "run");
+    options.batch = batch;
+    options.epochs = 1;
+    try {
+      train_small(corpus, small_model(corpus), options,
+                  {.backend = std::make_shared<SmallBackend>(available)});
+      return std::string();
+    } catch (const std::runtime_error& e) {
+      return std::string(e.what());
+    }
+  };
+  EXPECT_EQ(error(20, 100'000'000), "");
+  EXPECT_TRUE(contains(error(20, 1000), "not even --batch-size 1 fits"));
+  constexpr std::size_t kAvailable = 400'000;
+  const std::string refused = error(20, kAvailable);
+  const std::string words = "the largest --batch-size that fits is about ";
+  ASSERT_TRUE(contains(refused, words)) << refused;
+  EXPECT_TRUE(contains(refused, "got 0.4 MB available on cpu"));
+  EXPECT_EQ(refused.find('\n'), refused.npos);
+  // About: what is said may be one off.
+  const std::int64_t largest = std::stoll(refused.substr(refused.find(words) + words.size()));
+  EXPECT_GT(largest, 1);
+  EXPECT_LT(largest, 20);
+  EXPECT_EQ(error(largest - 1, kAvailable), "");
+  EXPECT_NE(error(largest + 2, kAvailable), "");
 }
 
 // The gradient summed over time and a rate of 1 is the gradient averaged over tokens and a rate of
@@ -288,7 +381,7 @@ TEST_F(Divergence, SkippingLeavesTheBatchOutAndNothingElse) {
   EXPECT_EQ(run.result.skipped, 1);
   ASSERT_EQ(run.warnings.size(), 1U);
   EXPECT_TRUE(contains(run.warnings.front(),
-                       "by step 25: 1 more left out, last because the gradient is not finite"));
+                       "by step 30: 1 more left out, last because the gradient is not finite"));
   EXPECT_TRUE(all_finite(options.run_dir / "latest"));
   EXPECT_LT(run.result.valid.perplexity(), 0.5 * double(config.vocabulary));
   EXPECT_TRUE(contains(read_text(options.run_dir / "metrics.jsonl"), "\"event\":\"diverged\""));
@@ -301,19 +394,71 @@ TEST_F(Divergence, RollingBackReturnsToTheScheduledCheckpointAtHalfTheRate) {
   const TrainedRun rolled = run();
   ASSERT_EQ(rolled.warnings.size(), 1U);
   EXPECT_TRUE(contains(rolled.warnings.front(), "back to the weights of step 20"));
-  EXPECT_EQ(rolled.result.skipped, 1);
+  EXPECT_EQ(rolled.result.skipped, 6);  // up to the checkpoint of step 30, where it looked
   EXPECT_TRUE(
       contains(read_text(options.run_dir / "latest" / "progress.json"), "\"rate_scale\": 0.5"));
-  // An interruption's checkpoint in between is not what it returns to.
-  const TempFolder cut_folder;
-  TrainingOptions cut = options;
-  cut.run_dir = cut_folder.path() / "run";
-  backend = std::make_shared<FaultyBackend>();
-  train_small(corpus, config, cut, {.backend = backend, .stop_after = 23});
-  backend->at = 25;
+  EXPECT_EQ(metrics_of(options.run_dir, "diverged").at(0).at("step"), 25);
+  // An interruption's checkpoint in between is not what it returns to, nor does an interruption
+  // after the step was refused make it return any earlier.
+  for (const std::int64_t cut_at : {23, 25, 27, 30}) {
+    SCOPED_TRACE(cut_at);
+    const TempFolder cut_folder;
+    TrainingOptions cut = options;
+    cut.run_dir = cut_folder.path() / "run";
+    backend = std::make_shared<FaultyBackend>();
+    backend->at = 25;
+    poison(1, kNan);
+    train_small(corpus, config, cut, {.backend = backend, .stop_after = cut_at});
+    train_small(corpus, config, cut, {.backend = backend, .resume = true});
+    EXPECT_TRUE(final_bits(cut.run_dir) == final_bits(options.run_dir));
+  }
+}
+
+// Step 25 is refused, and with it those up to the next look, which is that of checkpoint 30.
+TEST_F(Divergence, StepsBetweenTheRefusedOneAndTheLookAreLeftOutToo) {
   poison(1, kNan);
-  train_small(corpus, config, cut, {.backend = backend, .resume = true});
-  EXPECT_TRUE(final_bits(cut.run_dir) == final_bits(options.run_dir));
+  EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { run(); }), "diverged at step 25"));
+  const nlohmann::json event = metrics_of(options.run_dir, "diverged").at(0);
+  EXPECT_EQ(event.at("step"), 25);
+  EXPECT_EQ(event.at("refused"), 6);
+  EXPECT_EQ(event.at("action"), "stop");
+}
+
+// What was left out under skip, and reported, does not halt a run that goes on under stop.
+TEST_F(Divergence, ARunMayGoOnUnderStopAfterSkip) {
+  options.on_divergence = OnDivergence::kSkip;
+  poison(1, kNan);
+  backend->at = 30;
+  train_small(corpus, config, options, {.backend = backend, .stop_after = 30});
+  options.on_divergence = OnDivergence::kStop;
+  const TrainedRun resumed =
+      train_small(corpus, config, options, {.backend = backend, .resume = true});
+  EXPECT_FALSE(resumed.result.interrupted);
+  EXPECT_EQ(resumed.result.skipped, 1);
+}
+
+/// Spoils a recurrent weight for one step alone, so that the state that it leaves is no number.
+class SpoiledForOneStep : public RecordingBackend {
+ public:
+  SpoiledForOneStep() : RecordingBackend(cpu(1)) {}
+  void apply_gradients(const ApplyGradients& args) override {
+    float& weight = args.parameters[1].parameter.as<float>()[0];
+    ++steps_;
+    if (steps_ == 26) weight = sound_;
+    RecordingBackend::apply_gradients(args);
+    if (steps_ == 25) sound_ = std::exchange(weight, kNan);
+  }
+
+ private:
+  std::int64_t steps_ = 0;
+  float sound_ = 0;
+};
+
+TEST_F(Divergence, AStateThatIsNoNumberDoesNotReachTheNextBatch) {
+  options.on_divergence = OnDivergence::kSkip;
+  const TrainedRun run =
+      train_small(corpus, config, options, {.backend = std::make_shared<SpoiledForOneStep>()});
+  EXPECT_EQ(run.result.skipped, 1);
 }
 
 TEST_F(Divergence, GivesUpIfEveryStepIsRefused) {
@@ -322,12 +467,15 @@ TEST_F(Divergence, GivesUpIfEveryStepIsRefused) {
   options.schedule.learning_rate = 1e30;
   options.epochs = 100;
   const std::string error = error_of<std::runtime_error>([&] { run(); });
-  EXPECT_TRUE(contains(error, "and so it was for 50 steps in a row"));
+  // Step 1 was the only good one; steps are looked at with the checkpoints, at every tenth.
+  EXPECT_TRUE(contains(error, "step 2: "));
+  EXPECT_TRUE(contains(error, "and so it was for 59 steps in a row"));
   EXPECT_TRUE(contains(error, "--lr"));
 }
 
 TEST_F(Divergence, GivesUpIfRollingBackDoesNotHelp) {
   options.on_divergence = OnDivergence::kRollBack;
+  options.epochs = 6;
   options.optimizer = {.kind = OptimizerKind::kSgd};
   options.schedule.learning_rate = 1e30;
   const std::string error = error_of<std::runtime_error>([&] { run(); });

@@ -243,10 +243,8 @@ void DeviceFlags::check() const {
 
 std::shared_ptr<Backend> DeviceFlags::open() const {
   check();
-  const auto use = [&](std::shared_ptr<Backend> backend, const std::string& why) {
-    const Precision used = backend->precision();
-    note(fmt::format("device: {}{}{}", backend->name(), why,
-                     used == Precision::kFp32 ? "" : ", in " + to_string(used)));
+  const auto use = [](std::shared_ptr<Backend> backend, const std::string& why) {
+    note("device: " + backend->name() + why);
     return backend;
   };
   const CudaOptions options{choose_precision(precision), rnn_algorithm};

@@ -1,0 +1,120 @@
+/// The program and its devices: what the doctor says, and runs that go from a GPU to the CPU and
+/// back. The GPU is the emulated one, so that these run everywhere.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "host/data/grammar.h"
+#include "tests/support/program.h"
+#include "unroll/backend.h"
+
+namespace unroll::test {
+namespace {
+
+using nlohmann::json;
+
+constexpr const char* kEmulated = "export LD_LIBRARY_PATH=" UNROLL_EMULATED_CUDA "; ";
+
+TEST(Doctor, SaysWhatAutoMeansHere) {
+  const Output page = run_unroll("doctor");
+  EXPECT_EQ(page.status, 0) << page.err;
+  EXPECT_EQ(page.err, "");
+  EXPECT_TRUE(contains(page.out, "\ncpu            cpu ("));
+  const Output result = run_unroll("doctor --json");
+  EXPECT_EQ(result.status, 0) << result.err;
+  const json report = json::parse(result.out);
+  std::string why;
+  const bool gpu = cuda_device_count(&why) > 0;
+  EXPECT_EQ(report["auto"]["device"] == "cpu", !gpu);
+  EXPECT_EQ(report["auto"]["why_no_gpu"], gpu ? json() : json(why));
+  const std::string device = report["auto"]["device"];
+  EXPECT_TRUE(contains(page.out, "--device auto  " + device + (gpu ? "," : "; no GPU: " + why)));
+  EXPECT_EQ(report["cuda"]["module"]["version"].is_null(),
+            !report["cuda"]["module"]["why_not"].is_null());
+}
+
+TEST(Doctor, NamesAGpu) {
+  const Output page = run_script(kEmulated + std::string("unroll doctor"));
+  EXPECT_EQ(page.status, 0) << page.err;
+  EXPECT_TRUE(contains(page.out, "code for sm_90\n"));
+  EXPECT_TRUE(contains(page.out, "NVIDIA driver  supports CUDA 13.0\n"));
+  EXPECT_TRUE(
+      contains(page.out, "\ncuda:0         CUDA emulated on the CPU, compute capability 9.0"));
+  EXPECT_TRUE(contains(page.out, " free: usable\n"));
+  EXPECT_TRUE(contains(page.out, "\n--device auto  cuda:0, the first usable GPU\n"));
+  const json report = json::parse(run_script(kEmulated + std::string("unroll doctor --json")).out);
+  ASSERT_EQ(report["cuda"]["devices"].size(), 1U);
+  EXPECT_GT(report["cuda"]["devices"][0]["free_bytes"], 0);
+  EXPECT_EQ(report["auto"]["device"], "cuda:0");
+}
+
+class EmulatedGpu : public ::testing::Test {
+ protected:
+  void SetUp() override { folder_.write("text", Grammar::english().sample(1, 150)); }
+
+  /// Trains, in the folder.
+  Output train(const std::string& flags, const std::string& environment = "") const {
+    return run_script(
+        kEmulated + environment + "unroll train --save run --cache-dir cache " + flags,
+        folder_.path());
+  }
+  Output begin(const std::string& flags, const std::string& environment = "") const {
+    return train(
+        "--data text --nhid 8 --emsize 8 --nlayers 1 --batch-size 4 --bptt 7 --epochs 1 " + flags,
+        environment);
+  }
+  json stored() const {
+    return json::parse(read_text(folder_.path() / "run/latest/config.json"))["training"];
+  }
+
+  TempFolder folder_;
+};
+
+TEST_F(EmulatedGpu, RunsGoOnOnTheCpuAndBack) {
+  const Output begun = begin("--precision bf16");
+  ASSERT_EQ(begun.status, 0) << begun.err;
+  EXPECT_TRUE(begun.err.starts_with(
+      "device: cuda:0 (CUDA emulated on the CPU, bf16), the first usable GPU\n"));
+  EXPECT_EQ(stored()["device"], "cuda (CUDA emulated on the CPU) in bf16");
+  EXPECT_EQ(stored()["precision"], "bf16");
+
+  const Output same = train("--resume --epochs 2");
+  ASSERT_EQ(same.status, 0) << same.err;
+  EXPECT_TRUE(contains(same.err, "device: cuda:0 (CUDA emulated on the CPU, bf16), as asked\n"));
+  EXPECT_EQ(same.err.find("warning"), std::string::npos) << same.err;
+
+  const Output on_cpu = train("--resume --epochs 3 --device cpu");
+  ASSERT_EQ(on_cpu.status, 0) << on_cpu.err;
+  EXPECT_TRUE(contains(on_cpu.err,
+                       "warning: the run was begun on cuda (CUDA emulated on the CPU) in bf16: on "
+                       "cpu ("));
+  EXPECT_TRUE(contains(on_cpu.err, " its results will differ by rounding\n"));
+  EXPECT_EQ(stored()["precision"], "bf16");
+
+  const Output still = train("--resume --epochs 4");
+  ASSERT_EQ(still.status, 0) << still.err;
+  EXPECT_TRUE(still.err.starts_with("device: cpu ("));
+  EXPECT_EQ(still.err.find("warning"), std::string::npos) << still.err;
+
+  const Output back = train("--resume --epochs 5 --device cuda");
+  ASSERT_EQ(back.status, 0) << back.err;
+  EXPECT_TRUE(contains(back.err, ": on cuda (CUDA emulated on the CPU) in bf16 its results"));
+
+  const Output refused = train("--resume --precision fp32");
+  EXPECT_EQ(refused.status, 2);
+  EXPECT_TRUE(contains(refused.err, "--precision: got fp32, expected bf16: the run was begun"));
+}
+
+TEST_F(EmulatedGpu, WhatDoesNotFitIsOneLine) {
+  const Output result = begin("--device cuda", "export UNROLL_EMULATED_MEMORY=34000000; ");
+  EXPECT_EQ(result.status, 1);
+  const std::string last = result.err.substr(result.err.rfind("unroll: "));
+  EXPECT_EQ(std::count(last.begin(), last.end(), '\n'), 1) << result.err;
+  EXPECT_TRUE(
+      contains(last, "CUDA device 0 (CUDA emulated on the CPU): out of memory: asked for "));
+  EXPECT_TRUE(contains(last, " MB of 34 MB are free"));
+}
+
+}  // namespace
+}  // namespace unroll::test

@@ -167,8 +167,8 @@ killed() { # after `repeated`, whose run it must equal
 perplexities() { # of each epoch, from a run's metrics
   "$python" - "$1/metrics.jsonl" <<'PYTHON'
 import json, math, sys
-ppl = [event["valid_loss"] for event in map(json.loads, open(sys.argv[1])) if "valid_loss" in event]
-print(" ".join(f"{math.exp(loss):.2f}" for loss in ppl))
+valid = [event["loss"] for event in map(json.loads, open(sys.argv[1])) if event["event"] == "valid"]
+print(" ".join(f"{math.exp(loss):.2f}" for loss in valid))
 PYTHON
 }
 

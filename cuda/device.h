@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "cuda/gemm.h"
+#include "cuda/packed_matrix.h"
 #include "cuda/runtime.h"
 #include "unroll/backend.h"
 
@@ -27,6 +28,7 @@ class Device {
   int processors() const { return processors_; }  // streaming multiprocessors
 
   void multiply(const Gemm& args) const { cublas_.multiply(args); }
+  PackedVariables& packed_variables() { return packed_variables_; }
 
   /// Counted device memory, aligned to 256, freed with the last copy of the pointer.
   std::shared_ptr<void> allocate(std::size_t bytes);
@@ -43,6 +45,7 @@ class Device {
   std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();  // outlived by no memory
   Stream stream_;
   Cublas cublas_;
+  PackedVariables packed_variables_;
 };
 
 inline std::int64_t round_up(std::int64_t n, std::int64_t unit) {

@@ -2,10 +2,11 @@
 
 #include <stdexcept>
 
-#include "cuda/elements.cuh"
 #include "cuda/launch.h"
+#include "cuda/pack.cuh"
 #include "unroll/cells/gru.h"
 #include "unroll/cells/lstm.h"
+#include "unroll/cells/philox.h"
 #include "unroll/cells/rnn.h"
 
 namespace unroll::gpu {
@@ -15,11 +16,50 @@ using cells::Activation;
 
 constexpr int kThreads = 128;
 
+/// Neighbouring units, which a thread works on.
+using Four = Pack<float, 4>;
+
+/// The first `count` of four from any place, zeros for the rest.
+__device__ __forceinline__ Four load_first(const float* from, int count) {
+  Four x{};
+#pragma unroll
+  for (int k = 0; k < 4; ++k)
+    if (k < count) x.v[k] = from[k];
+  return x;
+}
+
+__device__ __forceinline__ void store_first(float* to, const Four& x, int count) {
+#pragma unroll
+  for (int k = 0; k < 4; ++k)
+    if (k < count) to[k] = x.v[k];
+}
+
+/// Dropout of four elements from logical index `index` on, which need not begin a Philox block.
+__device__ __forceinline__ Four drop(const Four& x, std::uint64_t key, std::uint64_t step,
+                                     std::uint64_t index, float rate) {
+  const std::uint32_t threshold = cells::dropout_threshold(rate);
+  const float scale = 1 / (1 - rate);
+  const cells::PhiloxBlock bits = cells::philox(key, step, index / 4);
+  const int offset = int(index % 4);
+  const cells::PhiloxBlock more = offset == 0 ? bits : cells::philox(key, step, index / 4 + 1);
+  Four y;
+#pragma unroll
+  for (int k = 0; k < 4; ++k) {
+    // Not word[offset + k]: an index that is not known puts the words into slow memory.
+    std::uint32_t word = 0;
+#pragma unroll
+    for (int w = 0; w < 8; ++w)
+      if (w == offset + k) word = w < 4 ? bits.word[w] : more.word[w - 4];
+    y.v[k] = word >= threshold ? x.v[k] * scale : 0;
+  }
+  return y;
+}
+
 /// The pre-activations of four units in one slot.
 __device__ __forceinline__ Four with_bias(const float* gates, const float* bias, int slot,
                                           int padded) {
-  Four x = load4(gates + slot * padded);
-  const Four b = load4(bias + slot * padded);
+  Four x = load_floats<4>(gates + slot * padded);
+  const Four b = load_floats<4>(bias + slot * padded);
 #pragma unroll
   for (int k = 0; k < 4; ++k) x.v[k] += b.v[k];
   return x;
@@ -40,18 +80,18 @@ struct ElmanStep {
     Four h = with_bias(gates, bias, 0, padded);
 #pragma unroll
     for (int k = 0; k < 4; ++k) h.v[k] = cells::rnn_forward<kind>(h.v[k]);
-    if (training) store4(gates, h);
+    if (training) store(gates, h);
     return h;
   }
 
   template <typename E>
   static __device__ __forceinline__ Four backward(const float* gates, const Four&, const Four&,
                                                   const Four& dh, Four&, E* dgates, int) {
-    const Four h = load4(gates);
+    const Four h = load_floats<4>(gates);
     Four d;
 #pragma unroll
     for (int k = 0; k < 4; ++k) d.v[k] = cells::rnn_backward<kind>(h.v[k], dh.v[k]);
-    store4(dgates, d);
+    store_rounded(dgates, d);
     return {};
   }
 };
@@ -79,7 +119,7 @@ struct LstmStep {
     }
     if (training)
 #pragma unroll
-      for (int s = 0; s < 4; ++s) store4(gates + s * padded, x[s]);
+      for (int s = 0; s < 4; ++s) store(gates + s * padded, x[s]);
     return h;
   }
 
@@ -89,7 +129,7 @@ struct LstmStep {
                                                   E* dgates, int padded) {
     Four y[4];
 #pragma unroll
-    for (int s = 0; s < 4; ++s) y[s] = load4(gates + s * padded);
+    for (int s = 0; s < 4; ++s) y[s] = load_floats<4>(gates + s * padded);
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
       const auto d =
@@ -101,7 +141,7 @@ struct LstmStep {
       y[3].v[k] = d.o;
     }
 #pragma unroll
-    for (int s = 0; s < 4; ++s) store4(dgates + s * padded, y[s]);
+    for (int s = 0; s < 4; ++s) store_rounded(dgates + s * padded, y[s]);
     return {};
   }
 };
@@ -125,7 +165,7 @@ struct GruAfterStep {
     }
     if (training)
 #pragma unroll
-      for (int s = 0; s < 4; ++s) store4(gates + s * padded, x[s]);
+      for (int s = 0; s < 4; ++s) store(gates + s * padded, x[s]);
     return state;
   }
 
@@ -135,7 +175,7 @@ struct GruAfterStep {
                                                   int padded) {
     Four y[4], dh_prev;
 #pragma unroll
-    for (int s = 0; s < 4; ++s) y[s] = load4(gates + s * padded);
+    for (int s = 0; s < 4; ++s) y[s] = load_floats<4>(gates + s * padded);
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
       const auto d = cells::gru_after_backward(
@@ -147,7 +187,7 @@ struct GruAfterStep {
       y[3].v[k] = d.n;
     }
 #pragma unroll
-    for (int s = 0; s < 4; ++s) store4(dgates + s * padded, y[s]);
+    for (int s = 0; s < 4; ++s) store_rounded(dgates + s * padded, y[s]);
     return dh_prev;
   }
 };
@@ -160,14 +200,14 @@ struct GruBeforeMix {
   static __device__ __forceinline__ Four forward(float* gates, const float* bias, int padded,
                                                  const Four& h_prev, Four& state, bool training) {
     Four n = with_bias(gates, bias, 2, padded);
-    const Four z = load4(gates + padded);
+    const Four z = load_floats<4>(gates + padded);
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
       cells::GruGates<float> y{0, z.v[k], n.v[k], 0};
       state.v[k] = cells::gru_before_forward(y, h_prev.v[k]);
       n.v[k] = y.n;
     }
-    if (training) store4(gates + 2 * padded, n);
+    if (training) store(gates + 2 * padded, n);
     return state;
   }
 
@@ -175,7 +215,7 @@ struct GruBeforeMix {
   static __device__ __forceinline__ Four backward(const float* gates, const Four& h_prev,
                                                   const Four&, const Four& dh, Four&, E* dgates,
                                                   int padded) {
-    const Four z = load4(gates + padded), n = load4(gates + 2 * padded);
+    const Four z = load_floats<4>(gates + padded), n = load_floats<4>(gates + 2 * padded);
     Four dz, dn, dh_prev;
 #pragma unroll
     for (int k = 0; k < 4; ++k) {
@@ -185,8 +225,8 @@ struct GruBeforeMix {
       dz.v[k] = d.z;
       dn.v[k] = d.n;
     }
-    store4(dgates + padded, dz);
-    store4(dgates + 2 * padded, dn);
+    store_rounded(dgates + padded, dz);
+    store_rounded(dgates + 2 * padded, dn);
     return dh_prev;
   }
 };
@@ -222,34 +262,35 @@ __global__ void __launch_bounds__(kThreads)
   const E* const h_prev = static_cast<const E*>(cell.h_prev) + place.at;
   Four prev{}, state{}, h;
   if constexpr (Step::kHasState)
-    prev = kOwnState ? load4(cell.state_prev + place.at) : load4(h_prev);
+    prev = kOwnState ? load_floats<4>(cell.state_prev + place.at) : load_floats<4>(h_prev);
   const bool live = is_live(args, cell, place.row);
   if (live) {
     h = Step::forward(
         cell.gates + place.row * std::int64_t(Step::kSlots) * args.padded + place.unit,
         cell.bias + place.unit, args.padded, prev, state, args.training);
   } else {
-    h = load4(h_prev);
+    h = load_floats<4>(h_prev);
     state = prev;
   }
-  store4(static_cast<E*>(cell.h) + place.at, h);
-  if constexpr (kOwnState) store4(cell.state + place.at, state);
+  store_rounded(static_cast<E*>(cell.h) + place.at, h);
+  if constexpr (kOwnState) store(cell.state + place.at, state);
 
   const int left = args.units - place.unit;  // units that are not padding, if positive
   if (cell.h_n)
-    store4(cell.h_n + std::int64_t(place.row) * args.units + place.unit,
-           kOwnState && !std::is_same_v<Step, LstmStep> ? state : h, left);
-  if (cell.c_n) store4(cell.c_n + std::int64_t(place.row) * args.units + place.unit, state, left);
+    store_first(cell.h_n + std::int64_t(place.row) * args.units + place.unit,
+                kOwnState && !std::is_same_v<Step, LstmStep> ? state : h, left);
+  if (cell.c_n)
+    store_first(cell.c_n + std::int64_t(place.row) * args.units + place.unit, state, left);
   const Four out = live ? h : Four{};
-  if (cell.y) store4(cell.y + place.row * cell.y_row + place.unit, out, left);
+  if (cell.y) store_first(cell.y + place.row * cell.y_row + place.unit, out, left);
   if (cell.above) {
     const Four dropped = args.dropout > 0
-                             ? drop4(out, cell.dropout.key, std::uint64_t(*args.step),
-                                     std::uint64_t(cell.dropout.index +
-                                                   place.row * cell.dropout.row_index + place.unit),
-                                     args.dropout)
+                             ? drop(out, cell.dropout.key, std::uint64_t(*args.step),
+                                    std::uint64_t(cell.dropout.index +
+                                                  place.row * cell.dropout.row_index + place.unit),
+                                    args.dropout)
                              : out;
-    store4(static_cast<E*>(cell.above) + place.row * cell.above_row + place.unit, dropped);
+    store_rounded(static_cast<E*>(cell.above) + place.row * cell.above_row + place.unit, dropped);
   }
 }
 
@@ -263,8 +304,9 @@ __global__ void __launch_bounds__(kThreads)
   float* const gates = cell.gates + place.row * std::int64_t(3) * args.padded + place.unit;
   const float* const bias = cell.bias + place.unit;
   Four r = with_bias(gates, bias, 0, args.padded), z = with_bias(gates, bias, 1, args.padded);
-  Four h = std::is_same_v<E, float> ? load4(static_cast<const float*>(cell.h_prev) + place.at)
-                                    : load4(cell.state_prev + place.at);
+  Four h = std::is_same_v<E, float>
+               ? load_floats<4>(static_cast<const float*>(cell.h_prev) + place.at)
+               : load_floats<4>(cell.state_prev + place.at);
 #pragma unroll
   for (int k = 0; k < 4; ++k) {
     cells::GruGates<float> y{r.v[k], z.v[k], 0, 0};
@@ -272,23 +314,23 @@ __global__ void __launch_bounds__(kThreads)
     r.v[k] = y.r;
     z.v[k] = y.z;
   }
-  store4(gates, r);
-  store4(gates + args.padded, z);
-  store4(static_cast<E*>(cell.reset_h) + place.at, h);
+  store(gates, r);
+  store(gates + args.padded, z);
+  store_rounded(static_cast<E*>(cell.reset_h) + place.at, h);
 }
 
 /// The gradient of h_t from everything that read it.
 template <typename E>
 __device__ __forceinline__ Four total_gradient(const GateArgs<BackwardCell>& args,
                                                const BackwardCell& cell, const Place& place) {
-  Four dh = load4(cell.dh + place.at);
+  Four dh = load_floats<4>(cell.dh + place.at);
   if (!cell.dy) return dh;
   const float* const from = cell.dy + place.row * cell.dy_row + place.unit;
-  Four dy = cell.dy_padded ? load4(from) : load4(from, args.units - place.unit);
+  Four dy = cell.dy_padded ? load_floats<4>(from) : load_first(from, args.units - place.unit);
   if (cell.dy_padded && args.dropout > 0)
-    dy = drop4(dy, cell.dropout.key, std::uint64_t(*args.step),
-               std::uint64_t(cell.dropout.index + place.row * cell.dropout.row_index + place.unit),
-               args.dropout);
+    dy = drop(dy, cell.dropout.key, std::uint64_t(*args.step),
+              std::uint64_t(cell.dropout.index + place.row * cell.dropout.row_index + place.unit),
+              args.dropout);
 #pragma unroll
   for (int k = 0; k < 4; ++k) dh.v[k] += dy.v[k];
   return dh;
@@ -307,22 +349,23 @@ __global__ void __launch_bounds__(kThreads)
   if (!is_live(args, cell, place.row)) {
     // The state passed through, and so does its gradient, which dh and dc hold already.
 #pragma unroll
-    for (int s = 0; s < Step::kSlots; ++s) store4(dgates + s * args.padded, Four{});
+    for (int s = 0; s < Step::kSlots; ++s) store_rounded(dgates + s * args.padded, Four{});
     return;
   }
   const Four dh = total_gradient<E>(args, cell, place);
   Four prev{}, state{}, dc{};
   if constexpr (kIsLstm) {
-    prev = load4(cell.state_prev + place.at);
-    state = load4(cell.state + place.at);
-    dc = load4(cell.dc + place.at);
+    prev = load_floats<4>(cell.state_prev + place.at);
+    state = load_floats<4>(cell.state + place.at);
+    dc = load_floats<4>(cell.dc + place.at);
   } else if constexpr (Step::kHasState) {
-    prev = std::is_same_v<E, float> ? load4(static_cast<const float*>(cell.h_prev) + place.at)
-                                    : load4(cell.state_prev + place.at);
+    prev = std::is_same_v<E, float>
+               ? load_floats<4>(static_cast<const float*>(cell.h_prev) + place.at)
+               : load_floats<4>(cell.state_prev + place.at);
   }
   const Four carried = Step::backward(cell.gates + gates, prev, state, dh, dc, dgates, args.padded);
-  if constexpr (kIsLstm) store4(cell.dc + place.at, dc);
-  if (kCarries || args.lengths) store4(cell.dh + place.at, carried);
+  if constexpr (kIsLstm) store(cell.dc + place.at, dc);
+  if (kCarries || args.lengths) store(cell.dh + place.at, carried);
 }
 
 /// GRU `before`, after the product that gave the gradient of r h_{t-1}.
@@ -334,15 +377,17 @@ __global__ void __launch_bounds__(kThreads)
   const BackwardCell& cell = args.cell[blockIdx.y];
   if (!is_live(args, cell, place.row)) return;  // zero since the first kernel
   const std::int64_t gates = place.row * std::int64_t(3) * args.padded + place.unit;
-  const Four r = load4(cell.gates + gates), dreset = load4(cell.dreset + place.at);
-  const Four h = std::is_same_v<E, float> ? load4(static_cast<const float*>(cell.h_prev) + place.at)
-                                          : load4(cell.state_prev + place.at);
-  Four dh = load4(cell.dh + place.at), dr;
+  const Four r = load_floats<4>(cell.gates + gates),
+             dreset = load_floats<4>(cell.dreset + place.at);
+  const Four h = std::is_same_v<E, float>
+                     ? load_floats<4>(static_cast<const float*>(cell.h_prev) + place.at)
+                     : load_floats<4>(cell.state_prev + place.at);
+  Four dh = load_floats<4>(cell.dh + place.at), dr;
 #pragma unroll
   for (int k = 0; k < 4; ++k)
     dr.v[k] = cells::gru_before_reset_backward(r.v[k], h.v[k], dreset.v[k], dh.v[k]);
-  store4(static_cast<E*>(cell.dgates) + gates, dr);
-  store4(cell.dh + place.at, dh);
+  store_rounded(static_cast<E*>(cell.dgates) + gates, dr);
+  store(cell.dh + place.at, dh);
 }
 
 template <typename Cell>

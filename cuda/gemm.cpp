@@ -8,9 +8,8 @@ namespace unroll::gpu {
 namespace {
 
 void check_cublas(cublasStatus_t status, const char* call) {
-  if (status == CUBLAS_STATUS_SUCCESS) return;
-  throw std::runtime_error(std::string("cuBLAS: ") + cublasGetStatusString(status) + " (in " +
-                           call + ")");
+  if (status != CUBLAS_STATUS_SUCCESS)
+    fail(std::string("cuBLAS: ") + cublasGetStatusString(status), call, __FILE__, __LINE__);
 }
 
 int as_int(std::int64_t n) {

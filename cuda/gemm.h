@@ -17,6 +17,13 @@ constexpr std::size_t size_of(Element element) {
   return element == Element::kFloat32 ? 4 : 2;
 }
 
+/// A row of this many elements, or of a multiple of it, suits tensor cores and accesses of 16
+/// bytes.
+constexpr std::int64_t kPadding = 8;
+constexpr std::int64_t padded(std::int64_t n) {
+  return (n + kPadding - 1) / kPadding * kPadding;
+}
+
 /// For each of `batch` products: c [m, n] = op(a) op(b) + beta c, with op a transposition or
 /// nothing, op(a) [m, k], op(b) [k, n]. Rows as stored are ld elements apart, products `stride`.
 struct Gemm {

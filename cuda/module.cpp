@@ -1,8 +1,14 @@
 /// The way into libunroll_cuda.so: which devices there are, why not, and a backend on one of them.
 #include "unroll/cuda_module.h"
 
+#include <cublas_v2.h>
+#include <dlfcn.h>
+
+#include <fstream>
+#include <sstream>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "cuda/runtime.h"
 
@@ -16,6 +22,18 @@ std::string cuda_version(int number) {
   return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
 }
 
+/// A driver serves every runtime of the same major version, and older ones.
+std::string driver_needed() {
+  return "install one that supports CUDA " + cuda_version(CUDART_VERSION / 1000 * 1000) +
+         " or newer";
+}
+
+/// The CUDA version that the driver supports; 0: no driver is installed.
+int driver_version() {
+  int version = 0;
+  return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+}
+
 /// What keeps CUDA itself from working here; empty if nothing does. Sets the number of devices that
 /// CUDA sees, in the order in which it numbers them.
 std::string why_no_cuda(int* devices) {
@@ -26,26 +44,60 @@ std::string why_no_cuda(int* devices) {
   *devices = 0;
   if (status == cudaErrorNoDevice) return "the NVIDIA driver sees no CUDA device";
 
-  int driver = 0;  // stays 0 where no driver is installed
-  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
-    return "no NVIDIA driver is installed";
+  const int driver = driver_version();
+  if (driver == 0) return "no NVIDIA driver is installed; " + driver_needed();
   if (status == cudaErrorInsufficientDriver)
-    return "the NVIDIA driver is too old: it supports CUDA " + cuda_version(driver) +
-           ", expected " + cuda_version(CUDART_VERSION) + " or newer";
+    return "the NVIDIA driver is too old: it supports CUDA " + cuda_version(driver) + "; " +
+           driver_needed();
   return std::string("CUDA does not start: ") + cudaGetErrorString(status);
+}
+
+/// Code in this module, one of the build's CMAKE_CUDA_ARCHITECTURES: "90-real" is machine code for
+/// 9.0 and later 9.x, "90-virtual" is PTX for 9.0 and everything newer, "90" is both.
+struct Architecture {
+  std::string name;
+  int number = 0;  // 10 major + minor; 0: a name like "native", of which nothing is known
+  bool machine_code, ptx;
+
+  bool serves(int major, int minor) const {
+    if (number == 0) return true;
+    return (machine_code && number / 10 == major && number % 10 <= minor) ||
+           (ptx && number <= 10 * major + minor);
+  }
+};
+
+std::vector<Architecture> architectures() {
+  std::vector<Architecture> all;
+  std::istringstream words(UNROLL_CUDA_ARCHITECTURES);
+  for (std::string word; std::getline(words, word, ',');) {
+    Architecture one{
+        .name = word, .machine_code = !word.ends_with("-virtual"), .ptx = !word.ends_with("-real")};
+    std::istringstream(word) >> one.number;
+    all.push_back(one);
+  }
+  return all;
+}
+
+std::string capability(int major, int minor) {
+  return std::to_string(major) + "." + std::to_string(minor);
 }
 
 /// What keeps one device from being used; empty if nothing does.
 std::string why_not_device(int ordinal) {
   cudaDeviceProp properties;
   UNROLL_CUDA_CHECK(cudaGetDeviceProperties(&properties, ordinal));
-  const std::string device =
-      "CUDA device " + std::to_string(ordinal) + " (" + properties.name + ")";
+  const std::string has = gpu::device_label(ordinal) + " has compute capability " +
+                          capability(properties.major, properties.minor);
   if (properties.major < kOldestMajor)
-    return device + " has compute capability " + std::to_string(properties.major) + "." +
-           std::to_string(properties.minor) + ", expected " + std::to_string(kOldestMajor) +
-           ".0 or newer";
-  return "this build's CUDA module has no kernels yet, so it cannot use " + device;
+    return has + ", expected " + std::to_string(kOldestMajor) + ".0 or newer";
+  for (const Architecture& one : architectures())
+    if (one.serves(properties.major, properties.minor))
+      return "this build's CUDA module has no kernels yet, so it cannot use " +
+             gpu::device_label(ordinal);
+  return has +
+         ", for which this build has no code (" UNROLL_CUDA_ARCHITECTURES
+         "); build with -DCMAKE_CUDA_ARCHITECTURES=" +
+         std::to_string(10 * properties.major + properties.minor);
 }
 
 int device_count(std::string* why) noexcept {
@@ -73,11 +125,76 @@ std::shared_ptr<Backend> make_backend(int ordinal, const CudaOptions&) {
   throw std::runtime_error(reason);
 }
 
+/// The driver by its own number, which is in no CUDA call, and the CUDA version that it supports.
+CudaPart report_driver() {
+  const int version = driver_version();
+  if (version == 0) return {"", "not installed; " + driver_needed()};
+  std::string number;
+  if (std::ifstream("/sys/module/nvidia/version") >> number) number += ", ";
+  return {number + "supports CUDA " + cuda_version(version), ""};
+}
+
+CudaPart report_cublas() {
+  int major = 0, minor = 0, patch = 0;
+  if (cublasGetProperty(MAJOR_VERSION, &major) != CUBLAS_STATUS_SUCCESS ||
+      cublasGetProperty(MINOR_VERSION, &minor) != CUBLAS_STATUS_SUCCESS ||
+      cublasGetProperty(PATCH_LEVEL, &patch) != CUBLAS_STATUS_SUCCESS)
+    return {"", "does not say its version"};
+  return {capability(major, minor) + "." + std::to_string(patch), ""};
+}
+
+CudaPart report_cudnn() {
+  void* const library = dlopen("libcudnn.so.9", RTLD_LAZY | RTLD_LOCAL);
+  if (!library) return {"", "not found"};
+  const auto version = reinterpret_cast<std::size_t (*)()>(dlsym(library, "cudnnGetVersion"));
+  if (!version) return {"", "libcudnn.so.9 is not cuDNN"};
+  const int number = int(version());  // 10000 major + 100 minor + patch
+  return {capability(number / 10000, number / 100 % 100) + "." + std::to_string(number % 100), ""};
+}
+
+CudaDeviceReport report_device(int ordinal) {
+  CudaDeviceReport report;
+  try {
+    cudaDeviceProp properties;
+    UNROLL_CUDA_CHECK(cudaGetDeviceProperties(&properties, ordinal));
+    report.name = properties.name;
+    report.compute_capability = capability(properties.major, properties.minor);
+    report.total_bytes = properties.totalGlobalMem;
+    report.why_not = why_not_device(ordinal);
+    if (!report.why_not.empty()) return report;
+    // The first of these that starts something on the device: another program may have it alone.
+    UNROLL_CUDA_CHECK(cudaSetDevice(ordinal));
+    UNROLL_CUDA_CHECK(cudaMemGetInfo(&report.free_bytes, &report.total_bytes));
+  } catch (const std::runtime_error& error) {
+    static_cast<void>(cudaGetLastError());
+    report.why_not = error.what();
+  }
+  return report;
+}
+
+CudaReport report() {
+  CudaReport report;
+  for (const Architecture& one : architectures()) {
+    const std::string number = one.number == 0 ? one.name : std::to_string(one.number);
+    if (one.machine_code) report.architectures.push_back("sm_" + number);
+    if (one.ptx) report.architectures.push_back("compute_" + number);
+  }
+  report.driver = report_driver();
+  report.runtime = {cuda_version(CUDART_VERSION), ""};
+  report.cublas = report_cublas();
+  report.cudnn = report_cudnn();
+  int devices = 0;
+  report.why_not = why_no_cuda(&devices);
+  for (int ordinal = 0; ordinal < devices; ++ordinal)
+    report.devices.push_back(report_device(ordinal));
+  return report;
+}
+
 }  // namespace
 }  // namespace unroll
 
 const unroll::CudaModuleApi* unroll_cuda_module() {
-  static const unroll::CudaModuleApi api{UNROLL_VERSION, unroll::device_count,
-                                         unroll::make_backend};
+  static const unroll::CudaModuleApi api{UNROLL_VERSION, unroll::device_count, unroll::make_backend,
+                                         unroll::report};
   return &api;
 }

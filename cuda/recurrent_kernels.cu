@@ -1,25 +1,12 @@
 #include "cuda/recurrent_kernels.h"
 
-#include "cuda/elements.cuh"
 #include "cuda/launch.h"
+#include "cuda/pack.cuh"
 
 namespace unroll::gpu {
 namespace {
 
 constexpr int kThreads = 256;
-
-__device__ __forceinline__ void put(float* to, float x) {
-  *to = x;
-}
-__device__ __forceinline__ void put(__nv_bfloat16* to, float x) {
-  *to = __float2bfloat16(x);
-}
-__device__ __forceinline__ float get(const float* from) {
-  return *from;
-}
-__device__ __forceinline__ float get(const __nv_bfloat16* from) {
-  return __bfloat162float(*from);
-}
 
 /// A block per row of the result.
 template <typename E>
@@ -33,7 +20,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int k = int(threadIdx.x); k < width; k += kThreads) {
     const int column_block = k / args.padded_columns, column = k % args.padded_columns;
     const bool inside = row < args.rows && column < args.columns;
-    put(out + k, inside ? in[column_block * args.columns + column] : 0);
+    store_rounded(out + k, inside ? in[column_block * args.columns + column] : 0);
   }
 }
 
@@ -62,7 +49,7 @@ __global__ void __launch_bounds__(kThreads)
   const StateCopies::Cell& cell = args.cell[blockIdx.y];
   const int row = k / args.padded, unit = k % args.padded;
   const float x = cell.given && unit < args.units ? cell.given[row * args.units + unit] : 0;
-  if (cell.padded) put(static_cast<E*>(cell.padded) + k, x);
+  if (cell.padded) store_rounded(static_cast<E*>(cell.padded) + k, x);
   if (cell.also_padded) cell.also_padded[k] = x;
 }
 
@@ -89,7 +76,7 @@ __global__ void __launch_bounds__(kColumns* kRows)
   float sum = 0;
   if (unit < args.units) {
     const E* const in = static_cast<const E*>(args.dgates) + slot * args.padded + unit;
-    for (std::int64_t row = first; row < args.rows; row += kRows) sum += get(in + row * width);
+    for (std::int64_t row = first; row < args.rows; row += kRows) sum += as_float(in[row * width]);
   }
   sums[first][column] = sum;
   __syncthreads();

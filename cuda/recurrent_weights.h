@@ -14,11 +14,6 @@
 
 namespace unroll::gpu {
 
-constexpr std::int64_t kPadding = 8;
-inline std::int64_t padded(std::int64_t n) {
-  return round_up(n, kPadding);
-}
-
 /// What a layer reads: the input, or the outputs of the directions below it side by side, each
 /// padded for itself.
 struct LayerInput {

@@ -1,19 +1,57 @@
 #include "cuda/runtime.h"
 
+#include <atomic>
 #include <cstdio>
+#include <map>
+#include <mutex>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+
+#include "unroll/backend.h"
 
 namespace unroll::gpu {
+namespace {
+
+std::atomic<bool> failed{false};
+
+/// Does not throw, and does not ask the device if it has been asked before.
+std::string current_device() {
+  int ordinal = 0;
+  return cudaGetDevice(&ordinal) == cudaSuccess ? device_label(ordinal) : "CUDA";
+}
+
+std::string megabytes(std::size_t bytes) {
+  return std::to_string(bytes / 1000000) + " MB";
+}
+
+}  // namespace
+
+std::string device_label(int ordinal) {
+  static std::mutex mutex;
+  static std::map<int, std::string> names;
+  const std::lock_guard lock(mutex);
+  const auto [name, is_new] = names.try_emplace(ordinal);
+  cudaDeviceProp properties;
+  if (is_new && cudaGetDeviceProperties(&properties, ordinal) == cudaSuccess)
+    name->second = std::string(" (") + properties.name + ")";
+  return "CUDA device " + std::to_string(ordinal) + name->second;
+}
+
+void fail(const std::string& what, const char* call, const char* file, int line) {
+  failed = true;
+  std::string_view place = file;
+  place.remove_prefix(place.rfind('/') + 1);  // npos + 1 is 0
+  throw DeviceError(current_device() + ": " + what + " (in " + call + ", " + std::string(place) +
+                    ":" + std::to_string(line) + ")");
+}
 
 void check(cudaError_t status, const char* call, const char* file, int line) {
-  if (status == cudaSuccess) return;
-  throw std::runtime_error(std::string(file) + ":" + std::to_string(line) + ": " + call + ": " +
-                           cudaGetErrorString(status));
+  if (status != cudaSuccess) fail(cudaGetErrorString(status), call, file, line);
 }
 
 void report(cudaError_t status, const char* call) noexcept {
-  if (status == cudaSuccess) return;
+  if (status == cudaSuccess || failed.exchange(true)) return;
   std::fprintf(stderr, "unroll: %s: %s\n", call, cudaGetErrorString(status));
 }
 
@@ -54,8 +92,10 @@ DeviceMemory make_device_memory(std::size_t bytes) {
   if (status == cudaErrorMemoryAllocation) {
     // Clears the error, which is not sticky: the caller may ask for less.
     static_cast<void>(cudaGetLastError());
-    throw OutOfMemory("CUDA device memory: " + std::to_string(bytes) +
-                      " bytes asked for, not available");
+    std::size_t free = 0, total = 0;
+    UNROLL_CUDA_CHECK(cudaMemGetInfo(&free, &total));
+    throw OutOfMemory(current_device() + ": out of memory: asked for " + megabytes(bytes) + ", " +
+                      megabytes(free) + " of " + megabytes(total) + " are free");
   }
   UNROLL_CUDA_CHECK(status);
   return DeviceMemory(memory);

@@ -6,13 +6,22 @@
 #include <cstddef>
 #include <memory>
 #include <stdexcept>
+#include <string>
 
 namespace unroll::gpu {
 
-/// Throws std::runtime_error with the place, the call and CUDA's own words for the failure.
+/// "CUDA device 0 (NVIDIA H200)". The name is asked for once, since a device that has failed does
+/// not tell it any more.
+std::string device_label(int ordinal);
+
+/// Throws DeviceError: the current device, `what` was wrong, the call and its place, on one line.
+[[noreturn]] void fail(const std::string& what, const char* call, const char* file, int line);
+
+/// Fails with CUDA's own words.
 void check(cudaError_t status, const char* call, const char* file, int line);
 
-/// For destructors, which must not throw: says the same on stderr and goes on.
+/// For destructors, which must not throw: says the same on stderr and goes on. Only the first
+/// failure of all is said, whether here or by fail(): after one, most calls fail.
 void report(cudaError_t status, const char* call) noexcept;
 
 struct StreamDeleter {

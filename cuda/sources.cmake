@@ -9,6 +9,8 @@ set(UNROLL_CUDA_SOURCES
   cuda/graph.cpp
   cuda/layout.cu
   cuda/module.cpp
+  cuda/optimizer.cu
+  cuda/packed_matrix.cpp
   cuda/recurrent.cpp
   cuda/recurrent_choice.cpp
   cuda/recurrent_kernels.cu
@@ -17,6 +19,8 @@ set(UNROLL_CUDA_SOURCES
   cuda/rows.cu
   cuda/runtime.cpp
   cuda/softmax.cu
+  cuda/softmax_cross_entropy.cpp
+  cuda/softmax_rows.cu
   cuda/staging.cpp
   # The engine's types, for backend.h names them and a module sees nothing of the program's code.
   host/graph/tensor.cpp

@@ -1,38 +1,12 @@
-/// Walks of several tensors at once, each with strides of its own, and accesses of 16 bytes.
+/// Walks of several tensors at once, each with strides of its own.
 #pragma once
 
 #include <cstdint>
 
+#include "cuda/pack.cuh"
 #include "unroll/tensor.h"
 
 namespace unroll::gpu {
-
-/// `width` neighbours, moved as one: at width 4 an access of 16 bytes.
-template <typename T, int width>
-struct alignas(width * sizeof(T)) Pack {
-  T v[width];
-};
-
-template <int width, typename T>
-__device__ Pack<T, width> load(const T* from) {
-  return *reinterpret_cast<const Pack<T, width>*>(from);
-}
-
-template <int width, typename T>
-__device__ void store(T* to, const Pack<T, width>& pack) {
-  *reinterpret_cast<Pack<T, width>*>(to) = pack;
-}
-
-template <typename T, int width, typename F>
-__device__ Pack<T, width> map(Pack<T, width> pack, const F& f) {
-  for (T& x : pack.v) x = f(x);
-  return pack;
-}
-
-/// Whether rows of `columns` 4-byte elements, one after the other, can be moved in packs of four.
-inline bool packs_of_four(const void* data, std::int64_t columns) {
-  return reinterpret_cast<std::uintptr_t>(data) % 16 == 0 && columns % 4 == 0;
-}
 
 /// A grid of indices in which each operand has strides of its own, outermost axis first;
 /// neighbouring axes that all operands walk as one are merged. A kernel takes it by value.

@@ -20,17 +20,24 @@ struct CudaModule {
   std::string why_not;  // empty if api is set
 };
 
+/// In the loader's words "NAME: cannot open shared object file: No such file or directory".
+std::string why_not_loaded(const std::string& error) {
+  const std::size_t name = error.find(": cannot open shared object file");
+  if (name == error.npos) return "the CUDA module does not load: " + error;
+  const std::string library = error.substr(0, name);
+  // A library that the module itself lacks is named first in the same message.
+  if (library == kFile)
+    return std::string("no CUDA module (") + kFile + ") is installed with this build";
+  return "the CUDA module does not load: " + library +
+         ": not found; install the libraries of the CUDA version it is part of, or name the folder "
+         "with them in LD_LIBRARY_PATH";
+}
+
 CudaModule load() {
   // A bare name, so that the RUNPATH of whatever holds this code decides where to look. Never
   // closed: backends and their deleters live in it.
   void* const library = dlopen(kFile, RTLD_NOW | RTLD_LOCAL);
-  if (!library) {
-    const std::string error = dlerror();
-    // A library that the module itself lacks is named first in the same message.
-    if (error.starts_with(std::string(kFile) + ": cannot open shared object file"))
-      return {nullptr, std::string("no CUDA module (") + kFile + ") is installed with this build"};
-    return {nullptr, "the CUDA module does not load: " + error};
-  }
+  if (!library) return {nullptr, why_not_loaded(dlerror())};
   const auto entry =
       reinterpret_cast<decltype(&unroll_cuda_module)>(dlsym(library, "unroll_cuda_module"));
   if (!entry) return {nullptr, std::string(kFile) + " is not Unroll's CUDA module"};
@@ -59,6 +66,14 @@ std::shared_ptr<Backend> cuda(int ordinal, const CudaOptions& options) {
   const CudaModule& module = cuda_module();
   if (!module.api) throw std::runtime_error(module.why_not);
   return module.api->make_backend(ordinal, options);
+}
+
+CudaReport cuda_report() {
+  const CudaModule& module = cuda_module();
+  if (!module.api) return {.module = {"", module.why_not}};
+  CudaReport report = module.api->report();
+  report.module.version = module.api->version;
+  return report;
 }
 
 }  // namespace unroll

@@ -72,14 +72,35 @@ std::string explain_extras(const CLI::App& app) {
                      command->get_name());
 }
 
-/// N of "cuda:N".
-std::optional<int> ordinal_of(std::string_view device) {
-  device.remove_prefix(std::min(device.size(), std::string_view("cuda:").size()));
-  int ordinal = 0;
-  const char* const end = device.data() + device.size();
-  const auto [stop, error] = std::from_chars(device.data(), end, ordinal);
-  return error == std::errc() && stop == end && ordinal >= 0 ? std::optional(ordinal)
-                                                             : std::nullopt;
+/// N of "cuda:N", with "cuda:" as the prefix.
+std::optional<int> number_after(std::string_view prefix, std::string_view text) {
+  if (!text.starts_with(prefix)) return std::nullopt;
+  text.remove_prefix(prefix.size());
+  int number = 0;
+  const char* const end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, number);
+  return error == std::errc() && stop == end && number >= 0 ? std::optional(number) : std::nullopt;
+}
+
+constexpr Precision kPrecisions[] = {Precision::kFp32, Precision::kTf32, Precision::kBf16};
+
+Precision choose_precision(const std::string& name) {
+  std::vector<std::pair<std::string, Precision>> choices;
+  for (const Precision precision : kPrecisions)
+    choices.emplace_back(to_string(precision), precision);
+  return choose<Precision>("--precision", name, choices);
+}
+
+/// Which flag asks for something that the CPU does not do, and how it does it; empty if none does.
+std::string beyond_cpu(const DeviceFlags& flags) {
+  if (flags.precision != to_string(Precision::kFp32))
+    return fmt::format("--precision: got {}, expected fp32: the CPU computes in fp32",
+                       flags.precision);
+  if (flags.rnn_algorithm.starts_with("stepwise:"))
+    return fmt::format(
+        "--rnn-algorithm: got {}, expected auto or stepwise: the CPU has no blocks of timesteps",
+        flags.rnn_algorithm);
+  return "";
 }
 
 /// What a flag takes, by CLI11's name of the type.
@@ -191,49 +212,63 @@ void require_range(const std::string& flag, double value, double low, double hig
   throw UsageError(fmt::format("{}: got {}, expected {}", flag, value, range));
 }
 
+void check_rnn_algorithm(const std::string& name) {
+  if (name == "auto" || name == "stepwise" || number_after("stepwise:", name).value_or(0) > 0)
+    return;
+  throw UsageError(
+      fmt::format("--rnn-algorithm: got '{}', expected auto, stepwise or stepwise:K with K "
+                  "timesteps, 1 or more",
+                  name));
+}
+
 void DeviceFlags::add_to(CLI::App& command) {
-  device_option_ = command.add_option("--device", device, "auto, cpu, cuda or cuda:N")
-                       ->group("Device")
-                       ->capture_default_str();
-  command.add_option("--precision", precision, "fp32")->group("Device")->capture_default_str();
-  threads_option_ =
-      command.add_option("--threads", threads, "Threads on the CPU; 0: one per processor")
-          ->group("Device")
-          ->capture_default_str();
+  const auto add = [&](const char* flag, auto& value, const char* help) {
+    return command.add_option(flag, value, help)->group("Device")->capture_default_str();
+  };
+  add("--device", device, "auto, cpu, cuda or cuda:N; auto: a GPU if there is one");
+  precision_option_ = add("--precision", precision,
+                          "What matrix products compute in: fp32, or on a GPU tf32 or bf16");
+  threads_option_ = add("--threads", threads, "Threads on the CPU; 0: one per processor");
 }
 
 void DeviceFlags::check() const {
-  choose<int>("--precision", precision, {{"fp32", 0}});
+  choose_precision(precision);
+  check_rnn_algorithm(rnn_algorithm);
   require_range("--threads", threads, 0, 4096);
-  if (device == "auto" || device == "cpu" || device == "cuda") return;
-  if (!device.starts_with("cuda:") || !ordinal_of(device))
+  if (device != "auto" && device != "cpu" && device != "cuda" && !number_after("cuda:", device))
     throw UsageError("--device: got '" + device + "', expected auto, cpu, cuda or cuda:N");
+  if (const std::string what = beyond_cpu(*this); device == "cpu" && !what.empty())
+    throw UsageError(what);
 }
 
 std::shared_ptr<Backend> DeviceFlags::open() const {
   check();
-  const auto use_cpu = [&](const std::string& why) {
-    auto backend = cpu(threads);
-    note(fmt::format("device: {}{}", backend->name(), why));
+  const auto use = [&](std::shared_ptr<Backend> backend, const std::string& why) {
+    const Precision used = backend->precision();
+    note(fmt::format("device: {}{}{}", backend->name(), why,
+                     used == Precision::kFp32 ? "" : ", in " + to_string(used)));
     return backend;
   };
-  if (device == "cpu") return use_cpu(", as asked");
-  if (device == "auto") {
-    std::string why;
-    if (cuda_device_count(&why) > 0) {
-      try {
-        auto backend = cuda(0);
-        note("device: " + backend->name() + ", the first usable GPU");
-        return backend;
-      } catch (const std::runtime_error& error) {
-        why = error.what();
-      }
+  const CudaOptions options{choose_precision(precision), rnn_algorithm};
+  if (device == "cpu") return use(cpu(threads), ", as asked");
+  if (device != "auto") {
+    try {
+      return use(cuda(number_after("cuda:", device).value_or(0), options), ", as asked");
+    } catch (const std::runtime_error& error) {
+      throw std::runtime_error(
+          fmt::format("--device {}: {}; --device cpu works without a GPU", device, error.what()));
     }
-    return use_cpu(why.empty() ? "" : "; no GPU: " + one_line(why));
   }
-  auto backend = cuda(ordinal_of(device).value_or(0));
-  note("device: " + backend->name() + ", as asked");
-  return backend;
+  std::string why;
+  const int devices = cuda_device_count(&why);
+  for (int ordinal = 0; ordinal < devices; ++ordinal) try {
+      return use(cuda(ordinal, options), ", the first usable GPU");
+    } catch (const std::runtime_error& error) {
+      why = error.what();
+    }
+  if (const std::string what = beyond_cpu(*this); !what.empty())
+    throw std::runtime_error(fmt::format("{}, and no GPU can be used: {}", what, why));
+  return use(cpu(threads), "; no GPU: " + one_line(why));
 }
 
 void print(const std::string& text) {
@@ -271,7 +306,7 @@ std::function<void()> parse(int argc, const char* const* argv) {
       "unroll COMMAND --help describes a command's flags.");
   if (argc < 2)
     throw UsageError(
-        "no command given, expected train, eval, predict, generate, import or report (see "
+        "no command given, expected train, eval, predict, generate, import, report or doctor (see "
         "unroll --help)");
   std::function<void()> command;
   add_train(app, command);
@@ -280,6 +315,7 @@ std::function<void()> parse(int argc, const char* const* argv) {
   add_generate(app, command);
   add_import(app, command);
   add_report(app, command);
+  add_doctor(app, command);
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {

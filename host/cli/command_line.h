@@ -60,23 +60,28 @@ struct Stopped : std::runtime_error {
   int signal;
 };
 
+/// Throws UsageError unless it is auto, stepwise, or stepwise:K with K >= 1.
+void check_rnn_algorithm(const std::string& name);
+
 struct DeviceFlags {
   std::string device = "auto";
   std::string precision = "fp32";
   int threads = 0;
+  std::string rnn_algorithm = "auto";  // for those who train: one of their settings
 
   /// On the command line.
-  bool device_given() const { return device_option_->count() > 0; }
+  bool precision_given() const { return precision_option_->count() > 0; }
   bool threads_given() const { return threads_option_->count() > 0; }
 
   void add_to(CLI::App& command);
   /// Errors    UsageError. Looks at no device.
   void check() const;
   /// Says on stderr which device it is, and why.
+  /// Errors    std::runtime_error if there is none that can do what is asked.
   std::shared_ptr<Backend> open() const;
 
  private:
-  const CLI::Option* device_option_ = nullptr;
+  const CLI::Option* precision_option_ = nullptr;
   const CLI::Option* threads_option_ = nullptr;
 };
 

@@ -13,5 +13,6 @@ void add_predict(CLI::App& app, std::function<void()>& run);
 void add_generate(CLI::App& app, std::function<void()>& run);
 void add_import(CLI::App& app, std::function<void()>& run);
 void add_report(CLI::App& app, std::function<void()>& run);
+void add_doctor(CLI::App& app, std::function<void()>& run);
 
 }  // namespace unroll::cli

@@ -149,32 +149,54 @@ LanguageCorpus read_corpus(const TrainFlags& flags, const TrainSettings& setting
                 fmt::format("{}; to go on: unroll train --save {} --resume", what, flags.save));
 }
 
-/// "cpu (avx512, 2 threads)" computes the same bits as with any other number of threads.
+/// What decides how results are rounded: "cpu (avx512)", "cuda (NVIDIA H200) in bf16". The number
+/// of threads does not, nor which of several equal GPUs it is.
 std::string kind_of_device(const Backend& backend) {
   const std::string name = backend.name();
-  const std::size_t comma = name.find(',');
-  return comma == name.npos ? name : name.substr(0, comma) + ")";
+  const std::size_t model = name.find('(');
+  return fmt::format(
+      "{} ({}){}", backend.kind() == DeviceKind::kCpu ? "cpu" : "cuda",
+      name.substr(model + 1, name.find_first_of(",)", model) - model - 1),
+      backend.precision() == Precision::kFp32 ? "" : " in " + to_string(backend.precision()));
 }
 
 nlohmann::json described_training(const TrainSettings& settings, const LanguageCorpus& corpus,
-                                  const Backend& backend, int threads) {
+                                  const Backend& backend, const DeviceFlags& device) {
   nlohmann::json json = to_json(settings);
   json["text_fingerprint"] = corpus.fingerprint;
   json["device"] = kind_of_device(backend);
-  json["threads"] = threads;
+  json["precision"] = device.precision;
+  json["threads"] = device.threads;
   return json;
 }
 
-/// A resumed run keeps to the device that it was begun on, unless another one is asked for.
-std::shared_ptr<Backend> open_device(DeviceFlags& flags, const nlohmann::json* stored) {
-  if (!stored) return flags.open();
-  const JsonObject training = JsonObject(*stored, "config.json").object("training");
-  const std::string begun_on = training.string("device");
-  if (!flags.device_given()) flags.device = begun_on.starts_with("cpu") ? "cpu" : "cuda";
+/// A resumed run keeps to the device that it was computed on last, unless another one is asked for,
+/// and to its precision and algorithm, unless that device is the CPU, which has but one. Sets
+/// `flags` to what the run has from now on.
+std::shared_ptr<Backend> reopen_device(DeviceFlags& flags, const nlohmann::json& stored) {
+  const JsonObject training = JsonObject(stored, "config.json").object("training");
+  const std::string last = training.string("device");
+  const bool was_cpu = last.starts_with("cpu");
+  const std::string precision =
+      training.has("precision") ? training.string("precision") : to_string(Precision::kFp32);
+  if (flags.precision_given() && flags.precision != precision)
+    throw UsageError(fmt::format(
+        "--precision: got {}, expected {}: the run was begun with it, and a resumed run keeps it",
+        flags.precision, precision));
+  flags.precision = precision;
+  if (flags.device == "auto") flags.device = was_cpu ? "cpu" : "cuda";
   if (!flags.threads_given()) flags.threads = int(training.integer("threads", 0, 4096));
-  auto backend = flags.open();
-  if (const std::string now = kind_of_device(*backend); now != begun_on)
-    warn(fmt::format("the run was begun on {}: on {} its results will differ by rounding", begun_on,
+  if (!was_cpu && training.has("recurrent_algorithm"))
+    flags.rnn_algorithm = training.string("recurrent_algorithm");
+
+  DeviceFlags opened = flags;
+  if (flags.device == "cpu") {
+    opened.precision = to_string(Precision::kFp32);
+    opened.rnn_algorithm = "auto";
+  }
+  auto backend = opened.open();
+  if (const std::string now = kind_of_device(*backend); now != last)
+    warn(fmt::format("the run was begun on {}: on {} its results will differ by rounding", last,
                      now));
   return backend;
 }
@@ -208,13 +230,16 @@ struct Start {
 
 /// Mistakes on the command line come before side effects.
 void check_usage(const TrainFlags& flags, bool resume_given) {
-  flags.device.check();
+  DeviceFlags device = flags.device;
+  device.check();
   if (!flags.resume.empty() && flags.resume != "auto")
     throw UsageError("--resume: got '" + flags.resume +
                      "', expected nothing or auto; which run it is, --save says");
   if (resume_given && flags.resume.empty()) return;  // the run has its own settings
   const TrainSettings settings = flags.settings.settings();
   settings.check();
+  device.rnn_algorithm = settings.rnn_algorithm;
+  device.check();
   settings.model_config();
   settings.training_options();
   settings.corpus_options();
@@ -250,8 +275,9 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
 
 void train_and_report(const TrainFlags& flags, Start& start, std::atomic<bool>& stop) {
   DeviceFlags device = flags.device;
-  const auto backend = open_device(device, start.stored());
   const TrainSettings& settings = start.settings;
+  device.rnn_algorithm = settings.rnn_algorithm;
+  const auto backend = start.stored() ? reopen_device(device, *start.stored()) : device.open();
   const LanguageCorpus corpus = read_corpus(flags, settings, start.stored(), stop);
   report_corpus(corpus);
   LanguageModelConfig config = settings.model_config();
@@ -266,7 +292,7 @@ void train_and_report(const TrainFlags& flags, Start& start, std::atomic<bool>& 
       .options = options,
       .corpus = corpus,
       .description = {config, origin_of(flags, start.stored()),
-                      described_training(settings, corpus, *backend, device.threads), nullptr},
+                      described_training(settings, corpus, *backend, device), nullptr},
       .backend = backend,
       .observer = {
           .log = [&](const std::string& line) { output.log(line); },
@@ -278,7 +304,16 @@ void train_and_report(const TrainFlags& flags, Start& start, std::atomic<bool>& 
       .stop = &stop};
   if (start.checkpoint)
     note(fmt::format("resuming {} at step {}", flags.save, start.checkpoint->step));
-  const TrainingResult result = train(run);
+  const TrainingResult result = [&] {
+    try {
+      return train(run);
+    } catch (const DeviceError& error) {
+      if (list_checkpoints(flags.save).empty()) throw;
+      throw std::runtime_error(
+          fmt::format("{}; the last checkpoint is sound, to go on: unroll train --save {} --resume",
+                      error.what(), flags.save));
+    }
+  }();
   output.clear();
   if (stop_signal() == 0 && !output.failure().empty())
     throw std::runtime_error(

@@ -61,9 +61,11 @@ void for_each_setting(Visit&& visit) {
               "LSTM: where the forget gate's bias starts [1, or with --init-range as the others]"},
       &S::forget_bias);
 
-  visit(Setting{"--recipe", kTraining,
-                "Published settings, which further flags override: zaremba-small or char-rnn"},
-        &S::recipe);
+  visit(
+      Setting{"--recipe", kTraining,
+              "Published settings, which further flags override: zaremba-small, -medium, -large or "
+              "char-rnn"},
+      &S::recipe);
   visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
   visit(Setting{"--lr", kTraining, "Learning rate [sgd 20, momentum 2, others 0.002]"}, &S::lr);
   visit(Setting{"--lr-schedule", kTraining, "constant, decay, plateau or cosine"}, &S::lr_schedule);
@@ -93,6 +95,10 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--eval-interval", kTraining,
                 "Steps between validations within an epoch; 0: only at its end"},
         &S::eval_interval);
+  visit(Setting{"--rnn-algorithm", kTraining,
+                "auto, stepwise, or on a GPU stepwise:K (layers in blocks of K timesteps); auto: "
+                "what is fastest there, kept when resuming"},
+        &S::rnn_algorithm);
 
   visit(Setting{"--epochs", kTraining, "Passes over the training text", true}, &S::epochs);
   visit(Setting{"--patience", kTraining,
@@ -183,6 +189,33 @@ TrainSettings zaremba_small() {
   s.lr_decay_after = 4;
   s.reduction = "time";
   s.init_range = 0.1;
+  return s;
+}
+
+/// The same paper's regularised models, of which dropout, sizes and schedules differ.
+TrainSettings zaremba_medium() {
+  TrainSettings s = zaremba_small();
+  s.emsize = 650;
+  s.nhid = {650};
+  s.dropout = 0.5;
+  s.bptt = 35;
+  s.epochs = 39;
+  s.lr_decay = 1.2;
+  s.lr_decay_after = 6;
+  s.init_range = 0.05;
+  return s;
+}
+
+TrainSettings zaremba_large() {
+  TrainSettings s = zaremba_medium();
+  s.emsize = 1500;
+  s.nhid = {1500};
+  s.dropout = 0.65;
+  s.clip = 10;
+  s.epochs = 55;
+  s.lr_decay = 1.15;
+  s.lr_decay_after = 14;
+  s.init_range = 0.04;
   return s;
 }
 
@@ -298,6 +331,7 @@ void TrainSettings::check() const {
   require_range("--init-range", init_range, 0, kNoLimit);
   if (forget_bias) require_range("--forget-bias", *forget_bias, -kNoLimit, kNoLimit);
   require_count("--eval-interval", eval_interval, 0);
+  check_rnn_algorithm(rnn_algorithm);
   require_count("--patience", patience, 0);
   require_count("--verify-every", verify_every, 0);
   require_count("--save-every", save_every, 0);
@@ -396,8 +430,11 @@ void TrainSettingFlags::add_to(CLI::App& command) {
 TrainSettings TrainSettingFlags::settings() const {
   TrainSettings settings;
   if (!given_.recipe.empty())
-    settings = choose<TrainSettings (*)()>(
-        "--recipe", given_.recipe, {{"zaremba-small", zaremba_small}, {"char-rnn", char_rnn}})();
+    settings = choose<TrainSettings (*)()>("--recipe", given_.recipe,
+                                           {{"zaremba-small", zaremba_small},
+                                            {"zaremba-medium", zaremba_medium},
+                                            {"zaremba-large", zaremba_large},
+                                            {"char-rnn", char_rnn}})();
   const std::string optimizer = settings.optimizer;
   for_each_setting([&](const Setting& setting, auto member) {
     if (options_.at(name_of(setting))->count() > 0) settings.*member = given_.*member;

@@ -41,6 +41,7 @@ struct TrainSettings {
   std::int64_t batch_size = 20, bptt = 35, chunk_rows = 256, seed = 1111;
   bool overfit_one_batch = false;
   std::int64_t eval_interval = 0;
+  std::string rnn_algorithm = "auto";
 
   std::int64_t epochs = 40, patience = 0;
   std::string on_divergence = "stop";

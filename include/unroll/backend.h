@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <stdexcept>
 #include <string>
 
 #include "unroll/cells/loss_guard.h"
@@ -288,6 +289,11 @@ inline std::string to_string(Precision precision) {
 struct DeviceMemoryUse {          // bytes
   std::size_t now = 0, peak = 0;  // what allocate() and the backend itself hold, and held at most
   std::size_t available = 0;      // what could be had besides
+};
+
+/// A call to the device failed. What follows may fail too, until the process ends.
+struct DeviceError : std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 class Backend {

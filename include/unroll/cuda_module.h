@@ -6,6 +6,7 @@
 #include <string>
 
 #include "unroll/backend.h"
+#include "unroll/cuda_report.h"
 
 namespace unroll {
 
@@ -17,6 +18,9 @@ struct CudaModuleApi {
 
   /// Throws std::runtime_error, on one line, if that device cannot be used.
   std::shared_ptr<Backend> (*make_backend)(int ordinal, const CudaOptions& options);
+
+  /// All but `module`, which the library that loads it knows.
+  CudaReport (*report)();
 };
 
 }  // namespace unroll

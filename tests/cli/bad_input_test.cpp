@@ -67,6 +67,20 @@ TEST_F(BadInputs, Spelling) {
   });
 }
 
+TEST_F(BadInputs, DevicesThatAreNotThere) {
+  const std::string hidden = "export CUDA_VISIBLE_DEVICES=; ";
+  check({
+      {"a GPU", "", hidden + train("--device cuda"), 1, "; --device cpu works without a GPU"},
+      {"a second GPU", "", hidden + train("--device cuda:1"), 1, "--device cuda:1: "},
+      {"what only a GPU does", "", hidden + train("--precision bf16"), 1,
+       "--precision: got bf16, expected fp32: the CPU computes in fp32, and no GPU can be used: "},
+      {"how only a GPU does it", "", hidden + train("--rnn-algorithm stepwise:8"), 1,
+       "--rnn-algorithm: got stepwise:8, expected auto or stepwise: "},
+      {"a question to a GPU", "", hidden + "unroll predict --checkpoint run --precision tf32", 1,
+       "--precision: got tf32, expected fp32: the CPU computes in fp32, and no GPU can be used: "},
+  });
+}
+
 TEST_F(BadInputs, Texts) {
   check({
       {"no such file", "", train_on("nothing"), 1, "nothing: no such file or folder"},

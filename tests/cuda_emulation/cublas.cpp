@@ -148,6 +148,11 @@ cublasStatus_t cublasGetVersion(cublasHandle_t, int* version) {
   *version = CUBLAS_VERSION;
   return CUBLAS_STATUS_SUCCESS;
 }
+cublasStatus_t cublasGetProperty(libraryPropertyType property, int* value) {
+  const int unit = property == MAJOR_VERSION ? 10000 : property == MINOR_VERSION ? 100 : 1;
+  *value = CUBLAS_VERSION / unit % 100;
+  return CUBLAS_STATUS_SUCCESS;
+}
 cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
   if (!handle) return CUBLAS_STATUS_NOT_INITIALIZED;
   handle->stream = stream;

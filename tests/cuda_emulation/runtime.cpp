@@ -459,6 +459,19 @@ cudaError_t cudaMemsetAsync(void* memory, int value, std::size_t bytes, cudaStre
   const auto stream = find(handle);
   return result(stream ? set(memory, value, bytes, *stream) : cudaErrorInvalidResourceHandle);
 }
+cudaError_t cudaMemset2DAsync(void* memory, std::size_t pitch, int value, std::size_t width,
+                              std::size_t height, cudaStream_t handle) {
+  const Call call;
+  const auto stream = find(handle);
+  if (!stream) return result(cudaErrorInvalidResourceHandle);
+  if (width == 0 || height == 0) return cudaSuccess;
+  if (pitch < width || !state().device.contains(memory, pitch * (height - 1) + width))
+    return result(cudaErrorInvalidValue);
+  return result(add(*stream, [=] {
+    for (std::size_t row = 0; row < height; ++row)
+      std::memset(static_cast<std::byte*>(memory) + row * pitch, value, width);
+  }));
+}
 
 cudaError_t cudaStreamCreate(cudaStream_t* stream) {
   return cudaStreamCreateWithFlags(stream, cudaStreamDefault);

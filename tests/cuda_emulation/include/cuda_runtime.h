@@ -41,6 +41,12 @@ template <typename T>
 T __ldg(const T* address) {
   return *address;
 }
+inline float __uint_as_float(unsigned bits) {
+  return std::bit_cast<float>(bits);
+}
+inline unsigned __float_as_uint(float x) {
+  return std::bit_cast<unsigned>(x);
+}
 inline int __popc(unsigned bits) {
   return std::popcount(bits);
 }

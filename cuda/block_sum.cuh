@@ -1,0 +1,16 @@
+#pragma once
+
+#include <cub/block/block_reduce.cuh>
+
+namespace unroll::gpu {
+
+/// The sum over the threads of a block, in the same order in every run; thread 0 alone receives it.
+/// Once per kernel: the shared memory is not free again before the next barrier.
+template <int threads>
+__device__ double block_sum(double mine) {
+  using Reduce = cub::BlockReduce<double, threads>;
+  __shared__ typename Reduce::TempStorage storage;
+  return Reduce(storage).Sum(mine);
+}
+
+}  // namespace unroll::gpu

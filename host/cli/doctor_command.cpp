@@ -1,0 +1,146 @@
+/// unroll doctor: what this build and this machine can compute on, and why not on the rest. Nothing
+/// that is missing is a failure.
+#include <fmt/format.h>
+
+#include <exception>
+#include <memory>
+
+#include "host/cli/command_line.h"
+#include "host/cli/commands.h"
+#include "unroll/cuda_report.h"
+
+namespace unroll::cli {
+namespace {
+
+struct CpuReport {
+  std::string name;     // "cpu (avx512, 2 threads)"
+  std::string why_not;  // a wish of the environment's that it cannot fulfil
+  std::size_t available_bytes = 0;
+};
+
+CpuReport report_cpu() {
+  try {
+    const auto backend = cpu();
+    return {backend->name(), "", backend->memory().available};
+  } catch (const std::exception& error) {
+    return {"", error.what(), 0};
+  }
+}
+
+/// What --device auto means here, and why it is no GPU, if it is none.
+struct Choice {
+  std::string device, why_no_gpu;
+};
+
+Choice choose_device(const CudaReport& cuda) {
+  std::string why = cuda.module.why_not.empty() ? cuda.why_not : cuda.module.why_not;
+  for (std::size_t ordinal = 0; ordinal < cuda.devices.size(); ++ordinal) {
+    why = cuda.devices[ordinal].why_not;
+    if (why.empty()) return {fmt::format("cuda:{}", ordinal), ""};
+  }
+  return {"cpu", why};
+}
+
+std::string gigabytes(std::size_t bytes) {
+  return fmt::format("{:.1f} GB", double(bytes) / 1e9);
+}
+
+std::string row(const std::string& what, const std::string& found) {
+  return fmt::format("{:<15}{}\n", what, found);
+}
+
+std::string part_row(const std::string& what, const CudaPart& part) {
+  return row(what, part.why_not.empty() ? part.version : part.why_not);
+}
+
+std::string device_row(std::size_t ordinal, const CudaDeviceReport& device) {
+  const std::string memory = device.why_not.empty()
+                                 ? fmt::format("{} of {} free", gigabytes(device.free_bytes),
+                                               gigabytes(device.total_bytes))
+                                 : gigabytes(device.total_bytes);
+  return row(
+      fmt::format("cuda:{}", ordinal),
+      fmt::format("{}, compute capability {}, {}: {}", device.name, device.compute_capability,
+                  memory, device.why_not.empty() ? "usable" : device.why_not));
+}
+
+std::string page(const CpuReport& host, const CudaReport& cuda, const Choice& choice) {
+  std::string text = row("unroll", UNROLL_VERSION);
+  text += row("cpu", host.why_not.empty() ? fmt::format("{}, {} available", host.name,
+                                                        gigabytes(host.available_bytes))
+                                          : host.why_not);
+  if (cuda.module.why_not.empty()) {
+    text += row("CUDA module", fmt::format("{}, code for {}", cuda.module.version,
+                                           fmt::join(cuda.architectures, ", ")));
+    text += part_row("NVIDIA driver", cuda.driver);
+    text += part_row("CUDA runtime", cuda.runtime);
+    text += part_row("cuBLAS", cuda.cublas);
+    text += row("cuDNN", cuda.cudnn.why_not.empty()
+                             ? cuda.cudnn.version
+                             : cuda.cudnn.why_not + "; only needed for comparison");
+    for (std::size_t ordinal = 0; ordinal < cuda.devices.size(); ++ordinal)
+      text += device_row(ordinal, cuda.devices[ordinal]);
+    if (cuda.devices.empty()) text += row("GPU", cuda.why_not);
+  } else {
+    text += row("CUDA module", cuda.module.why_not);
+  }
+  return text + row("--device auto",
+                    choice.device + (choice.why_no_gpu.empty() ? ", the first usable GPU"
+                                                               : "; no GPU: " + choice.why_no_gpu));
+}
+
+/// Texts that are empty are null.
+Json or_null(const std::string& text) {
+  return text.empty() ? Json() : Json(text);
+}
+
+Json to_json(const CudaPart& part) {
+  return {{"version", or_null(part.version)}, {"why_not", or_null(part.why_not)}};
+}
+
+Json to_json(const CpuReport& host, const CudaReport& cuda, const Choice& choice) {
+  Json devices = Json::array();
+  for (const CudaDeviceReport& device : cuda.devices)
+    devices.push_back({{"name", device.name},
+                       {"compute_capability", device.compute_capability},
+                       {"free_bytes", device.free_bytes},
+                       {"total_bytes", device.total_bytes},
+                       {"why_not", or_null(device.why_not)}});
+  return {{"version", UNROLL_VERSION},
+          {"cpu",
+           {{"name", or_null(host.name)},
+            {"available_bytes", host.available_bytes},
+            {"why_not", or_null(host.why_not)}}},
+          {"cuda",
+           {{"module", to_json(cuda.module)},
+            {"architectures", cuda.architectures},
+            {"driver", to_json(cuda.driver)},
+            {"runtime", to_json(cuda.runtime)},
+            {"cublas", to_json(cuda.cublas)},
+            {"cudnn", to_json(cuda.cudnn)},
+            {"why_not", or_null(cuda.why_not)},
+            {"devices", std::move(devices)}}},
+          {"auto", {{"device", choice.device}, {"why_no_gpu", or_null(choice.why_no_gpu)}}}};
+}
+
+void run_doctor(bool json) {
+  const CpuReport host = report_cpu();
+  const CudaReport cuda = cuda_report();
+  const Choice choice = choose_device(cuda);
+  if (json)
+    print_json(to_json(host, cuda, choice));
+  else
+    print(page(host, cuda, choice));
+}
+
+}  // namespace
+
+void add_doctor(CLI::App& app, std::function<void()>& run) {
+  const auto json = std::make_shared<bool>(false);
+  CLI::App* command =
+      app.add_subcommand("doctor", "What this build and this machine can do, and why not");
+  command->add_flag("--json", *json, "One JSON object");
+  command->callback([json, &run] { run = [json] { run_doctor(*json); }; });
+}
+
+}  // namespace unroll::cli

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "cuda/backend.h"
 #include "cuda/runtime.h"
 
 namespace unroll {
@@ -91,9 +92,7 @@ std::string why_not_device(int ordinal) {
   if (properties.major < kOldestMajor)
     return has + ", expected " + std::to_string(kOldestMajor) + ".0 or newer";
   for (const Architecture& one : architectures())
-    if (one.serves(properties.major, properties.minor))
-      return "this build's CUDA module has no kernels yet, so it cannot use " +
-             gpu::device_label(ordinal);
+    if (one.serves(properties.major, properties.minor)) return "";
   return has +
          ", for which this build has no code (" UNROLL_CUDA_ARCHITECTURES
          "); build with -DCMAKE_CUDA_ARCHITECTURES=" +
@@ -115,14 +114,15 @@ int device_count(std::string* why) noexcept {
   return 0;
 }
 
-std::shared_ptr<Backend> make_backend(int ordinal, const CudaOptions&) {
+std::shared_ptr<Backend> make_backend(int ordinal, const CudaOptions& options) {
   int devices = 0;
   std::string reason = why_no_cuda(&devices);
   if (reason.empty() && (ordinal < 0 || ordinal >= devices))
     reason = "no CUDA device " + std::to_string(ordinal) + "; there are " +
              std::to_string(devices) + ", counted from 0";
   if (reason.empty()) reason = why_not_device(ordinal);
-  throw std::runtime_error(reason);
+  if (!reason.empty()) throw std::runtime_error(reason);
+  return gpu::make_backend(ordinal, options);
 }
 
 /// The driver by its own number, which is in no CUDA call, and the CUDA version that it supports.

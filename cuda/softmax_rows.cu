@@ -9,8 +9,8 @@
 #include <cmath>
 
 #include "cuda/block_sum.cuh"
-#include "cuda/elements.cuh"
 #include "cuda/launch.h"
+#include "cuda/pack.cuh"
 #include "cuda/reduction.cuh"
 
 namespace unroll::gpu {
@@ -22,6 +22,8 @@ constexpr int kMinThreads = 128;   // 16 blocks, which any multiprocessor can ho
 constexpr std::int64_t kClassesPerThread = 32;
 constexpr int kSumThreads = 512;
 constexpr int kSumFours = 8, kSumRows = 64;  // of a block: reads of whole lines of 128 bytes
+
+using Four = Pack<float, 4>;
 
 __device__ float value_of(const LossScale& scale) {
   return scale.on_device ? *scale.on_device : scale.value;
@@ -67,7 +69,8 @@ __device__ Best merge_threads(Best best) {
 
 /// row[at .. at + 4) as far as it lies before `columns`, and `fill` in place of what does not.
 __device__ Four load_within(const float* row, int at, std::int64_t columns, float fill) {
-  if (at + 4 <= columns && reinterpret_cast<std::uintptr_t>(row) % 16 == 0) return load4(row + at);
+  if (at + 4 <= columns && reinterpret_cast<std::uintptr_t>(row) % 16 == 0)
+    return load<4>(row + at);
   Four x;
 #pragma unroll
   for (int k = 0; k < 4; ++k) x.v[k] = at + k < columns ? row[at + k] : fill;
@@ -115,7 +118,7 @@ __global__ __launch_bounds__(kMaxThreads) void softmax_rows_kernel(
   T* dlogits = a.dlogits ? static_cast<T*>(a.dlogits) + row * a.stride : nullptr;
   const auto for_each_group = [&](const auto& group) {
     for (int at = 4 * int(threadIdx.x); at < a.stride; at += 4 * int(blockDim.x))
-      store4(dlogits + at, group(at));
+      store_rounded(dlogits + at, group(at));
   };
 
   const int target = a.targets[row];
@@ -123,7 +126,7 @@ __global__ __launch_bounds__(kMaxThreads) void softmax_rows_kernel(
   if (ignored || target < 0 || target >= a.classes) {
     const float value = ignored ? 0.0F : NAN;
     write_row(a, value, value, 0.0F);
-    if (dlogits) for_each_group([&](int) { return Four{value, value, value, value}; });
+    if (dlogits) for_each_group([&](int) { return Four{{value, value, value, value}}; });
     return;
   }
   // Before the barrier in merge_threads(): after it, dlogits may take the logits' place.
@@ -153,7 +156,7 @@ __global__ __launch_bounds__(kSumFours* kSumRows) void column_sums_kernel(
   Four part{};
   if (first < a.columns)
     for (std::int64_t row = threadIdx.y; row < a.rows; row += kSumRows) {
-      const Four x = load4(static_cast<const T*>(a.x) + row * a.stride + first);
+      const Four x = load_floats<4>(static_cast<const T*>(a.x) + row * a.stride + first);
 #pragma unroll
       for (int k = 0; k < 4; ++k) part.v[k] += x.v[k];
     }

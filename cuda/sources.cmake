@@ -1,6 +1,7 @@
 # What libunroll_cuda.so is made of: by nvcc in cuda/, by the C++ compiler in tests/cuda_emulation.
 
 set(UNROLL_CUDA_SOURCES
+  cuda/backend.cpp
   cuda/device.cpp
   cuda/dropout.cu
   cuda/elementwise.cu

@@ -1,0 +1,119 @@
+/// The CUDA backend: one stream, on which everything is queued in order.
+#include "cuda/backend.h"
+
+#include "cuda/device.h"
+#include "cuda/dropout.h"
+#include "cuda/elementwise.h"
+#include "cuda/graph.h"
+#include "cuda/layout.h"
+#include "cuda/optimizer.h"
+#include "cuda/recurrent.h"
+#include "cuda/reduce.h"
+#include "cuda/rows.h"
+#include "cuda/softmax.h"
+#include "cuda/softmax_cross_entropy.h"
+#include "cuda/staging.h"
+
+namespace unroll::gpu {
+namespace {
+
+std::string device_name(const Device& device) {
+  cudaDeviceProp properties;
+  UNROLL_CUDA_CHECK(cudaGetDeviceProperties(&properties, device.ordinal()));
+  std::string name = "cuda:" + std::to_string(device.ordinal()) + " (" + properties.name;
+  if (device.precision() != Precision::kFp32) name += ", " + to_string(device.precision());
+  return name + ")";
+}
+
+class CudaBackend final : public Backend {
+ public:
+  CudaBackend(int ordinal, const CudaOptions& options)
+      : device_(ordinal, options),
+        recurrent_(device_, parse_algorithm(options.recurrent_algorithm)),
+        staging_(device_.stream()),
+        name_(device_name(device_)) {}
+
+  DeviceKind kind() const override { return DeviceKind::kCuda; }
+  std::string name() const override { return name_; }
+  Precision precision() const override { return device_.precision(); }
+  DeviceMemoryUse memory() const override { return device_.memory(); }
+  std::string recurrent_algorithm() const override { return to_string(recurrent_.algorithm()); }
+
+  std::shared_ptr<void> allocate(std::size_t bytes) override { return device_.allocate(bytes); }
+  void upload(void* device, const void* host, std::size_t bytes) override {
+    staging_.upload(device, host, bytes);
+  }
+  void download(void* host, const void* device, std::size_t bytes) override {
+    UNROLL_CUDA_CHECK(
+        cudaMemcpyAsync(host, device, bytes, cudaMemcpyDeviceToHost, device_.stream()));
+    synchronize();
+  }
+  void copy(void* to, const void* from, std::size_t bytes) override {
+    UNROLL_CUDA_CHECK(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, device_.stream()));
+  }
+  void clear(void* device, std::size_t bytes) override {
+    UNROLL_CUDA_CHECK(cudaMemsetAsync(device, 0, bytes, device_.stream()));
+  }
+  void synchronize() override { UNROLL_CUDA_CHECK(cudaStreamSynchronize(device_.stream())); }
+  std::unique_ptr<Replay> capture(std::function<void()> work) override {
+    return std::make_unique<GraphReplay>(device_.stream(), std::move(work));
+  }
+
+  void elementwise(const Elementwise& args) override { gpu::elementwise(device_, args); }
+  void reduce(const Reduce& args) override { gpu::reduce(device_, args); }
+  void copy_region(const CopyRegion& args) override { gpu::copy_region(device_, args); }
+  void matmul(const Matmul& args) override {
+    const Shape &a = args.a.shape, &c = args.c.shape;
+    device_.multiply({.m = c[0],
+                      .n = c[1],
+                      .k = args.transpose_a ? a[0] : a[1],
+                      .a = args.a.as<float>(),
+                      .lda = a[1],
+                      .transpose_a = args.transpose_a,
+                      .b = args.b.as<float>(),
+                      .ldb = args.b.shape[1],
+                      .transpose_b = args.transpose_b,
+                      .c = args.c.as<float>(),
+                      .ldc = c[1]});
+  }
+  void softmax(const Softmax& args) override { gpu::softmax(device_, args); }
+  void softmax_gradient(const SoftmaxGradient& args) override {
+    gpu::softmax_gradient(device_, args);
+  }
+  void gather_rows(const GatherRows& args) override { gpu::gather_rows(device_, args); }
+  void scatter_add_rows(const ScatterAddRows& args) override {
+    gpu::scatter_add_rows(device_, args);
+  }
+  std::size_t coalesce_scratch_bytes(std::int64_t rows) const override {
+    return gpu::coalesce_scratch_bytes(rows);
+  }
+  void coalesce_rows(const CoalesceRows& args) override { gpu::coalesce_rows(device_, args); }
+  void one_hot(const OneHot& args) override { gpu::one_hot(device_, args); }
+  void dropout(const Dropout& args) override { gpu::dropout(device_, args); }
+  std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) override {
+    return recurrent_.plan(args);
+  }
+  std::unique_ptr<SoftmaxCrossEntropyPlan> softmax_cross_entropy_plan(
+      const SoftmaxCrossEntropyArgs& args) override {
+    return make_softmax_cross_entropy_plan(device_, args);
+  }
+  std::size_t apply_gradients_scratch_bytes(
+      std::span<const ParameterUpdate> parameters) const override {
+    return gpu::apply_gradients_scratch_bytes(device_, parameters);
+  }
+  void apply_gradients(const ApplyGradients& args) override { gpu::apply_gradients(device_, args); }
+
+ private:
+  Device device_;
+  RecurrentPlanner recurrent_;
+  Staging staging_;
+  std::string name_;
+};
+
+}  // namespace
+
+std::shared_ptr<Backend> make_backend(int ordinal, const CudaOptions& options) {
+  return std::make_shared<CudaBackend>(ordinal, options);
+}
+
+}  // namespace unroll::gpu

@@ -1,0 +1,12 @@
+#pragma once
+
+#include <memory>
+
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+/// `ordinal` is a device that can be used.
+std::shared_ptr<Backend> make_backend(int ordinal, const CudaOptions& options);
+
+}  // namespace unroll::gpu

@@ -1,7 +1,7 @@
 /// Times a whole training step of a language model: embedding, recurrent layers, decoder,
 /// cross-entropy, all gradients, clipping, SGD. pytorch_lm.py times the same step, and
 /// scripts/compare_pytorch.sh runs both in turn. Prints one CSV row (see kHeader); the floor is the
-/// step's multiply-adds at the rate of a large matrix product measured in the same process.
+/// step's multiply-adds at the device's rate.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>

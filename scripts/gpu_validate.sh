@@ -135,19 +135,25 @@ same_result() { # do two run folders hold the same bits?
   done
 }
 
+algorithm_of() { # what a run chose by timing, which another need not choose
+  grep -o '"recurrent_algorithm": *"[^"]*"' "$1/latest/config.json" | cut -d '"' -f 4 | grep . || echo auto
+}
+
 # shellcheck disable=SC2154  # part() makes `short`
 repeated() {
   unroll "${short[@]}" --device cuda --epochs 2 --save "$work/a" || return 1
-  unroll "${short[@]}" --device cuda --epochs 2 --save "$work/b" || return 1
+  unroll "${short[@]}" --device cuda --epochs 2 --save "$work/b" \
+    --rnn-algorithm "$(algorithm_of "$work/a")" || return 1
   same_result "$work/a" "$work/b" || { number "the bits differ"; return 1; }
-  number "2 runs of $(steps_of "$work/a") steps, $units units: the same bits"
+  number "2 runs of $(steps_of "$work/a") steps, $units units, $(algorithm_of "$work/a"): the same bits"
 }
 
 killed() { # after `repeated`, whose run it must equal
   local process kills=0 at=""
   [ -e "$work/a/latest" ] || { number "there is no run to compare with"; return 1; }
   for wanted in 2 5; do
-    unroll "${short[@]}" --device cuda --epochs 2 --save "$work/k" --resume auto &
+    unroll "${short[@]}" --device cuda --epochs 2 --save "$work/k" --resume auto \
+      --rnn-algorithm "$(algorithm_of "$work/a")" &
     process=$!
     while kill -0 "$process" 2>/dev/null; do
       if [ "$(find "$work/k" -maxdepth 1 -name 'step-*' 2>/dev/null | wc -l)" -gt "$wanted" ]; then
@@ -167,8 +173,8 @@ killed() { # after `repeated`, whose run it must equal
 perplexities() { # of each epoch, from a run's metrics
   "$python" - "$1/metrics.jsonl" <<'PYTHON'
 import json, math, sys
-ppl = [event["valid_loss"] for event in map(json.loads, open(sys.argv[1])) if "valid_loss" in event]
-print(" ".join(f"{math.exp(loss):.2f}" for loss in ppl))
+valid = [event["loss"] for event in map(json.loads, open(sys.argv[1])) if event["event"] == "valid"]
+print(" ".join(f"{math.exp(loss):.2f}" for loss in valid))
 PYTHON
 }
 
@@ -198,9 +204,9 @@ real_text() { # real_text SECONDS: zaremba-small, as far as it gets
   timeout -s TERM -k 10 "$seconds" "$build/bin/unroll" train --recipe zaremba-small "${data[@]}" \
     --device cuda --epochs "$epochs" --save "$work/ptb" >"$work/real_text" 2>&1 || status=$?
   cat "$work/real_text"
-  number "$(basename "${ptb:-built-in corpus}"): $(grep -E '^\| (end of epoch|End of training)' "$work/real_text" |
-    tail -n 2 | tr -d '|' | tr -s ' ' | paste -sd ';'), of $epochs epochs"
-  [ $status -eq 0 ] || [ $status -eq 124 ]
+  number "$(basename "${ptb:-built-in corpus}"), of $epochs epochs: $(grep -E '^\| (end of epoch|End of training)' "$work/real_text" |
+    tail -n 2 | tr -d '|' | tr -s ' ' | paste -sd ';')"
+  grep -q '^| end of epoch' "$work/real_text" && { [ $status -eq 0 ] || [ $status -eq 124 ]; }
 }
 
 recurrent() { # recurrent PRECISION SECONDS
@@ -229,7 +235,7 @@ pytorch() { # pytorch UNITS DROPOUT
   done
 }
 
-export -f number last_line unroll run_suite gpu_tests sanitizer same_result repeated steps_of killed \
+export -f number last_line unroll run_suite gpu_tests sanitizer same_result repeated algorithm_of steps_of killed \
   perplexities cpu_and_back real_text recurrent pytorch describe_machine commit_name
 
 # ---- running them
@@ -278,6 +284,7 @@ part() { # part NAME LOG SECONDS FUNCTION...
   date -u
   uname -a
   "$build/bin/unroll" --version
+  "$build/bin/unroll" doctor
   nvcc --version 2>&1 | tail -n 2
   nvidia-smi 2>&1
   nvidia-smi -q -d CLOCK 2>&1

@@ -44,9 +44,9 @@ jobs() {
   echo $((memory < processors ? memory : processors))
 }
 
-# The commit these sources or, where git is missing, this build (in folder $1) are of.
+# The commit that the build in folder $1 is of: a packed one says so, else it is of these sources.
 commit_name() {
-  git rev-parse --short HEAD 2>/dev/null || cat "${1:-build}/COMMIT" 2>/dev/null || echo unknown
+  cat "${1:-build}/COMMIT" 2>/dev/null || git rev-parse --short HEAD 2>/dev/null || echo unknown
 }
 
 # What measured times depend on, in lines for the head of a CSV. $1: the build that is measured.

@@ -38,6 +38,7 @@ __device__ float apply(float a, float b, float alpha, float beta) {
   if constexpr (kind == Kind::kLogisticGradient)
     return b * cells::derivative<Activation::kLogistic>(a);
   if constexpr (kind == Kind::kReluGradient) return b * cells::derivative<Activation::kRelu>(a);
+  if constexpr (kind == Kind::kFinite) return isfinite(a) ? a : 0.0F;
 }
 
 enum Operand { kA, kB, kOut };
@@ -140,6 +141,8 @@ void elementwise(Device& device, const Elementwise& args) {
       return start<Kind::kLogisticGradient>(device, walk);
     case Kind::kReluGradient:
       return start<Kind::kReluGradient>(device, walk);
+    case Kind::kFinite:
+      return start<Kind::kFinite>(device, walk);
   }
 }
 

@@ -156,8 +156,9 @@ class Trainer {
   }
 
   void require_memory(const TrainingMemory& memory) const {
-    const auto available = std::int64_t(run_.backend->memory().available);
-    if (memory.working <= available) return;
+    const std::size_t there = run_.backend->memory().available;
+    if (std::size_t(memory.working) <= there) return;
+    const auto available = std::int64_t(there);
     // Gradients do not depend on the batch, and that of a table which is only looked up in is a few
     // rows; all else grows with the batch.
     const std::int64_t table =

@@ -176,6 +176,7 @@ TEST(Trainer, RefusesABatchThatDoesNotFitAndSaysWhichWould) {
     }
   };
   EXPECT_EQ(error(20, 100'000'000), "");
+  EXPECT_EQ(error(20, std::numeric_limits<std::size_t>::max()), "");  // it is not known
   EXPECT_TRUE(contains(error(20, 1000), "not even --batch-size 1 fits"));
   constexpr std::size_t kAvailable = 400'000;
   const std::string refused = error(20, kAvailable);

@@ -2,6 +2,7 @@
 /// back. The GPU is the emulated one, so that these run everywhere.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -114,6 +115,19 @@ TEST_F(EmulatedGpu, WhatDoesNotFitIsOneLine) {
   EXPECT_TRUE(
       contains(last, "CUDA device 0 (CUDA emulated on the CPU): out of memory: asked for "));
   EXPECT_TRUE(contains(last, " MB of 34 MB are free"));
+}
+
+TEST_F(EmulatedGpu, ADeviceThatFailsLeavesASoundRun) {
+  const Output result = begin("--save-every 20", "export UNROLL_EMULATED_FAILURE=50; ");
+  EXPECT_EQ(result.status, 1);
+  const std::string last = result.err.substr(result.err.rfind("unroll: CUDA"));
+  EXPECT_EQ(std::count(last.begin(), last.end(), '\n'), 1) << result.err;
+  EXPECT_TRUE(contains(last, "unroll: CUDA device 0 (CUDA emulated on the CPU): "));
+  EXPECT_TRUE(last.ends_with(
+      "; the last checkpoint is sound, to go on: unroll train --save run --resume\n"));
+  EXPECT_EQ(result.err.find("unroll: "), result.err.size() - last.size()) << result.err;
+  const Output resumed = train("--resume");
+  EXPECT_EQ(resumed.status, 0) << resumed.err;
 }
 
 }  // namespace

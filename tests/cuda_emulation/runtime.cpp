@@ -110,6 +110,7 @@ struct State {
       {nullptr, std::make_shared<CUstream_st>()}};
   std::map<cudaGraph_t, std::shared_ptr<CUgraph_st>> graphs;
   cudaError_t last_error = cudaSuccess;
+  bool lost = false;  // the device has failed, and every call fails from now on
   Calls calls{};
 };
 State& state() {
@@ -126,6 +127,7 @@ struct Call {
 };
 
 cudaError_t result(cudaError_t error) {
+  if (state().lost) error = cudaErrorIllegalAddress;
   if (error != cudaSuccess) state().last_error = error;
   return error;
 }
@@ -650,7 +652,9 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t handle) {
   const auto stream = find(handle);
   if (!stream) return result(cudaErrorInvalidResourceHandle);
   if (!exec) return result(cudaErrorInvalidValue);
-  ++state().calls.graph_launch;
+  const char* const last = std::getenv("UNROLL_EMULATED_FAILURE");
+  if (++state().calls.graph_launch == (last ? std::strtoll(last, nullptr, 10) : 0))
+    state().lost = true;
   return result(add(*stream, [graph = exec->graph] { run_graph(*graph); }));
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {

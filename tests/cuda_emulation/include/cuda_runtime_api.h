@@ -145,6 +145,7 @@ cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
 /// `nodes` is null: only their number is asked for, and no more can be.
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count);
 cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream);
+/// The device fails at the launch whose number UNROLL_EMULATED_FAILURE in the environment is.
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);

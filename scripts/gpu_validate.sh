@@ -74,7 +74,7 @@ else # no corpus: the project's own prose
   for text in train valid test; do cat docs/*.md README.md CONTRIBUTING.md >"$work/text/$text.txt"; done
 fi
 short_run=(train --data "$work/text" "${words[@]}" --emsize "$units" --nhid "$units" --batch-size 20
-  --bptt 20 --dropout 0.3 --lr 1 --clip 5 --seed 7 --log-interval 50 --save-every 10 --keep 0)
+  --bptt 20 --dropout 0.3 --optimizer adam --lr 0.002 --clip 1 --seed 7 --log-interval 50 --save-every 10 --keep 0)
 
 # ---- parts: functions that print to a log, `number TEXT` for the summary, and return 0, 3 for "not
 # run, because of the number", or anything else for a failure
@@ -97,7 +97,7 @@ gpu_tests() { # suite by suite: a kernel that breaks the device ends its own sui
   "$build/tests/unroll_tests" --gtest_list_tests --gtest_filter='*Cuda*' |
     awk '/^[^ ].*[.]/ { print $1 }' >"$work/suites"
   # shellcheck disable=SC2016  # expanded by the other shell
-  xargs -P 4 -n 1 bash -c 'run_suite "$0"' <"$work/suites"
+  xargs -r -P 4 -n 1 bash -c 'run_suite "$0"' <"$work/suites"
   cat "$work"/suite.*log
   suites=$(wc -l <"$work/suites")
   passed=$(cat "$work"/suite.*log | grep -c '^\[       OK \]' || true)
@@ -152,7 +152,7 @@ killed() { # after `repeated`, whose run it must equal
   local process kills=0 at=""
   [ -e "$work/a/latest" ] || { number "there is no run to compare with"; return 1; }
   for wanted in 2 5; do
-    unroll "${short[@]}" --device cuda --epochs 2 --save "$work/k" --resume auto \
+    "$build/bin/unroll" "${short[@]}" --device cuda --epochs 2 --save "$work/k" --resume auto \
       --rnn-algorithm "$(algorithm_of "$work/a")" &
     process=$!
     while kill -0 "$process" 2>/dev/null; do

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "host/models/language_model.h"
@@ -70,9 +71,11 @@ class Training {
     const Feed feeds[] = {
         {graph_.inputs, std::span<const std::int32_t>(inputs), Shape{kSteps, kBatch}},
         {graph_.targets, std::span<const std::int32_t>(targets)}};
-    const Tensor fetches[] = {graph_.step, graph_.loss};
-    session_.run(fetches, feeds);
-    return session_.read(graph_.loss).front();
+    session_.run(std::span(&graph_.step, 1), feeds);
+    auto statistics = session_.variables().read<float>(Optimizer::kStatistics);
+    const float loss = std::exchange(statistics[1], 0.0F);  // StepStatistics::loss_sum
+    session_.variables().write<float>(Optimizer::kStatistics, std::span<const float>(statistics));
+    return loss;
   }
 
   std::map<std::string, std::vector<float>> values() const {

@@ -460,6 +460,11 @@ TEST_P(RecurrentPrecision, ErrsByTheRoundingOfOperands) {
     EXPECT_LT(distance, bound);
     EXPECT_GT(distance, u / 100);
 
+    // Where a pre-activation is rounded to the other side of zero, relu's gradient is another one.
+    if (c.spec.cell == CellKind::kRnnRelu) {
+      finish_case();
+      continue;
+    }
     // The CPU's gradients, which complex step has confirmed, stand for the reference's: those are
     // too many here.
     const RecurrentLoss loss = recurrent_loss(expected, 50);

@@ -55,13 +55,23 @@ void Cublas::multiply(const Gemm& g) const {
   const cudaDataType type = bf16 ? CUDA_R_16BF : CUDA_R_32F;
   const float alpha = 1;
   // cuBLAS counts in columns: c^T = op(b)^T op(a)^T, and a row-major matrix is its transpose.
-  check_cublas(cublasGemmStridedBatchedEx(
-                   handle_, g.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-                   g.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, as_int(g.n), as_int(g.m), as_int(g.k),
-                   &alpha, g.b, type, as_int(g.ldb), g.stride_b, g.a, type, as_int(g.lda),
-                   g.stride_a, &g.beta, g.c, CUDA_R_32F, as_int(g.ldc), g.stride_c, as_int(g.batch),
-                   bf16 ? CUBLAS_COMPUTE_32F : compute_, CUBLAS_GEMM_DEFAULT),
-               "cublasGemmStridedBatchedEx");
+  const cublasOperation_t op_b = g.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasOperation_t op_a = g.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
+  const cublasComputeType_t compute = bf16 ? CUBLAS_COMPUTE_32F : compute_;
+  const int m = as_int(g.n), n = as_int(g.m), k = as_int(g.k);
+  if (g.batch == 1) {  // a batch of one would be kept from algorithms that split its sums
+    check_cublas(cublasGemmEx(handle_, op_b, op_a, m, n, k, &alpha, g.b, type, as_int(g.ldb), g.a,
+                              type, as_int(g.lda), &g.beta, g.c, CUDA_R_32F, as_int(g.ldc), compute,
+                              CUBLAS_GEMM_DEFAULT),
+                 "cublasGemmEx");
+    return;
+  }
+  check_cublas(
+      cublasGemmStridedBatchedEx(handle_, op_b, op_a, m, n, k, &alpha, g.b, type, as_int(g.ldb),
+                                 g.stride_b, g.a, type, as_int(g.lda), g.stride_a, &g.beta, g.c,
+                                 CUDA_R_32F, as_int(g.ldc), g.stride_c, as_int(g.batch), compute,
+                                 CUBLAS_GEMM_DEFAULT),
+      "cublasGemmStridedBatchedEx");
 }
 
 }  // namespace unroll::gpu

@@ -19,6 +19,7 @@ set(UNROLL_CUDA_SOURCES
   cuda/reduce.cu
   cuda/rows.cu
   cuda/runtime.cpp
+  cuda/sample.cu
   cuda/softmax.cu
   cuda/softmax_cross_entropy.cpp
   cuda/softmax_rows.cu

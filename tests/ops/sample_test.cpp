@@ -55,7 +55,7 @@ TEST_P(SampleKernel, DrawsTheIdsThatTheReferenceDraws) {
       {.temperature = 0.7, .top_k = 300, .top_p = 0.95},
   };
   Random random(4);
-  for (const std::int64_t size : {1, 2, 31, 32, 33, 255, 256, 257, 1023, 1024, 1025, 10000}) {
+  for (const std::int64_t size : {1, 2, 31, 32, 33, 255, 256, 257, 511, 512, 513, 1025, 10000}) {
     std::vector<float> log_prob = floats(random.array({size}, -12, 0));
     for (std::size_t k = 1; k < log_prob.size(); ++k) {
       if (k % 3 == 0) log_prob[k] = std::floor(log_prob[k]);  // many are equal

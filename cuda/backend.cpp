@@ -10,6 +10,7 @@
 #include "cuda/recurrent.h"
 #include "cuda/reduce.h"
 #include "cuda/rows.h"
+#include "cuda/sample.h"
 #include "cuda/softmax.h"
 #include "cuda/softmax_cross_entropy.h"
 #include "cuda/staging.h"
@@ -90,6 +91,10 @@ class CudaBackend final : public Backend {
   void coalesce_rows(const CoalesceRows& args) override { gpu::coalesce_rows(device_, args); }
   void one_hot(const OneHot& args) override { gpu::one_hot(device_, args); }
   void dropout(const Dropout& args) override { gpu::dropout(device_, args); }
+  std::size_t sample_scratch_bytes(std::int64_t ids) const override {
+    return gpu::sample_scratch_bytes(ids);
+  }
+  void sample(const Sample& args) override { gpu::sample(device_, args); }
   std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) override {
     return recurrent_.plan(args);
   }

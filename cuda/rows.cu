@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <cub/device/device_radix_sort.cuh>
 #include <cub/device/device_scan.cuh>
 
 #include "cuda/launch.h"
 #include "cuda/pack.cuh"
 #include "cuda/reduction.cuh"
+#include "cuda/sort.h"
 
 namespace unroll::gpu {
 namespace {
@@ -188,13 +188,6 @@ __global__ __launch_bounds__(kThreads) void coalesce_rows_kernel(
         add_rows(Pack<float, width>{}, args.rows + c, args.columns, args.positions + place, equal));
 }
 
-/// Arrays of a 32-bit word for each row, one after the other, and then CUB's memory.
-constexpr int kScratchArrays = 4;
-
-std::size_t array_bytes(std::int64_t rows) {
-  return std::size_t(round_up(rows * std::int64_t(sizeof(std::uint32_t)), 256));
-}
-
 unsigned threads_for(std::int64_t columns, int width) {
   return std::min(blocks_for(columns, kWarp * width) * kWarp, unsigned(kThreads));
 }
@@ -233,41 +226,30 @@ void scatter_add_rows(Device& device, const ScatterAddRows& args) {
 }
 
 std::size_t coalesce_scratch_bytes(std::int64_t rows) {
-  // For keys of 32 bits: fewer need no more.
   std::uint32_t* none = nullptr;
-  std::size_t sort = 0, scan = 0;
-  UNROLL_CUDA_CHECK(
-      cub::DeviceRadixSort::SortPairs(nullptr, sort, none, none, none, none, int(rows)));
+  std::size_t scan = 0;
   UNROLL_CUDA_CHECK(cub::DeviceScan::InclusiveSum(nullptr, scan, none, none, int(rows)));
-  return kScratchArrays * array_bytes(rows) + std::max(sort, scan);
+  return sort_scratch_bytes(rows, scan);
 }
 
 void coalesce_rows(Device& device, const CoalesceRows& args) {
   const std::int64_t rows = args.ids.elements(), columns = args.rows.shape[1];
   if (rows == 0) return;
-  std::byte* scratch = args.scratch.as<std::byte>();
-  std::uint32_t* arrays[kScratchArrays];
-  for (std::uint32_t*& array : arrays) {
-    array = reinterpret_cast<std::uint32_t*>(scratch);
-    scratch += array_bytes(rows);
-  }
-  const auto [keys, positions, sorted_keys, sorted_positions] = arrays;
-  std::size_t bytes = args.scratch.bytes() - kScratchArrays * array_bytes(rows);
+  const SortScratch scratch(args.scratch, rows);
   const auto dropped = std::uint32_t(std::min(args.limit, std::int64_t{1} << 31));
   const unsigned blocks = blocks_for(rows, kThreads);
 
-  launch(device.stream(), blocks, kThreads, coalesce_keys_kernel, args.ids.as<std::int32_t>(), keys,
-         positions, rows, dropped);
-  UNROLL_CUDA_CHECK(cub::DeviceRadixSort::SortPairs(
-      scratch, bytes, keys, sorted_keys, positions, sorted_positions, int(rows), 0,
-      int(std::bit_width(dropped | 1)), device.stream()));
-  std::uint32_t *heads = keys, *heads_so_far = positions;  // what was there has served
-  launch(device.stream(), blocks, kThreads, coalesce_heads_kernel, sorted_keys, heads, rows,
+  launch(device.stream(), blocks, kThreads, coalesce_keys_kernel, args.ids.as<std::int32_t>(),
+         scratch.keys, scratch.positions, rows, dropped);
+  sort_pairs(device, scratch, rows, int(std::bit_width(dropped | 1)));
+  std::uint32_t *heads = scratch.keys, *heads_so_far = scratch.positions;  // these have served
+  launch(device.stream(), blocks, kThreads, coalesce_heads_kernel, scratch.sorted_keys, heads, rows,
          dropped);
-  UNROLL_CUDA_CHECK(cub::DeviceScan::InclusiveSum(scratch, bytes, heads, heads_so_far, int(rows),
-                                                  device.stream()));
-  const Coalesce coalesce{sorted_keys,
-                          sorted_positions,
+  std::size_t bytes = scratch.rest_bytes;
+  UNROLL_CUDA_CHECK(cub::DeviceScan::InclusiveSum(scratch.rest, bytes, heads, heads_so_far,
+                                                  int(rows), device.stream()));
+  const Coalesce coalesce{scratch.sorted_keys,
+                          scratch.sorted_positions,
                           heads_so_far,
                           args.rows.as<float>(),
                           args.unique_ids.as<std::int32_t>(),

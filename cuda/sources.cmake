@@ -19,9 +19,11 @@ set(UNROLL_CUDA_SOURCES
   cuda/reduce.cu
   cuda/rows.cu
   cuda/runtime.cpp
+  cuda/sample.cu
   cuda/softmax.cu
   cuda/softmax_cross_entropy.cpp
   cuda/softmax_rows.cu
+  cuda/sort.cu
   cuda/staging.cpp
   # The engine's types, for backend.h names them and a module sees nothing of the program's code.
   host/graph/tensor.cpp

@@ -6,7 +6,6 @@
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
 #include "host/cli/text_state.h"
-#include "host/models/sampler.h"
 
 namespace unroll::cli {
 namespace {
@@ -36,7 +35,7 @@ void run_generate(const GenerateFlags& flags) {
   }
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
   const Truth truth(model);
-  TextState state(model);
+  TextState state(model, flags.sampling);
   state.read(flags.prompt);
 
   TokenWriter writer(model.tokenizer);
@@ -47,9 +46,8 @@ void run_generate(const GenerateFlags& flags) {
     if (!flags.json) print(piece);
   };
   write(writer.begin(flags.prompt));
-  Sampler sampler(flags.sampling);
   for (std::int64_t k = 0; k < flags.length; ++k) {
-    const std::int32_t token = sampler.draw(state.log_prob());
+    const std::int32_t token = state.next();
     write(writer.next(token));
     tokens.push_back(model.tokenizer.text(token));
     if (k + 1 < flags.length) state.advance(token);

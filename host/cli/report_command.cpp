@@ -10,7 +10,6 @@
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
 #include "host/cli/text_state.h"
-#include "host/models/sampler.h"
 #include "host/train/report.h"
 #include "host/train/run_folder.h"
 
@@ -49,12 +48,11 @@ void replace_file(const std::filesystem::path& file, const std::string& text) {
 ReportSample draw_sample(const LoadedModel& model, double temperature) {
   const bool words = model.tokenizer.kind() == TokenizerKind::kWord;
   const std::int64_t tokens = words ? kSampleWords : kSampleCharacters;
-  TextState state(model);
-  Sampler sampler({.temperature = temperature, .seed = kSampleSeed});
+  TextState state(model, SamplingOptions{.temperature = temperature, .seed = kSampleSeed});
   TokenWriter writer(model.tokenizer);
   ReportSample sample{temperature, ""};
   for (std::int64_t k = 0; k < tokens; ++k) {
-    const std::int32_t token = sampler.draw(state.log_prob());
+    const std::int32_t token = state.next();
     sample.text += writer.next(token);
     if (k + 1 < tokens) state.advance(token);
   }

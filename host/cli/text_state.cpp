@@ -1,25 +1,29 @@
 #include "host/cli/text_state.h"
 
 #include <sstream>
+#include <stdexcept>
 
 #include "host/cli/command_line.h"
 
 namespace unroll::cli {
 
-TextState::TextState(const LoadedModel& model)
-    : model_(model),
-      graph_(model.description.model),
-      session_(graph_.graph, model.store),
-      log_prob_(std::size_t(model.tokenizer.size())) {
+TextState::TextState(const LoadedModel& model, const std::optional<SamplingOptions>& sampler)
+    : model_(model), graph_(model.description.model, sampler), session_(graph_.graph, model.store) {
   clear_state(model.description.model, StepGraph::kName, *model.store);
   advance(model.tokenizer.start());
 }
 
-const std::vector<float>& TextState::advance(std::int32_t token) {
+void TextState::advance(std::int32_t token) {
   const Feed feed(graph_.input, std::span<const std::int32_t>(&token, 1));
   session_.run(graph_.fetches, std::span(&feed, 1));
-  session_.read(graph_.log_prob, std::span<float>(log_prob_));
-  return log_prob_;
+}
+
+std::int32_t TextState::next() const {
+  std::int32_t token = -1;
+  session_.read(graph_.token, std::span(&token, 1));
+  if (token < 0)
+    throw std::runtime_error("the model's probabilities of the next token are not numbers");
+  return token;
 }
 
 void TextState::read(const std::string& text) {

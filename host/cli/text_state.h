@@ -15,11 +15,15 @@ namespace unroll::cli {
 /// Starts where every history does: at the beginning of a line.
 class TextState {
  public:
-  explicit TextState(const LoadedModel& model);
+  explicit TextState(const LoadedModel& model, const std::optional<SamplingOptions>& sampler = {});
 
-  /// ln P(token | history) of every token.
-  const std::vector<float>& advance(std::int32_t token);
-  const std::vector<float>& log_prob() const { return log_prob_; }
+  void advance(std::int32_t token);
+
+  /// ln P(token | history) of every token. Not with a sampler.
+  std::vector<float> log_prob() const { return session_.read(graph_.log_prob); }
+  /// The token that the sampler drew from these. Throws std::runtime_error if there is none to
+  /// draw.
+  std::int32_t next() const;
 
   /// Reads the tokens of `text`; says on stderr which of them it does not know.
   void read(const std::string& text);
@@ -28,7 +32,6 @@ class TextState {
   const LoadedModel& model_;
   StepGraph graph_;
   Session session_;
-  std::vector<float> log_prob_;
 };
 
 std::vector<std::string> split_words(std::string_view text);

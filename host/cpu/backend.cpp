@@ -11,6 +11,7 @@
 #include "host/cpu/optimizer.h"
 #include "host/cpu/random.h"
 #include "host/cpu/recurrent.h"
+#include "host/cpu/sample.h"
 #include "host/cpu/softmax_cross_entropy.h"
 #include "host/cpu/tensor_ops.h"
 
@@ -87,6 +88,10 @@ class CpuBackend final : public Backend {
                         {args.in.as<float>(), args.out.as<float>(), args.in.elements(), args.rate,
                          args.key, args.step.as<std::int64_t>()});
   }
+  std::size_t sample_scratch_bytes(std::int64_t ids) const override {
+    return host::sample_scratch_bytes(ids);
+  }
+  void sample(const Sample& args) override { host::sample(args); }
   std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) override {
     return host::make_recurrent_plan(device_, args);
   }

@@ -57,7 +57,8 @@ struct GateKernels {
 };
 
 struct RowKernels {
-  float (*max)(const float* x, std::int64_t n);
+  float (*max)(const float* x, std::int64_t n);         // of what is not NaN
+  float (*max_or_nan)(const float* x, std::int64_t n);  // NaN if there is one
   float (*sum)(const float* x, std::int64_t n);
   float (*dot)(const float* x, const float* y, std::int64_t n);
   /// x += bias; returns the maximum.
@@ -74,6 +75,7 @@ struct RowKernels {
                                std::int64_t n);
   /// y += x
   void (*accumulate)(const float* x, float* y, std::int64_t n);
+  /// y = max(x, y), or NaN where either is.
   void (*accumulate_max)(const float* x, float* y, std::int64_t n);
 };
 

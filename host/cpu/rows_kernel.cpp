@@ -20,15 +20,29 @@ UNROLL_INLINE Packet first_lanes(Packet x, std::int64_t n, float other) {
   return load(lanes);
 }
 
-float max_of(const float* x, std::int64_t n) {
+template <typename Combine>
+UNROLL_INLINE float best_of(const float* x, std::int64_t n, const Combine& combine) {
   const float lowest = -__builtin_inff();
   Packet best(lowest);
   for_each_packet(
-      n, [&](std::int64_t i) { best = max(best, load(x + i)); },
+      n, [&](std::int64_t i) { best = combine(best, load(x + i)); },
       [&](std::int64_t i, std::int64_t count) {
-        best = max(best, first_lanes(load(x + i, count), count, lowest));
+        best = combine(best, first_lanes(load(x + i, count), count, lowest));
       });
-  return horizontal_max(best);
+  return reduce(best, combine);
+}
+
+float max_of(const float* x, std::int64_t n) {
+  return best_of(x, n, [](Packet a, Packet b) { return max(a, b); });
+}
+
+/// The greater, or NaN if either is.
+UNROLL_INLINE Packet max_or_nan(Packet a, Packet b) {
+  return select((a < b) | (b != b), b, a);
+}
+
+float max_or_nan_of(const float* x, std::int64_t n) {
+  return best_of(x, n, [](Packet a, Packet b) { return max_or_nan(a, b); });
 }
 
 float sum_of(const float* x, std::int64_t n) {
@@ -121,16 +135,16 @@ void accumulate(const float* x, float* y, std::int64_t n) {
 }
 
 void accumulate_max(const float* x, float* y, std::int64_t n) {
-  map(x, y, y, n, [](Packet a, Packet b) { return max(b, a); });
+  map(x, y, y, n, [](Packet a, Packet b) { return max_or_nan(b, a); });
 }
 
 }  // namespace
 
 extern const RowKernels kRowKernels;
 const RowKernels kRowKernels = {
-    max_of,         sum_of,   dot_of,           add_bias_and_max,     exp_sum,
-    scale,          shift_by, softmax_gradient, log_softmax_gradient, accumulate,
-    accumulate_max,
+    max_of,     max_or_nan_of,  sum_of,   dot_of,           add_bias_and_max,
+    exp_sum,    scale,          shift_by, softmax_gradient, log_softmax_gradient,
+    accumulate, accumulate_max,
 };
 
 }  // namespace unroll::host::UNROLL_ISA

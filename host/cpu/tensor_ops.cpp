@@ -106,7 +106,7 @@ void reduce_middle(Device& device, const Reduce& args, std::int64_t outer, std::
                              [&](std::int64_t begin, std::int64_t end) {
                                for (std::int64_t r = begin; r < end; ++r)
                                  out[r] = sums ? kernels.sum(in + r * middle, middle) * args.scale
-                                               : kernels.max(in + r * middle, middle);
+                                               : kernels.max_or_nan(in + r * middle, middle);
                              });
     return;
   }

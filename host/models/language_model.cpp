@@ -4,7 +4,6 @@
 #include <stdexcept>
 
 #include "host/data/batches.h"
-#include "unroll/ops.h"
 
 namespace unroll {
 namespace {
@@ -153,13 +152,15 @@ EvaluationGraph::EvaluationGraph(const LanguageModelConfig& config, std::int64_t
   fetches = {log_prob, hit, group(body.carries)};
 }
 
-StepGraph::StepGraph(const LanguageModelConfig& config) {
+StepGraph::StepGraph(const LanguageModelConfig& config,
+                     const std::optional<SamplingOptions>& sampler) {
   config.check();
   input = graph.placeholder("input", {1, 1}, DType::kInt32);
   const Body body = build_body(graph, config, input, 1, kName, false);
   const Tensor logits = matmul(body.h, body.parameters.decoder, false, true);
   log_prob = reshape(log_softmax(logits + body.parameters.decoder_bias), {config.vocabulary});
-  fetches = {log_prob, group(body.carries)};
+  if (sampler) token = sample(log_prob, *sampler);
+  fetches = {sampler ? token : log_prob, group(body.carries)};
 }
 
 void initialize_forget_bias(const LanguageModelConfig& config,

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "unroll/graph.h"
+#include "unroll/ops.h"
 #include "unroll/optimizer.h"
 #include "unroll/recurrent.h"
 #include "unroll/session.h"
@@ -86,9 +87,12 @@ struct StepGraph {
   Graph graph;
   Tensor input;     // [1, 1] int32
   Tensor log_prob;  // [V] ln p of every next token
+  Tensor token;     // [1] int32 drawn from them, with a sampler
+  /// The token, or without a sampler the log probabilities; and the step to the next state.
   std::vector<Tensor> fetches;
 
-  explicit StepGraph(const LanguageModelConfig& config);
+  explicit StepGraph(const LanguageModelConfig& config,
+                     const std::optional<SamplingOptions>& sampler = {});
   static constexpr const char* kName = "generate";
 };
 

@@ -128,6 +128,22 @@ struct Dropout {
   View step;          // [1] int64
 };
 
+/// Draws an id with probability proportional to e^(ln p / temperature), from the most probable
+/// top_k ids and, of these, the fewest that together reach top_p of their sum. Of equal
+/// probabilities the smaller id counts as the more probable. In float64, by inversion of the sums
+/// in this order at uniform53() of Philox's block number `step`.
+/// Source of top_p: Holtzman et al. 2020.
+struct Sample {
+  View log_prob;       // [V]: normalised or not; -inf excludes an id
+  double temperature;  // 0: the most probable id
+  std::int64_t top_k;  // 0: all
+  double top_p;        // in (0, 1]
+  std::uint64_t key;   // cells::philox_key(seed, site)
+  View step;           // [1] int64
+  View id;             // [1] int32 out: -1 if the greatest of log_prob is not finite, or one is NaN
+  View scratch;        // sample_scratch_bytes(V)
+};
+
 /// Weights of one layer in one direction, with PyTorch's names, shapes and gate order; also the
 /// gradients of these. G = gates_of(cell).
 struct RecurrentWeights {
@@ -334,6 +350,8 @@ class Backend {
   virtual void coalesce_rows(const CoalesceRows& args) = 0;
   virtual void one_hot(const OneHot& args) = 0;
   virtual void dropout(const Dropout& args) = 0;
+  virtual std::size_t sample_scratch_bytes(std::int64_t ids) const = 0;
+  virtual void sample(const Sample& args) = 0;
   virtual std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) = 0;
   virtual std::unique_ptr<SoftmaxCrossEntropyPlan> softmax_cross_entropy_plan(
       const SoftmaxCrossEntropyArgs& args) = 0;

@@ -66,6 +66,24 @@ Tensor one_hot(Tensor ids, std::int64_t classes);
 /// depends on (seed, node name, step, index) alone.
 Tensor dropout(Tensor x, double rate, std::string_view name = "dropout");
 
+struct SamplingOptions {
+  double temperature = 1;  // divides the logarithms; 0: always the most probable id
+  std::int64_t top_k = 0;  // only the k most probable ids; 0: all
+  double top_p = 1;        // only the most probable ids that together reach this
+  std::uint64_t seed = 0;  // not the session's
+
+  /// Throws std::invalid_argument for a negative or non-finite temperature, a negative top_k, or
+  /// top_p outside (0, 1].
+  void check() const;
+};
+
+/// log_prob [V], normalised or not, -inf for what is excluded -> [1] int32, an id drawn from it.
+/// Temperature comes first, then top_k, then top_p. The draw depends on (seed, step) and the
+/// distribution alone. -1 if a log probability is NaN, or the greatest not finite. No gradient.
+/// Source of top_p: Holtzman et al. 2020.
+Tensor sample(Tensor log_prob, const SamplingOptions& options = {},
+              std::string_view name = "sample");
+
 /// x's value; no gradient flows through.
 Tensor stop_gradient(Tensor x);
 

@@ -132,6 +132,24 @@ TEST_P(ReduceKernel, SumKeepsANan) {
   }
 }
 
+TEST_P(ReduceKernel, MaxKeepsANanInItsOwnPlace) {
+  for (const std::int64_t n : {1, 2, 15, 16, 17, 31, 32, 33, 257})
+    for (const bool rows : {false, true})
+      for (std::int64_t where = 0; where < n; ++where) {
+        SCOPED_TRACE(::testing::Message() << n << (rows ? " rows" : " columns") << " at " << where);
+        std::vector<float> values(std::size_t(3 * n), -1.0F);
+        values[std::size_t(rows ? n + where : 3 * where + 1)] = std::nanf("");
+        const View out = memory_->out(rows ? Shape{3, 1} : Shape{1, 3});
+        const Shape shape = rows ? Shape{3, n} : Shape{n, 3};
+        backend_->reduce({.kind = ReduceKind::kMax, .in = memory_->in(values, shape), .out = out});
+        const std::vector<float> max = memory_->get(out);
+        EXPECT_EQ(max[0], -1);
+        EXPECT_TRUE(std::isnan(max[1]));
+        EXPECT_EQ(max[2], -1);
+        finish_case();
+      }
+}
+
 UNROLL_FOR_EACH_BACKEND(ReduceKernel);
 
 std::vector<GraphCase> cases() {

@@ -82,6 +82,22 @@ TEST_P(SoftmaxKernel, LargeAndInfiniteLogitsDoNotOverflow) {
   EXPECT_EQ(actual[7], -kInf);
 }
 
+TEST_P(SoftmaxKernel, ARowWithANanIsNan) {
+  for (const std::int64_t classes : {1, 16, 17, 257, 1025})
+    for (const std::int64_t where : {std::int64_t{0}, classes / 2, classes - 1})
+      for (const bool log : {false, true}) {
+        SCOPED_TRACE(::testing::Message() << classes << " at " << where << (log ? " log" : ""));
+        std::vector<float> x(std::size_t(3 * classes), 1.0F);
+        x[std::size_t(classes + where)] = std::nanf("");
+        const View y = memory_->out({3, classes});
+        backend_->softmax({.x = memory_->in(x, {3, classes}), .y = y, .log = log});
+        const std::vector<float> values = memory_->get(y);
+        for (std::size_t k = 0; k < values.size(); ++k)
+          EXPECT_EQ(std::isnan(values[k]), std::int64_t(k) / classes == 1) << k;
+        finish_case();
+      }
+}
+
 TEST_P(SoftmaxKernel, GradientMatchesFloat64) {
   Random random(10);
   for (const std::int64_t rows : {1, 3, 33})

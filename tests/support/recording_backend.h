@@ -64,6 +64,10 @@ class RecordingBackend : public Backend {
   void coalesce_rows(const CoalesceRows& args) override { inner_->coalesce_rows(args); }
   void one_hot(const OneHot& args) override { inner_->one_hot(args); }
   void dropout(const Dropout& args) override { inner_->dropout(args); }
+  std::size_t sample_scratch_bytes(std::int64_t ids) const override {
+    return inner_->sample_scratch_bytes(ids);
+  }
+  void sample(const Sample& args) override { inner_->sample(args); }
   std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) override {
     ++plans;
     return inner_->recurrent_plan(args);

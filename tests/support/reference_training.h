@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -59,6 +60,43 @@ inline std::uint64_t philox_key(std::uint64_t seed, const std::string& site) {
   z = (z ^ (z >> 30)) * 0xBF58476D1CE4E5B9U;
   z = (z ^ (z >> 27)) * 0x94D049BB133111EBU;
   return z ^ (z >> 31);
+}
+
+struct Sampling {
+  double temperature = 1;  // above 0
+  std::int64_t top_k = 0;  // 0: all
+  double top_p = 1;
+  std::uint64_t key = 0;
+  std::int64_t step = 0;
+};
+
+/// Draws an id. They are ordered by descending probability, then by number; the first top_k stay,
+/// and of these the fewest whose sum reaches top_p of the whole (Holtzman et al. 2020). The one is
+/// drawn in whose share of the sum that remains a 53-bit uniform number falls: the first two words
+/// of the block whose counter is (step, 0).
+inline std::int32_t sample(const std::vector<float>& log_prob, const Sampling& how) {
+  std::vector<std::int32_t> order(log_prob.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto p = [&](std::int32_t id) { return double(log_prob[std::size_t(id)]); };
+  std::ranges::stable_sort(order, [&](std::int32_t a, std::int32_t b) { return p(a) > p(b); });
+  if (how.top_k > 0) order.resize(std::min(order.size(), std::size_t(how.top_k)));
+  std::vector<double> weights;
+  for (const std::int32_t id : order)
+    weights.push_back(std::exp((p(id) - p(order[0])) / how.temperature));
+  const double limit = how.top_p * std::accumulate(weights.begin(), weights.end(), 0.0);
+  std::size_t kept = 0;
+  for (double sum = 0; kept == 0 || (kept < weights.size() && sum < limit);) sum += weights[kept++];
+  weights.resize(kept);
+
+  const auto low = [](std::uint64_t x) { return std::uint32_t(x & 0xFFFFFFFF); };
+  const auto at = std::uint64_t(how.step);
+  const Words words =
+      philox4x32({low(at), low(at >> 32), 0, 0}, {low(how.key), low(how.key >> 32)});
+  const double uniform = (double(words[0]) * 0x1p21 + double(words[1] >> 11)) * 0x1p-53;
+  double rest = uniform * std::accumulate(weights.begin(), weights.end(), 0.0);
+  std::size_t k = 0;
+  while (k + 1 < kept && rest >= weights[k]) rest -= weights[k++];
+  return order[k];
 }
 
 struct LossOptions {

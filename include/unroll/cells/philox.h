@@ -41,7 +41,7 @@ UNROLL_HD inline float uniform01(std::uint32_t bits) {
 }
 
 /// Uniform in [0, 1) on a grid of 2^-53, from the block's first two words.
-inline double uniform53(const PhiloxBlock& bits) {
+UNROLL_HD inline double uniform53(const PhiloxBlock& bits) {
   return double((std::uint64_t(bits.word[0]) << 21) ^ (bits.word[1] >> 11)) * 0x1p-53;
 }
 

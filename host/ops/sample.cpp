@@ -1,0 +1,70 @@
+/// Drawing an id from log probabilities. It has no gradient.
+#include <cmath>
+#include <sstream>
+#include <stdexcept>
+
+#include "host/graph/operation.h"
+#include "unroll/cells/philox.h"
+#include "unroll/ops.h"
+
+namespace unroll {
+namespace {
+
+class SampleOperation final : public Operation {
+ public:
+  explicit SampleOperation(const SamplingOptions& options)
+      : options_(options), key_(cells::philox_key(options.seed, "sampler")) {}
+
+  std::string kind() const override { return "sample"; }
+
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    require_dtype(inputs[0], DType::kFloat32, "log_prob");
+    require_rank(inputs[0], 1, "log_prob");
+    if (inputs[0].shape[0] == 0) shape_error("log_prob [0]", "1 or more elements");
+    return {{Shape{1}, DType::kInt32}};
+  }
+
+  void plan(PlanContext& context) const override {
+    context.scratch_bytes = context.backend.sample_scratch_bytes(context.inputs[0].shape[0]);
+  }
+
+  void run(const RunContext& c) const override {
+    c.backend.sample({.log_prob = c.inputs[0],
+                      .temperature = options_.temperature,
+                      .top_k = options_.top_k,
+                      .top_p = options_.top_p,
+                      .key = key_,
+                      .step = c.step,
+                      .id = c.outputs[0],
+                      .scratch = c.scratch});
+  }
+
+  std::vector<Gradient> gradient(const Node&, std::span<const Tensor>) const override {
+    return {{}};
+  }
+
+ private:
+  SamplingOptions options_;
+  std::uint64_t key_;
+};
+
+}  // namespace
+
+void SamplingOptions::check() const {
+  const auto fail = [](const char* what, auto got, const char* expected) {
+    std::ostringstream message;
+    message << what << ": got " << got << ", expected " << expected;
+    throw std::invalid_argument(message.str());
+  };
+  if (!(temperature >= 0) || !std::isfinite(temperature))
+    fail("temperature", temperature, "a finite number, 0 or more");
+  if (top_k < 0) fail("top-k", top_k, "0 (all) or more");
+  if (!(top_p > 0 && top_p <= 1)) fail("top-p", top_p, "one in (0, 1]");
+}
+
+Tensor sample(Tensor log_prob, const SamplingOptions& options, std::string_view name) {
+  options.check();
+  return add_node(std::make_shared<SampleOperation>(options), {log_prob}, name);
+}
+
+}  // namespace unroll

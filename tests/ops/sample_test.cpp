@@ -1,0 +1,225 @@
+/// Drawing from log probabilities: the very ids, how often each comes, and what cannot be drawn.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/support/backends.h"
+#include "tests/support/random.h"
+#include "tests/support/reference_training.h"
+#include "unroll/ops.h"
+#include "unroll/session.h"
+
+namespace unroll::test {
+namespace {
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+
+class SampleKernel : public OnEachBackend {
+ protected:
+  std::int32_t draw(const std::vector<float>& log_prob, const SamplingOptions& options = {},
+                    std::uint64_t key = 1, std::int64_t step = 0) {
+    const auto size = std::int64_t(log_prob.size());
+    const View id = memory_->out({1}, DType::kInt32);
+    backend_->sample({.log_prob = memory_->in(log_prob, {size}),
+                      .temperature = options.temperature,
+                      .top_k = options.top_k,
+                      .top_p = options.top_p,
+                      .key = key,
+                      .step = memory_->in<std::int64_t>({step}, {1}),
+                      .id = id,
+                      .scratch = memory_->raw(backend_->sample_scratch_bytes(size))});
+    const std::int32_t drawn = memory_->get<std::int32_t>(id)[0];
+    finish_case();
+    return drawn;
+  }
+};
+
+// The backends add weights up in orders of their own: a draw could differ from the reference's if
+// its number came within some 1e-13 of a boundary between two ids, which none of these does.
+TEST_P(SampleKernel, DrawsTheIdsThatTheReferenceDraws) {
+  const SamplingOptions kOptions[] = {
+      {},
+      {.temperature = 0.3},
+      {.temperature = 5},
+      {.top_k = 1},
+      {.top_k = 40},
+      {.top_k = 100000},
+      {.top_p = 0.01},
+      {.top_p = 0.9},
+      {.top_p = 0.999999},
+      {.temperature = 0.7, .top_k = 300, .top_p = 0.95},
+  };
+  Random random(4);
+  for (const std::int64_t size : {1, 2, 31, 32, 33, 255, 256, 257, 511, 512, 513, 1025, 10000}) {
+    std::vector<float> log_prob = floats(random.array({size}, -12, 0));
+    for (std::size_t k = 1; k < log_prob.size(); ++k) {
+      if (k % 3 == 0) log_prob[k] = std::floor(log_prob[k]);  // many are equal
+      if (k % 7 == 0) log_prob[k] = -kInf;
+    }
+    for (const SamplingOptions& o : kOptions)
+      for (const std::int64_t step : {0L, 1L, 2L, 0x123456789ABL}) {
+        const std::uint64_t key = 0xFEDCBA9876543210 + std::uint64_t(size);
+        SCOPED_TRACE(::testing::Message() << size << " ids, T " << o.temperature << ", top-k "
+                                          << o.top_k << ", top-p " << o.top_p << ", " << step);
+        EXPECT_EQ(draw(log_prob, o, key, step),
+                  reference::sample(log_prob, {o.temperature, o.top_k, o.top_p, key, step}));
+      }
+  }
+}
+
+TEST_P(SampleKernel, TemperatureZeroTakesTheMostProbableAndTheFirstOfEquals) {
+  EXPECT_EQ(draw({-2, -1, -1}, {.temperature = 0}), 1);
+  EXPECT_EQ(draw({-1, -0.0F, 0, -1}, {.temperature = 0}), 1);
+  EXPECT_EQ(draw({-1, 0, -0.0F, -1}, {.temperature = 0}), 1);
+  std::vector<float> log_prob(1025, -3.5F);
+  EXPECT_EQ(draw(log_prob, {.temperature = 0}), 0);
+  log_prob[1024] = 2;  // need not be normalised
+  EXPECT_EQ(draw(log_prob, {.temperature = 0}), 1024);
+}
+
+// e^(-1 / 1e-5) is 0 in float64.
+TEST_P(SampleKernel, WeightsThatVanishAreNotDrawn) {
+  const std::vector<float> log_prob{-3, -2, -4, -2, -kInf};
+  for (std::int64_t step = 0; step < 20; ++step)
+    EXPECT_EQ(draw(log_prob, {.temperature = 1e-5}, 3, step) % 2, 1);
+}
+
+TEST_P(SampleKernel, SaysWhatItCannotDraw) {
+  for (const double temperature : {0.0, 1.0})
+    for (const std::size_t size : {1U, 33U, 1025U}) {
+      SCOPED_TRACE(::testing::Message() << size << " ids, temperature " << temperature);
+      const SamplingOptions options{.temperature = temperature};
+      EXPECT_EQ(draw(std::vector<float>(size, -kInf), options), -1);
+      std::vector<float> log_prob(size, -1);
+      for (const float bad : {std::nanf(""), -std::nanf(""), kInf})
+        for (const std::size_t where : {std::size_t{0}, size - 1}) {
+          log_prob[where] = bad;
+          EXPECT_EQ(draw(log_prob, options), -1) << bad << " at " << where;
+          log_prob[where] = -1;
+        }
+    }
+}
+
+TEST_P(SampleKernel, NeedsNoAlignment) {
+  Random random(5);
+  const std::vector<float> log_prob = floats(random.array({257}, -12, 0));
+  const std::int32_t aligned = draw(log_prob, {}, 8);
+  memory_->shift_by(1);
+  EXPECT_EQ(draw(log_prob, {}, 8), aligned);
+}
+
+UNROLL_FOR_EACH_BACKEND(SampleKernel);
+
+std::vector<float> logs(const std::vector<double>& p) {
+  std::vector<float> result;
+  for (const double x : p) result.push_back(float(std::log(x)));
+  return result;
+}
+
+class SampleOp : public OnEachBackend {
+ protected:
+  /// What as many runs of a fresh session draw.
+  std::vector<std::int32_t> draws(const SamplingOptions& options,
+                                  const std::vector<float>& log_prob, int count,
+                                  std::uint64_t session_seed = 0) const {
+    Graph g;
+    const Tensor x = g.placeholder("x", {std::int64_t(log_prob.size())});
+    const Tensor id = sample(x, options);
+    Session session(g, backend_, session_seed);
+    std::vector<std::int32_t> ids;
+    for (int k = 0; k < count; ++k) {
+      session.run(id, {{x, log_prob}});
+      ids.push_back(session.read<std::int32_t>(id)[0]);
+    }
+    return ids;
+  }
+
+  std::vector<double> frequencies(const SamplingOptions& options,
+                                  const std::vector<float>& log_prob, int count) const {
+    std::vector<double> counts(log_prob.size());
+    for (const std::int32_t id : draws(options, log_prob, count))
+      counts[std::size_t(id)] += 1.0 / count;
+    return counts;
+  }
+
+  // Fewer where a GPU may be an emulated one.
+  int many() const { return GetParam() == "Cpu" ? 40000 : 400; }
+  // Four standard deviations of a frequency over so many draws, each at most 0.5 / sqrt(draws).
+  double bound() const { return 4 * 0.5 / std::sqrt(double(many())); }
+};
+
+TEST_P(SampleOp, DrawsWithTheGivenProbabilities) {
+  const std::vector<double> p = {0.5, 0.3, 0.15, 0.05};
+  const auto f = frequencies({.seed = 1}, logs(p), many());
+  for (std::size_t k = 0; k < p.size(); ++k) EXPECT_NEAR(f[k], p[k], bound()) << k;
+}
+
+TEST_P(SampleOp, TemperatureIsAPower) {
+  const std::vector<double> p = {0.6, 0.3, 0.1};
+  const auto f = frequencies({.temperature = 0.5, .seed = 2}, logs(p), many());
+  const double total = 0.36 + 0.09 + 0.01;
+  EXPECT_NEAR(f[0], 0.36 / total, bound());
+  EXPECT_NEAR(f[1], 0.09 / total, bound());
+}
+
+TEST_P(SampleOp, TopKKeepsTheMostProbable) {
+  const auto f = frequencies({.top_k = 2, .seed = 4}, logs({0.1, 0.5, 0.4}), many());
+  EXPECT_EQ(f[0], 0);
+  EXPECT_NEAR(f[1], 5.0 / 9, bound());
+}
+
+TEST_P(SampleOp, TopPKeepsTheFewestThatReachIt) {
+  const auto f = frequencies({.top_p = 0.7, .seed = 5}, logs({0.1, 0.5, 0.25, 0.15}), many());
+  EXPECT_EQ(f[0], 0);
+  EXPECT_EQ(f[3], 0);
+  EXPECT_NEAR(f[1], 2.0 / 3, bound());
+  const auto one = frequencies({.top_p = 0.01, .seed = 5}, logs({0.1, 0.9}), 100);
+  EXPECT_EQ(one[0], 0);
+}
+
+TEST_P(SampleOp, SameSeedSameDraws) {
+  const auto p = logs({0.25, 0.25, 0.25, 0.25});
+  const auto a = draws({.seed = 7}, p, 100), other = draws({.seed = 8}, p, 100);
+  EXPECT_EQ(draws({.seed = 7}, p, 100), a);
+  EXPECT_EQ(draws({.seed = 7}, p, 100, /*session_seed=*/9), a);
+  int differing = 0;
+  for (std::size_t k = 0; k < a.size(); ++k) differing += a[k] != other[k] ? 1 : 0;
+  EXPECT_GT(differing, 50);
+}
+
+TEST_P(SampleOp, TheNumberOfTheRunIsThatOfTheDraw) {
+  const auto p = logs({0.1, 0.2, 0.3, 0.4});
+  const auto drawn = draws({.seed = 3}, p, 20);
+  const std::uint64_t key = reference::philox_key(3, "sampler");
+  for (std::size_t k = 0; k < drawn.size(); ++k)
+    EXPECT_EQ(drawn[k], reference::sample(p, {.key = key, .step = std::int64_t(k)}));
+}
+
+TEST_P(SampleOp, ExcludedIdsAreNeverDrawn) {
+  const auto f = frequencies({.seed = 9}, {-kInf, -1, -kInf, -1}, many() / 4);
+  EXPECT_EQ(f[0] + f[2], 0);
+}
+
+UNROLL_FOR_EACH_BACKEND(SampleOp);
+
+TEST(SampleArguments, AreChecked) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {3});
+  EXPECT_THROW(sample(x, {.temperature = -1}), std::invalid_argument);
+  EXPECT_THROW(sample(x, {.temperature = std::nan("")}), std::invalid_argument);
+  EXPECT_THROW(sample(x, {.top_k = -1}), std::invalid_argument);
+  EXPECT_THROW(sample(x, {.top_p = 0}), std::invalid_argument);
+  EXPECT_THROW(sample(x, {.top_p = 1.5}), std::invalid_argument);
+  EXPECT_THROW(sample(g.placeholder("ids", {3}, DType::kInt32)), std::invalid_argument);
+  EXPECT_THROW(sample(g.placeholder("rows", {3, 4})), std::invalid_argument);
+  EXPECT_THROW(sample(g.placeholder("nothing", {0})), std::invalid_argument);
+  EXPECT_EQ(sample(g.placeholder("open", {kOpen})).shape(), Shape{1});
+}
+
+}  // namespace
+}  // namespace unroll::test

@@ -27,9 +27,10 @@ RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec
     Place place{
         layer_input(spec, input, layer), spec.hidden[std::size_t(layer)], false, false, 0, 0, 0};
     const bool exact = is_float && place.units == padded(place.units);
-    place.copies_ih = !exact || place.input.is_padded();
-    // Of three cells and more the copies are evenly spaced, as a batched product wants them.
-    place.copies_hh = !exact || !in_order || cells > 2;
+    // Variables of several cells lie anywhere, also one before the other, which cuBLAS does not
+    // promise to understand; and which products become one must not depend on it.
+    place.copies_ih = !exact || place.input.is_padded() || cells > 1;
+    place.copies_hh = !exact || !in_order || cells > 1;
     places_.push_back(place);
   }
   // One kind after the other, so that neighbouring cells of one shape are evenly spaced.

@@ -159,7 +159,7 @@ class RecurrentOperation final : public Operation {
  private:
   static bool all_variables(const std::vector<RecurrentWeights>& weights) {
     return std::ranges::all_of(weights, [](const RecurrentWeights& w) {
-      return w.weight_ih.version && w.weight_hh.version;
+      return w.weight_ih.version && w.weight_hh.version && w.bias_ih.version && w.bias_hh.version;
     });
   }
 

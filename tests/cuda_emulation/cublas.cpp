@@ -179,6 +179,9 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
       lda < std::max(1, transpose_a == CUBLAS_OP_N ? m : k) ||
       ldb < std::max(1, transpose_b == CUBLAS_OP_N ? k : n) || ldc < std::max(1, m))
     return CUBLAS_STATUS_INVALID_VALUE;
+  // cuBLAS does not say what it makes of matrices that lie backwards.
+  if (batch > 1 && (stride_a < 0 || stride_b < 0 || stride_c < 0))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
   if (a_type != b_type || c_type != CUDA_R_32F ||
       (a_type == CUDA_R_16BF && compute != CUBLAS_COMPUTE_32F))
     return CUBLAS_STATUS_NOT_SUPPORTED;

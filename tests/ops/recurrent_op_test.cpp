@@ -301,6 +301,38 @@ TEST_P(RecurrentOp, WeightsWrittenBetweenRunsAreSeen) {
   }
 }
 
+// Biases may be computed in the graph while the weights beside them are variables: a plan must not
+// keep a form of them from one run to the next.
+TEST_P(RecurrentOp, BiasesThatAreNoVariablesAreSeen) {
+  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({6, 5}, 1, 3, 2, 4, false)})) {
+    SCOPED_TRACE(describe(c));
+    const auto data = recurrent_data(c, 69);
+    StackGraph g(c, data, recurrent_loss(reference::recurrent(c.spec, data), 70));
+    const Tensor scale = g.graph.placeholder("scale", {1});
+    RecurrentInputs in = g.in;
+    for (CellWeights& w : in.weights) {
+      w.bias_ih = w.bias_ih * scale;
+      w.bias_hh = w.bias_hh * scale;
+    }
+    const RecurrentResult result = recurrent(c.spec, in);
+    Session session(g.graph, backend_);
+    g.write_weights(session.variables(), data);
+    for (const float factor : {1.0F, 2.0F, -0.5F}) {  // as calls, captured, from the capture
+      auto now = data;
+      for (auto& w : now.weights)
+        for (Reals* bias : {&w.bias_ih, &w.bias_hh})
+          for (double& value : bias->values) value *= double(factor);
+      std::vector<Feed> feeds(g.feeds.begin(), g.feeds.begin() + 1);
+      for (std::size_t k = 0; k < g.in.h0.size() + g.in.c0.size(); ++k)
+        feeds.push_back(g.feeds[k + 1]);
+      feeds.emplace_back(scale, std::span(&factor, 1));
+      session.run(std::vector<Tensor>{result.y}, feeds);
+      EXPECT_TRUE(close(session.read(result.y), reference::recurrent(c.spec, now).y.values,
+                        recurrent_ulps(c)));
+    }
+  }
+}
+
 // Nobody has to want y, or any one of the states.
 TEST_P(RecurrentOp, OutputsCanBeFetchedAlone) {
   for (const RecurrentCase& c : recurrent_cases({recurrent_shape({5, 4}, 2, 3, 2, 3, true)})) {

@@ -95,7 +95,7 @@ gpu_tests() { # suite by suite: a kernel that breaks the device ends its own sui
   local passed failed suites
   export UNROLL_REQUIRE_CUDA=1
   "$build/tests/unroll_tests" --gtest_list_tests --gtest_filter='*Cuda*' |
-    awk '/^[^ ].*[.]/ { print $1 }' >"$work/suites"
+    awk '/^[^ ]+[.]/ { print $1 }' >"$work/suites"
   # shellcheck disable=SC2016  # expanded by the other shell
   xargs -r -P 4 -n 1 bash -c 'run_suite "$0"' <"$work/suites"
   cat "$work"/suite.*log

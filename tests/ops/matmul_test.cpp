@@ -65,6 +65,31 @@ TEST_P(MatmulKernel, ReplacesWhatWasInC) {
 
 UNROLL_FOR_EACH_BACKEND(MatmulKernel);
 
+class MatmulPrecision : public OnEachBackend {};
+
+// TF32 keeps 10 bits of a mantissa: an operand errs by at most 2^-10 of itself, and by far more
+// than float32's 2^-24. Large enough that cuBLAS has no reason to leave the tensor cores aside.
+TEST_P(MatmulPrecision, Tf32RoundsOperands) {
+  constexpr std::int64_t kSize = 256;
+  constexpr double kLargest = 0x1p-10;
+  Random random(5);
+  const Reals a = random.array({kSize, kSize}, -1, 1), b = random.array({kSize, kSize}, -1, 1);
+  const Reals expected = reference::matmul(a, b, false, true);
+  const View c = memory_->out({kSize, kSize});
+  backend_->matmul({.a = memory_->in(a), .b = memory_->in(b), .transpose_b = true, .c = c});
+  const std::vector<float> actual = memory_->get(c);
+  double difference = 0, norm = 0;
+  for (std::size_t k = 0; k < actual.size(); ++k) {
+    difference += std::pow(double(actual[k]) - expected.values[k], 2);
+    norm += std::pow(expected.values[k], 2);
+  }
+  const double distance = std::sqrt(difference / norm);
+  EXPECT_LT(distance, 2 * kLargest);
+  EXPECT_GT(distance, kLargest / 100);
+}
+
+INSTANTIATE_TEST_SUITE_P(On, MatmulPrecision, ::testing::Values("CudaTf32"), backend_name);
+
 std::vector<GraphCase> cases() {
   std::vector<GraphCase> all;
   const auto add = [&](Dims a, Dims b, bool ta, bool tb) {

@@ -440,9 +440,13 @@ class RecurrentPrecision : public OnEachBackend {};
 // rounded factors of random signs errs by some 2 u / sqrt(3) of its size; T steps add such errors
 // in the manner of a random walk, and a layer hands its own on to the next. 2 u sqrt(T) per layer,
 // and the same again on the way back, bounds all of it; float32's own roundings vanish beside it.
-// That the results are not far better than that shows that the precision is what was asked for.
+// Whether bits are rounded or cut off on the way to TF32 is not documented: u is that of cutting.
+// That the results are not far better than that shows that the precision is what was asked for;
+// cuBLAS may compute products as small as these in float32 all the same, so for TF32 it is
+// matmul_test.cpp that shows it, of a larger one.
 TEST_P(RecurrentPrecision, ErrsByTheRoundingOfOperands) {
-  const double u = backend_->precision() == Precision::kBf16 ? 0x1p-8 : 0x1p-11;
+  const bool bf16 = backend_->precision() == Precision::kBf16;
+  const double u = bf16 ? 0x1p-8 : 0x1p-10;
   for (const RecurrentCase& c : recurrent_cases({
            recurrent_shape({33, 33}, 1, 5, 7, 31, true),
            recurrent_shape({40, 24}, 2, 4, 9, 17, false),
@@ -458,7 +462,9 @@ TEST_P(RecurrentPrecision, ErrsByTheRoundingOfOperands) {
     const auto out = run.forward();
     const double distance = relative_distance(out.y.values, expected.y.values);
     EXPECT_LT(distance, bound);
-    EXPECT_GT(distance, u / 100);
+    if (bf16) {
+      EXPECT_GT(distance, u / 100);
+    }
 
     // Where a pre-activation is rounded to the other side of zero, relu's gradient is another one.
     if (c.spec.cell == CellKind::kRnnRelu) {

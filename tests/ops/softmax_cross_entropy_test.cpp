@@ -301,9 +301,11 @@ class SoftmaxCrossEntropyPrecision : public SoftmaxCrossEntropyKernel {};
 
 // Where rounding h and weight does not change them, logits are those of float32, and so are loss
 // and probabilities. On the way back the gradient of every logit is rounded once, by a share u of
-// itself. That the results are no better shows that the precision is what was asked for.
+// itself. That the results are no better shows that the precision is what was asked for. For TF32
+// bits may be cut off, and small products be computed in float32: see recurrent_test.cpp.
 TEST_P(SoftmaxCrossEntropyPrecision, RoundsTheGradientsOfTheLogitsAlone) {
-  const double u = backend_->precision() == Precision::kBf16 ? 0x1p-8 : 0x1p-11;
+  const bool bf16 = backend_->precision() == Precision::kBf16;
+  const double u = bf16 ? 0x1p-8 : 0x1p-10;
   for (const LossCase& c : {LossCase{20, 40, 1000, 7, true, -100, true},
                             {33, 31, 257, 16},
                             {5, 650, 255, 3},
@@ -325,7 +327,10 @@ TEST_P(SoftmaxCrossEntropyPrecision, RoundsTheGradientsOfTheLogitsAlone) {
     EXPECT_TRUE(close_to_sums(actual.dh, slopes.dh.values, ulps, slopes.dh_size));
     EXPECT_TRUE(close_to_sums(actual.dweight, slopes.dweight.values, ulps, slopes.dweight_size));
     EXPECT_TRUE(close_to_sums(actual.dbias, slopes.dbias.values, ulps, slopes.dbias_size));
-    EXPECT_FALSE(close_to_sums(actual.dweight, slopes.dweight.values, exact, slopes.dweight_size));
+    if (bf16) {
+      EXPECT_FALSE(
+          close_to_sums(actual.dweight, slopes.dweight.values, exact, slopes.dweight_size));
+    }
     finish_case();
   }
 }

@@ -1,5 +1,7 @@
 #include "cuda/recurrent_weights.h"
 
+#include <algorithm>
+
 #include "cuda/recurrent_kernels.h"
 
 namespace unroll::gpu {
@@ -52,14 +54,19 @@ RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec
 }
 
 void RecurrentWeightCopies::update(std::span<const RecurrentWeights> weights) {
+  // With others among them they are prepared within the run, and what a capture holds must not
+  // depend on versions: it is run again when they are others.
+  const bool all_variables = std::ranges::all_of(weights, [](const RecurrentWeights& w) {
+    return w.weight_ih.version && w.weight_hh.version && w.bias_ih.version && w.bias_hh.version;
+  });
   for (std::size_t k = 0; k < places_.size(); ++k) {
     Place& place = places_[k];
     const RecurrentWeights& w = weights[k];
     auto* memory = static_cast<std::byte*>(memory_.get());
     const auto units = std::int32_t(place.units), padded_units = std::int32_t(padded(place.units));
     const auto is_new = [&](const View& view, std::size_t which) {
-      if (view.version && *view.version == place.versions[which]) return false;
-      place.versions[which] = view.version ? *view.version : 0;
+      if (all_variables && *view.version == place.versions[which]) return false;
+      place.versions[which] = all_variables ? *view.version : 0;
       return true;
     };
     if (!place.copies_ih) {

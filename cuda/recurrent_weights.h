@@ -36,7 +36,8 @@ class RecurrentWeightCopies {
 
   RecurrentWeightCopies(Device& device, const RecurrentSpec& spec, std::int64_t input);
 
-  /// Brings up to date what is not: weights whose version is another one, or that have none.
+  /// Brings up to date what is not: variables whose version is another one, or, where not all
+  /// weights are variables, all of them.
   void update(std::span<const RecurrentWeights> weights);
   const Cell& cell(std::size_t index) const { return cells_[index]; }
 

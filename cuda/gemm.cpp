@@ -66,12 +66,11 @@ void Cublas::multiply(const Gemm& g) const {
                  "cublasGemmEx");
     return;
   }
-  check_cublas(
-      cublasGemmStridedBatchedEx(handle_, op_b, op_a, m, n, k, &alpha, g.b, type, as_int(g.ldb),
-                                 g.stride_b, g.a, type, as_int(g.lda), g.stride_a, &g.beta, g.c,
-                                 CUDA_R_32F, as_int(g.ldc), g.stride_c, as_int(g.batch), compute,
-                                 CUBLAS_GEMM_DEFAULT),
-      "cublasGemmStridedBatchedEx");
+  check_cublas(cublasGemmStridedBatchedEx(
+                   handle_, op_b, op_a, m, n, k, &alpha, g.b, type, as_int(g.ldb), g.stride_b, g.a,
+                   type, as_int(g.lda), g.stride_a, &g.beta, g.c, CUDA_R_32F, as_int(g.ldc),
+                   g.stride_c, as_int(g.batch), compute, CUBLAS_GEMM_DEFAULT),
+               "cublasGemmStridedBatchedEx");
 }
 
 }  // namespace unroll::gpu

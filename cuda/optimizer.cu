@@ -16,8 +16,9 @@ namespace unroll::gpu {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kPiece = 4096;    // elements of a block: 4 times 4 per thread
-constexpr int kTableSize = 48;  // keeps a kernel's arguments below their limit of 4 KiB
+constexpr int kDecideThreads = 1024;  // one block adds up all pieces: 16,000 of 1500 units
+constexpr int kPiece = 4096;          // elements of a block: 4 times 4 per thread
+constexpr int kTableSize = 48;        // keeps a kernel's arguments below their limit of 4 KiB
 
 /// Up to kTableSize tensors, cut into pieces; Entry has a `size` in elements.
 template <typename Entry>
@@ -117,11 +118,12 @@ struct AddNorms {
   }
 };
 
-__global__ __launch_bounds__(kThreads) void decide_kernel(const __grid_constant__ Decision a) {
-  using Reduce = cub::BlockReduce<JointNorm, kThreads>;
+__global__ __launch_bounds__(kDecideThreads) void decide_kernel(
+    const __grid_constant__ Decision a) {
+  using Reduce = cub::BlockReduce<JointNorm, kDecideThreads>;
   __shared__ typename Reduce::TempStorage storage;
   JointNorm joint{0, -1};
-  for (std::int64_t k = threadIdx.x; k < a.pieces; k += kThreads) {
+  for (std::int64_t k = threadIdx.x; k < a.pieces; k += kDecideThreads) {
     const PieceNorm& piece = a.norms[k];
     joint = AddNorms()(joint, {piece.sum, isfinite(piece.sum) ? -1 : piece.parameter});
   }
@@ -303,7 +305,7 @@ void sum_squares(Device& device, const ApplyGradients& args, PieceNorm* norms) {
 }
 
 void decide(Device& device, const ApplyGradients& args, const Scratch& scratch) {
-  launch(device.stream(), 1, kThreads, decide_kernel,
+  launch(device.stream(), 1, kDecideThreads, decide_kernel,
          Decision{args.spec, args.guard, scratch.pieces, scratch.norms, args.loss.as<float>(),
                   args.learning_rate.as<float>(),
                   reinterpret_cast<StepCounters*>(args.counters.as<std::int64_t>()),

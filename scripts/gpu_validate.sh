@@ -97,7 +97,7 @@ gpu_tests() { # suite by suite: a kernel that breaks the device ends its own sui
   "$build/tests/unroll_tests" --gtest_list_tests --gtest_filter='*Cuda*' |
     awk '/^[^ ]+[.]/ { print $1 }' >"$work/suites"
   # shellcheck disable=SC2016  # expanded by the other shell
-  xargs -r -P 4 -n 1 bash -c 'run_suite "$0"' <"$work/suites"
+  xargs -r -P 8 -n 1 bash -c 'run_suite "$0"' <"$work/suites"
   cat "$work"/suite.*log
   suites=$(wc -l <"$work/suites")
   passed=$(cat "$work"/suite.*log | grep -c '^\[       OK \]' || true)
@@ -113,7 +113,7 @@ sanitizer() {
     number "no compute-sanitizer"
     return 3
   }
-  UNROLL_REQUIRE_CUDA=1 timeout -k 5 "$2" compute-sanitizer --tool "$1" --error-exitcode 9 \
+  UNROLL_REQUIRE_CUDA=1 timeout -k 5 "$2" compute-sanitizer --tool "$1" --report-api-errors no --error-exitcode 9 \
     "$build/tests/unroll_tests" --gtest_filter="$3" >"$work/sanitizer" 2>&1 || status=$?
   cat "$work/sanitizer"
   if grep -q 'Device not supported' "$work/sanitizer"; then
@@ -298,7 +298,7 @@ status=0
 if [ $status -eq 3 ]; then no_device=$(last_line "$work/first" | sed 's/^not run: //'); fi
 
 kernels='On/Elementwise*Cuda:On/Reduce*Cuda:On/Recurrent*Cuda:On/Softmax*Cuda:On/Optimizer*Cuda:On/Embedding*Cuda:On/Dropout*Cuda'
-part "tests on the GPU" tests.log 120 gpu_tests
+part "tests on the GPU" tests.log 150 gpu_tests
 part "memcheck" sanitizer.log 40 sanitizer memcheck 34 "$kernels"
 part "racecheck" sanitizer.log 30 sanitizer racecheck 24 "$kernels"
 part "initcheck" sanitizer.log 30 sanitizer initcheck 24 "$kernels"

@@ -318,7 +318,7 @@ part "PyTorch, 1500 units" benchmarks.log 60 pytorch 1500 0.65
   echo "# Validation on a GPU"
   echo
   grep '^#' "$out/machine.log" | sed 's/^# /* /'
-  grep -E '^(unroll|PyTorch) ' "$out/machine.log" | sed 's/^/* /' || true
+  grep -E '^(unroll [0-9]|PyTorch) ' "$out/machine.log" | sed 's/^/* /' || true
   echo "* $(nvcc --version 2>/dev/null | grep release || echo 'no nvcc')"
   echo
   echo "| part | result | number | seconds |"

@@ -10,6 +10,7 @@
 
 #include "cuda/block_sum.cuh"
 #include "cuda/launch.h"
+#include "cuda/memory_layout.h"
 #include "cuda/pack.cuh"
 
 namespace unroll::gpu {
@@ -261,14 +262,15 @@ Scratch layout(std::span<const ParameterUpdate> parameters, std::byte* memory) {
     s.pieces += (p.gradient.elements() + kPiece - 1) / kPiece;
     if (p.sparse) s.rows += p.parameter.shape[0];
   }
+  MemoryLayout buffers;
   const auto place = [&](std::int64_t count, std::size_t size) {
-    std::byte* at = memory ? memory + s.bytes : nullptr;
-    s.bytes += std::size_t(round_up(count * std::int64_t(size), 256));
-    return at;
+    const std::size_t at = buffers.take(count, size);
+    return memory ? memory + at : nullptr;
   };
   s.control = reinterpret_cast<StepControl*>(place(1, sizeof(StepControl)));
   s.norms = reinterpret_cast<PieceNorm*>(place(s.pieces, sizeof(PieceNorm)));
   s.row_of = reinterpret_cast<std::int32_t*>(place(s.rows, sizeof(std::int32_t)));
+  s.bytes = buffers.bytes();
   return s;
 }
 

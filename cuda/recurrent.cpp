@@ -5,7 +5,10 @@
 #include <type_traits>
 
 #include "cuda/gates.h"
+#include "cuda/memory_layout.h"
+#include "cuda/packed_matrix.h"
 #include "cuda/recurrent_kernels.h"
+#include "cuda/wavefront.h"
 
 namespace unroll::gpu {
 namespace {
@@ -31,34 +34,6 @@ struct LayerPlan {
   std::size_t x = 0;   // [T N, Ip] E, forward
   std::size_t dx = 0;  // [T N, Ip], backward; not of the first layer
 };
-
-/// Cells that advance together: the directions of a layer, or layers of equal size as a wavefront.
-struct Stage {
-  int first, count;    // cells
-  std::int64_t block;  // timesteps between one layer and the next; T: no wavefront
-};
-
-/// A cell at a timestep.
-struct CellStep {
-  int cell;
-  std::int64_t t;
-};
-
-std::vector<Stage> stages_of(const RecurrentSpec& spec, std::int64_t steps, std::int64_t block) {
-  std::vector<Stage> stages;
-  const int layers = spec.layers();
-  const bool wavefront = spec.directions == 1 && block > 0 && block < steps;
-  for (int layer = 0; layer < layers;) {
-    int end = layer + 1;
-    while (wavefront && end < layers && end - layer < kMostCells &&
-           spec.hidden[std::size_t(end)] == spec.hidden[std::size_t(layer)])
-      ++end;
-    stages.push_back({layer * spec.directions, (end - layer) * spec.directions,
-                      end - layer > 1 ? block : steps});
-    layer = end;
-  }
-  return stages;
-}
 
 class StepwisePlan final : public RecurrentPlan {
  public:
@@ -87,21 +62,13 @@ class StepwisePlan final : public RecurrentPlan {
   void forward(const RecurrentForward& args) override {
     Forward pass{args, (args_.training ? args.reserve : args.scratch).as<std::byte>()};
     if (layers_[0].copies_x)
-      pad_matrix(stream(), {.in = args.x.as<float>(),
-                            .out = pass.memory + layers_[0].x,
-                            .element = device_.element(),
-                            .row_blocks = 1,
-                            .rows = std::int32_t(rows()),
-                            .padded_rows = std::int32_t(rows()),
-                            .row_order = {},
-                            .column_blocks = 1,
-                            .columns = std::int32_t(args_.input),
-                            .padded_columns = std::int32_t(layers_[0].input.padded_columns())});
+      pack_matrix(device_, {rows(), args_.input, device_.element()}, args.x.as<float>(),
+                  pass.memory + layers_[0].x);
     for (const Stage& stage : stages_) {
       start_states(pass, stage);
-      multiply_inputs(pass, lowest_layer(stage), 0, args_.steps);
-      for_each_tick(stage, false, [&](std::span<const CellStep> blocks, auto&& for_each_step) {
-        if (is_wavefront(stage)) multiply_inputs(pass, stage, blocks);
+      multiply_inputs(pass, stage.lowest_layer(), 0, args_.steps);
+      stage.for_each_tick(false, [&](std::span<const CellStep> blocks, auto&& for_each_step) {
+        if (stage.is_wavefront()) multiply_inputs(pass, stage, blocks);
         for_each_step([&](std::span<const CellStep> steps) { forward_step(pass, steps); });
       });
     }
@@ -112,14 +79,14 @@ class StepwisePlan final : public RecurrentPlan {
     for (std::size_t k = stages_.size(); k-- > 0;) {
       const Stage& stage = stages_[k];
       start_gradients(pass, stage);
-      for_each_tick(stage, true, [&](std::span<const CellStep> blocks, auto&& for_each_step) {
+      stage.for_each_tick(true, [&](std::span<const CellStep> blocks, auto&& for_each_step) {
         for_each_step([&](std::span<const CellStep> steps) { backward_step(pass, steps); });
-        if (is_wavefront(stage)) input_gradients(pass, stage, blocks);
+        if (stage.is_wavefront()) input_gradients(pass, stage, blocks);
       });
       finish_gradients(pass, stage);
       for (int cell = stage.first; cell < stage.first + stage.count; ++cell)
         weight_gradients(pass, cell);
-      const Stage lowest = lowest_layer(stage);
+      const Stage lowest = stage.lowest_layer();
       if (cells_[std::size_t(lowest.first)].layer > 0 || args.dx)
         input_gradients(pass, lowest, 0, args_.steps);
     }
@@ -152,8 +119,6 @@ class StepwisePlan final : public RecurrentPlan {
   bool has_state() const {
     return is_lstm() || (is_gru() && device_.element() != Element::kFloat32);
   }
-  bool is_wavefront(const Stage& stage) const { return stage.block < args_.steps; }
-  Stage lowest_layer(const Stage& stage) const { return {stage.first, directions(), args_.steps}; }
 
   // ---- memory
 
@@ -170,34 +135,28 @@ class StepwisePlan final : public RecurrentPlan {
       }
     }
     const std::int64_t n = args_.batch, with_initial = rows() + n;
-    std::size_t bytes = 0;
-    const auto take = [&](std::int64_t elements, std::size_t size) {
-      const std::size_t at = bytes;
-      bytes += std::size_t(round_up(elements * std::int64_t(size), 256));
-      return at;
-    };
+    MemoryLayout forward, backward;
     // One kind after the other: neighbouring cells of one size are then evenly spaced, as batched
     // products want them.
-    for (CellPlan& c : cells_) c.gates = take(rows() * gate_row(c), sizeof(float));
-    for (CellPlan& c : cells_) c.h = take(with_initial * c.padded, element());
+    for (CellPlan& c : cells_) c.gates = forward.take(rows() * gate_row(c), sizeof(float));
+    for (CellPlan& c : cells_) c.h = forward.take(with_initial * c.padded, element());
     if (has_state())
-      for (CellPlan& c : cells_) c.state = take(with_initial * c.padded, sizeof(float));
+      for (CellPlan& c : cells_) c.state = forward.take(with_initial * c.padded, sizeof(float));
     if (is_gru_before())
-      for (CellPlan& c : cells_) c.reset_h = take(rows() * c.padded, element());
+      for (CellPlan& c : cells_) c.reset_h = forward.take(rows() * c.padded, element());
     for (LayerPlan& layer : layers_)
-      if (layer.copies_x) layer.x = take(rows() * layer.input.padded_columns(), element());
-    forward_bytes_ = bytes;
-
-    bytes = 0;
-    for (CellPlan& c : cells_) c.dgates = take(rows() * gate_row(c), element());
-    for (CellPlan& c : cells_) c.dh = take(n * c.padded, sizeof(float));
+      if (layer.copies_x) layer.x = forward.take(rows() * layer.input.padded_columns(), element());
+    forward_bytes_ = forward.bytes();
+    for (CellPlan& c : cells_) c.dgates = backward.take(rows() * gate_row(c), element());
+    for (CellPlan& c : cells_) c.dh = backward.take(n * c.padded, sizeof(float));
     if (is_lstm())
-      for (CellPlan& c : cells_) c.dc = take(n * c.padded, sizeof(float));
+      for (CellPlan& c : cells_) c.dc = backward.take(n * c.padded, sizeof(float));
     if (is_gru_before())
-      for (CellPlan& c : cells_) c.dreset = take(n * c.padded, sizeof(float));
+      for (CellPlan& c : cells_) c.dreset = backward.take(n * c.padded, sizeof(float));
     for (std::size_t layer = 1; layer < layers_.size(); ++layer)
-      layers_[layer].dx = take(rows() * layers_[layer].input.padded_columns(), sizeof(float));
-    backward_bytes_ = bytes;
+      layers_[layer].dx =
+          backward.take(rows() * layers_[layer].input.padded_columns(), sizeof(float));
+    backward_bytes_ = backward.bytes();
   }
 
   std::int64_t gate_row(const CellPlan& cell) const { return slots_.slots * cell.padded; }
@@ -283,49 +242,14 @@ class StepwisePlan final : public RecurrentPlan {
             b.ld, transpose_b, c, ldc,    beta, device_.element()};
   }
 
-  // ---- the order of steps
-
-  /// Calls tick(blocks, for_each_step) once where there is no wavefront, else for every tick, with
-  /// the layers then active and the first timestep of the block that each is at. for_each_step
-  /// calls its argument for the steps within, with the cells that take part.
-  template <typename Tick>
-  void for_each_tick(const Stage& stage, bool backward, const Tick& tick) const {
-    const std::int64_t blocks = (args_.steps + stage.block - 1) / stage.block;
-    const int layers = is_wavefront(stage) ? stage.count : 1;
-    for (std::int64_t now = 0; now < blocks + layers - 1; ++now) {
-      CellStep active[kMostCells];
-      std::size_t count = 0;
-      for (int k = 0; k < stage.count; ++k) {
-        // The directions of a layer are at the same block, each in its own order of time.
-        const int layer = is_wavefront(stage) ? k : 0;
-        const std::int64_t block =
-            backward ? blocks - 1 - (now - (layers - 1 - layer)) : now - layer;
-        if (block >= 0 && block < blocks) active[count++] = {stage.first + k, block * stage.block};
-      }
-      const std::span<const CellStep> at(active, count);
-      tick(at, [&](auto&& step) { for_each_step(stage, backward, at, step); });
-    }
-  }
-
-  template <typename Step>
-  void for_each_step(const Stage& stage, bool backward, std::span<const CellStep> blocks,
-                     const Step& step) const {
-    for (std::int64_t s = 0; s < stage.block; ++s) {
-      CellStep steps[kMostCells];
-      std::size_t count = 0;
-      for (const CellStep& block : blocks) {
-        const std::int64_t t = block.t + (backward ? stage.block - 1 - s : s);
-        if (t >= args_.steps) continue;  // the last block is shorter
-        const bool reverse = cell(block.cell).direction == 1;
-        steps[count++] = {block.cell, reverse ? args_.steps - 1 - t : t};
-      }
-      if (count > 0) step(std::span<const CellStep>(steps, count));
-    }
-  }
-
-  /// Timesteps of the block that begins at `first`.
-  std::int64_t block_steps(const Stage& stage, std::int64_t first) const {
-    return std::min(stage.block, args_.steps - first);
+  /// Of a stage's cells, which are still to be filled in.
+  StateCopies state_copies(const Stage& stage) const {
+    const CellPlan& like = cell(stage.first);
+    return {std::int32_t(args_.batch),
+            std::int32_t(like.units),
+            std::int32_t(like.padded),
+            stage.count,
+            {}};
   }
 
   // ---- forward
@@ -338,12 +262,7 @@ class StepwisePlan final : public RecurrentPlan {
           floats(pass.memory, c.gates, 0), std::size_t(gate_row(c)) * sizeof(float), 0,
           std::size_t(slots_.first_x * c.padded) * sizeof(float), std::size_t(rows()), stream()));
     }
-    const CellPlan& like = cell(stage.first);
-    StateCopies copies{std::int32_t(args_.batch),
-                       std::int32_t(like.units),
-                       std::int32_t(like.padded),
-                       stage.count,
-                       {}};
+    StateCopies copies = state_copies(stage);
     for (int k = 0; k < stage.count; ++k) {
       const CellPlan& c = cell(stage.first + k);
       const std::int64_t place = before(c, first_step(c));
@@ -391,7 +310,7 @@ class StepwisePlan final : public RecurrentPlan {
     std::size_t count = 0;
     for (const CellStep& block : blocks)
       if (block.cell != stage.first)
-        products[count++] = input_product(pass, block.cell, block.t, block_steps(stage, block.t));
+        products[count++] = input_product(pass, block.cell, block.t, stage.block_steps(block.t));
     multiply({products, count});
   }
 
@@ -507,12 +426,7 @@ class StepwisePlan final : public RecurrentPlan {
 
   StateCopies gradient_states(const Backward& pass, const Stage& stage, std::span<const View> given,
                               std::size_t CellPlan::*buffer) const {
-    const CellPlan& like = cell(stage.first);
-    StateCopies copies{std::int32_t(args_.batch),
-                       std::int32_t(like.units),
-                       std::int32_t(like.padded),
-                       stage.count,
-                       {}};
+    StateCopies copies = state_copies(stage);
     for (int k = 0; k < stage.count; ++k) {
       const CellPlan& c = cell(stage.first + k);
       copies.cell[k] = {given.empty() ? nullptr : given_state(given[std::size_t(c.layer)], c),
@@ -612,7 +526,7 @@ class StepwisePlan final : public RecurrentPlan {
     std::size_t count = 0;
     for (const CellStep& block : blocks)
       if (block.cell != stage.first)
-        products[count++] = input_gradient(pass, block.cell, block.t, block_steps(stage, block.t));
+        products[count++] = input_gradient(pass, block.cell, block.t, stage.block_steps(block.t));
     multiply({products, count});
   }
 
@@ -689,18 +603,18 @@ std::unique_ptr<RecurrentPlan> RecurrentPlanner::plan(const RecurrentArgs& args,
 
 std::shared_ptr<RecurrentWeightCopies> RecurrentPlanner::copies(
     const RecurrentArgs& args, std::span<const RecurrentWeights> weights) {
-  const auto fresh = [&] {
-    return std::make_shared<RecurrentWeightCopies>(device_, args.spec, args.input);
+  const auto fresh = [&](bool of_variables) {
+    return std::make_shared<RecurrentWeightCopies>(device_, args.spec, args.input, of_variables);
   };
   Key key{args.spec.reset, {}};
   for (const RecurrentWeights& w : weights)
     for (const View* view : {&w.weight_ih, &w.weight_hh, &w.bias_ih, &w.bias_hh}) {
-      if (!view->version) return fresh();  // nobody else's
+      if (!view->version) return fresh(false);  // nobody else's
       key.second.push_back(view->data);
     }
   std::weak_ptr<RecurrentWeightCopies>& known = copies_[key];
   std::shared_ptr<RecurrentWeightCopies> copies = known.lock();
-  if (!copies) known = copies = fresh();
+  if (!copies) known = copies = fresh(true);
   return copies;
 }
 

@@ -1,7 +1,8 @@
 #include "cuda/recurrent_weights.h"
 
-#include <algorithm>
+#include <utility>
 
+#include "cuda/memory_layout.h"
 #include "cuda/recurrent_kernels.h"
 
 namespace unroll::gpu {
@@ -12,18 +13,13 @@ LayerInput layer_input(const RecurrentSpec& spec, std::int64_t input, int layer)
 }
 
 RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec& spec,
-                                             std::int64_t input)
-    : device_(device), slots_(spec) {
+                                             std::int64_t input, bool of_variables)
+    : device_(device), slots_(spec), of_variables_(of_variables) {
   const std::size_t element = size_of(device.element());
   const bool is_float = device.element() == Element::kFloat32;
   const bool in_order = slots_.parts[0].gate == 0;
   const int cells = spec.layers() * spec.directions;
-  std::size_t bytes = 0;
-  const auto take = [&](std::int64_t elements, std::size_t size) {
-    const std::size_t at = bytes;
-    bytes += std::size_t(round_up(elements * std::int64_t(size), 256));
-    return at;
-  };
+  MemoryLayout layout;
   for (int cell = 0; cell < cells; ++cell) {
     const int layer = cell / spec.directions;
     Place place{
@@ -38,12 +34,13 @@ RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec
   // One kind after the other, so that neighbouring cells of one shape are evenly spaced.
   for (Place& p : places_)
     if (p.copies_ih)
-      p.weight_ih = take(slots_.x_slots() * padded(p.units) * p.input.padded_columns(), element);
+      p.weight_ih =
+          layout.take(slots_.x_slots() * padded(p.units) * p.input.padded_columns(), element);
   for (Place& p : places_)
     if (p.copies_hh)
-      p.weight_hh = take(slots_.h_slots() * padded(p.units) * padded(p.units), element);
-  for (Place& p : places_) p.bias = take(slots_.slots * padded(p.units), sizeof(float));
-  memory_ = device.allocate(bytes);
+      p.weight_hh = layout.take(slots_.h_slots() * padded(p.units) * padded(p.units), element);
+  for (Place& p : places_) p.bias = layout.take(slots_.slots * padded(p.units), sizeof(float));
+  memory_ = device.allocate(layout.bytes());
   cells_.resize(places_.size());
   for (std::size_t k = 0; k < places_.size(); ++k) {
     auto* memory = static_cast<std::byte*>(memory_.get());
@@ -54,20 +51,14 @@ RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec
 }
 
 void RecurrentWeightCopies::update(std::span<const RecurrentWeights> weights) {
-  // With others among them they are prepared within the run, and what a capture holds must not
-  // depend on versions: it is run again when they are others.
-  const bool all_variables = std::ranges::all_of(weights, [](const RecurrentWeights& w) {
-    return w.weight_ih.version && w.weight_hh.version && w.bias_ih.version && w.bias_hh.version;
-  });
   for (std::size_t k = 0; k < places_.size(); ++k) {
     Place& place = places_[k];
     const RecurrentWeights& w = weights[k];
     auto* memory = static_cast<std::byte*>(memory_.get());
     const auto units = std::int32_t(place.units), padded_units = std::int32_t(padded(place.units));
     const auto is_new = [&](const View& view, std::size_t which) {
-      if (all_variables && *view.version == place.versions[which]) return false;
-      place.versions[which] = all_variables ? *view.version : 0;
-      return true;
+      if (!of_variables_) return true;
+      return std::exchange(place.versions[which], *view.version) != *view.version;
     };
     if (!place.copies_ih) {
       cells_[k].weight_ih = w.weight_ih.data;

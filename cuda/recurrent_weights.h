@@ -34,10 +34,12 @@ class RecurrentWeightCopies {
     const float* bias = nullptr;      // [slots, Hp]
   };
 
-  RecurrentWeightCopies(Device& device, const RecurrentSpec& spec, std::int64_t input);
+  /// `of_variables`: all weights have versions. With others among them they are prepared within the
+  /// run, and what a capture holds must not depend on versions: it is run again when they differ.
+  RecurrentWeightCopies(Device& device, const RecurrentSpec& spec, std::int64_t input,
+                        bool of_variables);
 
-  /// Brings up to date what is not: variables whose version is another one, or, where not all
-  /// weights are variables, all of them.
+  /// Brings up to date what is not: all, or of variables those whose version is another one.
   void update(std::span<const RecurrentWeights> weights);
   const Cell& cell(std::size_t index) const { return cells_[index]; }
 
@@ -52,6 +54,7 @@ class RecurrentWeightCopies {
 
   Device& device_;
   GateSlots slots_;
+  bool of_variables_;
   std::vector<Place> places_;
   std::vector<Cell> cells_;
   std::shared_ptr<void> memory_;

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 
+#include "cuda/memory_layout.h"
 #include "cuda/packed_matrix.h"
 #include "cuda/softmax_rows.h"
 
@@ -65,10 +66,10 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
 
   Scratch layout(std::byte* memory) const {
     Scratch s{};
+    MemoryLayout buffers;
     const auto place = [&](std::int64_t elements, std::size_t size) {
-      std::byte* at = memory ? memory + s.bytes : nullptr;
-      s.bytes += std::size_t(round_up(elements * std::int64_t(size), 256));
-      return at;
+      const std::size_t at = buffers.take(elements, size);
+      return memory ? memory + at : nullptr;
     };
     s.scale = reinterpret_cast<float*>(place(1, sizeof(float)));
     s.losses = reinterpret_cast<float*>(place(args_.rows, sizeof(float)));
@@ -77,6 +78,7 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
     if (args_.gradient && device_.element() == Element::kBfloat16)
       s.dlogits = place(chunk_ * stride_, size_of(Element::kBfloat16));
     if (packs()) s.h = place(std::int64_t(packed_h_.bytes()), 1);
+    s.bytes = buffers.bytes();
     return s;
   }
 

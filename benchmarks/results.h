@@ -1,0 +1,60 @@
+/// What benchmarks find, one row for each program, algorithm and pass, and the CSV in which it is
+/// kept: lines that begin with # and say what the times depend on, a header, rows.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace unroll::benchmark {
+
+/// Rows with equal `Case` are of one computation and can be compared.
+struct Case {
+  std::string task;                  // "rnn": a recurrent stack; "lm": a language model's step
+  std::string shape;                 // a name of shapes.h, or "35x20x200x200x2"
+  std::string cell;                  // "lstm", "gru", "gru_before", "rnn_tanh", ...
+  std::int64_t steps, batch, input;  // T, B, I
+  std::string hidden;                // units of each layer: "200/200"
+  std::string precision;             // "fp32", "tf32", "bf16"
+  std::string pass;                  // "forward" (as in training), "backward", or "step"
+
+  auto operator<=>(const Case&) const = default;
+};
+
+/// Times are in microseconds per timestep, all layers together. What is not known is empty.
+struct Result {
+  Case of;
+  std::string program;        // "unroll"; rivals: "cudnn", "onednn", "pytorch"
+  std::string algorithm;      // "stepwise:8", "cudnn:standard", "cudnn:standard:fp16", "eager", ...
+  std::string execution;      // "graph", "stream" (calls on a GPU), "calls" (on a CPU)
+  std::string status = "ok";  // else why there are no times, on one line
+  std::optional<double> median, least, most;
+  std::int64_t samples = 0;
+  std::optional<double> noise;    // of the case: |a / b - 1| of the same code timed twice
+  std::optional<double> prepare;  // that part of `median` which a change of weights forces
+  std::optional<double> tflops;   // achieved, in 1e12 operations per second
+  std::optional<double> peak;     // share of what a large matrix product reaches: 0.5
+  std::optional<double> floor;    // no schedule can be faster, by the model of floor.h
+  std::optional<double> reserve_mib, work_mib;  // kept for backward; used by one pass
+};
+
+struct Results {
+  std::vector<std::string> about;  // device, clocks, driver, libraries, commit: without the "# "
+  std::vector<Result> rows;
+};
+
+/// Numbers have as many digits as tell them apart from what was measured; read_csv(to_csv(r)) gives
+/// the same text again.
+std::string to_csv(const Results& results);
+/// The header line of that CSV, which other programs print too.
+std::string csv_header();
+
+/// Errors    std::runtime_error, one line: file, line number, got, expected. Columns may come in
+/// any
+///           order, and one that is not known is passed over; several files may follow each other
+///           in one, each with its # lines and header.
+Results read_csv(const std::filesystem::path& file);
+
+}  // namespace unroll::benchmark

@@ -56,6 +56,9 @@ class CudaBackend final : public Backend {
     UNROLL_CUDA_CHECK(cudaMemsetAsync(device, 0, bytes, device_.stream()));
   }
   void synchronize() override { UNROLL_CUDA_CHECK(cudaStreamSynchronize(device_.stream())); }
+  double elapsed(const std::function<void()>& work) override {
+    return seconds(device_.stream(), work);
+  }
   std::unique_ptr<Replay> capture(std::function<void()> work) override {
     return std::make_unique<GraphReplay>(device_.stream(), std::move(work));
   }

@@ -40,7 +40,7 @@ class RecurrentPlanner {
 
   std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args, std::int64_t block);
   RecurrentAlgorithm fastest(const RecurrentArgs& args);
-  double milliseconds(RecurrentArgs args, std::int64_t block);
+  double trial_seconds(RecurrentArgs args, std::int64_t block);
 
   Device& device_;
   RecurrentAlgorithm algorithm_;

@@ -53,7 +53,7 @@ std::string to_string(const RecurrentAlgorithm& algorithm) {
 }
 
 /// Forward and backward pass as one graph: the least of several runs.
-double RecurrentPlanner::milliseconds(RecurrentArgs args, std::int64_t block) {
+double RecurrentPlanner::trial_seconds(RecurrentArgs args, std::int64_t block) {
   args.has_lengths = false;  // sequences that have ended would cost less
   const auto plan = this->plan(args, block);
   const RecurrentSpec& spec = args.spec;
@@ -87,16 +87,12 @@ double RecurrentPlanner::milliseconds(RecurrentArgs args, std::int64_t block) {
   };
   work();
   const Graph graph = capture(device_.stream(), work);
-  const Event start = make_timing_event(), stop = make_timing_event();
   double best = std::numeric_limits<double>::max();
   for (int run = 0; run < 6; ++run) {
-    UNROLL_CUDA_CHECK(cudaEventRecord(start.get(), device_.stream()));
-    UNROLL_CUDA_CHECK(cudaGraphLaunch(graph.get(), device_.stream()));
-    UNROLL_CUDA_CHECK(cudaEventRecord(stop.get(), device_.stream()));
-    UNROLL_CUDA_CHECK(cudaEventSynchronize(stop.get()));
-    float elapsed = 0;
-    UNROLL_CUDA_CHECK(cudaEventElapsedTime(&elapsed, start.get(), stop.get()));
-    if (run > 0) best = std::min(best, double(elapsed));  // the first one loads the graph
+    const double time = seconds(device_.stream(), [&] {
+      UNROLL_CUDA_CHECK(cudaGraphLaunch(graph.get(), device_.stream()));
+    });
+    if (run > 0) best = std::min(best, time);  // the first one loads the graph
   }
   return best;
 }
@@ -111,7 +107,7 @@ RecurrentAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
   for (const std::int64_t block : {0, 4, 8, 16, 32}) {
     if (block >= args.steps) break;
     try {
-      const double time = milliseconds(args, block);
+      const double time = trial_seconds(args, block);
       if (time >= least) continue;
       least = time;
       best.block = block;

@@ -81,6 +81,17 @@ Event make_timing_event() {
   return Event(event);
 }
 
+double seconds(cudaStream_t stream, const std::function<void()>& work) {
+  const Event start = make_timing_event(), stop = make_timing_event();
+  UNROLL_CUDA_CHECK(cudaEventRecord(start.get(), stream));
+  work();
+  UNROLL_CUDA_CHECK(cudaEventRecord(stop.get(), stream));
+  UNROLL_CUDA_CHECK(cudaEventSynchronize(stop.get()));
+  float milliseconds = 0;
+  UNROLL_CUDA_CHECK(cudaEventElapsedTime(&milliseconds, start.get(), stop.get()));
+  return double(milliseconds) / 1000;
+}
+
 void DeviceMemoryDeleter::operator()(void* memory) const noexcept {
   report(cudaFree(memory), "cudaFree");
 }

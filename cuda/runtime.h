@@ -4,6 +4,7 @@
 #include <cuda_runtime_api.h>
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -39,6 +40,9 @@ using Event = std::unique_ptr<CUevent_st, EventDeleter>;
 Event make_event();
 /// One that measures.
 Event make_timing_event();
+
+/// From when the stream begins with what `work` queues on it until it has done all of it.
+double seconds(cudaStream_t stream, const std::function<void()>& work);
 
 struct DeviceMemoryDeleter {
   void operator()(void* memory) const noexcept;

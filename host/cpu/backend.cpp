@@ -3,6 +3,7 @@
 
 #include <sched.h>
 
+#include <chrono>
 #include <cstring>
 #include <stdexcept>
 
@@ -57,6 +58,11 @@ class CpuBackend final : public Backend {
   }
   void clear(void* device, std::size_t bytes) override { std::memset(device, 0, bytes); }
   void synchronize() override {}
+  double elapsed(const std::function<void()>& work) override {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
   std::unique_ptr<Replay> capture(std::function<void()> work) override {
     return std::make_unique<CpuReplay>(std::move(work));
   }

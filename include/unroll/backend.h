@@ -334,6 +334,8 @@ class Backend {
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;  // within the device
   virtual void clear(void* device, std::size_t bytes) = 0;               // all bits zero
   virtual void synchronize() = 0;
+  /// Seconds that the device spends on what `work` queues, by its own clock; waits for the end.
+  virtual double elapsed(const std::function<void()>& work) = 0;
   /// Calls `work` at least once, now or when the result is run; `work` queues kernels and nothing
   /// else. What it queues is not run by capture() itself.
   virtual std::unique_ptr<Replay> capture(std::function<void()> work) = 0;

@@ -46,6 +46,7 @@ class RecordingBackend : public Backend {
     ++waits;
     inner_->synchronize();
   }
+  double elapsed(const std::function<void()>& work) override { return inner_->elapsed(work); }
   std::unique_ptr<Replay> capture(std::function<void()> work) override {
     return inner_->capture(std::move(work));
   }

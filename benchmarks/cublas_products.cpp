@@ -26,10 +26,10 @@ struct Products {
         element(precision == Precision::kBf16 ? gpu::Element::kBfloat16 : gpu::Element::kFloat32),
         cublas(stream.get(), precision) {
     shape.input = padded(shape.input);
-    for (std::int64_t& units : shape.hidden) units = padded(units);
+    for (std::int64_t& units : shape.spec.hidden) units = padded(units);
     std::int64_t widest = shape.input;
-    for (const std::int64_t units : shape.hidden) widest = std::max(widest, units);
-    const std::int64_t gates = gates_of(shape.cell) * widest;
+    for (const std::int64_t units : shape.spec.hidden) widest = std::max(widest, units);
+    const std::int64_t gates = gates_of(shape.spec.cell) * widest;
     const std::int64_t rows = shape.steps * shape.batch;
     left = random_memory(gates * std::max(rows, widest));
     right = random_memory(widest * std::max(rows, gates));
@@ -76,8 +76,8 @@ struct Products {
 
   void forward() const {
     std::int64_t input = shape.input;
-    for (const std::int64_t units : shape.hidden) {
-      const std::int64_t gates = gates_of(shape.cell) * units;
+    for (const std::int64_t units : shape.spec.hidden) {
+      const std::int64_t gates = gates_of(shape.spec.cell) * units;
       multiply(shape.steps * shape.batch, gates, input, false, true);
       for (std::int64_t t = 0; t < shape.steps; ++t)
         multiply(shape.batch, gates, units, false, true, 1, t * shape.batch);
@@ -87,10 +87,10 @@ struct Products {
 
   void backward() const {
     const std::int64_t rows = shape.steps * shape.batch;
-    for (std::size_t layer = shape.hidden.size(); layer-- > 0;) {
-      const std::int64_t units = shape.hidden[layer];
-      const std::int64_t input = layer == 0 ? shape.input : shape.hidden[layer - 1];
-      const std::int64_t gates = gates_of(shape.cell) * units;
+    for (std::size_t layer = shape.spec.hidden.size(); layer-- > 0;) {
+      const std::int64_t units = shape.spec.hidden[layer];
+      const std::int64_t input = layer == 0 ? shape.input : shape.spec.hidden[layer - 1];
+      const std::int64_t gates = gates_of(shape.spec.cell) * units;
       for (std::int64_t t = 0; t < shape.steps; ++t)
         multiply(shape.batch, units, gates, false, false, 1, t * shape.batch);
       multiply(gates, input, rows, true, false);
@@ -107,7 +107,7 @@ CublasProducts cublas_products(const StackShape& shape, Precision precision) {
   const cudaStream_t stream = products->stream.get();
   return {std::make_unique<gpu::GraphReplay>(stream, [products] { products->forward(); }),
           std::make_unique<gpu::GraphReplay>(stream, [products] { products->backward(); }),
-          [stream] { UNROLL_CUDA_CHECK(cudaStreamSynchronize(stream)); }};
+          [stream](Replay& pass) { return gpu::seconds(stream, [&] { pass.run(); }); }};
 }
 
 }  // namespace unroll::benchmark

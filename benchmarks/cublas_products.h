@@ -12,7 +12,7 @@ namespace unroll::benchmark {
 
 struct CublasProducts {
   std::unique_ptr<Replay> forward, backward;
-  std::function<void()> wait;
+  std::function<double(Replay&)> seconds;  // of one run
 };
 
 /// Per layer, with hidden units and inputs padded to 8: forward W x over all timesteps, then R h of

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "cuda/backend.h"
+#include "cuda/clocks.h"
+#include "cuda/rates.h"
 #include "cuda/runtime.h"
 
 namespace unroll {
@@ -114,7 +116,8 @@ int device_count(std::string* why) noexcept {
   return 0;
 }
 
-std::shared_ptr<Backend> make_backend(int ordinal, const CudaOptions& options) {
+/// Throws unless that device can be used.
+void require_device(int ordinal) {
   int devices = 0;
   std::string reason = why_no_cuda(&devices);
   if (reason.empty() && (ordinal < 0 || ordinal >= devices))
@@ -122,7 +125,16 @@ std::shared_ptr<Backend> make_backend(int ordinal, const CudaOptions& options) {
              std::to_string(devices) + ", counted from 0";
   if (reason.empty()) reason = why_not_device(ordinal);
   if (!reason.empty()) throw std::runtime_error(reason);
+}
+
+std::shared_ptr<Backend> make_backend(int ordinal, const CudaOptions& options) {
+  require_device(ordinal);
   return gpu::make_backend(ordinal, options);
+}
+
+CudaRates rates(int ordinal, Precision precision) {
+  require_device(ordinal);
+  return gpu::measure_rates(ordinal, precision);
 }
 
 /// The driver by its own number, which is in no CUDA call, and the CUDA version that it supports.
@@ -160,6 +172,7 @@ CudaDeviceReport report_device(int ordinal) {
     report.name = properties.name;
     report.compute_capability = capability(properties.major, properties.minor);
     report.total_bytes = properties.totalGlobalMem;
+    report.clocks = gpu::clocks(ordinal);
     report.why_not = why_not_device(ordinal);
     if (!report.why_not.empty()) return report;
     // The first of these that starts something on the device: another program may have it alone.
@@ -195,6 +208,6 @@ CudaReport report() {
 
 const unroll::CudaModuleApi* unroll_cuda_module() {
   static const unroll::CudaModuleApi api{UNROLL_VERSION, unroll::device_count, unroll::make_backend,
-                                         unroll::report};
+                                         unroll::report, unroll::rates};
   return &api;
 }

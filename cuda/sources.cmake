@@ -2,6 +2,7 @@
 
 set(UNROLL_CUDA_SOURCES
   cuda/backend.cpp
+  cuda/clocks.cpp
   cuda/device.cpp
   cuda/dropout.cu
   cuda/elementwise.cu
@@ -12,6 +13,7 @@ set(UNROLL_CUDA_SOURCES
   cuda/module.cpp
   cuda/optimizer.cu
   cuda/packed_matrix.cpp
+  cuda/rates.cu
   cuda/recurrent.cpp
   cuda/recurrent_choice.cpp
   cuda/recurrent_kernels.cu

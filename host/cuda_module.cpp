@@ -76,4 +76,10 @@ CudaReport cuda_report() {
   return report;
 }
 
+CudaRates cuda_rates(int ordinal, Precision precision) {
+  const CudaModule& module = cuda_module();
+  if (!module.api) throw std::runtime_error(module.why_not);
+  return module.api->rates(ordinal, precision);
+}
+
 }  // namespace unroll

@@ -40,7 +40,7 @@ BEGIN {
   rule("host/data", "^(unroll|host/data)/", anything)
   rule("host/models", "^(unroll|host/(models|data))/", anything)
   rule("host/train", "^(unroll|host/(train|models|data))/", anything)
-  rule("host/cli", "^(unroll|host/(cli|train|models|data))/", anything)
+  rule("host/cli", "^(unroll|benchmarks|host/(cli|train|models|data))/", anything)
   rule("cuda", "^(cuda/|unroll/cuda_module[.]h|" device ")", anything)
   rule("tests", anything, anything)
   rule("benchmarks", anything, anything)
@@ -71,7 +71,7 @@ function check(layer, quoted, target) {
     violation("\"" target "\": write the path from the project root")
   } else if (target ~ cuda_header && !(quoted && target ~ "^cuda/") && layer != "cuda") {
     violation("<" target ">: CUDA headers belong in cuda/ alone")
-  } else if (quoted && layer !~ "^(tests|benchmarks)$" && target !~ "^(unroll|host|cuda)/") {
+  } else if (quoted && layer !~ "^(tests|benchmarks)$" && target !~ "^(unroll|host|cuda|benchmarks)/") {
     violation("\"" target "\": expected a path from the project root, or <> for a library")
   } else if (target == "unroll/cuda_module.h" && layer != "cuda" && FILENAME != "host/cuda_module.cpp") {
     violation("\"" target "\" is between host/cuda_module.cpp and cuda/")

@@ -1,6 +1,7 @@
 #include "host/cli/command_line.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cctype>
@@ -10,10 +11,12 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <limits>
 #include <new>
 #include <numeric>
 #include <optional>
+#include <system_error>
 
 #include "host/cli/commands.h"
 
@@ -46,9 +49,19 @@ std::string one_line(std::string text) {
   return text;
 }
 
+/// The last of "bench rnn", say.
 const CLI::App* chosen_command(const CLI::App& app) {
-  const auto commands = app.get_subcommands();
-  return commands.empty() ? &app : commands.front();
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  return command;
+}
+
+/// "bench rnn"; empty for the program itself.
+std::string full_name(const CLI::App& command) {
+  const CLI::App* const parent = command.get_parent();
+  if (!parent) return "";
+  const std::string before = full_name(*parent);
+  return before + (before.empty() ? "" : " ") + command.get_name();
 }
 
 /// What CLI11 leaves over: misspelt flags, or words where none belong.
@@ -57,19 +70,20 @@ std::string explain_extras(const CLI::App& app) {
   const std::vector<std::string> extras = app.remaining(/*recurse=*/true);
   const std::string word = extras.empty() ? "" : extras.front().substr(0, extras.front().find('='));
   std::vector<std::string> candidates;
-  if (command == &app) {
-    for (const CLI::App* known : app.get_subcommands(nullptr))
-      candidates.push_back(known->get_name());
-    return fmt::format("unknown command '{}'{} (see unroll --help)", word,
-                       did_you_mean(word, candidates));
-  }
+  const std::string name = full_name(*command);
+  for (const CLI::App* known : command->get_subcommands(nullptr))
+    candidates.push_back(known->get_name());
+  if (!candidates.empty())
+    return fmt::format("unknown command '{}{}{}'{} (see unroll{}{} --help)", name,
+                       name.empty() ? "" : " ", word, did_you_mean(word, candidates),
+                       name.empty() ? "" : " ", name);
   for (const CLI::Option* option : command->get_options())
     for (const std::string& name : option->get_lnames()) candidates.push_back("--" + name);
   if (word.starts_with('-'))
     return fmt::format("unknown flag {}{} (see unroll {} --help)", word,
-                       did_you_mean(word, candidates), command->get_name());
+                       did_you_mean(word, candidates), name);
   return fmt::format("unexpected word '{}'; flags begin with -- (see unroll {} --help)", word,
-                     command->get_name());
+                     name);
 }
 
 /// N of "cuda:N", with "cuda:" as the prefix.
@@ -80,15 +94,6 @@ std::optional<int> number_after(std::string_view prefix, std::string_view text) 
   const char* const end = text.data() + text.size();
   const auto [stop, error] = std::from_chars(text.data(), end, number);
   return error == std::errc() && stop == end && number >= 0 ? std::optional(number) : std::nullopt;
-}
-
-constexpr Precision kPrecisions[] = {Precision::kFp32, Precision::kTf32, Precision::kBf16};
-
-Precision choose_precision(const std::string& name) {
-  std::vector<std::pair<std::string, Precision>> choices;
-  for (const Precision precision : kPrecisions)
-    choices.emplace_back(to_string(precision), precision);
-  return choose<Precision>("--precision", name, choices);
 }
 
 /// Which flag asks for something that the CPU does not do, and how it does it; empty if none does.
@@ -204,6 +209,13 @@ TokenizerKind choose_tokenizer(const std::string& name) {
   return choose<TokenizerKind>("--tokenizer", name, kinds);
 }
 
+Precision choose_precision(const std::string& name) {
+  std::vector<std::pair<std::string, Precision>> choices;
+  for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
+    choices.emplace_back(to_string(precision), precision);
+  return choose<Precision>("--precision", name, choices);
+}
+
 void require_range(const std::string& flag, double value, double low, double high, bool open) {
   if ((open ? value > low : value >= low) && value <= high) return;
   std::string range = fmt::format("a{} number {} {}", std::isinf(value) ? " finite" : "",
@@ -241,6 +253,10 @@ void DeviceFlags::check() const {
     throw UsageError(what);
 }
 
+int DeviceFlags::ordinal() const {
+  return number_after("cuda:", device).value_or(0);
+}
+
 std::shared_ptr<Backend> DeviceFlags::open() const {
   check();
   const auto use = [](std::shared_ptr<Backend> backend, const std::string& why) {
@@ -251,7 +267,7 @@ std::shared_ptr<Backend> DeviceFlags::open() const {
   if (device == "cpu") return use(cpu(threads), ", as asked");
   if (device != "auto") {
     try {
-      return use(cuda(number_after("cuda:", device).value_or(0), options), ", as asked");
+      return use(cuda(ordinal(), options), ", as asked");
     } catch (const std::runtime_error& error) {
       throw std::runtime_error(
           fmt::format("--device {}: {}; --device cpu works without a GPU", device, error.what()));
@@ -282,6 +298,27 @@ void print_json(const Json& json) {
   print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
 }
 
+void replace_file(const std::filesystem::path& file, const std::string& text) {
+  const std::filesystem::path temporary = fmt::format("{}.{}.tmp", file.string(), ::getpid());
+  std::error_code error;
+  // Else a device would become a file.
+  if (std::filesystem::exists(file, error) && !std::filesystem::is_regular_file(file, error))
+    throw std::runtime_error(file.string() + ": is a folder or a device, expected a file");
+  error.clear();
+  errno = 0;
+  {
+    std::ofstream out(temporary, std::ios::binary);
+    out << text;
+    out.close();
+    if (!out) error = {errno != 0 ? errno : EIO, std::generic_category()};
+  }
+  if (!error) std::filesystem::rename(temporary, file, error);
+  if (!error) return;
+  std::error_code ignored;
+  std::filesystem::remove(temporary, ignored);
+  throw std::runtime_error(file.string() + ": cannot be written: " + error.message());
+}
+
 void note(const std::string& line) {
   std::fputs((line + "\n").c_str(), stderr);
 }
@@ -304,8 +341,9 @@ std::function<void()> parse(int argc, const char* const* argv) {
       "unroll COMMAND --help describes a command's flags.");
   if (argc < 2)
     throw UsageError(
-        "no command given, expected train, eval, predict, generate, import, report or doctor (see "
-        "unroll --help)");
+        "no command given, expected train, eval, predict, generate, import, report, bench or "
+        "doctor "
+        "(see unroll --help)");
   std::function<void()> command;
   add_train(app, command);
   add_eval(app, command);
@@ -313,6 +351,7 @@ std::function<void()> parse(int argc, const char* const* argv) {
   add_generate(app, command);
   add_import(app, command);
   add_report(app, command);
+  add_bench(app, command);
   add_doctor(app, command);
   try {
     app.parse(argc, argv);

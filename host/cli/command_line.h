@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
+#include <filesystem>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -46,6 +47,8 @@ Value choose(const std::string& flag, const std::string& name,
 
 /// What --model means; word_language_model's capitals too.
 CellKind choose_cell(const std::string& name);
+/// What --precision means.
+Precision choose_precision(const std::string& name);
 /// What --tokenizer means.
 TokenizerKind choose_tokenizer(const std::string& name);
 
@@ -76,6 +79,8 @@ struct DeviceFlags {
   void add_to(CLI::App& command);
   /// Errors    UsageError. Looks at no device.
   void check() const;
+  /// N of "cuda:N", and 0 for all others.
+  int ordinal() const;
   /// Says on stderr which device it is, and why.
   /// Errors    std::runtime_error if there is none that can do what is asked.
   std::shared_ptr<Backend> open() const;
@@ -89,6 +94,10 @@ struct DeviceFlags {
 /// std::runtime_error if it cannot be written for another reason.
 void print(const std::string& text);
 void print_json(const Json& json);
+
+/// Complete or not at all: a reader of the old file never sees half of the new one.
+/// Errors    std::runtime_error, as for a folder or a device such as /dev/null.
+void replace_file(const std::filesystem::path& file, const std::string& text);
 
 /// A line on stderr.
 void note(const std::string& line);

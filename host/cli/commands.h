@@ -13,6 +13,7 @@ void add_predict(CLI::App& app, std::function<void()>& run);
 void add_generate(CLI::App& app, std::function<void()>& run);
 void add_import(CLI::App& app, std::function<void()>& run);
 void add_report(CLI::App& app, std::function<void()>& run);
+void add_bench(CLI::App& app, std::function<void()>& run);
 void add_doctor(CLI::App& app, std::function<void()>& run);
 
 }  // namespace unroll::cli

@@ -1,11 +1,7 @@
 /// unroll report: a training run as one HTML page.
 #include <fmt/format.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <fstream>
 #include <memory>
-#include <system_error>
 
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
@@ -22,28 +18,6 @@ constexpr std::uint64_t kSampleSeed = 1111;
 struct ReportFlags {
   std::string run, output;
 };
-
-/// Complete or not at all: a reader of the old page never sees half of the new one.
-void replace_file(const std::filesystem::path& file, const std::string& text) {
-  const std::filesystem::path temporary = fmt::format("{}.{}.tmp", file.string(), ::getpid());
-  std::error_code error;
-  // Else a device such as /dev/null would become a file.
-  if (std::filesystem::exists(file, error) && !std::filesystem::is_regular_file(file, error))
-    throw std::runtime_error(file.string() + ": is a folder or a device, expected a file");
-  error.clear();
-  errno = 0;
-  {
-    std::ofstream out(temporary, std::ios::binary);
-    out << text;
-    out.close();
-    if (!out) error = {errno != 0 ? errno : EIO, std::generic_category()};
-  }
-  if (!error) std::filesystem::rename(temporary, file, error);
-  if (!error) return;
-  std::error_code ignored;
-  std::filesystem::remove(temporary, ignored);
-  throw std::runtime_error(file.string() + ": cannot be written: " + error.message());
-}
 
 ReportSample draw_sample(const LoadedModel& model, double temperature) {
   const bool words = model.tokenizer.kind() == TokenizerKind::kWord;

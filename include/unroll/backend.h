@@ -313,6 +313,11 @@ struct DeviceError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// What was asked for cannot be had in this form; the text names another. Nothing has failed.
+struct Unsupported : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;

@@ -21,6 +21,9 @@ struct CudaModuleApi {
 
   /// All but `module`, which the library that loads it knows.
   CudaReport (*report)();
+
+  /// Of a device that can be used.
+  CudaRates (*rates)(int ordinal, Precision precision);
 };
 
 }  // namespace unroll

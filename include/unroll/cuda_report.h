@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "unroll/backend.h"
+
 namespace unroll {
 
 /// Of the two texts one is empty, always.
@@ -18,6 +20,7 @@ struct CudaDeviceReport {
   std::string compute_capability;  // "9.0"
   std::size_t free_bytes = 0;      // 0 of a device that cannot be used
   std::size_t total_bytes = 0;
+  std::string clocks;   // as they are now, and the power limit; empty if nobody says
   std::string why_not;  // what keeps it from being used; empty if nothing does
 };
 
@@ -31,6 +34,18 @@ struct CudaReport {
   std::string why_not;  // what keeps CUDA from finding devices; empty if nothing does
   std::vector<CudaDeviceReport> devices;  // in CUDA's order
 };
+
+/// What a device does at most, measured now: what floors of other times are made of.
+struct CudaRates {
+  double products = 0;  // floating-point operations a second in a large product of this precision
+  double memory = 0;    // bytes a second, read and written, of a copy within the device
+  double cache = 0;     // bytes a second from the L2 cache into all multiprocessors
+  double kernel = 0;    // seconds from one kernel to the next that needs it, in a CUDA graph
+  int processors = 0;   // streaming multiprocessors
+};
+
+/// Errors    std::runtime_error if there is no such device.
+CudaRates cuda_rates(int ordinal, Precision precision);
 
 /// Looks at everything anew, which takes a fraction of a second for each device.
 CudaReport cuda_report();

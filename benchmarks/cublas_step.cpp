@@ -1,0 +1,77 @@
+/// Times the matrix products of recurrent stacks and nothing else, as cuBLAS does them in a CUDA
+/// graph: what `unroll bench rnn` can be held against, row for row. A CSV on stdout.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <stdexcept>
+
+#include "benchmarks/cublas_products.h"
+#include "benchmarks/machine.h"
+#include "benchmarks/measure.h"
+#include "benchmarks/results.h"
+#include "benchmarks/shapes.h"
+
+namespace unroll::benchmark {
+namespace {
+
+struct Options {
+  DeviceChoice device{.device = "cuda"};
+  std::vector<std::string> shapes, cells;
+  int samples = 20;
+};
+
+Result row_of(const StackShape& shape, const std::string& precision, const char* pass,
+              std::vector<double> seconds, double flop) {
+  for (double& s : seconds) s *= 1e6 / double(shape.steps);
+  const Spread us = spread_of(std::move(seconds));
+  Result row;
+  row.of = {"rnn",       shape.name,  cell_name(shape.spec),   shape.steps,
+            shape.batch, shape.input, hidden_text(shape.spec), precision,
+            pass};
+  row.program = "cublas";
+  row.algorithm = "products";
+  row.execution = "graph";
+  row.median = us.median;
+  row.least = us.least;
+  row.most = us.most;
+  row.tflops = flop / us.median / 1e6;
+  return row;
+}
+
+void run(const Options& o) {
+  const auto backend = o.device.open();
+  Results results{describe_machine(DeviceKind::kCuda, 0, 0), {}};
+  const std::string precision = to_string(backend->precision());
+  for (const StackShape& shape : choose_shapes(o.shapes, o.cells)) {
+    const CublasProducts products = cublas_products(shape, backend->precision());
+    std::vector<double> forward, backward;
+    for (int k = -3; k < o.samples; ++k) {
+      const double f = products.seconds(*products.forward),
+                   b = products.seconds(*products.backward);
+      if (k < 0) continue;
+      forward.push_back(f);
+      backward.push_back(b);
+    }
+    results.rows.push_back(
+        row_of(shape, precision, "forward", std::move(forward), forward_flop(shape)));
+    results.rows.push_back(
+        row_of(shape, precision, "backward", std::move(backward), backward_flop(shape)));
+    for (std::size_t k = results.rows.size() - 2; k < results.rows.size(); ++k)
+      results.rows[k].samples = o.samples;
+  }
+  fmt::print("{}", to_csv(results));
+}
+
+}  // namespace
+}  // namespace unroll::benchmark
+
+int main(int argc, char** argv) {
+  unroll::benchmark::Options options;
+  CLI::App app("Times the products of recurrent stacks alone.");
+  app.add_option("--precision", options.device.precision, "fp32, tf32 or bf16");
+  app.add_option("--shapes", options.shapes, "Names, or T,B,I,H,L; without: all");
+  app.add_option("--cell", options.cells);
+  app.add_option("--samples", options.samples)->check(CLI::PositiveNumber);
+  CLI11_PARSE(app, argc, argv);
+  return unroll::benchmark::exit_status_of([&] { unroll::benchmark::run(options); });
+}

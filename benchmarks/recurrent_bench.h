@@ -1,0 +1,35 @@
+/// `unroll bench rnn`: the recurrent node's algorithms beside those of a rival, cuDNN on a GPU and
+/// oneDNN on a CPU. Each is checked before any is timed; then all are timed in turn.
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "benchmarks/results.h"
+#include "benchmarks/shapes.h"
+#include "unroll/backend.h"
+
+namespace unroll::benchmark {
+
+struct RecurrentBenchOptions {
+  DeviceKind device = DeviceKind::kCpu;
+  int ordinal = 0;  // of a GPU
+  int threads = 0;  // of the CPU; 0: one per processor
+  std::vector<StackShape> shapes;
+  std::vector<Precision> precisions;
+  bool forward = true, backward = true;
+  std::vector<std::string> algorithms;  // those whose names begin so; empty: all
+  int samples = 20;
+  const std::atomic<bool>* stop = nullptr;           // end after the sample that is being taken
+  std::function<void(const std::string&)> progress;  // a line about what has been measured
+  std::function<void(const Results&)> save;          // called after every shape
+};
+
+/// Times are of forward as in training, weights prepared anew, and of backward with all gradients,
+/// after the device's caches have been overwritten.
+/// Errors    Mismatch if an implementation does not compute what it should.
+Results bench_recurrent(const RecurrentBenchOptions& options);
+
+}  // namespace unroll::benchmark

@@ -1,0 +1,12 @@
+/// What a device can do at most, measured: what floors are made of.
+#pragma once
+
+#include "unroll/backend.h"
+#include "unroll/cuda_report.h"
+
+namespace unroll::gpu {
+
+/// As cuda_rates().
+CudaRates measure_rates(int ordinal, Precision precision);
+
+}  // namespace unroll::gpu

@@ -1,0 +1,163 @@
+/// unroll bench: our recurrent node beside cuDNN or oneDNN, and two such measurements compared.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "benchmarks/page.h"
+#include "benchmarks/recurrent_bench.h"
+#include "benchmarks/results.h"
+#include "benchmarks/shapes.h"
+#include "benchmarks/summary.h"
+#include "host/cli/command_line.h"
+#include "host/cli/commands.h"
+#include "host/cli/signals.h"
+
+namespace unroll::cli {
+namespace {
+
+using benchmark::Results;
+using benchmark::StackShape;
+
+/// Without names of shapes a CPU is spared those whose forward pass has more operations than these:
+/// two cores need some ten seconds for all samples of one.
+constexpr double kMostCpuFlop = 20e9;
+
+struct BenchFlags {
+  std::string device = "auto";
+  int threads = 0, samples = 20;
+  std::vector<std::string> shapes, cells, precisions, algorithms;
+  std::string direction = "both", csv, html;
+};
+
+std::vector<StackShape> chosen_shapes(const BenchFlags& flags, DeviceKind device) {
+  std::vector<StackShape> shapes;
+  try {
+    shapes = benchmark::choose_shapes(flags.shapes, flags.cells);
+  } catch (const std::invalid_argument& error) {
+    throw UsageError(error.what());
+  }
+  if (device == DeviceKind::kCuda || !flags.shapes.empty()) return shapes;
+  std::string left_out;
+  std::erase_if(shapes, [&](const StackShape& shape) {
+    if (benchmark::forward_flop(shape) * double(shape.steps) <= kMostCpuFlop) return false;
+    left_out += (left_out.empty() ? "" : ", ") + shape.name;
+    return true;
+  });
+  if (!left_out.empty()) note("too long for a CPU unless --shapes names them: " + left_out);
+  return shapes;
+}
+
+std::vector<Precision> chosen_precisions(const BenchFlags& flags, DeviceKind device) {
+  const bool on_cpu = device == DeviceKind::kCpu;
+  std::vector<Precision> chosen;
+  for (const std::string& name : flags.precisions) {
+    chosen.push_back(choose_precision(name));
+    if (on_cpu && chosen.back() != Precision::kFp32)
+      throw UsageError(
+          fmt::format("--precision: got {}, expected fp32: the CPU computes in fp32", name));
+  }
+  if (!chosen.empty()) return chosen;
+  if (on_cpu) return {Precision::kFp32};
+  return {Precision::kFp32, Precision::kTf32, Precision::kBf16};
+}
+
+void write(const BenchFlags& flags, const Results& results) {
+  if (!flags.csv.empty()) replace_file(flags.csv, benchmark::to_csv(results));
+  if (!flags.html.empty()) replace_file(flags.html, benchmark::make_page(results));
+}
+
+void run_rnn(const BenchFlags& flags) {
+  require_range("--samples", flags.samples, 1, 1e6);
+  const auto direction = choose<std::pair<bool, bool>>(
+      "--direction", flags.direction,
+      {{"fwd", {true, false}}, {"bwd", {false, true}}, {"both", {true, true}}});
+  DeviceFlags device;
+  device.device = flags.device;
+  device.threads = flags.threads;
+  device.check();
+  // The mistakes that need no device to be found.
+  static_cast<void>(chosen_precisions(flags, DeviceKind::kCuda));
+  static_cast<void>(chosen_shapes(flags, DeviceKind::kCuda));
+  const DeviceKind kind = device.open()->kind();
+
+  benchmark::RecurrentBenchOptions options;
+  options.device = kind;
+  options.ordinal = device.ordinal();
+  options.threads = flags.threads;
+  options.shapes = chosen_shapes(flags, kind);
+  options.precisions = chosen_precisions(flags, kind);
+  std::tie(options.forward, options.backward) = direction;
+  options.algorithms = flags.algorithms;
+  options.samples = flags.samples;
+  options.stop = &catch_stop_signals();
+  options.progress = note;
+  options.save = [&](const Results& results) { write(flags, results); };
+  const Results results = benchmark::bench_recurrent(options);
+
+  for (const std::string& line : results.about) print("# " + line + "\n");
+  print("\n" + benchmark::losses_text(results) + "\n" + benchmark::means_text(results) + "\n" +
+        benchmark::table_text(results));
+  write(flags, results);
+  for (const std::string& file : {flags.csv, flags.html})
+    if (!file.empty()) note("saved: " + file);
+  if (stop_signal() != 0) throw Stopped(stop_signal(), "stopped; what had been measured is above");
+}
+
+void add_rnn(CLI::App& bench, std::function<void()>& run) {
+  const auto flags = std::make_shared<BenchFlags>();
+  CLI::App* command = bench.add_subcommand(
+      "rnn", "The recurrent node beside cuDNN on a GPU, beside oneDNN on a CPU");
+  const auto list = [&](const char* flag, std::vector<std::string>& value,
+                        const std::string& help) {
+    command->add_option(flag, value, help)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  };
+  std::string names;
+  for (const StackShape& shape : benchmark::named_shapes())
+    names += (names.empty() ? "" : ", ") + shape.name;
+  list("--shapes", flags->shapes,
+       "Names, or T,B,I,H,L: timesteps, batch, inputs, hidden units, layers. Without: all of " +
+           names);
+  list(
+      "--cell", flags->cells,
+      fmt::format("Of named shapes those of these cells; given ones are computed with each [lstm]: "
+                  "{}",
+                  fmt::join(benchmark::cell_names(), ", ")));
+  list("--precision", flags->precisions, "fp32, tf32, bf16 [all that the device has]");
+  list("--algorithms", flags->algorithms,
+       "Those whose names begin so: stepwise, stepwise:8, cudnn, cudnn:standard, onednn [all]");
+  command->add_option("--direction", flags->direction, "fwd, bwd or both")->capture_default_str();
+  command->add_option("--samples", flags->samples, "Of each algorithm")->capture_default_str();
+  command->add_option("--device", flags->device, "auto, cpu, cuda or cuda:N")
+      ->capture_default_str();
+  command->add_option("--threads", flags->threads, "Threads on the CPU; 0: one per processor")
+      ->capture_default_str();
+  command->add_option("--csv", flags->csv, "File for all numbers; written after every shape");
+  command->add_option("--html", flags->html, "File for a page with charts");
+  command->callback([flags, &run] { run = [flags] { run_rnn(*flags); }; });
+}
+
+void add_compare(CLI::App& bench, std::function<void()>& run) {
+  const auto files = std::make_shared<std::pair<std::string, std::string>>();
+  CLI::App* command =
+      bench.add_subcommand("compare", "What moved beyond noise between two measurements");
+  command->add_option("BEFORE", files->first, "CSV of a measurement")->required();
+  command->add_option("AFTER", files->second, "CSV of another")->required();
+  command->callback([files, &run] {
+    run = [files] {
+      print(benchmark::comparison_text(benchmark::read_csv(files->first),
+                                       benchmark::read_csv(files->second)));
+    };
+  });
+}
+
+}  // namespace
+
+void add_bench(CLI::App& app, std::function<void()>& run) {
+  CLI::App* command = app.add_subcommand("bench", "How fast this machine is, beside its rivals");
+  command->require_subcommand(1);
+  add_rnn(*command, run);
+  add_compare(*command, run);
+}
+
+}  // namespace unroll::cli

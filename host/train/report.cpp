@@ -7,6 +7,7 @@
 #include <functional>
 
 #include "host/train/chart.h"
+#include "host/train/html_page.h"
 #include "host/train/report_style.h"
 
 namespace unroll {
@@ -15,13 +16,6 @@ namespace {
 constexpr std::size_t kPoints = 600;  // of a curve: as many as a screen can tell apart
 constexpr std::size_t kEvents = 12;   // divergences that are listed
 constexpr std::size_t kMarks = 200;   // divergences that are drawn
-
-/// 26,000
-std::string grouped(std::int64_t value) {
-  std::string text = std::to_string(value);
-  for (std::ptrdiff_t at = std::ssize(text) - 3; at > 0; at -= 3) text.insert(std::size_t(at), ",");
-  return text;
-}
 
 std::string duration(double seconds) {
   const auto total = std::int64_t(std::llround(std::clamp(seconds, 0.0, 1e12)));
@@ -58,12 +52,6 @@ std::string model_line(const LanguageModelConfig& model) {
   return fmt::format("{}, {}, embedding {}, {} tokens, dropout {}{}", cell, layers,
                      grouped(model.embedding), grouped(model.vocabulary), model.dropout,
                      model.tied ? ", tied" : "");
-}
-
-std::string summary_item(const std::string& name, const std::string& value,
-                         const std::string& more) {
-  return fmt::format("<div><dt>{}</dt><dd>{}</dd><dd>{}</dd></div>\n", name, escape_html(value),
-                     escape_html(more));
 }
 
 std::string summary(const ReportData& data) {
@@ -235,13 +223,9 @@ std::string samples(const std::vector<ReportSample>& samples) {
 }  // namespace
 
 std::string make_report(const ReportData& data) {
-  const std::string name = escape_html(data.name);
-  std::string html = fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n"
-      "<title>{} – training run</title>\n<style>{}</style>\n</head>\n<body>\n<h1>{}</h1>\n"
-      "<p class=\"soft\">{}</p>\n",
-      name, kReportStyle, name,
+  std::string html = page_head(data.name + " – training run", kReportStyle);
+  html += fmt::format(
+      "<h1>{}</h1>\n<p class=\"soft\">{}</p>\n", escape_html(data.name),
       data.model ? escape_html(model_line(data.model->model)) : "There is no checkpoint yet.");
   html += summary(data);
   html += loss_figure(data.history);

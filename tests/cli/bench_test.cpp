@@ -1,0 +1,148 @@
+/// unroll bench, as a user calls it: on the CPU, on the emulated GPU, and with mistakes.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <set>
+#include <string>
+
+#include "benchmarks/results.h"
+#include "tests/support/program.h"
+
+namespace unroll::test {
+namespace {
+
+using benchmark::Result;
+using benchmark::Results;
+
+constexpr const char* kEmulated = "export LD_LIBRARY_PATH=" UNROLL_EMULATED_CUDA "; ";
+
+bool has_line(const Results& results, const std::string& start) {
+  return std::ranges::any_of(results.about, [&](const auto& l) { return l.starts_with(start); });
+}
+
+void expect_sound(const Result& row) {
+  SCOPED_TRACE(row.of.shape + " " + row.program + " " + row.algorithm + " " + row.of.pass);
+  EXPECT_EQ(row.of.task, "rnn");
+  EXPECT_TRUE(row.floor && *row.floor > 0);
+  if (row.status != "ok") {
+    EXPECT_FALSE(row.median);
+    return;
+  }
+  ASSERT_TRUE(row.median && row.least && row.most && row.tflops && row.peak);
+  EXPECT_LE(*row.least, *row.median);
+  EXPECT_LE(*row.median, *row.most);
+  EXPECT_GT(*row.least, 0);
+  EXPECT_EQ(row.samples, 2);
+  EXPECT_TRUE(row.noise);
+  EXPECT_TRUE(row.reserve_mib && *row.reserve_mib > 0);
+  EXPECT_EQ(row.prepare.has_value(), row.of.pass == "forward");
+}
+
+TEST(BenchRnn, MeasuresOnTheCpuAndSavesWhatItPrints) {
+  const TempFolder folder;
+  const Output run = run_script(
+      "unroll bench rnn --device cpu --threads 2 --samples 2 --shapes 6,5,33,40,2 3,1,4,7,1 --cell "
+      "lstm gru_before rnn_relu --csv a.csv --html a.html",
+      folder.path());
+  ASSERT_EQ(run.status, 0) << run.err;
+  EXPECT_TRUE(contains(run.err, "saved: a.csv")) << run.err;
+  EXPECT_TRUE(contains(run.out, "rnn 6x5x33x40x2: lstm, T 6, B 5, I 33, units 40/40, fp32"));
+  const Results results = benchmark::read_csv(folder.path() / "a.csv");
+  EXPECT_TRUE(has_line(results, "unroll ")) << "version and commit";
+  EXPECT_TRUE(has_line(results, "device: "));
+  EXPECT_TRUE(has_line(results, "oneDNN: "));
+  EXPECT_TRUE(has_line(results, "fp32: measured: "));
+  std::set<std::string> ours;
+  for (const Result& row : results.rows) {
+    expect_sound(row);
+    if (row.program == "unroll") ours.insert(row.of.shape + row.of.cell + row.of.pass);
+  }
+  EXPECT_EQ(ours.size(), 2U * 3 * 2);
+  EXPECT_TRUE(contains(read_text(folder.path() / "a.html"), "6x5x33x40x2"));
+
+  const Output same = run_script("unroll bench compare a.csv a.csv", folder.path());
+  EXPECT_EQ(same.status, 0) << same.err;
+}
+
+TEST(BenchRnn, MeasuresTheDirectionAndTheAlgorithmsAskedFor) {
+  const TempFolder folder;
+  const Output run = run_script(
+      "unroll bench rnn --device cpu --samples 2 --shapes 3,2,4,7,1 --direction bwd --algorithms "
+      "stepwise --csv a.csv",
+      folder.path());
+  ASSERT_EQ(run.status, 0) << run.err;
+  const Results results = benchmark::read_csv(folder.path() / "a.csv");
+  ASSERT_EQ(results.rows.size(), 1U);
+  EXPECT_EQ(results.rows[0].of.pass, "backward");
+  expect_sound(results.rows[0]);
+}
+
+// cuDNN is the emulation's, too. What it does not do is a row that says why.
+TEST(BenchRnn, MeasuresOnAGpu) {
+  const TempFolder folder;
+  const Output run = run_script(
+      kEmulated +
+          std::string("unroll bench rnn --device cuda --samples 2 --shapes 6,5,24,32,2 --cell lstm "
+                      "gru_before --csv a.csv"),
+      folder.path());
+  ASSERT_EQ(run.status, 0) << run.err;
+  const Results results = benchmark::read_csv(folder.path() / "a.csv");
+  EXPECT_TRUE(has_line(results, "device: CUDA emulated on the CPU"));
+  EXPECT_TRUE(has_line(results, "driver "));
+  std::set<std::string> measured;
+  for (const Result& row : results.rows) {
+    expect_sound(row);
+    if (row.status == "ok")
+      measured.insert(row.of.cell + " " + row.of.precision + " " + row.algorithm + " " +
+                      row.execution);
+    if (row.of.cell == "gru_before" && row.program == "cudnn") {
+      EXPECT_TRUE(contains(row.status, "stepwise")) << "names the alternative: " << row.status;
+    }
+  }
+  for (const char* row : {"lstm fp32 stepwise graph", "lstm fp32 stepwise:4 graph",
+                          "lstm fp32 cudnn:standard graph", "lstm fp32 cudnn:standard stream",
+                          "lstm tf32 cudnn:standard graph", "lstm bf16 stepwise graph",
+                          "lstm bf16 cudnn:standard:fp16 graph", "gru_before bf16 stepwise graph"})
+    EXPECT_TRUE(measured.contains(row)) << row;
+}
+
+TEST(BenchRnn, RefusesWhatItCannotMeasure) {
+  struct Mistake {
+    const char *flags, *got;
+  };
+  for (const Mistake& mistake :
+       {Mistake{"rnn --shapes wlm20", "got 'wlm20'"}, Mistake{"rnn --shapes 1,2,3", "got '1,2,3'"},
+        Mistake{"rnn --cell lstn", "got 'lstn'"}, Mistake{"rnn --precision fp64", "got fp64"},
+        Mistake{"rnn --device cpu --precision bf16", "got bf16"},
+        Mistake{"rnn --direction up", "got up"}, Mistake{"rnn --samples 0", "got 0"},
+        Mistake{"rnn --samples many", "got 'many'"}, Mistake{"rnn --shape wlm200", "--shapes"},
+        Mistake{"rnm", "rnn"}, Mistake{"compare one.csv", "AFTER"}}) {
+    const Output run = run_unroll(std::string("bench ") + mistake.flags);
+    EXPECT_EQ(run.status, 2) << mistake.flags;
+    EXPECT_TRUE(contains(run.err, mistake.got)) << mistake.flags << ": " << run.err;
+    EXPECT_EQ(std::ranges::count(run.err, '\n'), 1) << run.err;
+    EXPECT_EQ(run.out, "");
+  }
+  for (const char* flags :
+       {"compare none.csv none.csv",
+        "rnn --device cpu --samples 1 --shapes 1,1,1,1,1 --csv /no/folder.csv"}) {
+    const Output run = run_unroll(std::string("bench ") + flags);
+    EXPECT_EQ(run.status, 1) << flags;
+    EXPECT_FALSE(run.err.empty());
+  }
+}
+
+// What had been measured is kept.
+TEST(BenchRnn, StopsInGoodOrder) {
+  const TempFolder folder;
+  const Output run = run_script(
+      UNROLL_PROGRAM
+      " bench rnn --device cpu --threads 1 --samples 1000000 --shapes 20,8,32,32,1 --csv a.csv & "
+      "sleep 3; kill -INT $!; wait $!; echo status $?",
+      folder.path());
+  EXPECT_TRUE(contains(run.out, "status 130")) << run.out << run.err;
+  EXPECT_GE(benchmark::read_csv(folder.path() / "a.csv").rows.size(), 2U);
+}
+
+}  // namespace
+}  // namespace unroll::test

@@ -28,7 +28,7 @@ double fma_rate(int threads) {
   const FmaKernels& kernels = UNROLL_FOR_ISA(kFmaKernels);
   if (threads == 0) threads = int(std::max(1U, std::thread::hardware_concurrency()));
   ThreadPool pool(threads);
-  std::vector<float> results(std::size_t(threads));
+  std::vector<float> results(static_cast<std::size_t>(threads));
   double least = 1e30;
   for (int run = 0; run < 8; ++run) {
     const auto start = std::chrono::steady_clock::now();

@@ -30,9 +30,11 @@ has_header() {
   fi
 }
 
-# Sets `missing` to the packages that are.
+# Sets `missing` to the packages that are, and `wished` to those that one can do without: oneDNN, for
+# benchmarks beside it.
 find_missing() {
   missing=()
+  wished=()
   if ! choose_compiler; then
     if [ "$(release)" = "ubuntu 22.04" ]; then missing+=(g++-12); else missing+=(g++); fi
   fi
@@ -45,6 +47,7 @@ find_missing() {
   if $tests; then
     has_header gtest/gtest.h || missing+=(libgtest-dev)
     command -v strace >/dev/null || missing+=(strace)
+    has_header oneapi/dnnl/dnnl.hpp || wished+=(libdnnl-dev)
   fi
 }
 
@@ -62,9 +65,31 @@ TEXT
   exit 1
 }
 
+# Sets `as_root` to what runs a line of shell as root; fails if nothing does without being asked.
+choose_root() {
+  if [ "$(id -u)" -eq 0 ]; then
+    as_root=(sh -c)
+  elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
+    as_root=(sudo sh -c)
+  else
+    return 1
+  fi
+}
+install_line() { echo "apt-get update && apt-get install -y --no-install-recommends $*"; }
+apt_install() {
+  local install
+  install=$(install_line "$@")
+  echo "Running as root: $install"
+  "${as_root[@]}" "export DEBIAN_FRONTEND=noninteractive; $install"
+}
+
 find_missing
 if [ ${#missing[@]} -eq 0 ]; then
-  echo "Nothing to install: $CXX $("$CXX" -dumpfullversion 2>/dev/null || true), CMake $(cmake_version), Ninja and the libraries are here."
+  if [ ${#wished[@]} -eq 0 ]; then
+    echo "Nothing to install: $CXX $("$CXX" -dumpfullversion 2>/dev/null || true), CMake $(cmake_version), Ninja and the libraries are here."
+  elif ! command -v apt-get >/dev/null || ! choose_root || ! apt_install "${wished[@]}"; then
+    echo "Not installed, but only benchmarks beside it need it: ${wished[*]}."
+  fi
   exit 0
 fi
 echo "Missing: ${missing[*]}"
@@ -73,19 +98,16 @@ if is_missing cmake && [ "$(release)" = "ubuntu 22.04" ]; then no_newer_cmake; f
 
 command -v apt-get >/dev/null ||
   die "This system has no apt-get. Install what Debian calls ${missing[*]}, then run this again."
-install="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
-if [ "$(id -u)" -eq 0 ]; then
-  as_root=(sh -c)
-elif command -v sudo >/dev/null && { [ -t 0 ] || sudo -n true 2>/dev/null; }; then
-  as_root=(sudo sh -c)
-else
+if ! choose_root; then
   echo "Only root can install them, and there is no sudo to ask. Run this, then start again:" >&2
-  echo "  su -c '$install'" >&2
+  echo "  su -c '$(install_line "${missing[@]}")'" >&2
   exit 1
 fi
-echo "Running as root: $install"
-"${as_root[@]}" "export DEBIAN_FRONTEND=noninteractive; $install" ||
+apt_install "${missing[@]}" ||
   die "apt-get could not install ${missing[*]}; its own messages above say why."
+if [ ${#wished[@]} -gt 0 ] && ! apt_install "${wished[@]}"; then
+  echo "Not installed, but only benchmarks beside it need it: ${wished[*]}."
+fi
 
 find_missing
 if is_missing cmake; then no_newer_cmake; fi

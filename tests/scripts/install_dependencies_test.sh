@@ -71,6 +71,28 @@ expect 'what only tests need is not asked for without them' equal "$status:$aske
 run --tests
 expect 'and with them is' has "$asked" 'install -y --no-install-recommends strace'
 
+# shellcheck disable=SC2016  # for the stand-in to expand
+without_onednn='[ "$1" = -dumpversion ] && echo 12 && exit 0
+case "$(cat)" in *dnnl*) exit 1 ;; esac'
+fresh 'debian 12'
+put g++ "$without_onednn"
+run
+expect 'a library to compare with is not asked for without tests' equal "$status:$asked" '0:'
+run --tests
+expect 'and with them is' has "$asked" 'install -y --no-install-recommends libdnnl-dev'
+expect 'but need not be there' equal "$status" 0
+put apt-get 'exit 1'
+run --tests
+expect 'nor installable' has "$status:$said" '0:'
+expect 'which is said' has "$said" 'Not installed, but only benchmarks beside it need it: libdnnl-dev'
+fresh 'debian 12'
+put g++ "$without_onednn"
+rm "$system/bin/strace"
+put apt-get "echo \"apt-get \$*\" >>'$system/asked'
+case \"\$*\" in *dnnl*) exit 1 ;; *strace*) ln -sf /bin/true '$system/bin/strace' ;; esac"
+run --tests
+expect 'nor keep away what is needed' equal "$status" 0
+
 fresh 'debian 12'
 rm "$system/bin/ninja"
 put id 'echo 1000'

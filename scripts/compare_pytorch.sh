@@ -96,21 +96,33 @@ compare() { # compare TASK PRECISION NAME=CELL,T,B,I,H1/H2: both programs once
   fi
 }
 
+# Says so, with the status for it, if there is no such device.
+"$built/bin/lm_step" --device "$device" --shapes 1,1,1,1,1 --vocabulary 2 --samples 1 >/dev/null
+
 chosen=(--shapes "${shapes[@]}")
 [ ${#cells[@]} -eq 0 ] || chosen+=(--cell "${cells[@]}")
 listed=$("$built/bin/lm_step" --list "${chosen[@]}")
 mapfile -t stacks <<<"$listed"
+keep() { tee -a "$rows" >>"${csv:-/dev/null}"; } # at once: a run that ends early leaves its rows
+
 step "Measuring: $rounds rounds of each"
-describe_machine "$built" >"$rows"
+load=$(cut -d ' ' -f 1 /proc/loadavg)
+{
+  describe_machine "$built"
+  echo "# load average before: $load"
+} | keep
+# Where processors are shared, whoever spins at barriers loses more: a ratio would say that alone.
+if [ "$device" = cpu ] && awk -v load="$load" 'BEGIN { exit !(load > 0.5) }'; then
+  echo "the machine is busy, load average $load: times and ratios mean little" >&2
+fi
 for ((round = 1; round <= rounds; ++round)); do
   for stack in "${stacks[@]}"; do
     for precision in "${precisions[@]}"; do
       for one in "${tasks[@]}"; do
         echo "round $round: $one $stack $precision" >&2
-        compare "$one" "$precision" "$stack" >>"$rows"
+        compare "$one" "$precision" "$stack" | keep
       done
     done
   done
 done
-[ -z "$csv" ] || cat "$rows" >>"$csv"
 "$python" scripts/ratio_table.py "$rows"

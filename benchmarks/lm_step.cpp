@@ -1,6 +1,6 @@
-/// Times a whole training step of a language model: embedding, recurrent layers, decoder,
-/// cross-entropy, all gradients, clipping, SGD. pytorch_lm.py times the same step, and
-/// scripts/compare_pytorch.sh runs both in turn. Prints one CSV row (see kHeader); the floor is the
+/// Times a whole training step of language models over the stacks of shapes.h: embedding, recurrent
+/// layers, decoder, cross-entropy, all gradients, clipping, SGD. pytorch_lm.py times the same step,
+/// and scripts/compare_pytorch.sh runs both in turn. Prints the CSV of results.h; the floor is the
 /// step's multiply-adds at the device's rate.
 #include <fmt/format.h>
 
@@ -8,32 +8,27 @@
 #include <vector>
 
 #include "benchmarks/measure.h"
+#include "benchmarks/results.h"
+#include "benchmarks/shapes.h"
 #include "host/models/language_model.h"
 #include "unroll/cells/philox.h"
-#include "unroll/ops.h"
 
 namespace unroll::benchmark {
 namespace {
 
-constexpr const char* kHeader =
-    "program,device,precision,cell,layers,V,H,B,T,dropout,threads,median_ms,min_ms,max_ms,"
-    "tokens_per_s,peak_mib,floor_ms";
-
 struct Options {
   DeviceChoice device;
-  std::string cell = "lstm";
-  std::int64_t layers = 2, vocabulary = 10000, hidden = 200, batch = 20, steps = 35;
+  std::vector<std::string> shapes = {"wlm200"}, cells;
+  std::int64_t vocabulary = 10000;
   double dropout = 0;
   int samples = 30;
-  bool header = false;
+  bool list = false;
 };
 
-/// Forward, gradient of the input and gradient of the weight: three products per weight and token.
-double step_flop(const Options& o) {
-  const int gates = o.cell == "lstm" ? 4 : o.cell == "gru" ? 3 : 1;
-  const double weights =
-      double(o.layers) * gates * 2 * double(o.hidden * o.hidden) + double(o.hidden * o.vocabulary);
-  return 6 * weights * double(o.batch * o.steps);
+/// Of the weights' products: each has the gradients of its input and of the weight, too.
+double step_flop(const StackShape& shape, std::int64_t vocabulary) {
+  const double decoder = 6 * double(shape.batch * shape.spec.hidden.back() * vocabulary);
+  return double(shape.steps) * (forward_flop(shape) + backward_flop(shape) + decoder);
 }
 
 std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocabulary,
@@ -44,24 +39,23 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocabul
   return tokens;
 }
 
-void run(const Options& o) {
-  LanguageModelConfig config;
-  config.cell = o.cell == "lstm"  ? CellKind::kLstm
-                : o.cell == "gru" ? CellKind::kGru
-                                  : CellKind::kRnnTanh;
-  config.vocabulary = o.vocabulary;
-  config.embedding = o.hidden;
-  config.hidden.assign(std::size_t(o.layers), o.hidden);
-  config.dropout = o.dropout;
-  const auto backend = o.device.open();
-  TrainingGraph graph(config, {.batch = o.batch,
+/// Milliseconds of a step.
+Spread time_steps(const StackShape& shape, const Options& o,
+                  const std::shared_ptr<Backend>& backend) {
+  const LanguageModelConfig config{.cell = shape.spec.cell,
+                                   .reset = shape.spec.reset,
+                                   .vocabulary = o.vocabulary,
+                                   .embedding = shape.input,
+                                   .hidden = shape.spec.hidden,
+                                   .dropout = o.dropout};
+  TrainingGraph graph(config, {.batch = shape.batch,
                                .optimizer = {.kind = OptimizerKind::kSgd, .clip_norm = 0.25F},
                                .learning_rate = 1});
   Session session(graph.graph, backend, 1);
-  const auto inputs = random_tokens(o.batch * o.steps, o.vocabulary, 1);
-  const auto targets = random_tokens(o.batch * o.steps, o.vocabulary, 2);
+  const auto inputs = random_tokens(shape.batch * shape.steps, o.vocabulary, 1);
+  const auto targets = random_tokens(shape.batch * shape.steps, o.vocabulary, 2);
   const Feed feeds[] = {
-      {graph.inputs, std::span<const std::int32_t>(inputs), Shape{o.steps, o.batch}},
+      {graph.inputs, std::span<const std::int32_t>(inputs), Shape{shape.steps, shape.batch}},
       {graph.targets, std::span<const std::int32_t>(targets)}};
   // A GPU works through a queue, as in training: steps follow each other, and the last is waited
   // for.
@@ -76,14 +70,63 @@ void run(const Options& o) {
   for (int k = 0; k < 3; ++k) sample();
   std::vector<double> times;
   for (int k = 0; k < o.samples; ++k) times.push_back(sample());
-  const Spread ms = spread_of(std::move(times));
-  const double peak_mib = double(backend->memory().peak) / 1024 / 1024;
-  if (o.header) fmt::print("{}\n", kHeader);
-  fmt::print("unroll,{},{},{},{},{},{},{},{},{},{},{:.3f},{:.3f},{:.3f},{:.0f},{:.1f},{:.3f}\n",
-             o.device.device, to_string(backend->precision()), o.cell, o.layers, o.vocabulary,
-             o.hidden, o.batch, o.steps, o.dropout, o.device.threads, ms.median, ms.least, ms.most,
-             double(o.batch * o.steps) / ms.median * 1000, peak_mib,
-             step_flop(o) / product_rate(backend) * 1000);
+  return spread_of(std::move(times));
+}
+
+/// `rate` in FLOP/s. A shape for which memory runs out leaves a row that says so.
+Result measure(const StackShape& shape, const Options& o, double rate) {
+  // A backend of its own for each: the first plan for training chooses the algorithm of all others.
+  const std::shared_ptr<Backend> backend = o.device.open();
+  Result row{.of = {.task = "lm",
+                    .shape = shape.name,
+                    .cell = cell_name(shape.spec),
+                    .steps = shape.steps,
+                    .batch = shape.batch,
+                    .input = shape.input,
+                    .hidden = hidden_text(shape.spec),
+                    .precision = to_string(backend->precision()),
+                    .pass = "step"},
+             .program = "unroll",
+             .execution = backend->kind() == DeviceKind::kCpu ? "calls" : "graph"};
+  const double flop = step_flop(shape, o.vocabulary);
+  row.floor = flop / rate * 1e6 / double(shape.steps);
+  const std::size_t peak_before = backend->memory().peak;
+  try {
+    const Spread ms = time_steps(shape, o, backend);
+    const double us = 1000 / double(shape.steps);
+    row.median = ms.median * us;
+    row.least = ms.least * us;
+    row.most = ms.most * us;
+    row.samples = o.samples;
+    row.tflops = flop / ms.median / 1e9;
+    row.peak = flop / ms.median * 1000 / rate;
+    // The CPU's peak is the process's, and known to be this shape's only if it has grown.
+    const std::size_t peak = backend->memory().peak;
+    if (peak > peak_before) row.work_mib = double(peak) / 1024 / 1024;
+  } catch (const std::runtime_error& error) {
+    row.status = error.what();
+  }
+  row.algorithm = backend->recurrent_algorithm();
+  return row;
+}
+
+void run(const Options& o) {
+  const std::vector<StackShape> shapes = choose_shapes(o.shapes, o.cells);
+  if (o.list) {
+    for (const StackShape& s : shapes)
+      fmt::print("{}={},{},{},{},{}\n", s.name, cell_name(s.spec), s.steps, s.batch, s.input,
+                 hidden_text(s.spec));
+    return;
+  }
+  const std::shared_ptr<Backend> backend = o.device.open();
+  const double rate = product_rate(backend);
+  Results results;
+  results.about = {fmt::format("{}, {}", backend->name(), to_string(backend->precision())),
+                   fmt::format("lm: V {}, dropout {}; work_mib is all memory at its peak; floor: "
+                               "multiply-adds at {:.4g} TFLOP/s",
+                               o.vocabulary, o.dropout, rate / 1e12)};
+  for (const StackShape& shape : shapes) results.rows.push_back(measure(shape, o, rate));
+  fmt::print("{}", to_csv(results));
 }
 
 }  // namespace
@@ -91,19 +134,17 @@ void run(const Options& o) {
 
 int main(int argc, char** argv) {
   unroll::benchmark::Options options;
-  CLI::App app("Times a training step of a language model.");
+  CLI::App app("Times a training step of language models.");
   app.add_option("--device", options.device.device, "cpu or cuda");
   app.add_option("--precision", options.device.precision, "fp32, tf32 or bf16");
-  app.add_option("--cell", options.cell)->check(CLI::IsMember({"lstm", "gru", "rnn_tanh"}));
-  app.add_option("--layers", options.layers);
-  app.add_option("--vocabulary", options.vocabulary);
-  app.add_option("--hidden", options.hidden);
-  app.add_option("--batch", options.batch);
-  app.add_option("--steps", options.steps);
+  app.add_option("--shapes", options.shapes, "NAME or T,B,I,H,L ...");
+  app.add_option("--cell", options.cells, "lstm, gru, gru_before, rnn_tanh, ...");
+  app.add_option("--vocabulary", options.vocabulary)->check(CLI::PositiveNumber);
   app.add_option("--dropout", options.dropout);
   app.add_option("--threads", options.device.threads);
   app.add_option("--samples", options.samples)->check(CLI::PositiveNumber);
-  app.add_flag("--header", options.header);
+  app.add_flag("--list", options.list,
+               "Only print the shapes, as NAME=CELL,T,B,I,H1/H2: what the PyTorch programs take");
   CLI11_PARSE(app, argc, argv);
   return unroll::benchmark::exit_status_of([&] { unroll::benchmark::run(options); });
 }

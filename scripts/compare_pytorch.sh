@@ -1,25 +1,60 @@
 #!/usr/bin/env bash
-# Times a whole training step in Unroll and in PyTorch, in turn, on this machine's CPU or GPU, and
-# prints the ratio. Builds what it needs; PyTorch is the caller's: PYTHON names an interpreter that has
-# torch (default python3).
-#   scripts/compare_pytorch.sh [--rounds N] [--csv FILE] [--threads N] [--build DIR]
-#                              [flags of pytorch_lm.py: --device cuda --precision bf16 --hidden 650 ...]
-# --csv appends. --build takes lm_step from a folder that is built already. Exit status 3: there is no
-# such device, or no PyTorch.
+# Times recurrent stacks (task rnn) and whole training steps of language models (task lm) in Unroll and in
+# PyTorch, in turn, on this machine's CPU or GPU, and prints the ratios. Builds what it needs; PyTorch is
+# the caller's: PYTHON names an interpreter that has torch (default python3).
+#   scripts/compare_pytorch.sh [--device cpu|cuda] [--task rnn|lm|both] [--shapes NAME|T,B,I,H,L ...]
+#     [--cell NAME ...] [--precision fp32|tf32|bf16 ...] [--rounds N] [--samples N] [--threads N]
+#     [--csv FILE] [--build DIR] [--vocabulary V] [--dropout P] [--compile]
+# --csv appends. --build takes the programs from a folder that is built already. The last three are of
+# language models alone, --compile of PyTorch's. Exit status 3: there is no such device, or no PyTorch.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-rounds=5 csv="" threads=2 built="" flags=()
+rounds=5 csv="" threads=2 built="" device=cpu task=both samples=()
+shapes=() cells=() precisions=() lm_flags=() compile=()
 while [ $# -gt 0 ]; do
-  case "$1" in
-    --rounds) rounds=$2; shift 2 ;;
-    --csv) csv=$2; shift 2 ;;
-    --threads) threads=$2; shift 2 ;;
-    --build) built=$2; shift 2 ;;
-    *) flags+=("$1"); shift ;;
+  flag=$1
+  shift
+  case "$flag" in
+    --compile) compile=(--compile) ;;
+    --shapes | --cell | --precision)
+      while [ $# -gt 0 ] && [[ $1 != --* ]]; do
+        case "$flag" in
+          --shapes) shapes+=("$1") ;;
+          --cell) cells+=("$1") ;;
+          --precision) precisions+=("$1") ;;
+        esac
+        shift
+      done
+      ;;
+    *)
+      [ $# -gt 0 ] || die "$flag: expected a value"
+      case "$flag" in
+        --device) device=$1 ;;
+        --task) task=$1 ;;
+        --rounds) rounds=$1 ;;
+        --samples) samples=(--samples "$1") ;;
+        --threads) threads=$1 ;;
+        --csv) csv=$1 ;;
+        --build) built=$1 ;;
+        --vocabulary | --dropout) lm_flags+=("$flag" "$1") ;;
+        *) die "$flag: no such flag; see the head of $0" ;;
+      esac
+      shift
+      ;;
   esac
 done
-flags+=(--threads "$threads")
+case "$task" in
+  rnn | lm) tasks=("$task") ;;
+  both) tasks=(rnn lm) ;;
+  *) die "--task: got $task, expected rnn, lm or both" ;;
+esac
+[ ${#precisions[@]} -gt 0 ] || precisions=(fp32)
+if [ ${#shapes[@]} -eq 0 ]; then
+  shapes=(wlm200 wlm200gru wlm650)
+  [ "$device" != cuda ] || shapes+=(wlm1500)
+fi
+
 python=${PYTHON:-python3}
 "$python" -c 'import torch' 2>/dev/null || {
   echo "not run: $python has no torch: pip install torch, or set PYTHON to an interpreter that has it" >&2
@@ -32,47 +67,62 @@ if [ -z "$built" ]; then
   scripts/install_dependencies.sh --tests
   choose_compiler || die "no g++ of version $minimum_gcc or newer"
   cmake --preset release -DUNROLL_BUILD_TESTS=ON >/dev/null
-  targets=(lm_step)
-  case " ${flags[*]} " in *" cuda "*) targets+=(unroll_cuda) ;; esac
+  targets=(lm_step unroll_cli)
+  [ "$device" != cuda ] || targets+=(unroll_cuda)
   cmake --build "$built" --parallel "$(jobs)" --target "${targets[@]}"
 fi
-bench=$built/bin/lm_step
-
-step "Measuring: $rounds rounds of each"
 
 # Both get the threads asked for and no variable that ties a library to other kernels.
 unset OPENBLAS_CORETYPE OPENBLAS_L2_SIZE OMP_WAIT_POLICY
-export OMP_NUM_THREADS=$threads
+export OMP_NUM_THREADS=$threads PYTHONDONTWRITEBYTECODE=1
 
-rows=$(mktemp)
-trap 'rm -f "$rows"' EXIT
-describe_machine "$built" >"$rows"
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+rows=$work/rows
+
+compare() { # compare TASK PRECISION NAME=CELL,T,B,I,H1/H2: both programs once
+  local name=${3%%=*} cell=${3#*=} ours=()
+  local flags=(--device "$device" --precision "$2" --threads "$threads" "${samples[@]}")
+  [[ ! $name =~ ^[0-9]+(x[0-9]+){4}$ ]] || name=${name//x/,} # not of the table: T,B,I,H,L
+  ours=("${flags[@]}" --shapes "$name" --cell "${cell%%,*}")
+  if [ "$1" = rnn ]; then
+    "$built/bin/unroll" bench rnn --direction both "${ours[@]}" --csv "$work/rnn" >&2
+    cat "$work/rnn"
+    rm "$work/rnn"
+    "$python" benchmarks/pytorch_rnn.py "${flags[@]}" --shape "$3"
+  else
+    "$built/bin/lm_step" "${ours[@]}" "${lm_flags[@]}"
+    "$python" benchmarks/pytorch_lm.py "${flags[@]}" "${lm_flags[@]}" "${compile[@]}" --shape "$3"
+  fi
+}
+
+# Says so, with the status for it, if there is no such device.
+"$built/bin/lm_step" --device "$device" --shapes 1,1,1,1,1 --vocabulary 2 --samples 1 >/dev/null
+
+chosen=(--shapes "${shapes[@]}")
+[ ${#cells[@]} -eq 0 ] || chosen+=(--cell "${cells[@]}")
+listed=$("$built/bin/lm_step" --list "${chosen[@]}")
+mapfile -t stacks <<<"$listed"
+keep() { tee -a "$rows" >>"${csv:-/dev/null}"; } # at once: a run that ends early leaves its rows
+
+step "Measuring: $rounds rounds of each"
+load=$(cut -d ' ' -f 1 /proc/loadavg)
+{
+  describe_machine "$built"
+  echo "# load average before: $load"
+} | keep
+# Where processors are shared, whoever spins at barriers loses more: a ratio would say that alone.
+if [ "$device" = cpu ] && awk -v load="$load" 'BEGIN { exit !(load > 0.5) }'; then
+  echo "the machine is busy, load average $load: times and ratios mean little" >&2
+fi
 for ((round = 1; round <= rounds; ++round)); do
-  header=()
-  [ "$round" -gt 1 ] || header=(--header)
-  "$bench" "${header[@]}" "${flags[@]}" >>"$rows"
-  "$python" benchmarks/pytorch_lm.py "${flags[@]}" >>"$rows"
+  for stack in "${stacks[@]}"; do
+    for precision in "${precisions[@]}"; do
+      for one in "${tasks[@]}"; do
+        echo "round $round: $one $stack $precision" >&2
+        compare "$one" "$precision" "$stack" | keep
+      done
+    done
+  done
 done
-[ -z "$csv" ] || cat "$rows" >>"$csv"
-cat "$rows"
-awk -F, '
-  /^program/ { for (i = 1; i <= NF; i++) column[$i] = i }
-  /^(unroll|pytorch)/ {
-    side = $1 ~ /^unroll/ ? "unroll" : "pytorch"
-    m[side, ++n[side]] = $column["median_ms"]
-    if (!(side in best) || $column["min_ms"] < best[side]) best[side] = $column["min_ms"]
-    mib[side] = $column["peak_mib"]
-    if ($column["floor_ms"] != "") floor = $column["floor_ms"]
-  }
-  function median(side,   i, j, t) {
-    for (i = 1; i <= n[side]; i++) for (j = i + 1; j <= n[side]; j++)
-      if (m[side, j] < m[side, i]) { t = m[side, i]; m[side, i] = m[side, j]; m[side, j] = t }
-    return m[side, int((n[side] + 1) / 2)] }
-  END {
-    u = median("unroll"); p = median("pytorch")
-    printf "\nmedian of %d rounds: unroll %.2f ms [%.2f to %.2f], pytorch %.2f ms [%.2f to %.2f]: %.2f times as fast\n",
-      n["unroll"], u, m["unroll", 1], m["unroll", n["unroll"]], p, m["pytorch", 1], m["pytorch", n["pytorch"]], p / u
-    printf "fastest single step: unroll %.2f ms, pytorch %.2f ms: %.2f times as fast; floor %.2f ms\n",
-      best["unroll"], best["pytorch"], best["pytorch"] / best["unroll"], floor
-    if (mib["pytorch"] != "")
-      printf "peak memory: unroll %.0f MiB, pytorch %.0f MiB\n", mib["unroll"], mib["pytorch"] }' "$rows"
+"$python" scripts/ratio_table.py "$rows"

@@ -219,18 +219,18 @@ recurrent() { # recurrent PRECISION SECONDS
   [ "$rows" -gt 0 ] && { [ $status -eq 0 ] || [ $status -eq 124 ]; }
 }
 
-pytorch() { # pytorch UNITS DROPOUT
+pytorch() { # pytorch SHAPE DROPOUT
   local precision status=0 text=""
   for precision in fp32 tf32 bf16; do
     PYTHON=$python scripts/compare_pytorch.sh --build "$build" --rounds 1 --csv "$out/lm_step.csv" \
-      --device cuda --precision "$precision" --hidden "$1" --dropout "$2" --samples 10 \
+      --device cuda --task lm --precision "$precision" --shapes "$1" --dropout "$2" --samples 10 \
       >"$work/compare" 2>&1 || status=$?
     cat "$work/compare"
     if [ $status -ne 0 ]; then
       number "$(last_line "$work/compare" | sed 's/^not run: //')"
       return $status
     fi
-    text="$text${text:+; }$precision $(sed -n 's/^median of .*: \([0-9.]*\) times as fast/\1/p' "$work/compare") times as fast"
+    text="$text${text:+; }$precision $(sed -n 's/^geometric mean of .*: \([0-9.]*\) times as fast/\1/p' "$work/compare") times as fast"
     number "$text"
   done
 }
@@ -293,7 +293,7 @@ part() { # part NAME LOG SECONDS FUNCTION...
 
 # The first step of all also tells whether there is a device.
 status=0
-"$build/bin/lm_step" --device cuda --vocabulary 100 --hidden 32 --steps 3 --samples 1 \
+"$build/bin/lm_step" --device cuda --vocabulary 100 --shapes 3,20,32,32,2 --samples 1 \
   >"$work/first" 2>&1 || status=$?
 if [ $status -eq 3 ]; then no_device=$(last_line "$work/first" | sed 's/^not run: //'); fi
 
@@ -309,10 +309,10 @@ part "to the CPU and back" training.log 60 cpu_and_back
 part "recurrent node, fp32" benchmarks.log 30 recurrent fp32 24
 part "recurrent node, tf32" benchmarks.log 30 recurrent tf32 24
 part "recurrent node, bf16" benchmarks.log 30 recurrent bf16 24
-part "PyTorch, 650 units" benchmarks.log 60 pytorch 650 0.5
+part "PyTorch, 650 units" benchmarks.log 60 pytorch wlm650 0.5
 part "zaremba-small, fp32" training.log 100 real_text 85
-part "PyTorch, 200 units" benchmarks.log 60 pytorch 200 0.2
-part "PyTorch, 1500 units" benchmarks.log 60 pytorch 1500 0.65
+part "PyTorch, 200 units" benchmarks.log 60 pytorch wlm200 0.2
+part "PyTorch, 1500 units" benchmarks.log 60 pytorch wlm1500 0.65
 
 {
   echo "# Validation on a GPU"

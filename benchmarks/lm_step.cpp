@@ -1,12 +1,14 @@
 /// Times a whole training step of language models over the stacks of shapes.h: embedding, recurrent
 /// layers, decoder, cross-entropy, all gradients, clipping, SGD. pytorch_lm.py times the same step,
 /// and scripts/compare_pytorch.sh runs both in turn. Prints the CSV of results.h; the floor is the
-/// step's multiply-adds at the device's rate.
+/// step's products at the rate that floor.h measures.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <vector>
 
+#include "benchmarks/floor.h"
+#include "benchmarks/machine.h"
 #include "benchmarks/measure.h"
 #include "benchmarks/results.h"
 #include "benchmarks/shapes.h"
@@ -39,7 +41,7 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocabul
   return tokens;
 }
 
-/// Milliseconds of a step.
+/// Seconds of a step.
 Spread time_steps(const StackShape& shape, const Options& o,
                   const std::shared_ptr<Backend>& backend) {
   const LanguageModelConfig config{.cell = shape.spec.cell,
@@ -61,11 +63,9 @@ Spread time_steps(const StackShape& shape, const Options& o,
   // for.
   const int steps = backend->kind() == DeviceKind::kCpu ? 1 : 10;
   const auto sample = [&] {
-    return milliseconds([&] {
-             for (int k = 0; k < steps; ++k) session.run(std::span(&graph.step, 1), feeds);
-             backend->synchronize();
-           }) /
-           steps;
+    return backend->elapsed([&] {
+      for (int k = 0; k < steps; ++k) session.run(std::span(&graph.step, 1), feeds);
+    }) / steps;
   };
   for (int k = 0; k < 3; ++k) sample();
   std::vector<double> times;
@@ -73,8 +73,8 @@ Spread time_steps(const StackShape& shape, const Options& o,
   return spread_of(std::move(times));
 }
 
-/// `rate` in FLOP/s. A shape for which memory runs out leaves a row that says so.
-Result measure(const StackShape& shape, const Options& o, double rate) {
+/// A shape for which memory runs out leaves a row that says so.
+Result measure(const StackShape& shape, const Options& o, const Rates& rates) {
   // A backend of its own for each: the first plan for training chooses the algorithm of all others.
   const std::shared_ptr<Backend> backend = o.device.open();
   Result row{.of = {.task = "lm",
@@ -89,17 +89,17 @@ Result measure(const StackShape& shape, const Options& o, double rate) {
              .program = "unroll",
              .execution = backend->kind() == DeviceKind::kCpu ? "calls" : "graph"};
   const double flop = step_flop(shape, o.vocabulary);
-  row.floor = flop / rate * 1e6 / double(shape.steps);
+  row.floor = flop / rates.peak * 1e6 / double(shape.steps);
   const std::size_t peak_before = backend->memory().peak;
   try {
-    const Spread ms = time_steps(shape, o, backend);
-    const double us = 1000 / double(shape.steps);
-    row.median = ms.median * us;
-    row.least = ms.least * us;
-    row.most = ms.most * us;
+    const Spread seconds = time_steps(shape, o, backend);
+    const double us = 1e6 / double(shape.steps);
+    row.median = seconds.median * us;
+    row.least = seconds.least * us;
+    row.most = seconds.most * us;
     row.samples = o.samples;
-    row.tflops = flop / ms.median / 1e9;
-    row.peak = flop / ms.median * 1000 / rate;
+    row.tflops = flop / seconds.median / 1e12;
+    row.peak = flop / seconds.median / rates.products;
     // The CPU's peak is the process's, and known to be this shape's only if it has grown.
     const std::size_t peak = backend->memory().peak;
     if (peak > peak_before) row.work_mib = double(peak) / 1024 / 1024;
@@ -119,13 +119,15 @@ void run(const Options& o) {
     return;
   }
   const std::shared_ptr<Backend> backend = o.device.open();
-  const double rate = product_rate(backend);
+  const Rates rates = measure_rates(backend, 0, o.device.threads);
   Results results;
-  results.about = {fmt::format("{}, {}", backend->name(), to_string(backend->precision())),
-                   fmt::format("lm: V {}, dropout {}; work_mib is all memory at its peak; floor: "
-                               "multiply-adds at {:.4g} TFLOP/s",
-                               o.vocabulary, o.dropout, rate / 1e12)};
-  for (const StackShape& shape : shapes) results.rows.push_back(measure(shape, o, rate));
+  results.about = describe_machine(backend->kind(), 0, o.device.threads);
+  for (const std::string& line : describe(rates))
+    results.about.push_back(to_string(backend->precision()) + ": " + line);
+  results.about.push_back(fmt::format(
+      "lm: V {}, dropout {}; work_mib is all memory at its peak; the floor is of products alone",
+      o.vocabulary, o.dropout));
+  for (const StackShape& shape : shapes) results.rows.push_back(measure(shape, o, rates));
   fmt::print("{}", to_csv(results));
 }
 

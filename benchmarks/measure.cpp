@@ -1,11 +1,7 @@
 #include "benchmarks/measure.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdio>
-
-#include "unroll/ops.h"
-#include "unroll/session.h"
 
 namespace unroll::benchmark {
 namespace {
@@ -32,36 +28,9 @@ std::shared_ptr<Backend> DeviceChoice::open() const {
   return cuda(0, {.precision = wanted});
 }
 
-double milliseconds(const std::function<void()>& work) {
-  const auto start = std::chrono::steady_clock::now();
-  work();
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start)
-      .count();
-}
-
 Spread spread_of(std::vector<double> values) {
   std::ranges::sort(values);
   return {values[values.size() / 2], values.front(), values.back()};
-}
-
-double product_rate(const std::shared_ptr<Backend>& backend) {
-  if (backend->kind() == DeviceKind::kCuda) switch (backend->precision()) {
-      case Precision::kFp32:
-        return 67e12;
-      case Precision::kTf32:
-        return 395e12;
-      case Precision::kBf16:
-        return 790e12;
-    }
-  constexpr std::int64_t kSize = 1536;
-  Graph graph;
-  const Tensor a = graph.variable("a", {kSize, kSize}, uniform(-1, 1));
-  const Tensor b = graph.variable("b", {kSize, kSize}, uniform(-1, 1));
-  const Tensor c = matmul(a, b);
-  Session session(graph, backend);
-  double best = 1e30;
-  for (int k = 0; k < 8; ++k) best = std::min(best, milliseconds([&] { session.run(c); }));
-  return 2.0 * kSize * kSize * kSize / best * 1000;
 }
 
 int exit_status_of(const std::function<void()>& work) {

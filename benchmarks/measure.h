@@ -1,5 +1,4 @@
-/// What the benchmark programs share: the device that a flag names, samples of a duration, and the
-/// rate at which a device multiplies, to which floors refer.
+/// What the benchmark programs share: the device that a flag names, and samples of a duration.
 #pragma once
 
 #include <functional>
@@ -26,17 +25,11 @@ struct DeviceChoice {
   std::shared_ptr<Backend> open() const;
 };
 
-double milliseconds(const std::function<void()>& work);
-
 struct Spread {
   double median, least, most;
 };
 /// Of at least one value.
 Spread spread_of(std::vector<double> values);
-
-/// FLOP/s. A CPU's is that of a large product, measured here. A GPU's is an H200's: NVIDIA's data
-/// sheet for fp32, half of bf16's for tf32, and for bf16 what a product of 8192 x 8192 reaches.
-double product_rate(const std::shared_ptr<Backend>& backend);
 
 /// Runs `work` and turns what it throws into a line on stderr and an exit status.
 int exit_status_of(const std::function<void()>& work);

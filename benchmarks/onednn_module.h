@@ -5,17 +5,11 @@
 
 #include <memory>
 #include <optional>
-#include <stdexcept>
 #include <string>
 
 #include "unroll/backend.h"
 
 namespace unroll::benchmark {
-
-/// A stack that oneDNN cannot compute, or not on this processor; which and why, on one line.
-struct UnsupportedByOnednn : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
 
 /// "2.6.3"; nothing if there is no module or it does not load, and `why_not`, if given, is then
 /// why.
@@ -26,7 +20,7 @@ std::optional<std::string> onednn_version(std::string* why_not = nullptr);
 /// Between forward() and backward() x must stay as it is, and prepare() must have been called since
 /// the weights changed.
 ///
-/// Errors    UnsupportedByOnednn: dropout, lengths, and what oneDNN refuses. std::runtime_error:
+/// Errors    Unsupported: dropout, lengths, and what oneDNN refuses. std::runtime_error:
 ///           there is no module.
 std::unique_ptr<RecurrentPlan> onednn_recurrent_plan(const RecurrentArgs& args, int threads);
 

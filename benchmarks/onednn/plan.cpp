@@ -189,16 +189,15 @@ class OnednnPlan final : public RecurrentPlan {
 }  // namespace
 
 std::unique_ptr<RecurrentPlan> make_onednn_plan(const RecurrentArgs& args, int threads) {
-  if (args.spec.dropout > 0) throw UnsupportedByOnednn("oneDNN has no dropout between layers");
-  if (args.has_lengths) throw UnsupportedByOnednn("oneDNN has no sequences of different lengths");
+  if (args.spec.dropout > 0) throw Unsupported("oneDNN has no dropout between layers");
+  if (args.has_lengths) throw Unsupported("oneDNN has no sequences of different lengths");
   if (dnnl_version()->cpu_runtime != DNNL_RUNTIME_OMP)
-    throw UnsupportedByOnednn(
-        "this oneDNN is not built for OpenMP, so its threads are not ours to set");
+    throw Unsupported("this oneDNN is not built for OpenMP, so its threads are not ours to set");
   try {
     return std::make_unique<OnednnPlan>(args, threads);
   } catch (const dnnl::error& error) {
     const std::string text = std::string("oneDNN: ") + error.what();
-    if (error.status == dnnl_unimplemented) throw UnsupportedByOnednn(text);
+    if (error.status == dnnl_unimplemented) throw Unsupported(text);
     throw std::runtime_error(text);
   }
 }

@@ -20,6 +20,7 @@ namespace unroll::benchmark {
 namespace {
 
 using test::close_where;
+using test::Reals;
 
 // Both in float64, sums in other orders: 1e-12 is thousands of roundings of values of size 1.
 constexpr double kSame = 1e-12;

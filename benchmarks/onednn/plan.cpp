@@ -91,7 +91,13 @@ class OnednnPlan final : public RecurrentPlan {
     scratch_ = all;
   }
 
-  /// "onednn:lstm:brgemm:avx512_core"; names of several implementations are joined by "+".
+  // OpenMP's idle threads would spin a while longer, where what is measured next may want to run;
+  // and LeakSanitizer crashes on them at the program's end.
+  ~OnednnPlan() override { omp_pause_resource_all(omp_pause_soft); }
+  OnednnPlan(const OnednnPlan&) = delete;
+  OnednnPlan& operator=(const OnednnPlan&) = delete;
+
+  /// "onednn:lstm:ref+brgemm"; names of several implementations are joined by "+".
   std::string algorithm() const override {
     std::vector<std::string> names;
     for (const OnednnLayers& run : layers_)

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -64,6 +65,9 @@ std::vector<RecurrentCase> gradient_cases() {
 class OnednnPlan : public ::testing::Test {
  protected:
   void SetUp() override {
+    // Read when OpenMP is loaded. Where others compute too, threads that spin wait for each other's
+    // time slice at every barrier.
+    setenv("OMP_WAIT_POLICY", "passive", 0);
     std::string why;
     if (!onednn_version(&why)) GTEST_SKIP() << why;
   }

@@ -1,3 +1,4 @@
+/// Stacks of layers, computed by oneDNN.
 #pragma once
 
 #include <memory>

@@ -2,6 +2,10 @@
 
 set(UNROLL_CUDA_SOURCES
   cuda/backend.cpp
+  cuda/cudnn.cpp
+  cuda/cudnn_kernels.cu
+  cuda/cudnn_stack.cpp
+  cuda/cudnn_weights.cpp
   cuda/device.cpp
   cuda/dropout.cu
   cuda/elementwise.cu
@@ -14,6 +18,7 @@ set(UNROLL_CUDA_SOURCES
   cuda/packed_matrix.cpp
   cuda/recurrent.cpp
   cuda/recurrent_choice.cpp
+  cuda/recurrent_cudnn.cpp
   cuda/recurrent_kernels.cu
   cuda/recurrent_weights.cpp
   cuda/reduce.cu

@@ -1,7 +1,6 @@
 /// cuDNN 9, as much of it as the recurrent node needs: loaded at run time and declared here, so
 /// that neither a build nor a program needs cuDNN to be installed. Names and values are those of
-/// its C interface without their prefixes; tests/cudnn_interface_test.cpp compares them with
-/// <cudnn.h>.
+/// its C interface without their prefixes; cudnn_interface_check.cpp compares them with <cudnn.h>.
 #pragma once
 
 #include <cuda_runtime_api.h>

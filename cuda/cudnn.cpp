@@ -137,13 +137,16 @@ const Interface& functions() {
 
 void check(Status status, Stage stage, const char* call, const char* file, int line) {
   if (status == Status::kSuccess) return;
+  std::string name = call;  // the arguments are many, and ours
+  if (name.starts_with("functions().")) name.erase(0, name.find('.') + 1);
+  name.resize(std::min(name.size(), name.find('(')));
   const int category = int(status) / 1000 * 1000;
   const bool refused = category == int(Status::kNotSupported) ||
                        (stage == Stage::kPlanning && category == int(Status::kBadParam));
   if (refused)
-    throw Unsupported("cuDNN refuses: " + words(status) + " (in " + one_line(call) +
-                      "); --rnn-algorithm stepwise has no such limits");
-  fail("cuDNN: " + words(status), call, file, line);
+    throw Unsupported("cuDNN refuses: " + words(status) + " (in " + name +
+                      "), expected what it supports; use --rnn-algorithm stepwise");
+  fail("cuDNN: " + words(status), name.c_str(), file, line);
 }
 
 void Deleter::operator()(Handle handle) const noexcept {

@@ -137,12 +137,11 @@ TEST_F(EmulatedGpu, ARunOnCudnnLosesWhatAStepwiseOneLoses) {
 
 // The emulated module, and no stand-in for cuDNN beside it.
 TEST_F(EmulatedGpu, WithoutCudnnItIsNamed) {
-  folder_.write("none/libcudnn.so.9", "");
-  const std::string module = "ln -sf " UNROLL_EMULATED_CUDA "/libunroll_cuda.so none/; ";
   const Output result = run_script(
-      module +
-          "export LD_LIBRARY_PATH=none; unroll train --data text --save run --cache-dir cache "
-          "--device cuda --rnn-algorithm cudnn",
+      "mkdir none; : >none/libcudnn.so.9; ln -s " UNROLL_EMULATED_CUDA
+      "/libunroll_cuda.so none/; "
+      "LD_LIBRARY_PATH=none unroll train --data text --save run --cache-dir cache --device cuda "
+      "--rnn-algorithm cudnn",
       folder_.path());
   EXPECT_EQ(result.status, 1);
   EXPECT_TRUE(contains(result.err, "unroll: recurrent algorithm cudnn: "));

@@ -2,7 +2,6 @@
 #include "unroll/cuda_module.h"
 
 #include <cublas_v2.h>
-#include <dlfcn.h>
 
 #include <fstream>
 #include <sstream>
@@ -12,6 +11,7 @@
 
 #include "cuda/backend.h"
 #include "cuda/clocks.h"
+#include "cuda/cudnn.h"
 #include "cuda/rates.h"
 #include "cuda/runtime.h"
 
@@ -156,12 +156,8 @@ CudaPart report_cublas() {
 }
 
 CudaPart report_cudnn() {
-  void* const library = dlopen("libcudnn.so.9", RTLD_LAZY | RTLD_LOCAL);
-  if (!library) return {"", "not found"};
-  const auto version = reinterpret_cast<std::size_t (*)()>(dlsym(library, "cudnnGetVersion"));
-  if (!version) return {"", "libcudnn.so.9 is not cuDNN"};
-  const int number = int(version());  // 10000 major + 100 minor + patch
-  return {capability(number / 10000, number / 100 % 100) + "." + std::to_string(number % 100), ""};
+  const gpu::cudnn::Library library = gpu::cudnn::load();
+  return {library.version, library.why_not};
 }
 
 CudaDeviceReport report_device(int ordinal) {

@@ -591,7 +591,13 @@ class StepwisePlan final : public RecurrentPlan {
 
 }  // namespace
 
+RecurrentPlanner::RecurrentPlanner(Device& device, const RecurrentAlgorithm& algorithm)
+    : device_(device), algorithm_(algorithm) {
+  if (algorithm.cudnn) cudnn_ = std::make_unique<CudnnPlanner>(device, *algorithm.cudnn);
+}
+
 std::unique_ptr<RecurrentPlan> RecurrentPlanner::plan(const RecurrentArgs& args) {
+  if (cudnn_) return cudnn_->plan(args);
   if (algorithm_.automatic && args.training) algorithm_ = fastest(args);
   return plan(args, algorithm_.block);
 }

@@ -1,23 +1,26 @@
-/// Recurrent stacks on the GPU, by the stepwise algorithm: per timestep one product for h_{t-1} R^T
-/// and one fused gate kernel, for all cells that can advance at the same time at once.
+/// Recurrent stacks on the GPU. By the stepwise algorithm: per timestep one product for h_{t-1} R^T
+/// and one fused gate kernel, for all cells that can advance at the same time at once. Or by cuDNN.
 #pragma once
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "cuda/device.h"
+#include "cuda/recurrent_cudnn.h"
 #include "cuda/recurrent_weights.h"
 #include "unroll/backend.h"
 
 namespace unroll::gpu {
 
 struct RecurrentAlgorithm {
-  bool automatic = true;   // not chosen yet
-  std::int64_t block = 0;  // timesteps K of a wavefront's blocks; 0: layer after layer
+  bool automatic = true;             // not chosen yet
+  std::int64_t block = 0;            // timesteps K of a wavefront's blocks; 0: layer after layer
+  std::optional<CudnnForm> cudnn{};  // by cuDNN instead
 };
 /// As CudaOptions::recurrent_algorithm. Throws std::invalid_argument.
 RecurrentAlgorithm parse_algorithm(const std::string& text);
@@ -27,8 +30,8 @@ std::string to_string(const RecurrentAlgorithm& algorithm);
 /// which all plans over the same variables share.
 class RecurrentPlanner {
  public:
-  RecurrentPlanner(Device& device, const RecurrentAlgorithm& algorithm)
-      : device_(device), algorithm_(algorithm) {}
+  /// Throws Unsupported for an algorithm whose library is not installed.
+  RecurrentPlanner(Device& device, const RecurrentAlgorithm& algorithm);
 
   const RecurrentAlgorithm& algorithm() const { return algorithm_; }
   std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args);
@@ -44,6 +47,7 @@ class RecurrentPlanner {
 
   Device& device_;
   RecurrentAlgorithm algorithm_;
+  std::unique_ptr<CudnnPlanner> cudnn_;  // null unless it is the algorithm
   std::map<Key, std::weak_ptr<RecurrentWeightCopies>> copies_;
 };
 

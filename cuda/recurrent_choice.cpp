@@ -1,8 +1,12 @@
-/// Which form of the stepwise algorithm is the fastest for a shape: tried out, not guessed.
+/// What the algorithms are called, and which form of the stepwise one is the fastest for a shape:
+/// tried out, not guessed.
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <optional>
 #include <stdexcept>
+#include <string_view>
+#include <utility>
 
 #include "cuda/graph.h"
 #include "cuda/recurrent.h"
@@ -10,7 +14,28 @@
 namespace unroll::gpu {
 namespace {
 
-constexpr std::string_view kStepwise = "stepwise";
+constexpr std::string_view kStepwise = "stepwise", kCudnn = "cudnn", kHalf = ":fp16";
+constexpr std::pair<std::string_view, cudnn::Algorithm> kCudnnForms[] = {
+    {"standard", cudnn::Algorithm::kStandard},
+    {"persist_static", cudnn::Algorithm::kPersistStatic},
+    {"persist_dynamic", cudnn::Algorithm::kPersistDynamic},
+    {"persist_static_small_h", cudnn::Algorithm::kPersistStaticSmallH},
+};
+
+std::optional<CudnnForm> parse_cudnn(std::string_view text) {
+  if (text == kCudnn) return CudnnForm{};
+  if (!text.starts_with(kCudnn)) return std::nullopt;
+  text.remove_prefix(kCudnn.size());
+  CudnnForm form;
+  form.half = text.ends_with(kHalf);
+  if (form.half) text.remove_suffix(kHalf.size());
+  for (const auto& [name, algorithm] : kCudnnForms) {
+    if (!text.starts_with(':') || text.substr(1) != name) continue;
+    form.algorithm = algorithm;
+    return form;
+  }
+  return std::nullopt;
+}
 
 /// Zeros on the device, for as long as the object lives.
 class Zeros {
@@ -42,12 +67,23 @@ RecurrentAlgorithm parse_algorithm(const std::string& text) {
     const auto [stop, error] = std::from_chars(text.data() + kStepwise.size() + 1, end, block);
     if (error == std::errc() && stop == end && block > 0) return {false, block};
   }
+  if (const auto cudnn = parse_cudnn(text)) return {false, 0, cudnn};
   throw std::invalid_argument("recurrent algorithm: got '" + text +
-                              "', expected auto, stepwise or stepwise:K with K timesteps");
+                              "', expected auto, stepwise, stepwise:K with K timesteps, cudnn or "
+                              "cudnn:FORM");
+}
+
+std::string to_string(const CudnnForm& form) {
+  std::string text = std::string(kCudnn) + ":";
+  for (const auto& [name, algorithm] : kCudnnForms)
+    if (algorithm == form.algorithm) text += name;
+  if (form.half) text += kHalf;
+  return text;
 }
 
 std::string to_string(const RecurrentAlgorithm& algorithm) {
   if (algorithm.automatic) return "auto";
+  if (algorithm.cudnn) return to_string(*algorithm.cudnn);
   return std::string(kStepwise) +
          (algorithm.block > 0 ? ":" + std::to_string(algorithm.block) : std::string());
 }

@@ -3,6 +3,10 @@
 set(UNROLL_CUDA_SOURCES
   cuda/backend.cpp
   cuda/clocks.cpp
+  cuda/cudnn.cpp
+  cuda/cudnn_kernels.cu
+  cuda/cudnn_stack.cpp
+  cuda/cudnn_weights.cpp
   cuda/device.cpp
   cuda/dropout.cu
   cuda/elementwise.cu
@@ -16,6 +20,7 @@ set(UNROLL_CUDA_SOURCES
   cuda/rates.cu
   cuda/recurrent.cpp
   cuda/recurrent_choice.cpp
+  cuda/recurrent_cudnn.cpp
   cuda/recurrent_kernels.cu
   cuda/recurrent_weights.cpp
   cuda/reduce.cu

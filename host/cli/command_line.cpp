@@ -96,6 +96,11 @@ std::optional<int> number_after(std::string_view prefix, std::string_view text) 
   return error == std::errc() && stop == end && number >= 0 ? std::optional(number) : std::nullopt;
 }
 
+/// Those that a training can have: not in float16.
+constexpr std::string_view kCudnnForms[] = {"cudnn", "cudnn:standard", "cudnn:persist_static",
+                                            "cudnn:persist_dynamic",
+                                            "cudnn:persist_static_small_h"};
+
 /// Which flag asks for something that the CPU does not do, and how it does it; empty if none does.
 std::string beyond_cpu(const DeviceFlags& flags) {
   if (flags.precision != to_string(Precision::kFp32))
@@ -104,6 +109,10 @@ std::string beyond_cpu(const DeviceFlags& flags) {
   if (flags.rnn_algorithm.starts_with("stepwise:"))
     return fmt::format(
         "--rnn-algorithm: got {}, expected auto or stepwise: the CPU has no blocks of timesteps",
+        flags.rnn_algorithm);
+  if (flags.rnn_algorithm.starts_with("cudnn"))
+    return fmt::format(
+        "--rnn-algorithm: got {}, expected auto or stepwise: cuDNN computes on a GPU alone",
         flags.rnn_algorithm);
   return "";
 }
@@ -227,10 +236,26 @@ void require_range(const std::string& flag, double value, double low, double hig
 void check_rnn_algorithm(const std::string& name) {
   if (name == "auto" || name == "stepwise" || number_after("stepwise:", name).value_or(0) > 0)
     return;
+  if (std::ranges::find(kCudnnForms, name) != std::end(kCudnnForms)) return;
   throw UsageError(
-      fmt::format("--rnn-algorithm: got '{}', expected auto, stepwise or stepwise:K with K "
-                  "timesteps, 1 or more",
-                  name));
+      fmt::format("--rnn-algorithm: got '{}', expected auto, stepwise, stepwise:K with K "
+                  "timesteps, 1 or more, {}",
+                  name, fmt::join(kCudnnForms, ", ")));
+}
+
+void check_rnn_algorithm(const std::string& name, CellKind cell, GruReset reset) {
+  check_rnn_algorithm(name);
+  if (!name.starts_with("cudnn")) return;
+  if (cell == CellKind::kRnnLogistic)
+    throw UsageError(fmt::format(
+        "--rnn-algorithm: got {} for --model rnn_logistic, expected auto or stepwise: cuDNN has no "
+        "such cell",
+        name));
+  if (cell == CellKind::kGru && reset == GruReset::kBefore)
+    throw UsageError(fmt::format(
+        "--rnn-algorithm: got {} for --gru-reset before, expected auto or stepwise, or --gru-reset "
+        "after, cuDNN's only form",
+        name));
 }
 
 void DeviceFlags::add_to(CLI::App& command) {
@@ -268,6 +293,8 @@ std::shared_ptr<Backend> DeviceFlags::open() const {
   if (device != "auto") {
     try {
       return use(cuda(ordinal(), options), ", as asked");
+    } catch (const Unsupported&) {
+      throw;  // it is not the device
     } catch (const std::runtime_error& error) {
       throw std::runtime_error(
           fmt::format("--device {}: {}; --device cpu works without a GPU", device, error.what()));
@@ -277,6 +304,8 @@ std::shared_ptr<Backend> DeviceFlags::open() const {
   const int devices = cuda_device_count(&why);
   for (int ordinal = 0; ordinal < devices; ++ordinal) try {
       return use(cuda(ordinal, options), ", the first usable GPU");
+    } catch (const Unsupported&) {
+      throw;  // on no device
     } catch (const std::runtime_error& error) {
       why = error.what();
     }

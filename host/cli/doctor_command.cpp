@@ -77,7 +77,7 @@ std::string page(const CpuReport& host, const CudaReport& cuda, const Choice& ch
     text += part_row("cuBLAS", cuda.cublas);
     text += row("cuDNN", cuda.cudnn.why_not.empty()
                              ? cuda.cudnn.version
-                             : cuda.cudnn.why_not + "; only needed for comparison");
+                             : cuda.cudnn.why_not + "; only --rnn-algorithm cudnn needs it");
     for (std::size_t ordinal = 0; ordinal < cuda.devices.size(); ++ordinal)
       text += device_row(ordinal, cuda.devices[ordinal]);
     if (cuda.devices.empty()) text += row("GPU", cuda.why_not);

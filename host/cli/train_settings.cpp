@@ -96,8 +96,10 @@ void for_each_setting(Visit&& visit) {
                 "Steps between validations within an epoch; 0: only at its end"},
         &S::eval_interval);
   visit(Setting{"--rnn-algorithm", kTraining,
-                "auto, stepwise, or on a GPU stepwise:K (layers in blocks of K timesteps); auto: "
-                "what is fastest there, kept when resuming"},
+                "auto, stepwise, or on a GPU stepwise:K (layers in blocks of K timesteps) or cudnn "
+                "(cuDNN 9; also cudnn:FORM: standard, persist_static, persist_dynamic, "
+                "persist_static_small_h); auto: which stepwise is fastest there, kept when "
+                "resuming"},
         &S::rnn_algorithm);
 
   visit(Setting{"--epochs", kTraining, "Passes over the training text", true}, &S::epochs);
@@ -358,6 +360,7 @@ LanguageModelConfig TrainSettings::model_config() const {
   config.cell = choose_cell(model);
   config.reset = choose<GruReset>("--gru-reset", gru_reset,
                                   {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
+  check_rnn_algorithm(rnn_algorithm, config.cell, config.reset);
   config.embedding = emsize;
   config.hidden =
       nhid.size() == 1 ? std::vector<std::int64_t>(std::size_t(nlayers), nhid.front()) : nhid;

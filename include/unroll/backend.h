@@ -378,12 +378,15 @@ struct CudaOptions {
   Precision precision = Precision::kFp32;
   /// "auto": the first plan for training times the candidates on its shape, and all later ones keep
   /// to what was fastest. "stepwise:K": layers in blocks of K timesteps, as a wavefront where their
-  /// sizes allow; "stepwise": each layer as a whole.
+  /// sizes allow; "stepwise": each layer as a whole. "cudnn:FORM", if libcudnn.so.9 is installed:
+  /// standard, persist_static, persist_dynamic or persist_static_small_h, "cudnn" being the first;
+  /// plans for what cuDNN does not do throw Unsupported. "cudnn:FORM:fp16" computes it in float16,
+  /// at any precision and without scaling of the loss: to compare with, not to train with.
   std::string recurrent_algorithm = "auto";
 };
 
 /// Throws std::runtime_error that says why if there is no such device; std::invalid_argument for an
-/// algorithm that is none.
+/// algorithm that is none; Unsupported for one whose library is not installed.
 std::shared_ptr<Backend> cuda(int ordinal = 0, const CudaOptions& options = {});
 
 }  // namespace unroll

@@ -30,7 +30,7 @@ struct CudaReport {
   /// for newer devices.
   std::vector<std::string> architectures;
   CudaPart driver, runtime, cublas;
-  CudaPart cudnn;       // never computed with, only compared with
+  CudaPart cudnn;       // for --rnn-algorithm cudnn alone
   std::string why_not;  // what keeps CUDA from finding devices; empty if nothing does
   std::vector<CudaDeviceReport> devices;  // in CUDA's order
 };

@@ -3,8 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "host/data/grammar.h"
 #include "tests/support/program.h"
@@ -105,6 +107,48 @@ TEST_F(EmulatedGpu, RunsGoOnOnTheCpuAndBack) {
   const Output refused = train("--resume --precision fp32");
   EXPECT_EQ(refused.status, 2);
   EXPECT_TRUE(contains(refused.err, "--precision: got fp32, expected bf16: the run was begun"));
+}
+
+TEST_F(EmulatedGpu, ARunOnCudnnLosesWhatAStepwiseOneLoses) {
+  // Log lines of the same run, the time they took aside. Sums in another order differ in the
+  // seventh digit, of which a line shows three or four.
+  const auto losses = [](const std::string& out) {
+    std::vector<double> list;
+    for (std::size_t at = 0; (at = out.find("loss ", at)) != out.npos; at += 5)
+      list.push_back(std::stod(out.substr(at + 5)));
+    return list;
+  };
+  const std::string flags = "--nlayers 2 --dropout 0.2 --log-interval 10 --rnn-algorithm ";
+  const Output stepwise = begin(flags + "stepwise");
+  ASSERT_EQ(stepwise.status, 0) << stepwise.err;
+  std::filesystem::remove_all(folder_.path() / "run");
+  const Output cudnn = begin(flags + "cudnn");
+  ASSERT_EQ(cudnn.status, 0) << cudnn.err;
+  EXPECT_EQ(stored()["recurrent_algorithm"], "cudnn:standard");
+  const std::vector<double> expected = losses(stepwise.out), actual = losses(cudnn.out);
+  ASSERT_GT(expected.size(), 3U) << stepwise.out;
+  ASSERT_EQ(actual.size(), expected.size()) << cudnn.out;
+  for (std::size_t k = 0; k < actual.size(); ++k) EXPECT_NEAR(actual[k], expected[k], 0.02);
+
+  const Output resumed = train("--resume --epochs 2");
+  EXPECT_EQ(resumed.status, 0) << resumed.err;
+  EXPECT_EQ(stored()["recurrent_algorithm"], "cudnn:standard");
+}
+
+// The emulated module, and no stand-in for cuDNN beside it.
+TEST_F(EmulatedGpu, WithoutCudnnItIsNamed) {
+  const Output result = run_script(
+      "mkdir none; : >none/libcudnn.so.9; ln -s " UNROLL_EMULATED_CUDA
+      "/libunroll_cuda.so none/; "
+      "LD_LIBRARY_PATH=none unroll train --data text --save run --cache-dir cache --device cuda "
+      "--rnn-algorithm cudnn",
+      folder_.path());
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(contains(result.err, "unroll: recurrent algorithm cudnn: "));
+  EXPECT_TRUE(contains(result.err, "libcudnn.so.9"));
+  EXPECT_TRUE(
+      contains(result.err, ", expected cuDNN 9: install it, or use --rnn-algorithm stepwise\n"));
+  EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
 }
 
 TEST_F(EmulatedGpu, WhatDoesNotFitIsOneLine) {

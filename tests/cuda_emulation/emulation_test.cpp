@@ -14,6 +14,7 @@
 #include "tests/cuda_emulation/include/cub/cub.cuh"
 #include "tests/cuda_emulation/include/cublas_v2.h"
 #include "tests/cuda_emulation/include/cuda_bf16.h"
+#include "tests/cuda_emulation/include/cuda_fp16.h"
 #include "tests/cuda_emulation/test_kernels.h"
 
 namespace unroll::test {
@@ -547,6 +548,27 @@ TEST(Emulation, ScansInPlaceAndNot) {
   EXPECT_EQ(out.values(), (std::vector<int>{1, 3, 6, 10, 15}));
   cub::DeviceScan::ExclusiveSum(storage.get(), bytes, in.get(), in.get(), 5);
   EXPECT_EQ(in.values(), (std::vector<int>{0, 1, 3, 6, 10}));
+}
+
+TEST(Emulation, Float16RoundsToNearestEven) {
+  for (int bits = 0; bits <= 0xFFFF; ++bits) {
+    const __half value{std::uint16_t(bits)};
+    if ((bits & 0x7FFF) <= 0x7C00) {
+      EXPECT_EQ(__float2half(__half2float(value)).bits, bits);
+    } else {
+      EXPECT_TRUE(std::isnan(__half2float(value)));
+    }
+  }
+  const auto rounded = [](float x) { return __half2float(__float2half(x)); };
+  EXPECT_EQ(rounded(1 + 0x1p-11F), 1);
+  EXPECT_EQ(rounded(1 + 0x3p-11F), 1 + 0x1p-9F);
+  EXPECT_EQ(rounded(-1 - 0x1.2p-11F), -1 - 0x1p-10F);
+  EXPECT_EQ(rounded(65519), 65504);
+  EXPECT_EQ(rounded(65520), INFINITY);
+  EXPECT_EQ(rounded(-0x1p-25F), 0);
+  EXPECT_EQ(rounded(0x3p-26F), 0x1p-24F);
+  EXPECT_EQ(rounded(0x1.FFFp-15F), 0x1p-14F);
+  EXPECT_EQ(__float2half(NAN).bits & 0x7FFF, 0x7FFF);
 }
 
 }  // namespace

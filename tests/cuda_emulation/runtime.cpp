@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tests/cuda_emulation/calls.h"
+#include "tests/cuda_emulation/hooks.h"
 #include "tests/cuda_emulation/include/cuda_runtime_api.h"
 #include "tests/cuda_emulation/include/emulation.h"
 
@@ -321,6 +322,14 @@ using namespace emulation;  // NOLINT: what follows is CUDA's, outside any names
 
 const Calls* unroll_emulated_calls() {
   return &state().calls;
+}
+
+const Hooks* unroll_emulation_hooks() {
+  static constexpr Hooks hooks{enqueue, [](const void* memory, std::size_t bytes) {
+                                 const Call call;
+                                 return state().device.contains(memory, bytes);
+                               }};
+  return &hooks;
 }
 
 const char* cudaGetErrorString(cudaError_t error) {

@@ -7,12 +7,14 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/backends.h"
 #include "tests/support/compare.h"
 #include "tests/support/random.h"
 #include "tests/support/recurrent_case.h"
+#include "tests/support/recurrent_fixture.h"
 #include "tests/support/recurrent_kernel_run.h"
 #include "tests/support/reference.h"
 #include "tests/support/reference_recurrent.h"
@@ -38,10 +40,10 @@ std::vector<RecurrentCase> forward_cases() {
   });
 }
 
-class RecurrentKernel : public OnEachBackend {};
+class RecurrentKernel : public OnRecurrentCases {};
 
 TEST_P(RecurrentKernel, ForwardMatchesFloat64) {
-  for (const RecurrentCase& c : forward_cases())
+  for (const RecurrentCase& c : taken(forward_cases()))
     for (const bool training : {false, true}) {
       SCOPED_TRACE(describe(c) + (training ? " training" : ""));
       const auto data = recurrent_data(c, 31);
@@ -71,7 +73,7 @@ std::vector<RecurrentCase> gradient_cases() {
 }
 
 TEST_P(RecurrentKernel, GradientsMatchComplexStep) {
-  for (const RecurrentCase& c : gradient_cases()) {
+  for (const RecurrentCase& c : taken(gradient_cases())) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 32);
     const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 33);
@@ -86,11 +88,11 @@ TEST_P(RecurrentKernel, GradientsMatchComplexStep) {
 // At sizes where elements are too many for complex step: one random direction per input. A sum of
 // n products of a gradient, whose elements err independently, errs by the root of their squares.
 TEST_P(RecurrentKernel, GradientsOfLargerStacksMatchComplexStepAlongDirections) {
-  for (const RecurrentCase& c : recurrent_cases({
+  for (const RecurrentCase& c : taken(recurrent_cases({
            recurrent_shape({33, 32}, 2, 3, 5, 31, true),
            recurrent_shape({40, 17, 65}, 1, 3, 3, 33, false),
            recurrent_shape({32}, 1, 33, 2, 5, true),
-       })) {
+       }))) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 34);
     const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 35);
@@ -121,7 +123,8 @@ TEST_P(RecurrentKernel, GradientsOfLargerStacksMatchComplexStepAlongDirections) 
 }
 
 TEST_P(RecurrentKernel, EmptyGradientsOfOutputsMeanZero) {
-  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({4, 3}, 2, 3, 3, 2, true)})) {
+  for (const RecurrentCase& c :
+       taken(recurrent_cases({recurrent_shape({4, 3}, 2, 3, 3, 2, true)}))) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 37);
     const RecurrentLoss full = recurrent_loss(reference::recurrent(c.spec, data), 38);
@@ -150,7 +153,8 @@ TEST_P(RecurrentKernel, EmptyGradientsOfOutputsMeanZero) {
 }
 
 TEST_P(RecurrentKernel, BackwardCanBeRepeated) {
-  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({8, 8}, 1, 4, 3, 5, false)})) {
+  for (const RecurrentCase& c :
+       taken(recurrent_cases({recurrent_shape({8, 8}, 1, 4, 3, 5, false)}))) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 39);
     const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 40);
@@ -167,7 +171,8 @@ TEST_P(RecurrentKernel, BackwardCanBeRepeated) {
 // A sequence must not see what lies past its end, whatever it is, and gets no gradient there; its
 // results are those of the sequence alone.
 TEST_P(RecurrentKernel, NothingPastASequencesEndMatters) {
-  for (RecurrentCase c : recurrent_cases({recurrent_shape({6, 5}, 2, 6, 4, 3, true)})) {
+  if (is_cudnn()) GTEST_SKIP() << "cuDNN's form takes no lengths";
+  for (RecurrentCase c : taken(recurrent_cases({recurrent_shape({6, 5}, 2, 6, 4, 3, true)}))) {
     SCOPED_TRACE(describe(c));
     auto data = recurrent_data(c, 41);
     data.lengths = {3, 6, 0, 1};
@@ -204,7 +209,9 @@ TEST_P(RecurrentKernel, NothingPastASequencesEndMatters) {
 
 // T identical to the length for every sequence: the two paths through the code must meet.
 TEST_P(RecurrentKernel, FullLengthsAreNoLengths) {
-  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({9, 8}, 2, 5, 3, 4, false)})) {
+  if (is_cudnn()) GTEST_SKIP() << "cuDNN's form takes no lengths";
+  for (const RecurrentCase& c :
+       taken(recurrent_cases({recurrent_shape({9, 8}, 2, 5, 3, 4, false)}))) {
     SCOPED_TRACE(describe(c));
     auto data = recurrent_data(c, 43);
     const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 44);
@@ -226,9 +233,9 @@ TEST_P(RecurrentKernel, FullLengthsAreNoLengths) {
 TEST_P(RecurrentKernel, DropoutBetweenLayersUsesPhiloxMasks) {
   constexpr std::uint64_t kKey = 0xABCDEF0123456789;
   constexpr std::int64_t kStep = 77;
-  for (RecurrentCase c : recurrent_cases({recurrent_shape({5, 3, 2}, 2, 3, 3, 2, true),
-                                          recurrent_shape({7, 3}, 1, 3, 2, 2, false),
-                                          recurrent_shape({5, 5, 5}, 1, 5, 2, 3, true)})) {
+  for (RecurrentCase c : taken(recurrent_cases({recurrent_shape({5, 3, 2}, 2, 3, 3, 2, true),
+                                                recurrent_shape({7, 3}, 1, 3, 2, 2, false),
+                                                recurrent_shape({5, 5, 5}, 1, 5, 2, 3, true)}))) {
     SCOPED_TRACE(describe(c));
     c.spec.dropout = 0.25F;
     auto data = recurrent_data(c, 45);
@@ -249,7 +256,8 @@ TEST_P(RecurrentKernel, DropoutBetweenLayersUsesPhiloxMasks) {
 
 // A plan may keep the weights in a form of its own; prepare() says that they changed.
 TEST_P(RecurrentKernel, PrepareTakesNewWeights) {
-  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({17, 9}, 2, 3, 2, 5, false)})) {
+  for (const RecurrentCase& c :
+       taken(recurrent_cases({recurrent_shape({17, 9}, 2, 3, 2, 5, false)}))) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 47), other = recurrent_data(c, 48);
     const auto plan = backend_->recurrent_plan(
@@ -296,7 +304,8 @@ TEST_P(RecurrentKernel, PrepareTakesNewWeights) {
 }
 
 // A wavefront's blocks of two timesteps end before, at and after the last one in these cases.
-INSTANTIATE_TEST_SUITE_P(On, RecurrentKernel, ::testing::Values("Cpu", "Cuda", "CudaWavefront"),
+INSTANTIATE_TEST_SUITE_P(On, RecurrentKernel,
+                         ::testing::Values("Cpu", "Cuda", "CudaWavefront", "CudaCudnn"),
                          backend_name);
 
 /// |actual - expected| / |expected|, as vectors.
@@ -309,61 +318,173 @@ double relative_distance(const std::vector<float>& actual, const std::vector<dou
   return std::sqrt(difference / norm);
 }
 
-class RecurrentPrecision : public OnEachBackend {};
+class RecurrentPrecision : public OnRecurrentCases {
+ protected:
+  /// The largest relative error of rounding an operand. Whether bits are rounded or cut off on the
+  /// way to TF32 is not documented: that is the one of cutting.
+  double unit() const {
+    if (backend_->recurrent_algorithm().ends_with(":fp16")) return 0x1p-11;
+    return is_half() ? 0x1p-8 : 0x1p-10;
+  }
+  /// Whether operands are stored in 16 bits.
+  bool is_half() const {
+    return backend_->precision() == Precision::kBf16 ||
+           backend_->recurrent_algorithm().ends_with(":fp16");
+  }
+  void expect_small_errors(const RecurrentCase& c, const reference::RecurrentInputs<double>& data,
+                           std::int64_t step = 0, std::uint64_t dropout_key = 0);
+};
 
 // Operands of products are rounded: W and x once, h in each step, on the way back the gradients of
 // the gates in each step. u being the largest relative error of a rounding, a sum of products of
 // rounded factors of random signs errs by some 2 u / sqrt(3) of its size; T steps add such errors
 // in the manner of a random walk, and a layer hands its own on to the next. 2 u sqrt(T) per layer,
 // and the same again on the way back, bounds all of it; float32's own roundings vanish beside it.
-// Whether bits are rounded or cut off on the way to TF32 is not documented: u is that of cutting.
-// That the results are not far better than that shows that the precision is what was asked for;
-// cuBLAS may compute products as small as these in float32 all the same, so for TF32 it is
-// matmul_test.cpp that shows it, of a larger one.
+// cuDNN's 16-bit types also hold the state, c or the h that a GRU mixes, which is one rounding more
+// in each step, and what dropout passes on, one per layer: 3 u sqrt(T). That the results are not
+// far better than that shows that the precision is what was asked for; cuBLAS may compute products
+// as small as these in float32 all the same, so for TF32 it is matmul_test.cpp that shows it, of a
+// larger one.
+void RecurrentPrecision::expect_small_errors(const RecurrentCase& c,
+                                             const reference::RecurrentInputs<double>& data,
+                                             std::int64_t step, std::uint64_t dropout_key) {
+  const double u = unit();
+  const auto expected = reference::recurrent(c.spec, data);
+  const double bound =
+      (is_cudnn() && is_half() ? 3 : 2) * u * std::sqrt(double(c.steps)) * double(c.spec.layers());
+  KernelRun inference(*backend_, *memory_, c, data, false, step, dropout_key);
+  EXPECT_LT(relative_distance(inference.forward().y.values, expected.y.values), bound);
+  KernelRun run(*backend_, *memory_, c, data, true, step, dropout_key);
+  const auto out = run.forward();
+  const double distance = relative_distance(out.y.values, expected.y.values);
+  EXPECT_LT(distance, bound);
+  if (is_half()) {
+    EXPECT_GT(distance, u / 100);
+  }
+
+  // Where a pre-activation is rounded to the other side of zero, relu's gradient is another one.
+  if (c.spec.cell == CellKind::kRnnRelu) return;
+  // The CPU's gradients, which complex step has confirmed, stand for the reference's: those are too
+  // many here.
+  const RecurrentLoss loss = recurrent_loss(expected, 50);
+  const auto host = cpu(2);
+  GuardedMemory host_memory(*host);
+  KernelRun exact(*host, host_memory, c, data, true, step, dropout_key);
+  exact.forward();
+  const auto slopes = run.backward(loss, {}), exact_slopes = exact.backward(loss, {});
+  for (std::size_t k = 0; k < slopes.size(); ++k)
+    EXPECT_LT(relative_distance(slopes[k], doubles(exact_slopes[k])), 2 * bound)
+        << "gradient of " << flat_names(data)[k];
+}
+
 TEST_P(RecurrentPrecision, ErrsByTheRoundingOfOperands) {
-  const bool bf16 = backend_->precision() == Precision::kBf16;
-  const double u = bf16 ? 0x1p-8 : 0x1p-10;
-  for (const RecurrentCase& c : recurrent_cases({
+  for (const RecurrentCase& c : taken(recurrent_cases({
            recurrent_shape({33, 33}, 1, 5, 7, 31, true),
            recurrent_shape({40, 24}, 2, 4, 9, 17, false),
            recurrent_shape({64, 64, 64}, 1, 9, 8, 64, false),
-       })) {
+       }))) {
     SCOPED_TRACE(describe(c));
-    const auto data = recurrent_data(c, 49);
-    const auto expected = reference::recurrent(c.spec, data);
-    const double bound = 2 * u * std::sqrt(double(c.steps)) * double(c.spec.layers());
-    KernelRun inference(*backend_, *memory_, c, data, false);
-    EXPECT_LT(relative_distance(inference.forward().y.values, expected.y.values), bound);
-    KernelRun run(*backend_, *memory_, c, data, true);
-    const auto out = run.forward();
-    const double distance = relative_distance(out.y.values, expected.y.values);
-    EXPECT_LT(distance, bound);
-    if (bf16) {
-      EXPECT_GT(distance, u / 100);
-    }
-
-    // Where a pre-activation is rounded to the other side of zero, relu's gradient is another one.
-    if (c.spec.cell == CellKind::kRnnRelu) {
-      finish_case();
-      continue;
-    }
-    // The CPU's gradients, which complex step has confirmed, stand for the reference's: those are
-    // too many here.
-    const RecurrentLoss loss = recurrent_loss(expected, 50);
-    const auto host = cpu(2);
-    GuardedMemory host_memory(*host);
-    KernelRun exact(*host, host_memory, c, data, true);
-    exact.forward();
-    const auto slopes = run.backward(loss, {}), exact_slopes = exact.backward(loss, {});
-    for (std::size_t k = 0; k < slopes.size(); ++k)
-      EXPECT_LT(relative_distance(slopes[k], doubles(exact_slopes[k])), 2 * bound)
-          << "gradient of " << flat_names(data)[k];
+    expect_small_errors(c, recurrent_data(c, 49));
     finish_case();
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(On, RecurrentPrecision, ::testing::Values("CudaTf32", "CudaBf16"),
+TEST_P(RecurrentPrecision, DropsWhatFloat32Drops) {
+  constexpr std::uint64_t kKey = 0x123456789ABCDEF;
+  constexpr std::int64_t kStep = 5;
+  for (RecurrentCase c : taken(recurrent_cases({recurrent_shape({17, 17}, 2, 3, 3, 9, false)}))) {
+    SCOPED_TRACE(describe(c));
+    c.spec.dropout = 0.25F;
+    auto data = recurrent_data(c, 51);
+    data.masks.push_back(reference::dropout_mask({c.steps, c.batch, 34}, 0.25, kKey, kStep));
+    expect_small_errors(c, data, kStep, kKey);
+    finish_case();
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(On, RecurrentPrecision,
+                         ::testing::Values("CudaTf32", "CudaBf16", "CudaCudnnTf32", "CudaCudnnBf16",
+                                           "CudaCudnnFp16"),
                          backend_name);
+
+class RecurrentOnCudnn : public OnRecurrentCases {};
+
+// It overwrites what the forward pass kept: a second backward pass would compute from that.
+TEST_P(RecurrentOnCudnn, RefusesASecondBackwardPass) {
+  RecurrentCase c = recurrent_shape({4}, 1, 2, 2, 3, false);
+  const auto data = recurrent_data(c, 81);
+  const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 82);
+  KernelRun run(*backend_, *memory_, c, data, true);
+  EXPECT_EQ(run.plan().algorithm(), backend_->recurrent_algorithm());
+  run.forward();
+  run.backward(loss, {});
+  EXPECT_THROW(run.backward(loss, {}), Unsupported);
+  run.forward();
+  EXPECT_NO_THROW(run.backward(loss, {}));
+}
+
+// What the library says is passed on: the persistent algorithms take no bfloat16 (cuDNN's manual).
+TEST_P(RecurrentOnCudnn, PassesOnWhatTheLibraryRefuses) {
+  const auto backend =
+      cuda(0, {.precision = Precision::kBf16, .recurrent_algorithm = "cudnn:persist_static"});
+  EXPECT_EQ(backend->recurrent_algorithm(), "cudnn:persist_static");
+  try {
+    backend->recurrent_plan({.spec = {.hidden = {128}}, .steps = 3, .batch = 2, .input = 8});
+    ADD_FAILURE() << "was planned";
+  } catch (const Unsupported& refusal) {
+    const std::string text = refusal.what();
+    EXPECT_NE(text.find("cuDNN refuses: CUDNN_STATUS_"), text.npos) << text;
+    EXPECT_NE(text.find("--rnn-algorithm stepwise"), text.npos) << text;
+    EXPECT_EQ(text.find('\n'), text.npos) << text;
+  }
+}
+
+// All of an LSTM of one size; the dynamic one is built for its batch before anything else.
+TEST_P(RecurrentOnCudnn, TakesEveryForm) {
+  RecurrentCase c = recurrent_shape({128, 128}, 1, 3, 2, 64, false);
+  c.name = "lstm";
+  const auto data = recurrent_data(c, 83);
+  const auto expected = reference::recurrent(c.spec, data);
+  for (const char* form :
+       {"cudnn", "cudnn:persist_static", "cudnn:persist_dynamic", "cudnn:persist_static_small_h"}) {
+    SCOPED_TRACE(form);
+    const auto backend = cuda(0, {.recurrent_algorithm = form});
+    GuardedMemory memory(*backend);
+    KernelRun run(*backend, memory, c, data, true);
+    expect_outputs(c, run.forward(), expected);
+    run.backward(recurrent_loss(expected, 84), {});
+    EXPECT_TRUE(memory.intact());
+  }
+}
+
+// An evaluation beside a training keeps no second copy of the weights.
+TEST_P(RecurrentOnCudnn, PlansOverTheSameVariablesShareTheirCopies) {
+  const RecurrentSpec spec{.hidden = {16, 16}};
+  const std::int64_t sizes[4] = {64 * 16, 64 * 16, 64, 64};
+  std::uint64_t version = 1;
+  std::vector<RecurrentWeights> weights;
+  for (int layer = 0; layer < 2; ++layer) {
+    View views[4];
+    for (int k = 0; k < 4; ++k) {
+      views[k] = memory_->inout(std::vector<float>(std::size_t(sizes[k])),
+                                k < 2 ? Shape{64, 16} : Shape{64});
+      views[k].version = &version;
+    }
+    weights.push_back({views[0], views[1], views[2], views[3]});
+  }
+  const auto plan = [&](std::int64_t steps, bool training) {
+    auto made = backend_->recurrent_plan(
+        {.spec = spec, .steps = steps, .batch = 2, .input = 16, .training = training});
+    const std::size_t before = backend_->memory().now;
+    made->prepare(weights);
+    return std::pair(std::move(made), backend_->memory().now - before);
+  };
+  const auto first = plan(3, true), second = plan(5, false);
+  EXPECT_GE(first.second, std::size_t(2 * (sizes[0] + sizes[1] + sizes[2] + sizes[3])) * 4);
+  EXPECT_EQ(second.second, 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(On, RecurrentOnCudnn, ::testing::Values("CudaCudnn"), backend_name);
 
 }  // namespace
 }  // namespace unroll::test

@@ -2,7 +2,8 @@
 /// words around each buffer for calling kernels directly.
 ///
 /// A device that is absent is skipped by name, so a run without a GPU says so instead of passing in
-/// silence; with UNROLL_REQUIRE_CUDA=1 in the environment its absence is a failure.
+/// silence; with UNROLL_REQUIRE_CUDA=1 in the environment its absence is a failure, and with
+/// UNROLL_REQUIRE_CUDNN=1 that of cuDNN is.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -123,7 +124,17 @@ inline const std::map<std::string, CudaOptions> kCudaForms = {
     {"CudaWavefront", {.recurrent_algorithm = "stepwise:2"}},
     {"CudaTf32", {.precision = Precision::kTf32, .recurrent_algorithm = "stepwise"}},
     {"CudaBf16", {.precision = Precision::kBf16, .recurrent_algorithm = "stepwise:2"}},
+    {"CudaCudnn", {.recurrent_algorithm = "cudnn:standard"}},
+    {"CudaCudnnTf32", {.precision = Precision::kTf32, .recurrent_algorithm = "cudnn:standard"}},
+    {"CudaCudnnBf16", {.precision = Precision::kBf16, .recurrent_algorithm = "cudnn:standard"}},
+    {"CudaCudnnFp16", {.recurrent_algorithm = "cudnn:standard:fp16"}},
 };
+
+/// Whether an environment variable says that what is absent is not to be skipped.
+inline bool is_required(const char* variable) {
+  const char* const value = std::getenv(variable);
+  return value != nullptr && std::string(value) == "1";
+}
 
 /// One backend per device and form for the whole program, closed before static objects are
 /// destroyed.
@@ -150,12 +161,16 @@ class OnEachBackend : public ::testing::TestWithParam<std::string> {
   void SetUp() override {
     std::string why;
     if (GetParam() != "Cpu" && cuda_device_count(&why) == 0) {
-      const char* required = std::getenv("UNROLL_REQUIRE_CUDA");
-      if (required != nullptr && std::string(required) == "1")
+      if (is_required("UNROLL_REQUIRE_CUDA"))
         FAIL() << "UNROLL_REQUIRE_CUDA=1, but no CUDA device: " << why;
       GTEST_SKIP() << "no CUDA device: " << why;
     }
-    backend_ = Devices::get(GetParam());
+    try {
+      backend_ = Devices::get(GetParam());
+    } catch (const Unsupported& missing) {
+      if (is_required("UNROLL_REQUIRE_CUDNN")) FAIL() << missing.what();
+      GTEST_SKIP() << missing.what();
+    }
     memory_ = std::make_unique<GuardedMemory>(*backend_);
   }
 

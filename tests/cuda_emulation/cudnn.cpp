@@ -1,0 +1,901 @@
+/// A stand-in for cuDNN, on the CPU: the recurrent part of its interface, in loops as plain as the
+/// equations of its manual. It is as strict as the real one is known to be, and where that says
+/// nothing, stricter: its weight space has gaps and an order that nobody would guess, its work
+/// space is overwritten by every call, and what the forward pass kept serves one backward pass.
+///
+/// Values are rounded to the data type where they lie in memory: x, y, h, c, weights, and the
+/// gradients of all these and of gates. Sums are in float64.
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "cuda/cudnn.h"
+#include "tests/cuda_emulation/hooks.h"
+#include "tests/cuda_emulation/include/cuda_bf16.h"
+#include "tests/cuda_emulation/include/cuda_fp16.h"
+
+using namespace unroll::gpu::cudnn;  // NOLINT: what follows is its C interface
+
+namespace unroll::gpu::cudnn {
+
+struct HandleData {
+  cudaStream_t stream = nullptr;
+};
+struct DropoutData {
+  bool is_set = false;
+};
+struct TensorData {
+  DataType type{};
+  std::vector<int> extents, strides;
+};
+struct RnnDataData {
+  DataType type{};
+  DataLayout layout{};
+  int steps = 0, batch = 0, width = 0;
+};
+struct RnnData {
+  bool is_set = false;
+  Algorithm algorithm{};
+  CellMode cell{};
+  DataType type{};
+  MathType math{};
+  int input = 0, hidden = 0, layers = 0, directions = 0;
+  std::uint32_t flags = 0;
+  int dynamic_batch = 0;
+
+  int gates() const { return cell == CellMode::kLstm ? 4 : cell == CellMode::kGru ? 3 : 1; }
+  /// As kept: of a GRU also R_n h + b_n, which its reset gate multiplies.
+  int slots() const { return cell == CellMode::kGru ? 4 : gates(); }
+  int outputs() const { return directions * hidden; }
+  int columns(int layer) const { return layer == 0 ? input : outputs(); }
+  int cells() const { return layers * directions; }
+};
+
+}  // namespace unroll::gpu::cudnn
+
+namespace {
+
+constexpr Status kShapeNotSupported = Status(3002), kTypeNotSupported = Status(3003),
+                 kLayoutNotSupported = Status(3004);
+
+std::string& last_error() {
+  thread_local std::string text;
+  return text;
+}
+Status refuse(Status status, const std::string& why) {
+  last_error() = why;
+  return status;
+}
+
+/// For what shows only when the stream comes to it: a caller that breaks the rules has no use for a
+/// result.
+[[noreturn]] void die(const char* why) {
+  std::fprintf(stderr, "emulated cuDNN: %s\n", why);
+  std::abort();
+}
+
+const emulation::Hooks* hooks() {
+  void* const module = dlopen("libunroll_cuda.so", RTLD_NOW | RTLD_NOLOAD);
+  if (!module) return nullptr;
+  const auto entry =
+      reinterpret_cast<const emulation::Hooks* (*)()>(dlsym(module, "unroll_emulation_hooks"));
+  return entry ? entry() : nullptr;
+}
+
+std::size_t size_of(DataType type) {
+  return type == DataType::kFloat ? 4 : 2;
+}
+
+// ---- values
+
+/// Elements of the data type in memory.
+class Array {
+ public:
+  Array(DataType type, const void* data) : type_(type), data_(const_cast<void*>(data)) {}
+  explicit operator bool() const { return data_ != nullptr; }
+
+  double get(std::int64_t k) const {
+    if (type_ == DataType::kFloat) return double(static_cast<const float*>(data_)[k]);
+    if (type_ == DataType::kHalf) return double(__half2float(static_cast<const __half*>(data_)[k]));
+    return double(__bfloat162float(static_cast<const __nv_bfloat16*>(data_)[k]));
+  }
+  void set(std::int64_t k, double value) const {
+    if (type_ == DataType::kFloat)
+      static_cast<float*>(data_)[k] = float(value);
+    else if (type_ == DataType::kHalf)
+      static_cast<__half*>(data_)[k] = __float2half(float(value));
+    else
+      static_cast<__nv_bfloat16*>(data_)[k] = __float2bfloat16(float(value));
+  }
+
+ private:
+  DataType type_;
+  void* data_;
+};
+
+double rounded(DataType type, double value) {
+  float there = 0;
+  const Array one(type, &there);
+  one.set(0, value);
+  return one.get(0);
+}
+
+/// What a product makes of a factor: TF32 keeps 10 bits of the mantissa.
+double factor(const RnnData& rnn, double value) {
+  if (rnn.math != MathType::kDefault || rnn.type != DataType::kFloat || value != value)
+    return value;
+  const auto bits = std::bit_cast<std::uint32_t>(float(value));
+  return double(std::bit_cast<float>((bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFU));
+}
+
+double logistic(double x) {
+  return 1 / (1 + std::exp(-x));
+}
+
+// ---- layouts
+
+struct Place {
+  std::int64_t matrix, bias;  // in elements
+  std::int64_t columns;
+};
+
+/// Per cell a gap, then its biases, then its matrices from the last to the first, with more gaps.
+Place place_of(const RnnData& rnn, int cell, int part) {
+  const std::int64_t hidden = rnn.hidden, parts = 2 * rnn.gates();
+  std::int64_t at = 0;
+  for (int before = 0;; ++before) {
+    const std::int64_t columns = rnn.columns(before / rnn.directions);
+    const std::int64_t biases = at + 7, matrices = biases + parts * (hidden + 3);
+    const auto matrix_size = [&](std::int64_t k) {
+      return hidden * (k < rnn.gates() ? columns : hidden) + 5;
+    };
+    Place place{matrices, biases + part * (hidden + 3), part < rnn.gates() ? columns : hidden};
+    at = matrices;
+    for (std::int64_t k = parts; k-- > 0;) {
+      if (k == part) place.matrix = at;
+      at += matrix_size(k);
+    }
+    if (before == cell) return place;
+    if (before + 1 == rnn.cells()) return {at, at, 0};  // the end of all
+  }
+}
+std::size_t weight_bytes_of(const RnnData& rnn) {
+  return std::size_t(place_of(rnn, rnn.cells(), 0).matrix) * size_of(rnn.type);
+}
+
+/// What the forward pass keeps, as float32 behind a mark.
+struct Trace {
+  enum Mark : std::uint64_t { kForward = 0xF0F0, kData = 0xDADA, kSpent = 0xDEAD };
+
+  const RnnData& rnn;
+  int steps, batch;
+  float* memory;
+
+  std::int64_t rows() const { return std::int64_t(steps) * batch; }
+  std::int64_t cell_size() const { return rows() * rnn.hidden * (2 * rnn.slots() + 1); }
+  std::int64_t floats() const {
+    return 16 + rnn.cells() * cell_size() + rnn.layers * rows() * rnn.outputs();
+  }
+  float* cell(int index) const { return memory + 16 + index * cell_size(); }
+  float* gates(int index, std::int64_t row) const {
+    return cell(index) + row * rnn.slots() * rnn.hidden;
+  }
+  float* dgates(int index, std::int64_t row) const { return gates(index, rows() + row); }
+  float* c(int index, std::int64_t row) const {
+    return gates(index, 2 * rows()) + row * rnn.hidden;
+  }
+  float* output(int layer, std::int64_t row) const {
+    return memory + 16 + rnn.cells() * cell_size() + (layer * rows() + row) * rnn.outputs();
+  }
+
+  void expect(Mark mark, const char* why) const {
+    std::uint64_t found = 0;
+    std::memcpy(&found, memory, sizeof found);
+    if (found != mark) die(why);
+  }
+  void set(Mark mark) const {
+    const std::uint64_t value = mark;
+    std::memcpy(memory, &value, sizeof value);
+  }
+};
+
+constexpr std::size_t kWorkPerValue = 8;
+std::size_t work_bytes_of(const RnnData& rnn, const RnnDataData& x) {
+  return 256 +
+         kWorkPerValue * std::size_t(x.steps) * std::size_t(x.batch) * std::size_t(rnn.outputs());
+}
+std::size_t reserve_bytes_of(const RnnData& rnn, const RnnDataData& x) {
+  return std::size_t(Trace{rnn, x.steps, x.batch, nullptr}.floats()) * sizeof(float);
+}
+
+// ---- passes
+
+/// Everything that the three passes are given; those of one leave some null.
+struct Pass {
+  RnnData rnn;
+  int steps, batch;
+  const void *x, *y, *hx, *cx, *weights;
+  void *y_out, *hy, *cy;       // forward
+  const void *dy, *dhy, *dcy;  // backward
+  void *dx, *dhx, *dcx, *dweights;
+  void *work, *reserve;
+  std::size_t work_bytes;
+  bool training;
+};
+
+/// The weights of one cell, as factors of products.
+struct CellWeights {
+  std::vector<double> w, r;  // [G, H, I], [G, H, H]
+  std::vector<double> b, c;  // [G, H]: biases of W and of R
+
+  CellWeights(const RnnData& rnn, const void* space, int cell) {
+    const Array values(rnn.type, space);
+    for (int part = 0; part < 2 * rnn.gates(); ++part) {
+      const Place place = place_of(rnn, cell, part);
+      std::vector<double>& matrix = part < rnn.gates() ? w : r;
+      std::vector<double>& bias = part < rnn.gates() ? b : c;
+      for (std::int64_t k = 0; k < rnn.hidden * place.columns; ++k)
+        matrix.push_back(factor(rnn, values.get(place.matrix + k)));
+      for (std::int64_t k = 0; k < rnn.hidden; ++k) bias.push_back(values.get(place.bias + k));
+    }
+  }
+};
+
+double dot(const double* a, const double* b, std::int64_t n) {
+  double sum = 0;
+  for (std::int64_t k = 0; k < n; ++k) sum += a[k] * b[k];
+  return sum;
+}
+
+/// One direction of one layer, and the order of its steps.
+struct Cell {
+  const Pass& pass;
+  const RnnData& rnn;
+  Trace trace;
+  int layer, direction, index;
+
+  Cell(const Pass& p, const Trace& t, int l, int d)
+      : pass(p), rnn(p.rnn), trace(t), layer(l), direction(d), index(l * p.rnn.directions + d) {}
+
+  int time(int k) const { return direction == 0 ? k : pass.steps - 1 - k; }
+  std::int64_t row(int t, int n) const { return std::int64_t(t) * pass.batch + n; }
+  std::int64_t state(int n, int unit) const {
+    return (std::int64_t(index) * pass.batch + n) * rnn.hidden + unit;
+  }
+  double initial(const void* states, int n, int unit) const {
+    return states ? Array(rnn.type, states).get(state(n, unit)) : 0;
+  }
+  /// What the layer reads.
+  double input(std::int64_t at, int column) const {
+    if (layer > 0) return double(trace.output(layer - 1, at)[column]);
+    return Array(rnn.type, pass.x).get(at * rnn.input + column);
+  }
+  std::vector<double> input_row(std::int64_t at) const {
+    std::vector<double> values;
+    for (int k = 0; k < rnn.columns(layer); ++k) values.push_back(factor(rnn, input(at, k)));
+    return values;
+  }
+  /// h before the k-th step: of the top layer from y, as the real one does.
+  double h_before(int k, int n, int unit) const {
+    if (k == 0) return initial(pass.hx, n, unit);
+    const std::int64_t at = row(time(k - 1), n);
+    const int column = direction * rnn.hidden + unit;
+    if (layer + 1 == rnn.layers) return Array(rnn.type, pass.y).get(at * rnn.outputs() + column);
+    return double(trace.output(layer, at)[column]);
+  }
+  double c_before(int k, int n, int unit) const {
+    return k == 0 ? initial(pass.cx, n, unit) : double(trace.c(index, row(time(k - 1), n))[unit]);
+  }
+};
+
+void forward_cell(const Cell& cell) {
+  const RnnData& rnn = cell.rnn;
+  const int hidden = rnn.hidden, gates = rnn.gates(), columns = rnn.columns(cell.layer);
+  const CellWeights weights(rnn, cell.pass.weights, cell.index);
+  const Array y(rnn.type, cell.pass.y_out), hy(rnn.type, cell.pass.hy), cy(rnn.type, cell.pass.cy);
+  for (int n = 0; n < cell.pass.batch; ++n) {
+    std::vector<double> h, c;
+    for (int u = 0; u < hidden; ++u) {
+      h.push_back(cell.initial(cell.pass.hx, n, u));
+      c.push_back(cell.initial(cell.pass.cx, n, u));
+    }
+    for (int k = 0; k < cell.pass.steps; ++k) {
+      const std::int64_t at = cell.row(cell.time(k), n);
+      const std::vector<double> x = cell.input_row(at);
+      std::vector<double> read = h;
+      for (double& value : read) value = factor(rnn, value);
+      float* const kept = cell.trace.gates(cell.index, at);
+      for (int u = 0; u < hidden; ++u) {
+        double in[4]{}, re[4]{};
+        for (int g = 0; g < gates; ++g) {
+          const std::int64_t unit = std::int64_t(g) * hidden + u;
+          in[g] = weights.b[std::size_t(unit)] +
+                  dot(&weights.w[std::size_t(unit * columns)], x.data(), columns);
+          re[g] = weights.c[std::size_t(unit)] +
+                  dot(&weights.r[std::size_t(unit * hidden)], read.data(), hidden);
+        }
+        const auto keep = [&](int slot, double value) { kept[slot * hidden + u] = float(value); };
+        double& h_u = h[std::size_t(u)];
+        if (rnn.cell == CellMode::kLstm) {
+          const double i = logistic(in[0] + re[0]), f = logistic(in[1] + re[1]),
+                       g = std::tanh(in[2] + re[2]), o = logistic(in[3] + re[3]);
+          double& c_u = c[std::size_t(u)];
+          c_u = rounded(rnn.type, f * c_u + i * g);
+          h_u = o * std::tanh(c_u);
+          keep(0, i), keep(1, f), keep(2, g), keep(3, o);
+          cell.trace.c(cell.index, at)[u] = float(c_u);
+        } else if (rnn.cell == CellMode::kGru) {
+          const double r = logistic(in[0] + re[0]), z = logistic(in[1] + re[1]),
+                       candidate = std::tanh(in[2] + r * re[2]);
+          h_u = (1 - z) * candidate + z * h_u;
+          keep(0, r), keep(1, z), keep(2, candidate), keep(3, re[2]);
+        } else {
+          const double sum = in[0] + re[0];
+          h_u = rnn.cell == CellMode::kTanh ? std::tanh(sum) : std::max(sum, 0.0);
+          if (sum != sum) h_u = sum;
+          keep(0, h_u);
+        }
+        h_u = rounded(rnn.type, h_u);
+        const int column = cell.direction * hidden + u;
+        cell.trace.output(cell.layer, at)[column] = float(h_u);
+        if (cell.layer + 1 == rnn.layers) y.set(at * rnn.outputs() + column, h_u);
+      }
+    }
+    for (int u = 0; u < hidden; ++u) {
+      if (hy) hy.set(cell.state(n, u), h[std::size_t(u)]);
+      if (cy && rnn.cell == CellMode::kLstm) cy.set(cell.state(n, u), c[std::size_t(u)]);
+    }
+  }
+}
+
+/// Adds to dx [T N, columns].
+void backward_cell(const Cell& cell, const std::vector<double>& dy, std::vector<double>& dx) {
+  const RnnData& rnn = cell.rnn;
+  const int hidden = rnn.hidden, gates = rnn.gates(), columns = rnn.columns(cell.layer);
+  const CellWeights weights(rnn, cell.pass.weights, cell.index);
+  const Array dhx(rnn.type, cell.pass.dhx), dcx(rnn.type, cell.pass.dcx);
+  for (int n = 0; n < cell.pass.batch; ++n) {
+    std::vector<double> dh, dc;
+    for (int u = 0; u < hidden; ++u) {
+      dh.push_back(cell.initial(cell.pass.dhy, n, u));
+      dc.push_back(cell.initial(cell.pass.dcy, n, u));
+    }
+    for (int k = cell.pass.steps; k-- > 0;) {
+      const std::int64_t at = cell.row(cell.time(k), n);
+      const float* const kept = cell.trace.gates(cell.index, at);
+      float* const slopes = cell.trace.dgates(cell.index, at);
+      std::vector<double> carried(std::size_t(hidden), 0);
+      for (int u = 0; u < hidden; ++u) {
+        const auto gate = [&](int slot) { return double(kept[slot * hidden + u]); };
+        const auto keep = [&](int slot, double value) {
+          slopes[slot * hidden + u] = float(rounded(rnn.type, value));
+        };
+        const double slope =
+            dh[std::size_t(u)] + dy[std::size_t(at * rnn.outputs() + cell.direction * hidden + u)];
+        if (rnn.cell == CellMode::kLstm) {
+          const double i = gate(0), f = gate(1), g = gate(2), o = gate(3);
+          const double tanh_c = std::tanh(double(cell.trace.c(cell.index, at)[u]));
+          double& dc_u = dc[std::size_t(u)];
+          dc_u += slope * o * (1 - tanh_c * tanh_c);
+          keep(0, dc_u * g * i * (1 - i));
+          keep(1, dc_u * cell.c_before(k, n, u) * f * (1 - f));
+          keep(2, dc_u * i * (1 - g * g));
+          keep(3, slope * tanh_c * o * (1 - o));
+          dc_u *= f;
+        } else if (rnn.cell == CellMode::kGru) {
+          const double r = gate(0), z = gate(1), candidate = gate(2), q = gate(3);
+          const double dsum = slope * (1 - z) * (1 - candidate * candidate);
+          keep(0, dsum * q * r * (1 - r));
+          keep(1, slope * (cell.h_before(k, n, u) - candidate) * z * (1 - z));
+          keep(2, dsum);
+          keep(3, dsum * r);
+          carried[std::size_t(u)] = slope * z;
+        } else {
+          const double h = gate(0);
+          keep(0, rnn.cell == CellMode::kTanh ? slope * (1 - h * h) : h > 0 ? slope : 0);
+        }
+      }
+      for (int g = 0; g < gates; ++g)
+        for (int u = 0; u < hidden; ++u) {
+          const bool apart = rnn.cell == CellMode::kGru && g == 2;
+          const double to_x = factor(rnn, double(slopes[g * hidden + u]));
+          const double to_h = apart ? factor(rnn, double(slopes[3 * hidden + u])) : to_x;
+          const std::int64_t unit = std::int64_t(g) * hidden + u;
+          for (int j = 0; j < hidden; ++j)
+            carried[std::size_t(j)] += to_h * weights.r[std::size_t(unit * hidden + j)];
+          for (int j = 0; j < columns; ++j)
+            dx[std::size_t(at * columns + j)] += to_x * weights.w[std::size_t(unit * columns + j)];
+        }
+      dh = carried;
+    }
+    for (int u = 0; u < hidden; ++u) {
+      if (dhx) dhx.set(cell.state(n, u), dh[std::size_t(u)]);
+      if (dcx && rnn.cell == CellMode::kLstm) dcx.set(cell.state(n, u), dc[std::size_t(u)]);
+    }
+  }
+}
+
+void add_weight_gradients(const Cell& cell) {
+  const RnnData& rnn = cell.rnn;
+  const int hidden = rnn.hidden, gates = rnn.gates();
+  const Array space(rnn.type, cell.pass.dweights);
+  for (int part = 0; part < 2 * gates; ++part) {
+    const bool recurrent = part >= gates;
+    const int gate = part % gates;
+    const int slot = recurrent && rnn.cell == CellMode::kGru && gate == 2 ? 3 : gate;
+    const Place place = place_of(rnn, cell.index, part);
+    std::vector<double> matrix(std::size_t(hidden * place.columns)), bias(std::size_t(hidden), 0);
+    for (int n = 0; n < cell.pass.batch; ++n)
+      for (int k = 0; k < cell.pass.steps; ++k) {
+        const std::int64_t at = cell.row(cell.time(k), n);
+        std::vector<double> read;
+        if (recurrent)
+          for (int j = 0; j < hidden; ++j) read.push_back(factor(rnn, cell.h_before(k, n, j)));
+        else
+          read = cell.input_row(at);
+        for (int u = 0; u < hidden; ++u) {
+          const double slope = double(cell.trace.dgates(cell.index, at)[slot * hidden + u]);
+          bias[std::size_t(u)] += slope;
+          double* const to = &matrix[std::size_t(u * place.columns)];
+          const double left = factor(rnn, slope);
+          for (std::int64_t j = 0; j < place.columns; ++j) to[j] += left * read[std::size_t(j)];
+        }
+      }
+    for (std::size_t k = 0; k < matrix.size(); ++k)
+      space.set(place.matrix + std::int64_t(k),
+                space.get(place.matrix + std::int64_t(k)) + matrix[k]);
+    for (std::size_t k = 0; k < bias.size(); ++k)
+      space.set(place.bias + std::int64_t(k), space.get(place.bias + std::int64_t(k)) + bias[k]);
+  }
+}
+
+void spoil(void* memory, std::size_t bytes) {
+  std::memset(memory, 0xFF, bytes);  // NaN in every format
+}
+
+void run_forward(const Pass& pass) {
+  spoil(pass.work, pass.work_bytes);
+  Trace trace{pass.rnn, pass.steps, pass.batch, static_cast<float*>(pass.reserve)};
+  std::vector<float> local;
+  if (!pass.training) {
+    local.resize(std::size_t(trace.floats()));
+    trace.memory = local.data();
+  }
+  trace.set(Trace::kForward);
+  for (int layer = 0; layer < pass.rnn.layers; ++layer)
+    for (int direction = 0; direction < pass.rnn.directions; ++direction)
+      forward_cell({pass, trace, layer, direction});
+}
+
+void run_backward_data(const Pass& pass) {
+  const Trace trace{pass.rnn, pass.steps, pass.batch, static_cast<float*>(pass.reserve)};
+  trace.expect(Trace::kForward, "cudnnRNNBackwardData_v8: no forward pass has filled the reserve");
+  spoil(pass.work, pass.work_bytes);
+  const RnnData& rnn = pass.rnn;
+  const Array given(rnn.type, pass.dy), wanted(rnn.type, pass.dx);
+  std::vector<double> dy;
+  for (std::int64_t k = 0; k < trace.rows() * rnn.outputs(); ++k) dy.push_back(given.get(k));
+  for (int layer = rnn.layers; layer-- > 0;) {
+    std::vector<double> dx(std::size_t(trace.rows() * rnn.columns(layer)), 0);
+    for (int direction = 0; direction < rnn.directions; ++direction)
+      backward_cell({pass, trace, layer, direction}, dy, dx);
+    for (double& value : dx) value = rounded(rnn.type, value);
+    dy = std::move(dx);
+  }
+  for (std::size_t k = 0; k < dy.size(); ++k) wanted.set(std::int64_t(k), dy[k]);
+  trace.set(Trace::kData);
+}
+
+void run_backward_weights(const Pass& pass) {
+  const Trace trace{pass.rnn, pass.steps, pass.batch, static_cast<float*>(pass.reserve)};
+  trace.expect(Trace::kData, "cudnnRNNBackwardWeights_v8: cudnnRNNBackwardData_v8 comes first");
+  spoil(pass.work, pass.work_bytes);
+  for (int layer = 0; layer < pass.rnn.layers; ++layer)
+    for (int direction = 0; direction < pass.rnn.directions; ++direction)
+      add_weight_gradients({pass, trace, layer, direction});
+  spoil(pass.reserve, std::size_t(trace.floats()) * sizeof(float));
+  trace.set(Trace::kSpent);
+}
+
+// ---- checks
+
+/// What the persistent algorithms hold on chip has its limits.
+Status check_shape(const RnnData& rnn, ForwardMode mode, int batch) {
+  const bool training = mode == ForwardMode::kTraining;
+  const bool gated = rnn.cell == CellMode::kLstm || rnn.cell == CellMode::kGru;
+  if (rnn.algorithm == Algorithm::kPersistStatic && (rnn.hidden % 128 != 0 || rnn.hidden > 1024))
+    return refuse(kShapeNotSupported, "persist_static: hiddenSize");
+  const int most = gated ? (training ? 128 : 192) : (training ? 256 : 384);
+  if (rnn.algorithm == Algorithm::kPersistStaticSmallH && rnn.hidden > most)
+    return refuse(kShapeNotSupported, "persist_static_small_h: hiddenSize");
+  if (rnn.algorithm == Algorithm::kPersistDynamic && rnn.dynamic_batch != batch)
+    return refuse(Status::kBadParam, "persist_dynamic: not built for this miniBatch");
+  return Status::kSuccess;
+}
+
+Status check_data(const RnnData& rnn, const RnnDataData& data, int width) {
+  if (data.type != rnn.type || data.width != width || data.steps < 1)
+    return refuse(Status::kBadParam, "an RNN data descriptor does not fit the RNN descriptor");
+  if ((data.layout == DataLayout::kSequenceMajorPacked) == (rnn.flags == kPaddedIoEnabled))
+    return refuse(kLayoutNotSupported, "the data layout and the padding of the RNN disagree");
+  return Status::kSuccess;
+}
+
+Status check_state(const RnnData& rnn, const TensorDescriptor states, int batch) {
+  const std::vector<int> extents{rnn.cells(), batch, rnn.hidden};
+  const std::vector<int> strides{batch * rnn.hidden, rnn.hidden, 1};
+  if (!states || states->type != rnn.type || states->extents != extents ||
+      states->strides != strides)
+    return refuse(Status::kBadParam, "a state's tensor descriptor does not fit");
+  return Status::kSuccess;
+}
+
+struct Buffer {
+  const void* memory;
+  std::size_t bytes;
+  bool optional = false;
+};
+
+struct Call {
+  Handle handle;
+  RnnDescriptor rnn;
+  const std::int32_t* lengths;
+  RnnDataDescriptor x, y;
+  TensorDescriptor h, c;
+  std::size_t weight_bytes, work_bytes, reserve_bytes;
+  ForwardMode mode;
+};
+
+/// What every pass checks, then queues it.
+Status queue(const Call& call, const Pass& given, std::initializer_list<Buffer> buffers,
+             void (*run)(const Pass&)) {
+  if (!call.handle || !call.rnn || !call.rnn->is_set || !call.x || !call.y)
+    return refuse(Status::kBadParam, "a null pointer");
+  const RnnData& rnn = *call.rnn;
+  const int batch = call.x->batch;
+  if (call.lengths) return refuse(Status::kBadParam, "devSeqLengths: expected NULL");
+  for (const Status status :
+       {check_shape(rnn, call.mode, batch), check_data(rnn, *call.x, rnn.input),
+        check_data(rnn, *call.y, rnn.outputs()), check_state(rnn, call.h, batch),
+        rnn.cell == CellMode::kLstm && call.c ? check_state(rnn, call.c, batch) : Status::kSuccess})
+    if (status != Status::kSuccess) return status;
+  if (call.y->batch != batch || call.y->steps != call.x->steps)
+    return refuse(Status::kBadParam, "x and y differ in steps or batch");
+  const bool training = call.mode == ForwardMode::kTraining;
+  if (call.weight_bytes < weight_bytes_of(rnn) || call.work_bytes < work_bytes_of(rnn, *call.x) ||
+      (training && call.reserve_bytes < reserve_bytes_of(rnn, *call.x)))
+    return refuse(Status::kBadParam, "a memory is too small");
+  const emulation::Hooks* const cuda = hooks();
+  for (const Buffer& buffer : buffers)
+    if (!(buffer.optional && !buffer.memory) &&
+        !cuda->is_device_memory(buffer.memory, buffer.bytes))
+      return refuse(Status::kBadParam, "memory that is not the device's, or null");
+  Pass pass = given;
+  pass.rnn = rnn;
+  pass.steps = call.x->steps;
+  pass.batch = batch;
+  pass.work_bytes = call.work_bytes;
+  pass.training = training;
+  const cudaError_t error = cuda->enqueue(call.handle->stream, [pass, run] { run(pass); });
+  return error == cudaSuccess ? Status::kSuccess
+                              : refuse(Status::kExecutionFailed, "the stream takes no work");
+}
+
+/// Bytes of the data, of all states, and of the memories.
+struct Sizes {
+  std::size_t x, y, states, weights, work, reserve;
+  explicit Sizes(const Call& call) {
+    const std::size_t element = size_of(call.rnn->type);
+    const auto rows = std::size_t(call.x->steps) * std::size_t(call.x->batch);
+    x = rows * std::size_t(call.rnn->input) * element;
+    y = rows * std::size_t(call.rnn->outputs()) * element;
+    states = std::size_t(call.rnn->cells() * call.x->batch * call.rnn->hidden) * element;
+    weights = call.weight_bytes;
+    work = call.work_bytes;
+    reserve = call.reserve_bytes;
+  }
+};
+
+template <typename Pointer>
+Status create(Pointer* to) {
+  if (!to) return refuse(Status::kBadParam, "a null pointer");
+  *to = new std::remove_pointer_t<Pointer>;
+  return Status::kSuccess;
+}
+template <typename Pointer>
+Status destroy(Pointer what) {
+  delete what;
+  return Status::kSuccess;
+}
+
+/// That a function is what the engine takes it for.
+template <typename Function>
+constexpr bool is_member(Function* Interface::*, Function*) {
+  return true;
+}
+
+}  // namespace
+
+#pragma GCC visibility push(default)
+extern "C" {
+
+std::size_t cudnnGetVersion() {
+  return 91900;
+}
+const char* cudnnGetErrorString(Status status) {
+  switch (int(status) / 1000) {
+    case 0:
+      return "CUDNN_STATUS_SUCCESS";
+    case 1:
+      return "CUDNN_STATUS_NOT_INITIALIZED";
+    case 2:
+      return "CUDNN_STATUS_BAD_PARAM";
+    case 3:
+      return "CUDNN_STATUS_NOT_SUPPORTED";
+    case 4:
+      return "CUDNN_STATUS_INTERNAL_ERROR";
+  }
+  return "CUDNN_STATUS_EXECUTION_FAILED";
+}
+void cudnnGetLastErrorString(char* message, std::size_t bytes) {
+  std::snprintf(message, bytes, "%s", std::exchange(last_error(), {}).c_str());
+}
+
+Status cudnnCreate(Handle* handle) {
+  if (!hooks()) return refuse(Status::kNotInitialized, "this stand-in needs the emulated CUDA");
+  return create(handle);
+}
+Status cudnnDestroy(Handle handle) {
+  return destroy(handle);
+}
+Status cudnnSetStream(Handle handle, cudaStream_t stream) {
+  handle->stream = stream;
+  return Status::kSuccess;
+}
+
+Status cudnnCreateTensorDescriptor(TensorDescriptor* descriptor) {
+  return create(descriptor);
+}
+Status cudnnDestroyTensorDescriptor(TensorDescriptor descriptor) {
+  return destroy(descriptor);
+}
+Status cudnnSetTensorNdDescriptor(TensorDescriptor descriptor, DataType type, int dims,
+                                  const int* extents, const int* strides) {
+  if (dims < 3 || dims > 8) return refuse(Status::kNotSupported, "nbDims");
+  *descriptor = {type, {extents, extents + dims}, {strides, strides + dims}};
+  return Status::kSuccess;
+}
+Status cudnnGetTensorNdDescriptor(TensorDescriptor descriptor, int most_dims, DataType* type,
+                                  int* dims, int* extents, int* strides) {
+  *type = descriptor->type;
+  *dims = int(descriptor->extents.size());
+  const auto count = std::size_t(std::min(most_dims, *dims));
+  std::copy_n(descriptor->extents.begin(), count, extents);
+  std::copy_n(descriptor->strides.begin(), count, strides);
+  return Status::kSuccess;
+}
+
+Status cudnnCreateDropoutDescriptor(DropoutDescriptor* descriptor) {
+  return create(descriptor);
+}
+Status cudnnDestroyDropoutDescriptor(DropoutDescriptor descriptor) {
+  return destroy(descriptor);
+}
+Status cudnnSetDropoutDescriptor(DropoutDescriptor descriptor, Handle handle, float rate,
+                                 void* states, std::size_t, unsigned long long) {
+  if (!handle || rate != 0 || states)
+    return refuse(Status::kNotSupported, "this stand-in drops nothing");
+  descriptor->is_set = true;
+  return Status::kSuccess;
+}
+
+Status cudnnCreateRNNDescriptor(RnnDescriptor* descriptor) {
+  return create(descriptor);
+}
+Status cudnnDestroyRNNDescriptor(RnnDescriptor descriptor) {
+  return destroy(descriptor);
+}
+Status cudnnSetRNNDescriptor_v8(RnnDescriptor descriptor, Algorithm algorithm, CellMode cell,
+                                BiasMode bias, DirectionMode direction, InputMode input_mode,
+                                DataType type, DataType math_precision, MathType math,
+                                std::int32_t input, std::int32_t hidden, std::int32_t projection,
+                                std::int32_t layers, DropoutDescriptor dropout,
+                                std::uint32_t flags) {
+  if (!descriptor || !dropout || !dropout->is_set || input < 1 || hidden < 1 || layers < 1 ||
+      projection != hidden || flags > kPaddedIoEnabled)
+    return refuse(Status::kBadParam, "a size, or a descriptor that is not set");
+  if (bias != BiasMode::kDouble || input_mode != InputMode::kLinear)
+    return refuse(Status::kNotSupported, "this stand-in has two biases and a linear input");
+  const bool is_float = type == DataType::kFloat;
+  if (math_precision != DataType::kFloat || (math == MathType::kTensorOp) == is_float)
+    return refuse(kTypeNotSupported, "dataType, mathPrec and mathType");
+  if (algorithm != Algorithm::kStandard && type == DataType::kBfloat16)
+    return refuse(kTypeNotSupported, "persistent algorithms take no bfloat16");
+  *descriptor = {.is_set = true,
+                 .algorithm = algorithm,
+                 .cell = cell,
+                 .type = type,
+                 .math = math,
+                 .input = input,
+                 .hidden = hidden,
+                 .layers = layers,
+                 .directions = direction == DirectionMode::kBidirectional ? 2 : 1,
+                 .flags = flags};
+  return Status::kSuccess;
+}
+Status cudnnBuildRNNDynamic(Handle handle, RnnDescriptor descriptor, int batch) {
+  if (!handle || !descriptor->is_set || descriptor->algorithm != Algorithm::kPersistDynamic)
+    return refuse(Status::kBadParam, "an RNN descriptor that is not set, or of another algorithm");
+  descriptor->dynamic_batch = batch;
+  return Status::kSuccess;
+}
+Status cudnnGetRNNTempSpaceSizes(Handle handle, RnnDescriptor descriptor, ForwardMode mode,
+                                 RnnDataDescriptor x, std::size_t* work_bytes,
+                                 std::size_t* reserve_bytes) {
+  if (!handle || !descriptor->is_set || !x) return refuse(Status::kBadParam, "a null pointer");
+  for (const Status status :
+       {check_data(*descriptor, *x, descriptor->input), check_shape(*descriptor, mode, x->batch)})
+    if (status != Status::kSuccess) return status;
+  *work_bytes = work_bytes_of(*descriptor, *x);
+  *reserve_bytes = mode == ForwardMode::kTraining ? reserve_bytes_of(*descriptor, *x) : 0;
+  return Status::kSuccess;
+}
+Status cudnnGetRNNWeightSpaceSize(Handle handle, RnnDescriptor descriptor, std::size_t* bytes) {
+  if (!handle || !descriptor->is_set) return refuse(Status::kBadParam, "a null pointer");
+  *bytes = weight_bytes_of(*descriptor);
+  return Status::kSuccess;
+}
+Status cudnnGetRNNWeightParams(Handle handle, RnnDescriptor descriptor, std::int32_t pseudo_layer,
+                               std::size_t weight_bytes, const void* weights,
+                               std::int32_t linear_layer, TensorDescriptor matrix_descriptor,
+                               void** matrix, TensorDescriptor bias_descriptor, void** bias) {
+  const RnnData& rnn = *descriptor;
+  if (!handle || !weights || !matrix_descriptor || !bias_descriptor || pseudo_layer < 0 ||
+      pseudo_layer >= rnn.cells() || linear_layer < 0 || linear_layer >= 2 * rnn.gates() ||
+      weight_bytes < weight_bytes_of(rnn))
+    return refuse(Status::kBadParam, "a null pointer, or a weight that is none");
+  const Place place = place_of(rnn, pseudo_layer, linear_layer);
+  const int columns = int(place.columns);
+  *matrix_descriptor = {rnn.type, {1, rnn.hidden, columns}, {rnn.hidden * columns, columns, 1}};
+  *bias_descriptor = {rnn.type, {1, rnn.hidden, 1}, {rnn.hidden, 1, 1}};
+  auto* const bytes = static_cast<std::byte*>(const_cast<void*>(weights));
+  *matrix = bytes + std::size_t(place.matrix) * size_of(rnn.type);
+  *bias = bytes + std::size_t(place.bias) * size_of(rnn.type);
+  return Status::kSuccess;
+}
+Status cudnnCreateRNNDataDescriptor(RnnDataDescriptor* descriptor) {
+  return create(descriptor);
+}
+Status cudnnDestroyRNNDataDescriptor(RnnDataDescriptor descriptor) {
+  return destroy(descriptor);
+}
+Status cudnnSetRNNDataDescriptor(RnnDataDescriptor descriptor, DataType type, DataLayout layout,
+                                 int steps, int batch, int width, const int* lengths, void*) {
+  if (steps < 1 || batch < 1 || width < 1 || !lengths) return refuse(Status::kBadParam, "a size");
+  if (std::any_of(lengths, lengths + batch, [&](int length) { return length != steps; }))
+    return refuse(Status::kNotSupported, "this stand-in has sequences of equal length");
+  *descriptor = {type, layout, steps, batch, width};
+  return Status::kSuccess;
+}
+
+Status cudnnRNNForward(Handle handle, RnnDescriptor rnn, ForwardMode mode,
+                       const std::int32_t* lengths, RnnDataDescriptor x_descriptor, const void* x,
+                       RnnDataDescriptor y_descriptor, void* y, TensorDescriptor h_descriptor,
+                       const void* hx, void* hy, TensorDescriptor c_descriptor, const void* cx,
+                       void* cy, std::size_t weight_bytes, const void* weights,
+                       std::size_t work_bytes, void* work, std::size_t reserve_bytes,
+                       void* reserve) {
+  const Call call{handle,       rnn,          lengths,    x_descriptor,  y_descriptor, h_descriptor,
+                  c_descriptor, weight_bytes, work_bytes, reserve_bytes, mode};
+  const Sizes size(call);
+  Pass pass{};
+  pass.x = x;
+  pass.y = pass.y_out = y;
+  pass.hx = hx, pass.cx = cx, pass.hy = hy, pass.cy = cy;
+  pass.weights = weights;
+  pass.work = work, pass.reserve = reserve;
+  return queue(call, pass,
+               {{x, size.x},
+                {y, size.y},
+                {hx, size.states, true},
+                {hy, size.states, true},
+                {cx, size.states, true},
+                {cy, size.states, true},
+                {weights, size.weights},
+                {work, size.work},
+                {reserve, size.reserve, mode == ForwardMode::kInference}},
+               run_forward);
+}
+
+Status cudnnRNNBackwardData_v8(Handle handle, RnnDescriptor rnn, const std::int32_t* lengths,
+                               RnnDataDescriptor y_descriptor, const void* y, const void* dy,
+                               RnnDataDescriptor x_descriptor, void* dx,
+                               TensorDescriptor h_descriptor, const void* hx, const void* dhy,
+                               void* dhx, TensorDescriptor c_descriptor, const void* cx,
+                               const void* dcy, void* dcx, std::size_t weight_bytes,
+                               const void* weights, std::size_t work_bytes, void* work,
+                               std::size_t reserve_bytes, void* reserve) {
+  const Call call{
+      handle,       rnn,          lengths,    x_descriptor,  y_descriptor,          h_descriptor,
+      c_descriptor, weight_bytes, work_bytes, reserve_bytes, ForwardMode::kTraining};
+  const Sizes size(call);
+  Pass pass{};
+  pass.y = y, pass.dy = dy, pass.dx = dx;
+  pass.hx = hx, pass.dhy = dhy, pass.dhx = dhx;
+  pass.cx = cx, pass.dcy = dcy, pass.dcx = dcx;
+  pass.weights = weights;
+  pass.work = work, pass.reserve = reserve;
+  return queue(call, pass,
+               {{y, size.y},
+                {dy, size.y},
+                {dx, size.x},
+                {hx, size.states, true},
+                {dhy, size.states, true},
+                {dhx, size.states, true},
+                {cx, size.states, true},
+                {dcy, size.states, true},
+                {dcx, size.states, true},
+                {weights, size.weights},
+                {work, size.work},
+                {reserve, size.reserve}},
+               run_backward_data);
+}
+
+Status cudnnRNNBackwardWeights_v8(Handle handle, RnnDescriptor rnn, GradientMode mode,
+                                  const std::int32_t* lengths, RnnDataDescriptor x_descriptor,
+                                  const void* x, TensorDescriptor h_descriptor, const void* hx,
+                                  RnnDataDescriptor y_descriptor, const void* y,
+                                  std::size_t weight_bytes, void* dweights, std::size_t work_bytes,
+                                  void* work, std::size_t reserve_bytes, void* reserve) {
+  if (mode != GradientMode::kAdd)
+    return refuse(Status::kNotSupported, "addGrad: expected CUDNN_WGRAD_MODE_ADD");
+  const Call call{
+      handle,  rnn,          lengths,    x_descriptor,  y_descriptor,          h_descriptor,
+      nullptr, weight_bytes, work_bytes, reserve_bytes, ForwardMode::kTraining};
+  const Sizes size(call);
+  Pass pass{};
+  pass.x = x, pass.hx = hx, pass.y = y;
+  pass.dweights = dweights;
+  pass.work = work, pass.reserve = reserve;
+  return queue(call, pass,
+               {{x, size.x},
+                {hx, size.states, true},
+                {y, size.y},
+                {dweights, size.weights},
+                {work, size.work},
+                {reserve, size.reserve}},
+               run_backward_weights);
+}
+
+}  // extern "C"
+#pragma GCC visibility pop
+
+static_assert(is_member(&Interface::get_version, &cudnnGetVersion) &&
+              is_member(&Interface::get_error_string, &cudnnGetErrorString) &&
+              is_member(&Interface::get_last_error_string, &cudnnGetLastErrorString) &&
+              is_member(&Interface::create, &cudnnCreate) &&
+              is_member(&Interface::destroy, &cudnnDestroy) &&
+              is_member(&Interface::set_stream, &cudnnSetStream) &&
+              is_member(&Interface::set_tensor_nd_descriptor, &cudnnSetTensorNdDescriptor) &&
+              is_member(&Interface::get_tensor_nd_descriptor, &cudnnGetTensorNdDescriptor) &&
+              is_member(&Interface::set_dropout_descriptor, &cudnnSetDropoutDescriptor) &&
+              is_member(&Interface::set_rnn_descriptor, &cudnnSetRNNDescriptor_v8) &&
+              is_member(&Interface::build_rnn_dynamic, &cudnnBuildRNNDynamic) &&
+              is_member(&Interface::get_rnn_temp_space_sizes, &cudnnGetRNNTempSpaceSizes) &&
+              is_member(&Interface::get_rnn_weight_space_size, &cudnnGetRNNWeightSpaceSize) &&
+              is_member(&Interface::get_rnn_weight_params, &cudnnGetRNNWeightParams) &&
+              is_member(&Interface::set_rnn_data_descriptor, &cudnnSetRNNDataDescriptor) &&
+              is_member(&Interface::rnn_forward, &cudnnRNNForward) &&
+              is_member(&Interface::rnn_backward_data, &cudnnRNNBackwardData_v8) &&
+              is_member(&Interface::rnn_backward_weights, &cudnnRNNBackwardWeights_v8));

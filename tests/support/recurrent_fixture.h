@@ -1,0 +1,58 @@
+/// Recurrent cases on backends of which some do not take every one.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "tests/support/backends.h"
+#include "tests/support/recurrent_case.h"
+#include "unroll/backend.h"
+
+namespace unroll::test {
+
+/// Of the cases, those that the backend takes. That it refuses the others, and how, is checked
+/// here; what has lengths is then taken without.
+class OnRecurrentCases : public OnEachBackend {
+ protected:
+  bool is_cudnn() const { return backend_->recurrent_algorithm().starts_with("cudnn"); }
+
+  std::vector<RecurrentCase> taken(const std::vector<RecurrentCase>& cases) {
+    if (!is_cudnn()) return cases;
+    std::vector<RecurrentCase> list;
+    for (RecurrentCase c : cases) {
+      SCOPED_TRACE(describe(c));
+      if (c.spec.cell == CellKind::kGru && c.spec.reset == GruReset::kBefore) {
+        expect_refusal(c, "got gru with reset=before");
+      } else if (c.spec.cell == CellKind::kRnnLogistic) {
+        expect_refusal(c, "got rnn_logistic");
+      } else {
+        if (c.lengths) expect_refusal(c, "got lengths");
+        c.lengths = false;
+        list.push_back(c);
+      }
+    }
+    return list;
+  }
+
+ private:
+  void expect_refusal(const RecurrentCase& c, const std::string& why) {
+    try {
+      backend_->recurrent_plan({.spec = c.spec,
+                                .steps = c.steps,
+                                .batch = c.batch,
+                                .input = c.input,
+                                .has_lengths = c.lengths});
+      ADD_FAILURE() << "was planned, expected: " << why;
+    } catch (const Unsupported& refusal) {
+      const std::string text = refusal.what();
+      EXPECT_TRUE(text.starts_with("recurrent algorithm cudnn:")) << text;
+      EXPECT_NE(text.find(why), text.npos) << text;
+      EXPECT_NE(text.find("; use --rnn-algorithm stepwise"), text.npos) << text;
+      EXPECT_EQ(text.find('\n'), text.npos) << text;
+    }
+  }
+};
+
+}  // namespace unroll::test

@@ -17,7 +17,7 @@
 namespace unroll::benchmark {
 namespace {
 
-constexpr double kSheet = 900;  // the height of a chart that fits on a sheet of paper
+constexpr double kSheet = 780;  // a chart of this height fits on a sheet of paper, with headings
 
 using Summaries = std::vector<CaseSummary>;
 
@@ -241,7 +241,8 @@ std::string charts(const Summaries& list) {
     longest = std::max(longest, pass.size());
     for (const BarGroup& group : pass) bars = std::max(bars, group.bars.size());
   }
-  const auto each = std::max<std::size_t>(1, std::size_t(kSheet / bar_group_height(bars)));
+  const auto room = std::max<std::size_t>(1, std::size_t(kSheet / bar_group_height(bars)));
+  const std::size_t sheets = (longest + room - 1) / room, each = (longest + sheets - 1) / sheets;
   std::string html;
   for (std::size_t from = 0; from < longest; from += each) {
     html += "<div class=\"passes\">\n";

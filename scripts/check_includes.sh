@@ -41,7 +41,7 @@ BEGIN {
   rule("host/models", "^(unroll|host/(models|data))/", anything)
   rule("host/train", "^(unroll|host/(train|models|data))/", anything)
   rule("host/cli", "^(unroll|benchmarks|host/(cli|train|models|data))/", anything)
-  rule("cuda", "^(cuda/|unroll/cuda_module[.]h|" device ")", anything)
+  rule("cuda", "^(cuda/|unroll/cuda_(module|report)[.]h|" device ")", anything)
   rule("tests", anything, anything)
   rule("benchmarks", anything, anything)
 

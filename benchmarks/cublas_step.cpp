@@ -8,7 +8,7 @@
 #include "benchmarks/cublas_products.h"
 #include "benchmarks/machine.h"
 #include "benchmarks/measure.h"
-#include "benchmarks/results.h"
+#include "benchmarks/report/results.h"
 #include "benchmarks/shapes.h"
 
 namespace unroll::benchmark {

@@ -10,7 +10,7 @@
 #include "benchmarks/floor.h"
 #include "benchmarks/machine.h"
 #include "benchmarks/measure.h"
-#include "benchmarks/results.h"
+#include "benchmarks/report/results.h"
 #include "benchmarks/shapes.h"
 #include "host/models/language_model.h"
 #include "unroll/cells/philox.h"

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "benchmarks/results.h"
+#include "benchmarks/report/results.h"
 #include "benchmarks/shapes.h"
 #include "unroll/backend.h"
 

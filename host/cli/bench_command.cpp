@@ -4,11 +4,11 @@
 #include <algorithm>
 #include <memory>
 
-#include "benchmarks/page.h"
 #include "benchmarks/recurrent_bench.h"
-#include "benchmarks/results.h"
+#include "benchmarks/report/page.h"
+#include "benchmarks/report/results.h"
+#include "benchmarks/report/summary.h"
 #include "benchmarks/shapes.h"
-#include "benchmarks/summary.h"
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
 #include "host/cli/signals.h"

@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <exception>
 
-#include "benchmarks/page.h"
+#include "benchmarks/report/page.h"
 
 int main(int argc, char** argv) {
   try {

@@ -1,4 +1,4 @@
-#include "benchmarks/page.h"
+#include "benchmarks/report/page.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 #include <map>
 #include <regex>
 
-#include "benchmarks/bar_chart.h"
+#include "benchmarks/report/bar_chart.h"
 #include "tests/support/results.h"
 #include "tests/support/temp_folder.h"
 

@@ -1,4 +1,4 @@
-#include "benchmarks/results.h"
+#include "benchmarks/report/results.h"
 
 #include <gtest/gtest.h>
 

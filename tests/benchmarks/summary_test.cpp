@@ -1,10 +1,10 @@
-#include "benchmarks/summary.h"
+#include "benchmarks/report/summary.h"
 
 #include <gtest/gtest.h>
 
 #include <sstream>
 
-#include "benchmarks/text_table.h"
+#include "benchmarks/report/text_table.h"
 #include "tests/support/results.h"
 #include "tests/support/temp_folder.h"
 

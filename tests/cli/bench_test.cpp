@@ -5,7 +5,7 @@
 #include <set>
 #include <string>
 
-#include "benchmarks/results.h"
+#include "benchmarks/report/results.h"
 #include "tests/support/program.h"
 
 namespace unroll::test {

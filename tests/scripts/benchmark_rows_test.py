@@ -119,4 +119,4 @@ if sys.argv[2:] == ["pytorch"]:
     check_pytorch()
 else:
     check_lm_step()
-print("All rows have the form of benchmarks/results.h.")
+print("All rows have the form of benchmarks/report/results.h.")

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "benchmarks/results.h"
+#include "benchmarks/report/results.h"
 
 namespace unroll::test {
 

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <map>
 
-#include "benchmarks/summary.h"
-#include "benchmarks/text_table.h"
+#include "benchmarks/report/summary.h"
+#include "benchmarks/report/text_table.h"
 
 namespace unroll::benchmark {
 namespace {

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "benchmarks/results.h"
+#include "benchmarks/report/results.h"
 
 namespace unroll::benchmark {
 

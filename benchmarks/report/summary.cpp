@@ -1,4 +1,4 @@
-#include "benchmarks/summary.h"
+#include "benchmarks/report/summary.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "benchmarks/text_table.h"
+#include "benchmarks/report/text_table.h"
 
 #include <fmt/format.h>
 

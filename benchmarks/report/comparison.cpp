@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <tuple>
 
-#include "benchmarks/summary.h"
-#include "benchmarks/text_table.h"
+#include "benchmarks/report/summary.h"
+#include "benchmarks/report/text_table.h"
 
 namespace unroll::benchmark {
 namespace {

@@ -1,4 +1,4 @@
-#include "benchmarks/results.h"
+#include "benchmarks/report/results.h"
 
 #include <fmt/format.h>
 
@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "benchmarks/summary.h"
+#include "benchmarks/report/summary.h"
 #include "host/data/utf8.h"
 
 namespace unroll::benchmark {

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "benchmarks/results.h"
+#include "benchmarks/report/results.h"
 
 namespace unroll::benchmark {
 

@@ -1,4 +1,4 @@
-#include "benchmarks/bar_chart.h"
+#include "benchmarks/report/bar_chart.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "benchmarks/page.h"
+#include "benchmarks/report/page.h"
 
 #include <fmt/format.h>
 
@@ -7,10 +7,10 @@
 #include <map>
 #include <tuple>
 
-#include "benchmarks/bar_chart.h"
-#include "benchmarks/bench_style.h"
-#include "benchmarks/summary.h"
-#include "benchmarks/text_table.h"
+#include "benchmarks/report/bar_chart.h"
+#include "benchmarks/report/bench_style.h"
+#include "benchmarks/report/summary.h"
+#include "benchmarks/report/text_table.h"
 #include "host/train/chart.h"
 #include "host/train/html_page.h"
 

@@ -163,19 +163,27 @@ class Bench {
     report(shape, precision, candidates, runs);
   }
 
-  /// What cuDNN or memory refuses is a result.
+  /// What a rival refuses or fails at, and what there is no memory for, is a result.
   template <typename Make>
   void unless_refused(Candidate& c, const Make& make) {
     try {
       make();
-    } catch (const DeviceError&) {
-      throw;
     } catch (const Mismatch&) {
       throw;
+    } catch (const DeviceError& error) {
+      if (c.algorithm.program == "unroll") throw;
+      c.node.reset();
+      c.status = error.what();
+      forget(c.backend);
     } catch (const std::runtime_error& refusal) {
       c.node.reset();
       c.status = refusal.what();
     }
+  }
+
+  /// After a failure its stream may be unusable: who asks for it again gets another.
+  void forget(const std::shared_ptr<Backend>& backend) {
+    std::erase_if(backends_, [&](const auto& known) { return known.second == backend; });
   }
 
   void check(const StackShape& shape, std::vector<Candidate>& candidates,
@@ -253,10 +261,8 @@ class Bench {
       if (options_.backward) time(run.backward, run.backward_times);
     } catch (const std::runtime_error& error) {
       if (run.candidate->algorithm.program == "unroll") throw;
-      // A capture that failed may leave the stream unusable: the next shape begins with another.
       run.status = error.what();
-      std::erase_if(backends_,
-                    [&](const auto& known) { return known.second == run.candidate->backend; });
+      forget(run.candidate->backend);
     }
   }
 

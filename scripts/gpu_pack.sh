@@ -7,14 +7,14 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 pack=build-gpu/pack
-programs=(bin/unroll bin/lm_step bin/recurrent_step tests/unroll_tests lib/libunroll_cuda.so)
+programs=(bin/unroll bin/lm_step bin/cublas_step tests/unroll_tests lib/libunroll_cuda.so)
 
 step "Set-up and build in build-gpu/"
 scripts/install_dependencies.sh --tests
 choose_compiler || die "no g++ of version $minimum_gcc or newer"
 cmake --preset gpu
 cmake --build build-gpu --parallel "$(jobs)" \
-  --target unroll_cli lm_step recurrent_step unroll_tests unroll_cuda
+  --target unroll_cli lm_step cublas_step unroll_tests unroll_cuda
 
 step "Packing"
 rm -rf "$pack"

@@ -77,8 +77,9 @@ void run_rnn(const BenchFlags& flags) {
   device.threads = flags.threads;
   device.check();
   // The mistakes that need no device to be found.
-  static_cast<void>(chosen_precisions(flags, DeviceKind::kCuda));
   static_cast<void>(chosen_shapes(flags, DeviceKind::kCuda));
+  static_cast<void>(
+      chosen_precisions(flags, flags.device == "cpu" ? DeviceKind::kCpu : DeviceKind::kCuda));
   const DeviceKind kind = device.open()->kind();
 
   benchmark::RecurrentBenchOptions options;

@@ -112,9 +112,9 @@ TEST(BenchRnn, RefusesWhatItCannotMeasure) {
   };
   for (const Mistake& mistake :
        {Mistake{"rnn --shapes wlm20", "got 'wlm20'"}, Mistake{"rnn --shapes 1,2,3", "got '1,2,3'"},
-        Mistake{"rnn --cell lstn", "got 'lstn'"}, Mistake{"rnn --precision fp64", "got fp64"},
+        Mistake{"rnn --cell lstn", "got 'lstn'"}, Mistake{"rnn --precision fp64", "got 'fp64'"},
         Mistake{"rnn --device cpu --precision bf16", "got bf16"},
-        Mistake{"rnn --direction up", "got up"}, Mistake{"rnn --samples 0", "got 0"},
+        Mistake{"rnn --direction up", "got 'up'"}, Mistake{"rnn --samples 0", "got 0"},
         Mistake{"rnn --samples many", "got 'many'"}, Mistake{"rnn --shape wlm200", "--shapes"},
         Mistake{"rnm", "rnn"}, Mistake{"compare one.csv", "AFTER"}}) {
     const Output run = run_unroll(std::string("bench ") + mistake.flags);
@@ -138,9 +138,9 @@ TEST(BenchRnn, StopsInGoodOrder) {
   const Output run = run_script(
       UNROLL_PROGRAM
       " bench rnn --device cpu --threads 1 --samples 1000000 --shapes 20,8,32,32,1 --csv a.csv & "
-      "sleep 3; kill -INT $!; wait $!; echo status $?",
+      "sleep 3; kill -TERM $!; wait $!; echo status $?",
       folder.path());
-  EXPECT_TRUE(contains(run.out, "status 130")) << run.out << run.err;
+  EXPECT_TRUE(contains(run.out, "status 143")) << run.out << run.err;
   EXPECT_GE(benchmark::read_csv(folder.path() / "a.csv").rows.size(), 2U);
 }
 

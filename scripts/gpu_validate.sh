@@ -51,13 +51,17 @@ fi
 runs_here "$build" || die "$build/bin/unroll does not run here: $("$build/bin/unroll" --version 2>&1 || true)"
 build=$(cd "$build" && pwd)
 
-# cuBLAS may be there as a Python package alone. The module looks beside itself, too.
-if ldd "$build/lib/libunroll_cuda.so" 2>/dev/null | grep -q 'libcublas.*not found'; then
-  found=$("$python" -c 'import glob, sys
+# cuBLAS and cuDNN may be there as Python packages alone. The module looks beside itself, too.
+take_from_python() { # take_from_python NAME: libNAME*.so.*
+  "$python" -c 'import glob, sys
 for p in sys.path:
-    for f in glob.glob(p + "/nvidia/**/libcublas*.so.*", recursive=True): print(f)' 2>/dev/null || true)
-  [ -z "$found" ] || xargs ln -sft "$build/lib" <<<"$found"
+    for f in glob.glob(f"{p}/nvidia/**/lib{sys.argv[1]}*.so.*", recursive=True): print(f)' "$1" 2>/dev/null |
+    xargs -r ln -sft "$build/lib" || true
+}
+if ldd "$build/lib/libunroll_cuda.so" 2>/dev/null | grep -q 'libcublas.*not found'; then
+  take_from_python cublas
 fi
+if "$build/bin/unroll" doctor | grep -q '^cuDNN .*not found'; then take_from_python cudnn; fi
 
 units=650 words=(--vocab-size 10000) lines=1500 epochs=13
 [ -z "$small" ] || units=33 words=(--vocab-size 500) lines=300 epochs=1
@@ -211,7 +215,7 @@ real_text() { # real_text SECONDS: zaremba-small, as far as it gets
 
 recurrent() { # recurrent PRECISION SECONDS: as many of the named shapes as there is time for
   local status=0 all=() some=(--shapes wlm200 wlm650 wlm1500)
-  [ -z "$small" ] || { all=(--shapes 5,4,24,32,2) && some=("${all[@]}"); }
+  [ -z "$small" ] || { all=(--shapes "5,4,24,32,2") && some=("${all[@]}"); }
   # What cuDNN compiles anew for each shape, persist_dynamic, takes seconds of it: not here.
   timeout -s TERM -k 9 "$2" "$build/bin/unroll" bench rnn --device cuda --precision "$1" "${all[@]}" \
     --algorithms stepwise cudnn:standard cudnn:persist_static \

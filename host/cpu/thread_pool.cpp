@@ -8,9 +8,12 @@
 namespace unroll::host {
 namespace {
 
-// A pause takes 10 to 40 ns, so a long spin is about 30 us: far above the 0.1 us of a barrier whose
-// threads all run, and a small part of a time slice when they do not.
-constexpr int kLongSpin = 1200;
+// A pause takes 10 to 40 ns, so a long spin is 50 to 200 us: far above the 0.1 us of a barrier
+// whose threads all run, and a small part of a time slice when they do not. It has to outlast the
+// waking of a sleeper, 50 us and more on a virtual machine: else whoever waits for one falls asleep
+// in turn, and a single hitch goes on from step to step. (1200 pauses made a tanh cell of 200 units
+// 3.5 times slower there than 5000.)
+constexpr int kLongSpin = 5000;
 // After a long spin in vain for a thread that is at work, that thread is probably queued for this
 // very core, and gets it only once this one sleeps: so the next few spins are short, then one is
 // long again.

@@ -2,7 +2,7 @@
 /// 0.1 us) to stand between the timesteps of a recurrence. One thread drives the pool: run() and
 /// parallel_for() may not be called from two threads at once, nor from inside a body.
 ///
-/// Waiting spins for some tens of microseconds, then sleeps, so that a machine with more busy
+/// Waiting spins for a hundred microseconds or so, then sleeps, so that a machine with more busy
 /// threads than cores slows down in proportion instead of burning its time slices in spin loops.
 #pragma once
 

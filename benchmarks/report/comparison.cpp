@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
+#include <set>
 #include <stdexcept>
 #include <tuple>
 
@@ -13,6 +15,7 @@
 namespace unroll::benchmark {
 namespace {
 
+constexpr const char* kMustAgree[] = {"device: ", "driver ", "oneDNN: ", "PyTorch ", "times: "};
 constexpr std::size_t kListed = 20;  // of rows that are in one set alone
 
 struct Key {
@@ -104,11 +107,20 @@ std::string only_text(const char* where, const std::map<Key, Result>& rows,
   return fmt::format("\nOnly {}, {} row{}:\n{}", where, count, count == 1 ? "" : "s", text);
 }
 
+/// Lines that are the same if two measurements may be compared. The commit is what is compared, and
+/// measured rates never agree to the last digit.
+bool must_agree(const std::string& line) {
+  return std::ranges::any_of(kMustAgree,
+                             [&](const char* start) { return line.starts_with(start); });
+}
+
 std::string about_text(const Results& before, const Results& after) {
   std::string text;
   const auto list = [&](const Results& from, const Results& other, const char* sign) {
+    std::set<std::string> said;
     for (const std::string& line : from.about)
-      if (std::ranges::count(other.about, line) == 0)
+      if (must_agree(line) && std::ranges::count(other.about, line) == 0 &&
+          said.insert(line).second)
         text += sign + shortened(line, kTerminalColumns - 10) + "\n";
   };
   list(before, after, "  before: ");

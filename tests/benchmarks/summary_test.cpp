@@ -257,8 +257,9 @@ TEST(Comparison, ListsWhatMovedByItsSize) {
 
 TEST(Comparison, SaysWhatElseDiffers) {
   const std::vector<Result> rows = {measured(1, 1, 0)};
-  const std::string text = benchmark::comparison_text({{"driver 1", "the same"}, rows},
-                                                      {{"the same", "driver 2"}, rows});
+  const std::string text =
+      benchmark::comparison_text({{"driver 1", "the same", "unroll 0, commit a"}, rows},
+                                 {{"the same", "driver 2", "unroll 0, commit b"}, rows});
   EXPECT_TRUE(contains(text,
                        "Warning: what the times depend on is not the same:\n"
                        "  before: driver 1\n  after:  driver 2\n"));

@@ -69,6 +69,7 @@ Spread time_steps(const StackShape& shape, const Options& o,
   };
   for (int k = 0; k < 3; ++k) sample();
   std::vector<double> times;
+  times.reserve(std::size_t(o.samples));
   for (int k = 0; k < o.samples; ++k) times.push_back(sample());
   return spread_of(std::move(times));
 }

@@ -1,5 +1,7 @@
 #include "benchmarks/shapes.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <optional>
@@ -28,9 +30,8 @@ RecurrentSpec spec_of(const std::string& cell, std::vector<std::int64_t> hidden)
       one.hidden = std::move(hidden);
       return one;
     }
-  std::string names;
-  for (const auto& [name, spec] : cells()) names += (names.empty() ? "" : ", ") + name;
-  throw std::invalid_argument("cell: got '" + cell + "', expected one of " + names);
+  throw std::invalid_argument(
+      fmt::format("cell: got '{}', expected one of {}", cell, fmt::join(cell_names(), ", ")));
 }
 
 StackShape stack(std::string name, std::string source, const char* cell, std::int64_t steps,
@@ -61,10 +62,12 @@ std::optional<std::vector<std::int64_t>> numbers(const std::string& text) {
 }
 
 StackShape own_shape(const std::vector<std::int64_t>& n, const std::string& cell) {
-  std::string name;
-  for (const std::int64_t number : n) name += (name.empty() ? "" : "x") + std::to_string(number);
-  return {name, "given", spec_of(cell, std::vector<std::int64_t>(std::size_t(n[4]), n[3])),
-          n[0], n[1],    n[2]};
+  return {fmt::format("{}", fmt::join(n, "x")),
+          "given",
+          spec_of(cell, std::vector<std::int64_t>(std::size_t(n[4]), n[3])),
+          n[0],
+          n[1],
+          n[2]};
 }
 
 }  // namespace
@@ -135,10 +138,7 @@ std::string cell_name(const RecurrentSpec& spec) {
 }
 
 std::string hidden_text(const RecurrentSpec& spec) {
-  std::string text;
-  for (const std::int64_t units : spec.hidden)
-    text += (text.empty() ? "" : "/") + std::to_string(units);
-  return text;
+  return fmt::format("{}", fmt::join(spec.hidden, "/"));
 }
 
 std::vector<StackShape> choose_shapes(const std::vector<std::string>& names,
@@ -158,9 +158,10 @@ std::vector<StackShape> choose_shapes(const std::vector<std::string>& names,
     }
     const auto known = std::ranges::find(table, name, &StackShape::name);
     if (known == table.end()) {
-      std::string all;
-      for (const StackShape& shape : table) all += (all.empty() ? "" : ", ") + shape.name;
-      throw std::invalid_argument("shape: got '" + name + "', expected T,B,I,H,L or one of " + all);
+      std::vector<std::string> all;
+      for (const StackShape& shape : table) all.push_back(shape.name);
+      throw std::invalid_argument(fmt::format("shape: got '{}', expected T,B,I,H,L or one of {}",
+                                              name, fmt::join(all, ", ")));
     }
     if (is_wanted(*known)) chosen.push_back(*known);
   }

@@ -26,7 +26,7 @@ std::string cell_name(const RecurrentSpec& spec);
 /// Units of each layer: "1150/1150/400".
 std::string hidden_text(const RecurrentSpec& spec);
 
-/// Names are those of the table or "T,B,I,H,L" for a stack of ones's own, which is called
+/// Names are those of the table or "T,B,I,H,L" for a stack of one's own, which is called
 /// "35x20x200x200x2". `cells`: of named stacks those of these cells, and one's own with each;
 /// empty: all of the table, and one's own as LSTM. Without names: the whole table. Errors
 /// std::invalid_argument: got, expected.

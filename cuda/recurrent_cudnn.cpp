@@ -247,8 +247,8 @@ class CudnnPlan final : public RecurrentPlan {
     const void* const h0 = place(of_stack(args.h0, stack), stack, memory.kept + buffers_[k].h0);
     const void* const y = memory.kept + buffers_[k].y;
     data_gradients(args, memory, k, h0);
-    const auto dweights =
-        args.dweights.subspan(std::size_t(stack.first() * args_.spec.directions), stack.cells());
+    const auto dweights = args.dweights.subspan(
+        std::size_t(stack.first()) * std::size_t(args_.spec.directions), stack.cells());
     const bool wanted =
         std::any_of(dweights.begin(), dweights.end(), [](const RecurrentWeights& d) {
           return d.weight_ih || d.weight_hh || d.bias_ih || d.bias_hh;

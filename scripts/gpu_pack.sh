@@ -22,8 +22,8 @@ mkdir -p "$pack"/{bin,lib,tests}
 for program in "${programs[@]}"; do
   strip -o "$pack/$program" "build-gpu/$program"
   # Not what comes with the system, its compiler or CUDA.
-  ldd "build-gpu/$program" | awk '$2 == "=>" && $3 ~ "^/" { print $3 }' |
-    grep -vE '/lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|cu[a-zA-Z]+)\.so' |
+  ldd "build-gpu/$program" |
+    awk '$2 == "=>" && $3 ~ "^/" && $3 !~ "/lib(c|m|dl|rt|pthread|stdc[+][+]|gcc_s|cu[a-zA-Z]+)[.]so" { print $3 }' |
     xargs -r cp -Lt "$pack/lib"
 done
 commit_name >"$pack/COMMIT"

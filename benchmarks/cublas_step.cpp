@@ -20,28 +20,9 @@ struct Options {
   int samples = 20;
 };
 
-Result row_of(const StackShape& shape, const std::string& precision, const char* pass,
-              std::vector<double> seconds, double flop) {
-  for (double& s : seconds) s *= 1e6 / double(shape.steps);
-  const Spread us = spread_of(std::move(seconds));
-  Result row;
-  row.of = {"rnn",       shape.name,  cell_name(shape.spec),   shape.steps,
-            shape.batch, shape.input, hidden_text(shape.spec), precision,
-            pass};
-  row.program = "cublas";
-  row.algorithm = "products";
-  row.execution = "graph";
-  row.median = us.median;
-  row.least = us.least;
-  row.most = us.most;
-  row.tflops = flop / us.median / 1e6;
-  return row;
-}
-
 void run(const Options& o) {
   const auto backend = o.device.open();
   Results results{describe_machine(DeviceKind::kCuda, 0, 0), {}};
-  const std::string precision = to_string(backend->precision());
   for (const StackShape& shape : choose_shapes(o.shapes, o.cells)) {
     const CublasProducts products = cublas_products(shape, backend->precision());
     std::vector<double> forward, backward;
@@ -52,12 +33,16 @@ void run(const Options& o) {
       forward.push_back(f);
       backward.push_back(b);
     }
-    results.rows.push_back(
-        row_of(shape, precision, "forward", std::move(forward), forward_flop(shape)));
-    results.rows.push_back(
-        row_of(shape, precision, "backward", std::move(backward), backward_flop(shape)));
-    for (std::size_t k = results.rows.size() - 2; k < results.rows.size(); ++k)
-      results.rows[k].samples = o.samples;
+    const auto add = [&](const char* pass, const std::vector<double>& seconds, double flop) {
+      Result row{.of = case_of("rnn", shape, backend->precision(), pass),
+                 .program = "cublas",
+                 .algorithm = "products",
+                 .execution = "graph"};
+      set_times(row, shape, seconds, flop);
+      results.rows.push_back(row);
+    };
+    add("forward", forward, forward_flop(shape));
+    add("backward", backward, backward_flop(shape));
   }
   fmt::print("{}", to_csv(results));
 }

@@ -28,9 +28,9 @@ struct Options {
 };
 
 /// Of the weights' products: each has the gradients of its input and of the weight, too.
-double step_flop(const StackShape& shape, std::int64_t vocabulary) {
+double timestep_flop(const StackShape& shape, std::int64_t vocabulary) {
   const double decoder = 6 * double(shape.batch * shape.spec.hidden.back() * vocabulary);
-  return double(shape.steps) * (forward_flop(shape) + backward_flop(shape) + decoder);
+  return forward_flop(shape) + backward_flop(shape) + decoder;
 }
 
 std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocabulary,
@@ -41,9 +41,9 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocabul
   return tokens;
 }
 
-/// Seconds of a step.
-Spread time_steps(const StackShape& shape, const Options& o,
-                  const std::shared_ptr<Backend>& backend) {
+/// Seconds of a step, each sample.
+std::vector<double> time_steps(const StackShape& shape, const Options& o,
+                               const std::shared_ptr<Backend>& backend) {
   const LanguageModelConfig config{.cell = shape.spec.cell,
                                    .reset = shape.spec.reset,
                                    .vocabulary = o.vocabulary,
@@ -71,36 +71,22 @@ Spread time_steps(const StackShape& shape, const Options& o,
   std::vector<double> times;
   times.reserve(std::size_t(o.samples));
   for (int k = 0; k < o.samples; ++k) times.push_back(sample());
-  return spread_of(std::move(times));
+  return times;
 }
 
 /// A shape for which memory runs out leaves a row that says so.
 Result measure(const StackShape& shape, const Options& o, const Rates& rates) {
   // A backend of its own for each: the first plan for training chooses the algorithm of all others.
   const std::shared_ptr<Backend> backend = o.device.open();
-  Result row{.of = {.task = "lm",
-                    .shape = shape.name,
-                    .cell = cell_name(shape.spec),
-                    .steps = shape.steps,
-                    .batch = shape.batch,
-                    .input = shape.input,
-                    .hidden = hidden_text(shape.spec),
-                    .precision = to_string(backend->precision()),
-                    .pass = "step"},
+  Result row{.of = case_of("lm", shape, backend->precision(), "step"),
              .program = "unroll",
              .execution = backend->kind() == DeviceKind::kCpu ? "calls" : "graph"};
-  const double flop = step_flop(shape, o.vocabulary);
-  row.floor = flop / rates.peak * 1e6 / double(shape.steps);
+  const double flop = timestep_flop(shape, o.vocabulary);
+  row.floor = flop / rates.peak * 1e6;
   const std::size_t peak_before = backend->memory().peak;
   try {
-    const Spread seconds = time_steps(shape, o, backend);
-    const double us = 1e6 / double(shape.steps);
-    row.median = seconds.median * us;
-    row.least = seconds.least * us;
-    row.most = seconds.most * us;
-    row.samples = o.samples;
-    row.tflops = flop / seconds.median / 1e12;
-    row.peak = flop / seconds.median / rates.products;
+    set_times(row, shape, time_steps(shape, o, backend), flop);
+    row.peak = flop / *row.median * 1e6 / rates.products;
     // The CPU's peak is the process's, and known to be this shape's only if it has grown.
     const std::size_t peak = backend->memory().peak;
     if (peak > peak_before) row.work_mib = double(peak) / 1024 / 1024;

@@ -1,4 +1,5 @@
-/// What the benchmark programs share: the device that a flag names, and samples of a duration.
+/// What benchmarks share: the device that a flag names, and rows made of a shape and of samples of
+/// a duration.
 #pragma once
 
 #include <functional>
@@ -7,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "benchmarks/report/results.h"
+#include "benchmarks/shapes.h"
 #include "unroll/backend.h"
 
 namespace unroll::benchmark {
@@ -30,6 +33,13 @@ struct Spread {
 };
 /// Of at least one value.
 Spread spread_of(std::vector<double> values);
+
+Case case_of(const std::string& task, const StackShape& shape, Precision precision,
+             const std::string& pass);
+/// Fills in median, least, most, number of samples and TFLOP/s. `seconds`: of all timesteps;
+/// `flop`: of one.
+void set_times(Result& row, const StackShape& shape, const std::vector<double>& seconds,
+               double flop);
 
 /// Runs `work` and turns what it throws into a line on stderr and an exit status.
 int exit_status_of(const std::function<void()>& work);

@@ -78,7 +78,6 @@ struct Run {
   std::string execution;
   bool is_twin = false;  // the same once more, for the noise
   std::function<void()> forward, backward, prepare;
-  std::vector<std::shared_ptr<Replay>> replays;  // what those run
   std::vector<double> forward_times, backward_times, prepare_times;
   std::string status = "ok";
 };
@@ -217,12 +216,13 @@ class Bench {
     bool has_twin = false;
     for (Candidate& c : candidates) {
       if (!c.node) continue;
-      const bool on_cpu = c.backend->kind() == DeviceKind::kCpu;
-      runs.push_back(on_cpu ? called(c, "calls") : replayed(c));
+      const auto add = [&] {
+        runs.push_back(options_.device == DeviceKind::kCpu ? called(c, "calls") : replayed(c));
+      };
+      add();
       if (c.algorithm.program == "unroll" && !has_twin) {
-        has_twin = true;
-        runs.push_back(on_cpu ? called(c, "calls") : replayed(c));
-        runs.back().is_twin = true;
+        add();
+        runs.back().is_twin = has_twin = true;
       }
       if (c.algorithm.program == "cudnn") runs.push_back(called(c, "stream"));
     }
@@ -275,15 +275,7 @@ class Bench {
         return is_forward ? run.forward_times : run.backward_times;
       };
       Result common;
-      common.of = {"rnn",
-                   shape.name,
-                   cell_name(shape.spec),
-                   shape.steps,
-                   shape.batch,
-                   shape.input,
-                   hidden_text(shape.spec),
-                   to_string(precision),
-                   is_forward ? "forward" : "backward"};
+      common.of = case_of("rnn", shape, precision, is_forward ? "forward" : "backward");
       common.floor = floor_us(shape, pass, rates_);
       for (std::size_t k = 1; k < runs.size(); ++k)
         if (runs[k].is_twin && !times_of(runs[k]).empty())
@@ -313,15 +305,9 @@ class Bench {
     row.work_mib = double(c.node->scratch_bytes()) / (1 << 20);
     if (run.status == "ok" && times.empty()) row.status = "stopped before it was measured";
     if (!times.empty()) {
-      const double to_us = 1e6 / double(shape.steps);
-      const Spread spread = spread_of(times);
-      row.median = spread.median * to_us;
-      row.least = spread.least * to_us;
-      row.most = spread.most * to_us;
-      row.samples = std::int64_t(times.size());
-      if (is_forward) row.prepare = spread_of(run.prepare_times).median * to_us;
       const double flop = is_forward ? forward_flop(shape) : backward_flop(shape);
-      row.tflops = flop / *row.median / 1e6;
+      set_times(row, shape, times, flop);
+      if (is_forward) row.prepare = spread_of(run.prepare_times).median * 1e6 / double(shape.steps);
       row.peak = flop / *row.median * 1e6 / rates_.products;
     }
     results_.rows.push_back(row);

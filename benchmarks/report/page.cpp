@@ -52,16 +52,6 @@ std::string dimensions(const Case& of) {
   return fmt::format("{}×{}×{}, {}", of.steps, of.batch, of.input, units);
 }
 
-std::optional<double> quotient(std::optional<double> above, std::optional<double> below) {
-  if (!above || !below || !(*below > 0) || !std::isfinite(*above / *below)) return {};
-  return *above / *below;
-}
-
-std::string range_text(const Result& row) {
-  const std::string least = number_text(row.least), most = number_text(row.most);
-  return least.empty() || most.empty() ? "" : fmt::format("[{}, {}]", least, most);
-}
-
 // ---- tables
 
 std::string cell(const std::string& text, const char* kind = "") {
@@ -154,14 +144,11 @@ std::string table_section(const Results& results, const Summaries& summaries) {
                   "TFLOP/s", "of peak", "floor µs", "×&#160;floor", "prepare µs", "reserve MiB",
                   "work MiB"});
   for (const CaseSummary& summary : summaries) {
-    const Case& of = summary.of;
-    html += fmt::format(
-        "<tbody>\n<tr class=\"case\"><th class=\"case\" colspan=\"13\">{} {}: {}, T {}, B {}, "
-        "I {}, units {}, {}, {}{}</th></tr>\n",
-        escape_html(of.task), escape_html(of.shape), escape_html(of.cell), of.steps, of.batch,
-        of.input, escape_html(of.hidden), escape_html(of.precision), escape_html(of.pass),
-        summary.noise ? ", noise " + percent_text(summary.noise) : "");
-    for (const Result* row : rows[of]) html += "<tr>" + row_cells(*row, summary) + "</tr>\n";
+    html +=
+        fmt::format("<tbody>\n<tr class=\"case\"><th class=\"case\" colspan=\"13\">{}</th></tr>\n",
+                    escape_html(case_text(summary)));
+    for (const Result* row : rows[summary.of])
+      html += "<tr>" + row_cells(*row, summary) + "</tr>\n";
     html += "</tbody>\n";
   }
   return html + "</table></div>\n</details>\n";

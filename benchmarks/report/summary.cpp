@@ -7,6 +7,8 @@
 #include <map>
 #include <tuple>
 
+#include "benchmarks/report/text_table.h"
+
 namespace unroll::benchmark {
 namespace {
 
@@ -99,6 +101,25 @@ std::vector<Mean> means(const Results& results) {
   }
   for (Mean& mean : list) mean.mean = std::exp(mean.mean / mean.cases);
   return list;
+}
+
+std::string case_text(const CaseSummary& summary) {
+  const Case& of = summary.of;
+  std::string line =
+      fmt::format("{} {}: {}, T {}, B {}, I {}, units {}, {}, {}", of.task, of.shape, of.cell,
+                  of.steps, of.batch, of.input, of.hidden, of.precision, of.pass);
+  if (summary.noise) line += ", noise " + percent_text(summary.noise);
+  return line;
+}
+
+std::string range_text(const Result& row) {
+  const std::string least = number_text(row.least), most = number_text(row.most);
+  return least.empty() || most.empty() ? "" : fmt::format("[{}, {}]", least, most);
+}
+
+std::optional<double> quotient(std::optional<double> above, std::optional<double> below) {
+  if (!above || !below || !(*below > 0) || !std::isfinite(*above / *below)) return {};
+  return *above / *below;
 }
 
 std::string sizes_text(const Case& of) {

@@ -43,6 +43,12 @@ struct Mean {
 /// In the order of the results.
 std::vector<Mean> means(const Results& results);
 
+/// "rnn wlm200: lstm, T 35, ..., forward, noise 2 %".
+std::string case_text(const CaseSummary& summary);
+/// "[least, most]"; empty if either is unknown.
+std::string range_text(const Result& row);
+/// Nothing where either is unknown or the result not finite.
+std::optional<double> quotient(std::optional<double> above, std::optional<double> below);
 /// "35x20x200": T, B and I.
 std::string sizes_text(const Case& of);
 /// "2x200" for "200/200"; units that are not equal stay as they are.

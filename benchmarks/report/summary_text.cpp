@@ -8,29 +8,6 @@
 #include "benchmarks/report/text_table.h"
 
 namespace unroll::benchmark {
-namespace {
-
-std::string range_text(const Result& row) {
-  if (!row.least || !row.most) return "";
-  return fmt::format("[{}, {}]", number_text(row.least), number_text(row.most));
-}
-
-std::optional<double> quotient(std::optional<double> above, std::optional<double> below) {
-  if (!above || !below || *below <= 0) return {};
-  return *above / *below;
-}
-
-std::string case_line(const CaseSummary& summary) {
-  const Case& of = summary.of;
-  std::string line =
-      fmt::format("{} {}: {}, T {}, B {}, I {}, units {}, {}, {}", of.task, of.shape, of.cell,
-                  of.steps, of.batch, of.input, of.hidden, of.precision, of.pass);
-  if (summary.noise) line += ", noise " + percent_text(summary.noise);
-  return line;
-}
-
-}  // namespace
-
 std::string losses_text(const Results& results) {
   int met = 0, won = 0;
   for (const CaseSummary& summary : summarize(results)) {
@@ -115,7 +92,7 @@ std::string table_text(const Results& results) {
                    {"reserve\nMiB"},
                    {"work\nMiB"}});
   for (const CaseSummary& summary : summarize(results)) {
-    table.line(case_line(summary));
+    table.line(case_text(summary));
     std::optional<double> rival;
     if (!summary.rivals.empty()) rival = summary.rivals.front().median;
     for (const Result* row : rows[summary.of]) {

@@ -609,19 +609,9 @@ std::unique_ptr<RecurrentPlan> RecurrentPlanner::plan(const RecurrentArgs& args,
 
 std::shared_ptr<RecurrentWeightCopies> RecurrentPlanner::copies(
     const RecurrentArgs& args, std::span<const RecurrentWeights> weights) {
-  const auto fresh = [&](bool of_variables) {
+  return shared_copies(copies_, args.spec.reset, weights, [&](bool of_variables) {
     return std::make_shared<RecurrentWeightCopies>(device_, args.spec, args.input, of_variables);
-  };
-  Key key{args.spec.reset, {}};
-  for (const RecurrentWeights& w : weights)
-    for (const View* view : {&w.weight_ih, &w.weight_hh, &w.bias_ih, &w.bias_hh}) {
-      if (!view->version) return fresh(false);  // nobody else's
-      key.second.push_back(view->data);
-    }
-  std::weak_ptr<RecurrentWeightCopies>& known = copies_[key];
-  std::shared_ptr<RecurrentWeightCopies> copies = known.lock();
-  if (!copies) known = copies = fresh(true);
-  return copies;
+  });
 }
 
 }  // namespace unroll::gpu

@@ -2,10 +2,12 @@
 
 #include <algorithm>
 #include <string>
+#include <utility>
 
 #include "cuda/cudnn_kernels.h"
 #include "cuda/cudnn_weights.h"
 #include "cuda/memory_layout.h"
+#include "cuda/recurrent_weights.h"
 
 namespace unroll::gpu {
 namespace {
@@ -330,24 +332,15 @@ std::unique_ptr<RecurrentPlan> CudnnPlanner::plan(const RecurrentArgs& args) {
 
 std::shared_ptr<CudnnWeights> CudnnPlanner::weights(std::span<const CudnnStack> stacks,
                                                     std::span<const RecurrentWeights> weights) {
-  const auto fresh = [&](bool of_variables) {
-    return std::make_shared<CudnnWeights>(device_, context_.element, stacks, of_variables);
-  };
-  Key key;
+  std::vector<std::size_t> places;
   for (const CudnnStack& stack : stacks) {
-    key.first.push_back(stack.weight_bytes());
+    places.push_back(stack.weight_bytes());
     for (const CudnnStack::Place& place : stack.places())
-      key.first.insert(key.first.end(), {place.matrix, place.bias});
+      places.insert(places.end(), {place.matrix, place.bias});
   }
-  for (const RecurrentWeights& w : weights)
-    for (const View* view : {&w.weight_ih, &w.weight_hh, &w.bias_ih, &w.bias_hh}) {
-      if (!view->version) return fresh(false);  // nobody else's
-      key.second.push_back(view->data);
-    }
-  std::weak_ptr<CudnnWeights>& known = weights_[key];
-  std::shared_ptr<CudnnWeights> shared = known.lock();
-  if (!shared) known = shared = fresh(true);
-  return shared;
+  return shared_copies(weights_, std::move(places), weights, [&](bool of_variables) {
+    return std::make_shared<CudnnWeights>(device_, context_.element, stacks, of_variables);
+  });
 }
 
 }  // namespace unroll::gpu

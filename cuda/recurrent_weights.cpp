@@ -7,6 +7,16 @@
 
 namespace unroll::gpu {
 
+std::optional<std::vector<const void*>> variables_of(std::span<const RecurrentWeights> weights) {
+  std::vector<const void*> places;
+  for (const RecurrentWeights& w : weights)
+    for (const View* view : {&w.weight_ih, &w.weight_hh, &w.bias_ih, &w.bias_hh}) {
+      if (!view->version) return std::nullopt;
+      places.push_back(view->data);
+    }
+  return places;
+}
+
 LayerInput layer_input(const RecurrentSpec& spec, std::int64_t input, int layer) {
   if (layer == 0) return {1, input};
   return {spec.directions, spec.hidden[std::size_t(layer - 1)]};

@@ -4,8 +4,11 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "cuda/device.h"
@@ -24,6 +27,24 @@ struct LayerInput {
   std::int64_t padded_columns() const { return blocks * padded_width(); }
   bool is_padded() const { return width != padded_width(); }
 };
+/// Where the weights lie if each of them is a variable; nothing if one is not.
+std::optional<std::vector<const void*>> variables_of(std::span<const RecurrentWeights> weights);
+
+/// Copies of weights in the form that `key` says: those that `known` has or else fresh(true), which
+/// it then knows for as long as somebody holds them. Of weights that are not all variables
+/// fresh(false), nobody else's.
+template <typename Form, typename Copies, typename Fresh>
+std::shared_ptr<Copies> shared_copies(
+    std::map<std::pair<Form, std::vector<const void*>>, std::weak_ptr<Copies>>& known, Form form,
+    std::span<const RecurrentWeights> weights, const Fresh& fresh) {
+  auto variables = variables_of(weights);
+  if (!variables) return fresh(false);
+  std::weak_ptr<Copies>& place = known[{std::move(form), std::move(*variables)}];
+  std::shared_ptr<Copies> copies = place.lock();
+  if (!copies) place = copies = fresh(true);
+  return copies;
+}
+
 LayerInput layer_input(const RecurrentSpec& spec, std::int64_t input, int layer);
 
 class RecurrentWeightCopies {

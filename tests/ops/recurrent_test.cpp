@@ -76,11 +76,7 @@ TEST_P(RecurrentKernel, GradientsMatchComplexStep) {
   for (const RecurrentCase& c : taken(gradient_cases())) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 32);
-    const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 33);
-    KernelRun run(*backend_, *memory_, c, data, true);
-    run.forward();
-    expect_gradients(c, data, run.backward(loss, {}),
-                     reference::complex_step(flatten(data), complex_loss(c, loss, data)));
+    expect_complex_step_gradients(c, data, KernelRun(*backend_, *memory_, c, data, true));
     finish_case();
   }
 }
@@ -128,27 +124,9 @@ TEST_P(RecurrentKernel, EmptyGradientsOfOutputsMeanZero) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 37);
     const RecurrentLoss full = recurrent_loss(reference::recurrent(c.spec, data), 38);
-    for (const KernelRun::Wanted wanted :
-         {KernelRun::Wanted{.dy = false}, KernelRun::Wanted{.dh_n = false},
-          KernelRun::Wanted{.dc_n = false, .dx = false},
-          KernelRun::Wanted{.dh_n = false, .dc_n = false}}) {
-      RecurrentLoss loss = full;
-      const auto zero = [](Reals& w) { std::fill(w.values.begin(), w.values.end(), 0); };
-      if (!wanted.dy) zero(loss.y);
-      for (Reals& w : loss.h_n)
-        if (!wanted.dh_n) zero(w);
-      for (Reals& w : loss.c_n)
-        if (!wanted.dc_n) zero(w);
-      KernelRun run(*backend_, *memory_, c, data, true);
-      run.forward();
-      const std::vector<std::vector<float>> actual = run.backward(loss, wanted);
-      KernelRun explicit_zeros(*backend_, *memory_, c, data, true);
-      explicit_zeros.forward();
-      const std::vector<std::vector<float>> expected = explicit_zeros.backward(loss, {});
-      for (std::size_t k = wanted.dx ? 0 : 1; k < expected.size(); ++k)
-        EXPECT_TRUE(close(actual[k], doubles(expected[k]), 2)) << flat_names(data)[k];
-      finish_case();
-    }
+    expect_empty_gradients_mean_zero(
+        data, full, [&] { return KernelRun(*backend_, *memory_, c, data, true); },
+        [&] { finish_case(); });
   }
 }
 

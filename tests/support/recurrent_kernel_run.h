@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -147,6 +148,43 @@ inline void expect_gradients(const RecurrentCase& c, const reference::RecurrentI
   for (std::size_t k = 0; k < expected.size(); ++k)
     EXPECT_TRUE(close(actual[k], expected[k].values, recurrent_gradient_ulps(c)))
         << "gradient of " << names[k];
+}
+
+inline void expect_complex_step_gradients(const RecurrentCase& c,
+                                          const reference::RecurrentInputs<double>& data,
+                                          KernelRun run) {
+  const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 33);
+  run.forward();
+  expect_gradients(c, data, run.backward(loss, {}),
+                   reference::complex_step(flatten(data), complex_loss(c, loss, data)));
+}
+
+/// Calls make() for runs for training over `data`, and finish() after each kind of emptiness.
+template <typename Make, typename Finish>
+void expect_empty_gradients_mean_zero(const reference::RecurrentInputs<double>& data,
+                                      const RecurrentLoss& full, const Make& make,
+                                      const Finish& finish) {
+  for (const KernelRun::Wanted wanted :
+       {KernelRun::Wanted{.dy = false}, KernelRun::Wanted{.dh_n = false},
+        KernelRun::Wanted{.dc_n = false, .dx = false},
+        KernelRun::Wanted{.dh_n = false, .dc_n = false}}) {
+    RecurrentLoss loss = full;
+    const auto zero = [](Reals& w) { std::fill(w.values.begin(), w.values.end(), 0); };
+    if (!wanted.dy) zero(loss.y);
+    for (Reals& w : loss.h_n)
+      if (!wanted.dh_n) zero(w);
+    for (Reals& w : loss.c_n)
+      if (!wanted.dc_n) zero(w);
+    KernelRun run = make();
+    run.forward();
+    const std::vector<std::vector<float>> actual = run.backward(loss, wanted);
+    KernelRun explicit_zeros = make();
+    explicit_zeros.forward();
+    const std::vector<std::vector<float>> expected = explicit_zeros.backward(loss, {});
+    for (std::size_t k = wanted.dx ? 0 : 1; k < expected.size(); ++k)
+      EXPECT_TRUE(close(actual[k], doubles(expected[k]), 2)) << flat_names(data)[k];
+    finish();
+  }
 }
 
 }  // namespace unroll::test

@@ -93,17 +93,13 @@ class Bench {
         "written between two samples; forward as in training, with weights prepared anew",
         options_.samples, kWarmUps, kFlushBytes >> 20));
     for (const Precision precision : options_.precisions) {
-      rates_ = measure_rates(backend(precision, "stepwise"), options_.ordinal, options_.threads);
-      for (const std::string& line : describe(rates_))
+      const Rates& rates = rates_[precision] =
+          measure_rates(backend(precision, "stepwise"), options_.ordinal, options_.threads);
+      for (const std::string& line : describe(rates))
         results_.about.push_back(to_string(precision) + ": " + line);
-      for (std::size_t k = 0; k < options_.shapes.size() && !stopped(); ++k) {
-        progress(fmt::format("{}/{} {} {} {}", k + 1, options_.shapes.size(),
-                             options_.shapes[k].name, cell_name(options_.shapes[k].spec),
-                             to_string(precision)));
-        measure(options_.shapes[k], precision);
-        if (options_.save) options_.save(results_);
-      }
     }
+    for (std::size_t k = 0; k < options_.shapes.size() && !stopped(); ++k)
+      measure(options_.shapes[k], fmt::format("{}/{}", k + 1, options_.shapes.size()));
     return std::move(results_);
   }
 
@@ -138,13 +134,26 @@ class Bench {
            });
   }
 
-  void measure(const StackShape& shape, Precision precision) {
-    const bool on_cpu = options_.device == DeviceKind::kCpu;
-    const std::shared_ptr<Backend> ours = backend(precision, "stepwise");
-    TensorMemory memory(ours);
+  /// Inputs and float64's answer serve all precisions.
+  void measure(const StackShape& shape, const std::string& number) {
+    const std::shared_ptr<Backend> first = backend(options_.precisions.front(), "stepwise");
+    TensorMemory memory(first);
     const StackTensors inputs = memory.tensors(shape);
-    fill_inputs(*ours, shape, inputs);
+    fill_inputs(*first, shape, inputs);
+    const PartialReference reference(*first, shape, inputs);
+    const View flush = memory.tensor({std::int64_t(kFlushBytes)}, DType::kByte);
+    for (const Precision precision : options_.precisions) {
+      if (stopped()) return;
+      progress(fmt::format("{} {} {} {}", number, shape.name, cell_name(shape.spec),
+                           to_string(precision)));
+      measure(shape, precision, inputs, reference, flush);
+      if (options_.save) options_.save(results_);
+    }
+  }
 
+  void measure(const StackShape& shape, Precision precision, const StackTensors& inputs,
+               const PartialReference& reference, const View& flush) {
+    const bool on_cpu = options_.device == DeviceKind::kCpu;
     std::vector<Candidate> candidates;
     for (const Algorithm& algorithm : on_cpu ? cpu_algorithms() : cuda_algorithms(shape, precision))
       if (is_wanted(algorithm)) candidates.push_back({algorithm, nullptr, nullptr});
@@ -153,10 +162,9 @@ class Bench {
         c.backend = backend(precision, on_cpu ? "stepwise" : c.algorithm.name);
         c.node = std::make_unique<RecurrentNode>(shape, c.backend, plan(c, shape), inputs);
       });
-    check(shape, candidates, inputs, *ours);
+    check(shape, candidates, reference);
 
     std::vector<Run> runs = runs_of(candidates);
-    const View flush = memory.tensor({std::int64_t(kFlushBytes)}, DType::kByte);
     for (int k = -kWarmUps; k < options_.samples && !stopped(); ++k)
       for (Run& run : runs) sample(run, flush, k >= 0);
     report(shape, precision, candidates, runs);
@@ -186,8 +194,7 @@ class Bench {
   }
 
   void check(const StackShape& shape, std::vector<Candidate>& candidates,
-             const StackTensors& inputs, Backend& ours) {
-    const PartialReference reference(ours, shape, inputs);
+             const PartialReference& reference) {
     Candidate* first = nullptr;
     for (Candidate& c : candidates) {
       if (!c.node) continue;
@@ -276,13 +283,14 @@ class Bench {
       };
       Result common;
       common.of = case_of("rnn", shape, precision, is_forward ? "forward" : "backward");
-      common.floor = floor_us(shape, pass, rates_);
+      common.floor = floor_us(shape, pass, rates_.at(precision));
       for (std::size_t k = 1; k < runs.size(); ++k)
         if (runs[k].is_twin && !times_of(runs[k]).empty())
           common.noise = std::abs(
               spread_of(times_of(runs[k - 1])).median / spread_of(times_of(runs[k])).median - 1);
       for (const Run& run : runs)
-        if (!run.is_twin) add(common, run, times_of(run), shape, is_forward);
+        if (!run.is_twin)
+          add(common, run, times_of(run), shape, pass, rates_.at(precision).products);
       for (const Candidate& c : candidates)
         if (!c.node) {
           Result row = common;
@@ -295,7 +303,8 @@ class Bench {
   }
 
   void add(Result row, const Run& run, const std::vector<double>& times, const StackShape& shape,
-           bool is_forward) {
+           Pass pass, double product_rate) {
+    const bool is_forward = pass == Pass::kForward;
     const Candidate& c = *run.candidate;
     row.program = c.algorithm.program;
     row.algorithm = c.name();
@@ -308,14 +317,14 @@ class Bench {
       const double flop = is_forward ? forward_flop(shape) : backward_flop(shape);
       set_times(row, shape, times, flop);
       if (is_forward) row.prepare = spread_of(run.prepare_times).median * 1e6 / double(shape.steps);
-      row.peak = flop / *row.median * 1e6 / rates_.products;
+      row.peak = flop / *row.median * 1e6 / product_rate;
     }
     results_.rows.push_back(row);
   }
 
   const RecurrentBenchOptions& options_;
   std::map<std::pair<Precision, std::string>, std::shared_ptr<Backend>> backends_;
-  Rates rates_;
+  std::map<Precision, Rates> rates_;
   Results results_;
 };
 

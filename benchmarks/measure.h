@@ -2,6 +2,7 @@
 /// a duration.
 #pragma once
 
+#include <cstddef>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -27,6 +28,9 @@ struct DeviceChoice {
   /// Errors    NotRun without a CUDA device; std::invalid_argument for another name or precision.
   std::shared_ptr<Backend> open() const;
 };
+
+/// Written on a GPU between two samples: twice the L2 of an H200.
+constexpr std::size_t kFlushBytes = std::size_t{128} << 20;
 
 struct Spread {
   double median, least, most;

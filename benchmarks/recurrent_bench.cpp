@@ -20,7 +20,6 @@ namespace unroll::benchmark {
 namespace {
 
 constexpr int kWarmUps = 3;  // of a replay the first runs the calls, the second records them
-constexpr std::size_t kFlushBytes = std::size_t{128} << 20;  // twice the L2 of an H200
 
 /// An algorithm of ours or of a rival's.
 struct Algorithm {

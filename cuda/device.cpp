@@ -17,9 +17,10 @@ Device::Device(int ordinal, const CudaOptions& options)
     : ordinal_(select_device(ordinal)),
       precision_(options.precision),
       stream_(make_stream()),
-      cublas_(stream_.get(), options.precision) {
+      cublas_(stream_.get(), options.precision),
+      partial_sums_(make_device_memory(kPartialSums * sizeof(float))) {
   UNROLL_CUDA_CHECK(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal));
-  counts_->now = counts_->peak = Cublas::kWorkspaceBytes;
+  counts_->now = counts_->peak = Cublas::kWorkspaceBytes + kPartialSums * sizeof(float);
 }
 
 std::shared_ptr<void> Device::allocate(std::size_t bytes) {

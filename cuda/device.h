@@ -30,6 +30,10 @@ class Device {
   void multiply(const Gemm& args) const { cublas_.multiply(args); }
   PackedVariables& packed_variables() { return packed_variables_; }
 
+  /// What sums in two stages keep in between: for one operation, until the next one on the stream.
+  static constexpr std::int64_t kPartialSums = 1024;
+  float* partial_sums() const { return static_cast<float*>(partial_sums_.get()); }
+
   /// Counted device memory, aligned to 256, freed with the last copy of the pointer.
   std::shared_ptr<void> allocate(std::size_t bytes);
   DeviceMemoryUse memory() const;
@@ -45,6 +49,7 @@ class Device {
   std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();  // outlived by no memory
   Stream stream_;
   Cublas cublas_;
+  DeviceMemory partial_sums_;
   PackedVariables packed_variables_;
 };
 

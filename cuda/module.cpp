@@ -172,8 +172,11 @@ CudaDeviceReport report_device(int ordinal) {
     report.why_not = why_not_device(ordinal);
     if (!report.why_not.empty()) return report;
     // The first of these that starts something on the device: another program may have it alone.
+    int before = 0;
+    UNROLL_CUDA_CHECK(cudaGetDevice(&before));
     UNROLL_CUDA_CHECK(cudaSetDevice(ordinal));
     UNROLL_CUDA_CHECK(cudaMemGetInfo(&report.free_bytes, &report.total_bytes));
+    UNROLL_CUDA_CHECK(cudaSetDevice(before));
   } catch (const std::runtime_error& error) {
     static_cast<void>(cudaGetLastError());
     report.why_not = error.what();

@@ -1,5 +1,7 @@
 #include "cuda/recurrent_kernels.h"
 
+#include <algorithm>
+
 #include "cuda/launch.h"
 #include "cuda/pack.cuh"
 
@@ -76,6 +78,7 @@ __global__ void __launch_bounds__(kColumns* kRows)
   float sum = 0;
   if (unit < args.units) {
     const E* const in = static_cast<const E*>(args.dgates) + slot * args.padded + unit;
+#pragma unroll 8
     for (std::int64_t row = first; row < args.rows; row += kRows) sum += as_float(in[row * width]);
   }
   sums[first][column] = sum;
@@ -115,6 +118,8 @@ void pad_states(cudaStream_t stream, Element element, const StateCopies& args) {
 }
 
 void unpad_states(cudaStream_t stream, const StateCopies& args) {
+  if (std::none_of(args.cell, args.cell + args.cells, [](const auto& cell) { return cell.given; }))
+    return;
   launch(stream, dim3(blocks_for(args.batch * args.units, kThreads), unsigned(args.cells)),
          kThreads, &unpad_states_kernel, args);
 }

@@ -19,15 +19,26 @@ struct Middle {
   float scale;
 };
 
-/// Rows of neighbouring elements, inner == 1: a team for each.
+/// Rows of neighbouring elements, each in `parts` of `size` elements, of which the last may be
+/// shorter.
+struct Rows {
+  const float* in;
+  float* out;  // [rows, parts]
+  std::int64_t rows, columns, parts, size;
+  float scale;
+};
+
+/// A team for each part of each row.
 template <typename Combine, bool whole_block, int width>
-__global__ __launch_bounds__(kMostThreads) void reduce_rows_kernel(
-    __grid_constant__ const Middle args) {
+__global__ __launch_bounds__(kTeamBlock) void reduce_rows_kernel(
+    __grid_constant__ const Rows args) {
   const Team<whole_block> team;
-  if (team.row >= args.outer) return;
-  const float* row = args.in + team.row * args.middle;
-  const float result = team.template reduce<width>(
-      args.middle, Combine(), [&](std::int64_t i) { return load<width>(row + i); });
+  if (team.row >= args.rows * args.parts) return;
+  const std::int64_t first = team.row % args.parts * args.size;
+  const float* const part = args.in + team.row / args.parts * args.columns + first;
+  const float result =
+      team.template reduce<width>(min(args.size, args.columns - first), Combine(),
+                                  [&](std::int64_t i) { return load<width>(part + i); });
   if (team.rank == 0) args.out[team.row] = result * args.scale;
 }
 
@@ -81,14 +92,27 @@ __global__ __launch_bounds__(kThreads) void reduce_scattered_kernel(
 }
 
 template <typename Combine>
+void reduce_parts(const Device& device, const Rows& args) {
+  const bool whole_block = args.size > 1024;
+  with_team(whole_block, packs_of_four(args.in, args.columns | args.size),
+            [&](auto whole, auto width) {
+              launch(device.stream(), team_grid(whole, args.rows * args.parts), kTeamBlock,
+                     reduce_rows_kernel<Combine, whole, width>, args);
+            });
+}
+
+/// A few long rows would leave most of a GPU idle: their parts are reduced first.
+template <typename Combine>
 void reduce_rows(const Device& device, const Middle& args) {
-  const bool whole_block = args.middle > 1024;
-  // There is no second stage, so a single row is a single block's work.
-  const int threads = args.middle > 32768 ? kMostThreads : kTeamBlock;
-  with_team(whole_block, packs_of_four(args.in, args.middle), [&](auto whole, auto width) {
-    launch(device.stream(), team_grid(whole, args.outer), threads,
-           reduce_rows_kernel<Combine, whole, width>, args);
-  });
+  constexpr std::int64_t kWorthwhile = 16384;
+  const std::int64_t parts = std::min(args.middle / kWorthwhile, Device::kPartialSums / args.outer);
+  if (parts < 2)
+    return reduce_parts<Combine>(
+        device, {args.in, args.out, args.outer, args.middle, 1, args.middle, args.scale});
+  const std::int64_t size = round_up((args.middle + parts - 1) / parts, 4);
+  float* const partial = device.partial_sums();
+  reduce_parts<Combine>(device, {args.in, partial, args.outer, args.middle, parts, size, 1});
+  reduce_parts<Combine>(device, {partial, args.out, args.outer, parts, 1, parts, args.scale});
 }
 
 template <typename Combine>

@@ -1,32 +1,38 @@
 #!/usr/bin/env bash
-# Everything that only a GPU can show, in one command of less than ten minutes: tests, compute-sanitizer,
-# runs that must agree bit for bit, a resumed one, CPU and back, a training on real text, speed beside
-# cuBLAS and PyTorch.
-#   scripts/gpu_validate.sh OUT_DIR [--build DIR] [--small]
+# Everything that only a GPU can show, in three groups, each of less than ten minutes:
+#   correctness  tests, compute-sanitizer, runs that must agree bit for bit, resumed ones, CPU and back,
+#                devices and memory that are not there
+#   speed        the whole table of `unroll bench rnn` beside cuDNN and cuBLAS; training steps beside PyTorch
+#   training     the published Penn Treebank recipes to their ends
+#   scripts/gpu_validate.sh OUT_DIR [GROUP ...] [--build DIR] [--seconds N] [--small]
+# Without a group all of them, in that order. --seconds: for all together (default 570): what does not fit
+# is cut short or not run, and says so. Trainings lie in build-gpu/runs and go on in the next call.
 # --build: a folder that is built or packed already (default build-gpu/pack, of scripts/gpu_pack.sh, if
 # it runs here; else build/, built now). --small: tiny models, to rehearse it on an emulated device.
-# Writes SUMMARY.md, logs and CSVs to OUT_DIR. Needs no network, no root and no packages; PYTHON (default
-# python3) may have torch. Exit status 1 if something ran and failed; what cannot run says why. No
-# setting of the GPU is changed.
+# Writes SUMMARY.md, logs and CSVs, eight files, to OUT_DIR. Needs no network, no root and no packages;
+# PYTHON (default python3) may have torch. Exit status 1 if something ran and failed; what cannot run says
+# why. No setting of the GPU is changed.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-usage="usage: scripts/gpu_validate.sh OUT_DIR [--build DIR] [--small]"
-out="" build="" small=""
+usage="usage: scripts/gpu_validate.sh OUT_DIR [correctness] [speed] [training] [--build DIR] [--seconds N] [--small]"
+out="" build="" small="" groups=() time_for_all=570
 while [ $# -gt 0 ]; do
   case "$1" in
     --build) build=${2:?$usage}; shift 2 ;;
+    --seconds) time_for_all=${2:?$usage}; shift 2 ;;
     --small) small=1; shift ;;
     -*) die "$usage" ;;
-    *) out=$1; shift ;;
+    correctness | speed | training) groups+=("$1"); shift ;;
+    *) [ -z "$out" ] || die "$usage"; out=$1; shift ;;
   esac
 done
 [ -n "$out" ] || die "$usage"
 mkdir -p "$out"
 out=$(cd "$out" && pwd)
-rm -f "$out"/{SUMMARY.md,machine.log,tests.log,sanitizer.log,training.log,benchmarks.log,lm_step.csv,recurrent_*,cublas_*.csv}
-
-readonly time_for_all=570 # seconds
+rm -f "$out"/{SUMMARY.md,machine.log,correctness.log,speed.log,training.log,recurrent.csv,recurrent.html,peers.csv}
+[ ${#groups[@]} -gt 0 ] || groups=(correctness speed training)
+[[ $time_for_all =~ ^[0-9]+$ ]] || die "--seconds: got $time_for_all, expected a number"
 python=${PYTHON:-python3}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -63,8 +69,8 @@ if ldd "$build/lib/libunroll_cuda.so" 2>/dev/null | grep -q 'libcublas.*not foun
 fi
 if "$build/bin/unroll" doctor | grep -q '^cuDNN .*not found'; then take_from_python cudnn; fi
 
-units=650 words=(--vocab-size 10000) lines=1500 epochs=13
-[ -z "$small" ] || units=33 words=(--vocab-size 500) lines=300 epochs=1
+units=650 words=(--vocab-size 10000) lines=1500
+[ -z "$small" ] || units=33 words=(--vocab-size 500) lines=300
 ptb=""
 for folder in "$build/ptb" "${UNROLL_DATA:-/nonexistent}/ptb"; do
   if [ -z "$ptb" ] && [ -r "$folder/train.txt" ]; then ptb=$folder; fi
@@ -81,9 +87,11 @@ short_run=(train --data "$work/text" "${words[@]}" --emsize "$units" --nhid "$un
   --bptt 20 --dropout 0.3 --optimizer adam --lr 0.002 --clip 1 --seed 7 --log-interval 50 --save-every 10 --keep 0)
 
 # ---- parts: functions that print to a log, `number TEXT` for the summary, and return 0, 3 for "not
-# run, because of the number", or anything else for a failure
+# run, because of the number", 4 for "not finished in its time", or anything else for a failure
 
-export build small python work out units ptb epochs
+runs="build-gpu/runs" # kept: what there was no time for goes on
+[ -z "$small" ] || runs=$work/runs
+export build small python work out units ptb runs
 number() { printf '%s' "$*" >"$work/number"; }
 last_line() { tr '\r' '\n' <"$1" | grep -v '^ *$' | tail -n 1; }
 unroll() { "$build/bin/unroll" "$@"; }
@@ -110,15 +118,14 @@ gpu_tests() { # suite by suite: a kernel that breaks the device ends its own sui
   [ -z "$failed" ] && [ "$passed" -gt 0 ]
 }
 
-# sanitizer TOOL SECONDS: the kernels' own tests, as many as there is time for.
-sanitizer() {
+sanitizer() { # sanitizer TOOL TESTS: as many as there is time for
   local found status=0 passed
   command -v compute-sanitizer >/dev/null || {
     number "no compute-sanitizer"
     return 3
   }
-  UNROLL_REQUIRE_CUDA=1 timeout -k 5 "$2" compute-sanitizer --tool "$1" --report-api-errors no --error-exitcode 9 \
-    "$build/tests/unroll_tests" --gtest_filter="$3" >"$work/sanitizer" 2>&1 || status=$?
+  UNROLL_REQUIRE_CUDA=1 timeout -k 5 "$allowed" compute-sanitizer --tool "$1" --report-api-errors no --error-exitcode 9 \
+    "$build/tests/unroll_tests" --gtest_filter="$2" >"$work/sanitizer" 2>&1 || status=$?
   cat "$work/sanitizer"
   if grep -q 'Device not supported' "$work/sanitizer"; then
     number "compute-sanitizer does not support this device"
@@ -126,7 +133,7 @@ sanitizer() {
   fi
   passed=$(grep -c '^\[       OK \]' "$work/sanitizer" || true)
   found=$(grep -cE '^========= (Invalid|Error|Race|Uninit|Barrier|Program hit|Leaked|Missing|Warning: Race)' "$work/sanitizer" || true)
-  number "$found errors in $passed tests$([ $status -ne 124 ] || echo ", all that its $2 s allowed")"
+  number "$found errors in $passed tests$([ $status -ne 124 ] || echo ", all that $allowed s allowed")"
   [ "$found" -eq 0 ] && [ "$passed" -gt 0 ] && { [ $status -eq 0 ] || [ $status -eq 124 ]; }
 }
 
@@ -202,52 +209,80 @@ sys.exit(not (apart < 1e-5 and len(ppl) >= 3 and ppl[0] > ppl[1] > ppl[2]))
 PYTHON
 }
 
-real_text() { # real_text SECONDS: zaremba-small, as far as it gets
-  local status=0 seconds=$1 data=()
-  [ -z "$ptb" ] || data=(--data "$ptb")
-  timeout -s TERM -k 10 "$seconds" "$build/bin/unroll" train --recipe zaremba-small "${data[@]}" \
-    --device cuda --epochs "$epochs" --save "$work/ptb" >"$work/real_text" 2>&1 || status=$?
-  cat "$work/real_text"
-  number "$(basename "${ptb:-built-in corpus}"), of $epochs epochs: $(grep -E '^\| (end of epoch|End of training)' "$work/real_text" |
-    tail -n 2 | tr -d '|' | tr -s ' ' | paste -sd ';')"
-  grep -q '^| end of epoch' "$work/real_text" && { [ $status -eq 0 ] || [ $status -eq 124 ]; }
+missing() { # missing WHAT TEXT FLAG...: one line with this text on stderr, and exit status 1
+  local what=$1 expected=$2 status=0
+  shift 2
+  timeout 60 "$build/bin/unroll" train "$@" --epochs 1 --save "$work/missing" >"$work/said" 2>&1 || status=$?
+  tail -n 3 "$work/said"
+  if [ $status -ne 1 ] || ! last_line "$work/said" | grep -q "^unroll: .*$expected"; then
+    number "$what: exit status $status, $(last_line "$work/said")"
+    return 1
+  fi
+  number "$(cat "$work/number")$what: $(last_line "$work/said" | cut -c 1-120). "
 }
 
-recurrent() { # recurrent PRECISION SECONDS: as many of the named shapes as there is time for
-  local status=0 all=() some=(--shapes wlm200 wlm650 wlm1500)
+nothing_there() {
+  missing "no such device" "no CUDA device 99" --device cuda:99 &&
+    missing "too large" "out of memory: asked for" --device cuda --nlayers 1 --emsize 8 --nhid 150000
+}
+
+recipe() { # recipe NAME PRECISION LIMIT: a published setting, to its end or as far as it gets
+  local status=0 flags=() run=$runs/$1-$2 said=$work/recipe text seconds ppl
+  [ -z "$ptb" ] || flags=(--data "$ptb")
+  [ -z "$small" ] || flags=(--data "$work/text" --nhid 24 --emsize 24 --epochs 1 --vocab-size 500)
+  timeout -s TERM -k 8 "$allowed" "$build/bin/unroll" train --recipe "$1" "${flags[@]}" --device cuda \
+    --precision "$2" --resume auto --save "$run" >"$said" 2>&1 || status=$?
+  cat "$said"
+  text=$(grep -E '^\| (end of epoch|End of training)' "$said" | tail -n 2 | tr -d '|' | tr -s ' ' | paste -sd ';')
+  seconds=$(sed -nE 's/^\| end of epoch.*time: *([0-9.]+)s.*/\1/p' "$said" | sort -n |
+    awk '{ all[NR] = $1 } END { if (NR) print all[int((NR + 1) / 2)] }')
+  number "${text:-no epoch ended}${seconds:+; an epoch took $seconds s}; $(grep -o 'peak memory.*' "$said" | head -n 1 || true)"
+  case $status in 0) ;; 124 | 143) return 4 ;; *) return 1 ;; esac
+  if [ -n "$small" ] || [ -z "$ptb" ]; then return 0; fi
+  ppl=$(sed -nE 's/^\| End of training.*test ppl +([0-9.]+).*/\1/p' "$said" | tail -n 1)
+  awk -v ppl="$ppl" -v limit="$3" 'BEGIN { exit !(ppl > 0 && ppl <= limit) }'
+}
+
+recurrent() { # all named shapes at all precisions, or as many as there is time for
+  local status=0 precision all=() some=(--shapes wlm200 wlm650 wlm1500)
   [ -z "$small" ] || { all=(--shapes "5,4,24,32,2") && some=("${all[@]}"); }
+  for precision in fp32 tf32 bf16; do # on an emulated device there is no such program
+    "$build/bin/cublas_step" --precision "$precision" "${some[@]}" >>"$out/peers.csv" || true
+  done
   # What cuDNN compiles anew for each shape, persist_dynamic, takes seconds of it: not here.
-  timeout -s TERM -k 9 "$2" "$build/bin/unroll" bench rnn --device cuda --precision "$1" "${all[@]}" \
-    --algorithms stepwise cudnn:standard cudnn:persist_static \
-    --csv "$out/recurrent_$1.csv" --html "$out/recurrent_$1.html" || status=$?
-  # On an emulated device there is no such thing.
-  "$build/bin/cublas_step" --precision "$1" "${some[@]}" >"$out/cublas_$1.csv" || true
-  "$python" - "$out/recurrent_$1.csv" "$out/cublas_$1.csv" >"$work/number" <<'PYTHON' || return 1
+  timeout -s TERM -k 8 "$allowed" "$build/bin/unroll" bench rnn --device cuda --precision fp32 tf32 bf16 "${all[@]}" \
+    --algorithms stepwise persistent cudnn:standard cudnn:persist_static \
+    --csv "$out/recurrent.csv" --html "$out/recurrent.html" || status=$?
+  "$python" - "$out/recurrent.csv" "$out/peers.csv" >"$work/number" <<'PYTHON' || return 1
 import csv, math, sys
-best = {}  # (shape, pass, program): us per timestep
+best = {}  # (precision, shape, pass, program): us per timestep
 for file in sys.argv[1:]:
     for row in csv.DictReader(line for line in open(file) if not line.startswith("#")):
-        if row["us_per_step"]:
-            key = row["shape"], row["pass"], row["program"]
+        if row["task"] == "rnn" and row["us_per_step"]:
+            key = row["precision"], row["shape"], row["pass"], row["program"]
             best[key] = min(float(row["us_per_step"]), best.get(key, math.inf))
-ours = {key[:2]: us for key, us in best.items() if key[2] == "unroll"}
-def ratios(program):
-    return {case: best[*case, program] / us for case, us in ours.items() if (*case, program) in best}
-cudnn, products = ratios("cudnn"), ratios("cublas")
-mean = math.exp(sum(map(math.log, cudnn.values())) / len(cudnn)) if cudnn else math.nan
-print(f"{len(ours)} cases; cuDNN's time / ours {mean:.2f}, faster than cuDNN in "
-      f"{sum(r > 1 for r in cudnn.values())} of {len(cudnn)}; times the products alone:",
-      ", ".join(f"{shape} {pas} {1 / r:.2f}" for (shape, pas), r in products.items()), end="")
-sys.exit(not ours)
+for precision in "fp32", "tf32", "bf16":
+    ours = {key[:3]: us for key, us in best.items() if key[0] == precision and key[3] == "unroll"}
+    def ratios(program):
+        return {case: best[*case, program] / us for case, us in ours.items() if (*case, program) in best}
+    cudnn, products = ratios("cudnn"), ratios("cublas")
+    mean = math.exp(sum(map(math.log, cudnn.values())) / len(cudnn)) if cudnn else math.nan
+    slow = [f"{shape} {pas} {r:.2f}" for (_, shape, pas), r in cudnn.items() if r < 0.5]
+    print(f"{precision}: {len(ours)} cases; cuDNN's time / ours {mean:.2f}, faster than cuDNN in "
+          f"{sum(r > 1 for r in cudnn.values())} of {len(cudnn)}, more than 2 times slower in",
+          ", ".join(slow) or "none", "- times the products alone:",
+          ", ".join(f"{shape} {pas} {1 / r:.2f}" for (_, shape, pas), r in products.items()) or "not known",
+          end=". ")
+sys.exit(not best)
 PYTHON
-  [ $status -eq 0 ] || [ $status -eq 124 ]
+  case $status in 0) ;; 124 | 143) return 4 ;; *) return 1 ;; esac
 }
 
 pytorch() { # pytorch SHAPE DROPOUT
   local precision status=0 text=""
   for precision in fp32 tf32 bf16; do
-    PYTHON=$python scripts/compare_pytorch.sh --build "$build" --rounds 1 --csv "$out/lm_step.csv" \
-      --device cuda --task lm --precision "$precision" --shapes "$1" --dropout "$2" --samples 10 \
+    PYTHON=$python scripts/compare_pytorch.sh --build "$build" --rounds 1 --csv "$out/peers.csv" \
+      --device cuda --task lm --precision "$precision" --shapes "$1" --dropout "$2" --samples 10 --compile \
       >"$work/compare" 2>&1 || status=$?
     cat "$work/compare"
     if [ $status -ne 0 ]; then
@@ -260,7 +295,7 @@ pytorch() { # pytorch SHAPE DROPOUT
 }
 
 export -f number last_line unroll run_suite gpu_tests sanitizer same_result repeated algorithm_of steps_of killed \
-  perplexities cpu_and_back real_text recurrent pytorch describe_machine commit_name
+  perplexities cpu_and_back missing nothing_there recipe recurrent pytorch describe_machine commit_name
 
 # ---- running them
 
@@ -277,11 +312,12 @@ part() { # part NAME LOG SECONDS FUNCTION...
   if [ -n "$no_device" ]; then
     number "$no_device"
     status=3
-  elif [ "$left" -lt 10 ]; then
+  elif [ "$left" -lt 20 ]; then
     number "no time left"
     status=3
   else
     [ "$limit" -le "$left" ] || limit=$left
+    export allowed=$((limit - 10)) # for what can be cut short
     printf '\n==== %s, at most %d s\n' "$name" "$limit" >>"$log"
     # shellcheck disable=SC2016  # expanded in the other shell, with what is in the array here
     timeout -k 5 "$limit" bash -c 'short=('"$(printf '%q ' "${short_run[@]}")"'); "$@"' - "$@" \
@@ -290,6 +326,7 @@ part() { # part NAME LOG SECONDS FUNCTION...
   case $status in
     0) report "$name" passed "$started" ;;
     3) report "$name" "not run" "$started" ;;
+    4) report "$name" unfinished "$started" ;;
     124 | 137)
       number "stopped after $limit s; $(cat "$work/number")"
       failures=$((failures + 1))
@@ -322,21 +359,36 @@ status=0
 if [ $status -eq 3 ]; then no_device=$(last_line "$work/first" | sed 's/^not run: //'); fi
 
 kernels='On/Elementwise*Cuda:On/Reduce*Cuda:On/Recurrent*Cuda:On/Softmax*Cuda:On/Optimizer*Cuda:On/Embedding*Cuda:On/Dropout*Cuda'
-part "tests on the GPU" tests.log 150 gpu_tests
-part "memcheck" sanitizer.log 40 sanitizer memcheck 34 "$kernels"
-part "racecheck" sanitizer.log 30 sanitizer racecheck 24 "$kernels"
-part "initcheck" sanitizer.log 30 sanitizer initcheck 24 "$kernels"
-part "synccheck" sanitizer.log 30 sanitizer synccheck 24 "$kernels"
-part "the same run twice" training.log 40 repeated
-part "resumed after kills" training.log 40 killed
-part "to the CPU and back" training.log 60 cpu_and_back
-part "recurrent node, fp32" benchmarks.log 60 recurrent fp32 40
-part "recurrent node, tf32" benchmarks.log 45 recurrent tf32 25
-part "recurrent node, bf16" benchmarks.log 60 recurrent bf16 40
-part "PyTorch, 650 units" benchmarks.log 60 pytorch wlm650 0.5
-part "zaremba-small, fp32" training.log 100 real_text 85
-part "PyTorch, 200 units" benchmarks.log 60 pytorch wlm200 0.2
-part "PyTorch, 1500 units" benchmarks.log 60 pytorch wlm1500 0.65
+for group in "${groups[@]}"; do
+  log=$group.log
+  case $group in
+    correctness)
+      part "tests on the GPU" "$log" 150 gpu_tests
+      part "memcheck" "$log" 50 sanitizer memcheck "$kernels"
+      part "racecheck" "$log" 40 sanitizer racecheck "$kernels"
+      part "initcheck" "$log" 40 sanitizer initcheck "$kernels"
+      part "synccheck" "$log" 40 sanitizer synccheck "$kernels"
+      part "the same run twice" "$log" 40 repeated
+      part "resumed after kills" "$log" 40 killed
+      part "to the CPU and back" "$log" 60 cpu_and_back
+      part "what is not there" "$log" 60 nothing_there
+      ;;
+    speed)
+      part "recurrent node" "$log" 330 recurrent
+      part "PyTorch, 650 units" "$log" 90 pytorch wlm650 0.5
+      part "PyTorch, 200 units" "$log" 90 pytorch wlm200 0.2
+      part "PyTorch, 1500 units" "$log" 90 pytorch wlm1500 0.65
+      ;;
+    training) # limits: 2 % above what was published
+      part "zaremba-small, fp32" "$log" 120 recipe zaremba-small fp32 116.5
+      part "zaremba-small, bf16" "$log" 120 recipe zaremba-small bf16 116.5
+      part "zaremba-medium, fp32" "$log" 300 recipe zaremba-medium fp32 84.5
+      part "zaremba-medium, bf16" "$log" 300 recipe zaremba-medium bf16 84.5
+      part "zaremba-large, bf16" "$log" 500 recipe zaremba-large bf16 80.0
+      part "zaremba-large, tf32" "$log" 500 recipe zaremba-large tf32 80.0
+      ;;
+  esac
+done
 
 {
   echo "# Validation on a GPU"

@@ -13,7 +13,8 @@ namespace unroll::gpu {
 
 /// A matrix [row_blocks rows, column_blocks columns] of float32 as [row_blocks padded_rows,
 /// column_blocks padded_columns] of `element`: every block padded with zeros, block k of the rows
-/// being block row_order[k] of what is read.
+/// being block row_order[k] of what is read. Padded columns are a multiple of 4, `out` is aligned
+/// to 16 bytes.
 struct PadMatrix {
   const float* in;
   void* out;

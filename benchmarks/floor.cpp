@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "benchmarks/fma_rate.h"
+#include "benchmarks/report/text_table.h"
 #include "unroll/cuda_report.h"
 #include "unroll/ops.h"
 #include "unroll/session.h"
@@ -32,11 +33,11 @@ double cpu_product_rate(const std::shared_ptr<Backend>& backend) {
   return 2.0 * kSize * kSize * kSize / best;
 }
 
-/// Seconds of a layer's recurrence in one timestep, which nothing can be done in parallel with: the
+/// A layer's recurrence in one timestep, which nothing can be done in parallel with: the
 /// better of two designs. In one, products and gates are kernels of their own and the weights come
 /// from L2. In the other, one kernel keeps the weights on the chip, in `groups` copies that divide
 /// the batch, and each multiprocessor reads its group's states.
-double chain_seconds(const StackShape& shape, double hidden, const Rates& rates) {
+Floor chain_of(const StackShape& shape, double hidden, const Rates& rates) {
   const double gates = gates_of(shape.spec.cell), batch = double(shape.batch);
   const double weights = gates * hidden * hidden * rates.element;
   const double compute = 2 * batch * gates * hidden * hidden / rates.peak;
@@ -51,7 +52,8 @@ double chain_seconds(const StackShape& shape, double hidden, const Rates& rates)
     resident = std::min(resident,
                         rounds * (kExchange + states / (rates.cache / rates.processors)) + compute);
   }
-  return std::min(kernels, resident);
+  if (resident < kernels) return {resident * 1e6, Bound::kExchange};
+  return {kernels * 1e6, Bound::kKernels};
 }
 
 }  // namespace
@@ -69,6 +71,19 @@ Rates measure_rates(const std::shared_ptr<Backend>& backend, int ordinal, int th
           .element = backend->precision() == Precision::kBf16 ? 2.0 : 4.0};
 }
 
+Rates h100_rates(Precision precision) {
+  const double products = precision == Precision::kFp32   ? 67e12
+                          : precision == Precision::kTf32 ? 400e12
+                                                          : 798e12;
+  return {.products = products,
+          .peak = products,
+          .memory = 3.0e12,
+          .cache = 5.7e12,
+          .kernel = 1.3e-6,
+          .processors = 132,
+          .element = precision == Precision::kBf16 ? 2.0 : 4.0};
+}
+
 std::vector<std::string> describe(const Rates& rates) {
   if (rates.processors == 0)
     return {
@@ -84,22 +99,58 @@ std::vector<std::string> describe(const Rates& rates) {
                       kExchange * 1e6, kResidentBytes / 1024)};
 }
 
-double floor_us(const StackShape& shape, Pass pass, const Rates& rates) {
+Floor floor_of(const StackShape& shape, Pass pass, const Rates& rates) {
   const double flop = pass == Pass::kForward ? forward_flop(shape) : backward_flop(shape);
-  const double compute = flop / rates.peak;
-  if (rates.processors == 0) return compute * 1e6;
+  Floor floor{flop / rates.peak * 1e6, Bound::kProducts};
+  if (rates.processors == 0) return floor;
+  const auto at_least = [&](const Floor& other) {
+    if (other.us > floor.us) floor = other;
+  };
   const double batch = double(shape.batch), gates = gates_of(shape.spec.cell);
-  double chain = 0, bytes = 0;
+  // Layers can advance at the same time, each a timestep behind the one below.
+  const double steps = double(shape.steps), layers = double(shape.spec.layers());
+  double bytes = 0;
   for (const std::int64_t units : shape.spec.hidden) {
     const double hidden = double(units);
-    chain = std::max(chain, chain_seconds(shape, hidden, rates));
+    const Floor chain = chain_of(shape, hidden, rates);
+    at_least({chain.us * (steps + layers - 1) / steps, chain.bound});
     // W x in and activated gates out, h and the state; or the same and gradients on the way back.
     bytes += batch * hidden * (2 * gates + 2) * rates.element;
   }
-  // Layers can advance at the same time, each a timestep behind the one below.
-  const double steps = double(shape.steps), layers = double(shape.spec.layers());
-  chain *= (steps + layers - 1) / steps;
-  return std::max({chain, compute, bytes / rates.memory}) * 1e6;
+  at_least({bytes / rates.memory * 1e6, Bound::kMemory});
+  return floor;
+}
+
+std::string floors_text(const std::vector<StackShape>& shapes) {
+  constexpr Precision kPrecisions[] = {Precision::kFp32, Precision::kTf32, Precision::kBf16};
+  constexpr const char* kLetters[] = {"p", "m", "k", "x"};
+  TextTable table({{"shape", false, true},
+                   {"cell", false},
+                   {"T", true},
+                   {"B", true},
+                   {"I", true},
+                   {"units", true},
+                   {"fp32\nforward"},
+                   {"\nbackward"},
+                   {"tf32\nforward"},
+                   {"\nbackward"},
+                   {"bf16\nforward"},
+                   {"\nbackward"}});
+  for (const StackShape& shape : shapes) {
+    std::vector<std::string> row{shape.name,
+                                 cell_name(shape.spec),
+                                 std::to_string(shape.steps),
+                                 std::to_string(shape.batch),
+                                 std::to_string(shape.input),
+                                 hidden_text(shape.spec)};
+    for (const Precision precision : kPrecisions)
+      for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
+        const Floor floor = floor_of(shape, pass, h100_rates(precision));
+        row.push_back(ratio_text(floor.us) + " " + kLetters[std::size_t(floor.bound)]);
+      }
+    table.row(row);
+  }
+  return table.text();
 }
 
 }  // namespace unroll::benchmark

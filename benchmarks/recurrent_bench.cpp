@@ -282,7 +282,7 @@ class Bench {
       };
       Result common;
       common.of = case_of("rnn", shape, precision, is_forward ? "forward" : "backward");
-      common.floor = floor_us(shape, pass, rates_.at(precision));
+      common.floor = floor_of(shape, pass, rates_.at(precision)).us;
       for (std::size_t k = 1; k < runs.size(); ++k)
         if (runs[k].is_twin && !times_of(runs[k]).empty())
           common.noise = std::abs(

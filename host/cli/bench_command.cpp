@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "benchmarks/floor.h"
 #include "benchmarks/recurrent_bench.h"
 #include "benchmarks/report/page.h"
 #include "benchmarks/report/results.h"
@@ -138,6 +139,24 @@ void add_rnn(CLI::App& bench, std::function<void()>& run) {
   command->callback([flags, &run] { run = [flags] { run_rnn(*flags); }; });
 }
 
+void add_floor(CLI::App& bench, std::function<void()>& run) {
+  const auto shapes = std::make_shared<std::vector<std::string>>();
+  CLI::App* command = bench.add_subcommand(
+      "floor",
+      "What no schedule of the recurrent node can beat on an H100: arithmetic, no measurement");
+  command->add_option("--shapes", *shapes, "As of rnn")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->callback([shapes, &run] {
+    run = [shapes] {
+      const BenchFlags flags{.shapes = *shapes};
+      for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
+        for (const std::string& line : benchmark::describe(benchmark::h100_rates(precision)))
+          print(fmt::format("# {}: {}\n", to_string(precision), line));
+      print("\n" + benchmark::floors_text(chosen_shapes(flags, DeviceKind::kCuda)));
+    };
+  });
+}
+
 void add_compare(CLI::App& bench, std::function<void()>& run) {
   const auto files = std::make_shared<std::pair<std::string, std::string>>();
   CLI::App* command =
@@ -158,6 +177,7 @@ void add_bench(CLI::App& app, std::function<void()>& run) {
   CLI::App* command = app.add_subcommand("bench", "How fast this machine is, beside its rivals");
   command->require_subcommand(1);
   add_rnn(*command, run);
+  add_floor(*command, run);
   add_compare(*command, run);
 }
 

@@ -15,6 +15,10 @@ StackShape shape(const std::string& numbers, const std::string& cell = "lstm") {
   return choose_shapes({numbers}, {cell})[0];
 }
 
+double floor_us(const StackShape& of, Pass pass, const Rates& rates) {
+  return floor_of(of, pass, rates).us;
+}
+
 TEST(Floor, OnACpuIsTheProductsAtTheRateOfRegisters) {
   const Rates rates{.products = 50e9, .peak = 100e9};
   const StackShape two = shape("7,5,3,9,2");
@@ -53,6 +57,31 @@ TEST(Floor, OfWeightsThatDoNotIsTwoKernelsAndL2) {
 TEST(Floor, OfALargeBatchIsItsProducts) {
   const StackShape large = shape("100,4096,1024,1024,1");
   EXPECT_DOUBLE_EQ(floor_us(large, Pass::kBackward, kGpu), backward_flop(large) / 60e12 * 1e6);
+}
+
+TEST(Floor, SaysWhatBinds) {
+  const auto bound = [](const char* numbers, const Rates& rates) {
+    return floor_of(shape(numbers), Pass::kForward, rates).bound;
+  };
+  EXPECT_EQ(bound("100,8,256,256,1", kGpu), Bound::kExchange);
+  EXPECT_EQ(bound("100,8,64,2048,1", kGpu), Bound::kKernels);
+  EXPECT_EQ(bound("100,4096,1024,1024,1", kGpu), Bound::kProducts);
+  Rates slow_memory = kGpu;
+  slow_memory.memory = 1e9;
+  EXPECT_EQ(bound("100,8,256,256,1", slow_memory), Bound::kMemory);
+  EXPECT_EQ(bound("7,5,3,9,2", {.products = 50e9, .peak = 100e9}), Bound::kProducts);
+}
+
+TEST(Floor, OfNamedShapesIsATable) {
+  const std::string text = floors_text(named_shapes());
+  for (const StackShape& named : named_shapes())
+    EXPECT_NE(text.find(named.name), text.npos) << named.name;
+  EXPECT_EQ(text.find("nan"), text.npos);
+  // flashrnn768 in bf16 forward: states of 16 x 768 through L2 in two groups, and the exchange.
+  const StackShape one = choose_shapes({"flashrnn768"}, {})[0];
+  const Floor floor = floor_of(one, Pass::kForward, h100_rates(Precision::kBf16));
+  EXPECT_EQ(floor.bound, Bound::kExchange);
+  EXPECT_NEAR(floor.us, 0.4 + 8 * 768 * 2 / (5.7e6 / 132) + 2 * 16 * 4 * 768 * 768 / 798e6, 1e-3);
 }
 
 void expect_sound(const Rates& rates) {

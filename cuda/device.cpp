@@ -19,6 +19,8 @@ Device::Device(int ordinal, const CudaOptions& options)
       stream_(make_stream()),
       cublas_(stream_.get(), options.precision) {
   UNROLL_CUDA_CHECK(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal));
+  UNROLL_CUDA_CHECK(
+      cudaDeviceGetAttribute(&shared_memory_, cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal));
   counts_->now = counts_->peak = Cublas::kWorkspaceBytes;
 }
 

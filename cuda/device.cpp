@@ -20,6 +20,8 @@ Device::Device(int ordinal, const CudaOptions& options)
       cublas_(stream_.get(), options.precision),
       partial_sums_(make_device_memory(kPartialSums * sizeof(float))) {
   UNROLL_CUDA_CHECK(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal));
+  UNROLL_CUDA_CHECK(
+      cudaDeviceGetAttribute(&shared_memory_, cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal));
   counts_->now = counts_->peak = Cublas::kWorkspaceBytes + kPartialSums * sizeof(float);
 }
 

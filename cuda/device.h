@@ -26,6 +26,8 @@ class Device {
     return precision_ == Precision::kBf16 ? Element::kBfloat16 : Element::kFloat32;
   }
   int processors() const { return processors_; }  // streaming multiprocessors
+  /// Bytes that a block can have at most, by allow_shared_memory().
+  std::size_t shared_memory() const { return std::size_t(shared_memory_); }
 
   void multiply(const Gemm& args) const { cublas_.multiply(args); }
   PackedVariables& packed_variables() { return packed_variables_; }
@@ -45,7 +47,7 @@ class Device {
 
   int ordinal_;
   Precision precision_;
-  int processors_ = 0;
+  int processors_ = 0, shared_memory_ = 0;
   std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();  // outlived by no memory
   Stream stream_;
   Cublas cublas_;

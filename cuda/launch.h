@@ -5,6 +5,7 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
 
 #include "cuda/runtime.h"
@@ -24,6 +25,41 @@ void launch(cudaStream_t stream, dim3 grid, dim3 block, void (*kernel)(Parameter
   config.blockDim = block;
   config.stream = stream;
   UNROLL_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
+}
+
+/// As launch(), all blocks being resident at the same time, so that they may wait for each other,
+/// and with `shared_bytes` of dynamic shared memory for each. Fails if they do not all fit.
+template <typename... Parameters, typename... Arguments>
+void launch_cooperative(cudaStream_t stream, dim3 grid, dim3 block, std::size_t shared_bytes,
+                        void (*kernel)(Parameters...), const Arguments&... arguments) {
+  cudaLaunchAttribute cooperative{};
+  cooperative.id = cudaLaunchAttributeCooperative;
+  cooperative.val.cooperative = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream;
+  config.attrs = &cooperative;
+  config.numAttrs = 1;
+  UNROLL_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
+}
+
+/// Lets the kernel be launched with up to this much dynamic shared memory: needed above 48 KB,
+/// once, before resident_blocks() is asked. It loads the kernel, so not in a capture.
+template <typename... Parameters>
+void allow_shared_memory(void (*kernel)(Parameters...), std::size_t bytes) {
+  UNROLL_CUDA_CHECK(
+      cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)));
+}
+
+/// How many blocks of the kernel a multiprocessor holds at a time; 0 if not even one fits.
+template <typename... Parameters>
+int resident_blocks(void (*kernel)(Parameters...), int threads, std::size_t shared_bytes) {
+  int blocks = 0;
+  UNROLL_CUDA_CHECK(
+      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared_bytes));
+  return blocks;
 }
 
 }  // namespace unroll::gpu

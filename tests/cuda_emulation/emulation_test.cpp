@@ -61,13 +61,25 @@ class Array {
 };
 
 template <typename... Parameters, typename... Arguments>
-cudaError_t start(cudaStream_t stream, dim3 grid, dim3 block, void (*kernel)(Parameters...),
-                  const Arguments&... arguments) {
+cudaError_t start_with_shared(cudaStream_t stream, dim3 grid, dim3 block, std::size_t shared_bytes,
+                              bool cooperative, void (*kernel)(Parameters...),
+                              const Arguments&... arguments) {
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeCooperative;
+  attribute.val.cooperative = 1;
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  config.attrs = &attribute;
+  config.numAttrs = cooperative ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
+}
+template <typename... Parameters, typename... Arguments>
+cudaError_t start(cudaStream_t stream, dim3 grid, dim3 block, void (*kernel)(Parameters...),
+                  const Arguments&... arguments) {
+  return start_with_shared(stream, grid, block, 0, false, kernel, arguments...);
 }
 
 std::vector<int> counting(int count, int first = 0) {
@@ -161,6 +173,157 @@ TEST_P(InEveryOrder, BlockReduceAndBlockScan) {
     EXPECT_EQ(values[std::size_t(4 + k)], (k + 1) * (k + 2) / 2);
     EXPECT_EQ(values[std::size_t(4 + kPrimitiveThreads + k)], k * (k + 1) / 2);
   }
+}
+
+/// The states of exchange_states(), and a launch of it that goes on where the last one ended.
+struct Exchange {
+  explicit Exchange(unsigned blocks_)
+      : blocks(blocks_), flags(std::vector<std::uint32_t>(blocks_, 0)), states(before()) {}
+  std::vector<std::uint32_t> before() const {
+    std::vector<std::uint32_t> values(std::size_t{2} * blocks, 12345);
+    std::iota(values.begin(), values.begin() + blocks, 3U);
+    return values;
+  }
+  cudaError_t run(int rounds, ExchangeFault fault = ExchangeFault::kNone, unsigned threads = 70,
+                  cudaStream_t stream = nullptr, bool cooperative = true) const {
+    return start_with_shared(stream, blocks, threads, blocks * sizeof(std::uint32_t), cooperative,
+                             exchange_states, flags.get(), states.get(), rounds, fault);
+  }
+  /// After an even number of rounds.
+  std::vector<std::uint32_t> expected(int rounds) const {
+    std::vector<std::uint32_t> now = before();
+    for (int round = 0; round < rounds; ++round) {
+      const std::uint32_t* const from = &now[std::size_t(round % 2) * blocks];
+      std::uint32_t* const to = &now[std::size_t((round + 1) % 2) * blocks];
+      for (unsigned k = 0; k < blocks; ++k) {
+        to[k] = k;
+        for (unsigned other = 0; other < blocks; ++other) to[k] += from[other] * (2 * other + 1);
+      }
+    }
+    return now;
+  }
+  /// Whether a fault shows.
+  bool differs(ExchangeFault fault) const {
+    constexpr int kRounds = 4;
+    cudaMemcpy(states.get(), before().data(), before().size() * 4, cudaMemcpyHostToDevice);
+    EXPECT_EQ(run(kRounds, fault), cudaSuccess);
+    return states.values() != expected(kRounds);
+  }
+
+  unsigned blocks;
+  Array<std::uint32_t> flags, states;
+};
+
+TEST_P(InEveryOrder, CooperatingBlocksSeeEachOther) {
+  for (const unsigned blocks : {1U, 5U, 16U, 40U})
+    for (const unsigned threads : {8U, 70U, 256U}) {
+      const Exchange exchange(blocks);
+      EXPECT_EQ(exchange.run(4, ExchangeFault::kNone, threads), cudaSuccess);
+      EXPECT_EQ(exchange.run(6, ExchangeFault::kNone, threads), cudaSuccess);
+      EXPECT_EQ(exchange.states.values(), exchange.expected(10)) << blocks << " of " << threads;
+      EXPECT_EQ(exchange.flags.values(), std::vector<std::uint32_t>(blocks, 10));
+    }
+}
+
+TEST_P(InEveryOrder, CountsOfExchangesWrapAround) {
+  const Exchange exchange(5);
+  cudaMemset(exchange.flags.get(), 0xFF, 5 * sizeof(std::uint32_t));
+  EXPECT_EQ(exchange.run(4), cudaSuccess);
+  EXPECT_EQ(exchange.states.values(), exchange.expected(4));
+}
+
+TEST(Emulation, FaultsOfAnExchangeShowInTheOrder) {
+  for (const auto fault : {ExchangeFault::kDoesNotAwait, ExchangeFault::kOneBuffer}) {
+    int shown = 0;
+    for (const char* order : {"forward", "reverse", "random:1"}) {
+      const Environment environment("UNROLL_EMULATED_ORDER", order);
+      const Exchange exchange(5);
+      EXPECT_FALSE(exchange.differs(ExchangeFault::kNone)) << order;
+      shown += exchange.differs(fault);
+    }
+    EXPECT_GT(shown, 0) << int(fault);
+  }
+}
+
+TEST(EmulationDeathTest, NamesBlocksThatWaitForEver) {
+  const Exchange exchange(5);
+  const auto run = [&](ExchangeFault fault, bool cooperative) {
+    exchange.run(4, fault, 64, nullptr, cooperative);
+    cudaDeviceSynchronize();
+  };
+  EXPECT_DEATH(
+      run(ExchangeFault::kDoesNotPublish, true),
+      "synccheck: kernel .*, block \\(0,0,0\\): the blocks wait for each other for ever: of "
+      "this one 63 of 64 threads wait in __syncthreads\\(\\), 0 have returned, 1 wait for "
+      "other blocks");
+  EXPECT_DEATH(run(ExchangeFault::kNone, false),
+               "waits for another block in a launch that is not cooperative");
+}
+
+TEST_P(InEveryOrder, DynamicSharedMemoryIsTheBlocksOwn) {
+  constexpr unsigned kBlocks = 9;
+  for (const bool cooperative : {false, true}) {
+    const Array<std::uint32_t> out{std::size_t{kBlocks}};
+    EXPECT_EQ(
+        start_with_shared(nullptr, kBlocks, 1, 40, cooperative, use_dynamic_shared, out.get(), 9),
+        cudaSuccess);
+    EXPECT_EQ(out.values(), std::vector<std::uint32_t>(kBlocks, 0xFFFFFFFF));
+  }
+}
+
+TEST(EmulationDeathTest, SharedMemoryIsUsedAsAllowed) {
+  const Array<std::uint32_t> out{std::size_t{2}};
+  const auto run = [&](std::size_t shared_bytes, bool cooperative) {
+    start_with_shared(nullptr, 2, 1, shared_bytes, cooperative, use_dynamic_shared, out.get(), 9);
+    cudaDeviceSynchronize();
+  };
+  EXPECT_DEATH(run(36, false),
+               "block \\(0,0,0\\): wrote past its 36 bytes of dynamic shared memory");
+  EXPECT_DEATH(run(36, true), "wrote past its 36 bytes of dynamic shared memory");
+  EXPECT_DEATH(run(0, false), "launched without dynamic shared memory");
+  EXPECT_DEATH(
+      {
+        start_with_shared(nullptr, 2, 1, 0, true, static_shared_in_turns, out.get());
+        cudaDeviceSynchronize();
+      },
+      "has static shared memory");
+}
+
+TEST(Emulation, RefusesBlocksThatDoNotFit) {
+  constexpr int kMost = 227 << 10;
+  int processors = 0, shared = 0, resident = 0;
+  cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0);
+  cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
+  EXPECT_EQ(shared, kMost);
+  const auto fits = [&](unsigned threads, std::size_t shared_bytes) {
+    EXPECT_EQ(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, use_dynamic_shared,
+                                                            int(threads), shared_bytes),
+              cudaSuccess);
+    return resident;
+  };
+  const auto run = [&](int blocks, unsigned threads, std::size_t shared_bytes) {
+    const Array<std::uint32_t> out{std::size_t(blocks)};
+    const cudaError_t error = start_with_shared(nullptr, unsigned(blocks), threads, shared_bytes,
+                                                true, use_dynamic_shared, out.get(), 0);
+    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
+    return error;
+  };
+  EXPECT_EQ(fits(256, 0), 4);
+  EXPECT_EQ(fits(256, 48 << 10), 4);
+  EXPECT_EQ(fits(256, (48 << 10) + 1), 0);
+  EXPECT_EQ(run(1, 256, (48 << 10) + 1), cudaErrorInvalidValue);
+  EXPECT_EQ(cudaFuncSetAttribute(use_dynamic_shared, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 kMost + 1),
+            cudaErrorInvalidValue);
+  EXPECT_EQ(
+      cudaFuncSetAttribute(use_dynamic_shared, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost),
+      cudaSuccess);
+  EXPECT_EQ(fits(256, kMost), 1);
+  EXPECT_EQ(run(processors, 256, kMost), cudaSuccess);
+  EXPECT_EQ(run(processors + 1, 256, kMost), cudaErrorCooperativeLaunchTooLarge);
+  EXPECT_EQ(run(4 * processors, 256, 4), cudaSuccess);
+  EXPECT_EQ(run(4 * processors + 1, 256, 4), cudaErrorCooperativeLaunchTooLarge);
+  cudaGetLastError();
 }
 
 TEST(EmulationDeathTest, NamesThreadsThatWaitForEver) {
@@ -316,6 +479,18 @@ TEST_F(EmulatedStreams, ACaptureIsReplayedAndCounted) {
   EXPECT_EQ(after.graph_launch - before.graph_launch, 3);
   EXPECT_EQ(after.copy_to_host - before.copy_to_host, 2);
   EXPECT_EQ(after.device_synchronize - before.device_synchronize, 2);
+  cudaGraphExecDestroy(exec_);
+}
+
+TEST_F(EmulatedStreams, ACooperativeLaunchIsReplayed) {
+  const Exchange exchange(5);
+  cudaStreamBeginCapture(first_, cudaStreamCaptureModeThreadLocal);
+  EXPECT_EQ(exchange.run(4, ExchangeFault::kNone, 64, first_), cudaSuccess);
+  std::size_t nodes = 0;
+  EXPECT_EQ(end_capture(&nodes), cudaSuccess);
+  EXPECT_EQ(nodes, 1U);
+  for (int k = 0; k < 2; ++k) EXPECT_EQ(cudaGraphLaunch(exec_, first_), cudaSuccess);
+  EXPECT_EQ(exchange.states.values(), exchange.expected(8));
   cudaGraphExecDestroy(exec_);
 }
 

@@ -1,14 +1,23 @@
 /// Runs kernels. The threads of a block take turns on one CPU thread, each until it waits or
 /// returns. One that never waits needs no stack of its own: the next thread uses the same.
 ///
+/// Blocks run one after another, but for those of a cooperative launch, which take turns: each goes
+/// on until all its threads wait, and some of them for other blocks, or one writes what others may
+/// wait for.
+///
 /// UNROLL_EMULATED_ORDER in the environment is the order in which blocks, and threads between two
-/// barriers, take their turns: forward, reverse, or random:SEED. A kernel without races does not
-/// depend on it.
+/// barriers, take their turns: forward, reverse, or random:SEED. In random order turns of
+/// cooperating blocks also end at some barriers, and not at all such writes. A kernel without races
+/// does not depend on it.
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <bit>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <new>
 #include <string>
 #include <vector>
 
@@ -41,6 +50,8 @@ class Order {
     state_ = state_ * 6364136223846793005 + 1442695040888963407;
     return state_ >> 32 & mask;
   }
+  /// Whether a turn ends that need not: `usually`, but in random order one time in two.
+  bool ends_turn(bool usually) { return random_ ? flip(2) == 0 : usually; }
 
  private:
   bool reverse_ = false, random_ = false;
@@ -54,20 +65,48 @@ struct Thread {
   unsigned mask;
   int source;
   std::uint64_t value;
+  // What it last read by an atomic operation:
+  const std::uint32_t* polled;
+  std::uint32_t seen;
 };
 struct Warp {
   unsigned alive, waiting;  // a bit for each lane
 };
 
-// The block that runs.
-const Kernel* kernel = nullptr;
-unsigned count = 0, current = 0, returned = 0, in_barrier = 0;
-Thread threads[kMaxThreads];
-Warp warps[kMaxThreads / kWarp];
-uint3 index_of[kMaxThreads];
-unsigned first_turn = 0, first_flip = 0;                       // of the threads not yet started
-unsigned ready[kMaxThreads], ready_head = 0, ready_count = 0;  // a ring
+constexpr std::size_t kSharedAlignment = 128, kGuardBytes = 128;
+constexpr int kPoison = 0xFF;  // NaN in every format
+constexpr int kGuard = 0xA5;
 
+struct SharedMemoryDeleter {
+  void operator()(std::byte* memory) const {
+    ::operator delete (memory, std::align_val_t{kSharedAlignment});
+  }
+};
+
+struct Block {
+  uint3 index;
+  unsigned returned, in_barrier;
+  Thread threads[kMaxThreads];
+  Warp warps[kMaxThreads / kWarp];
+  unsigned first_turn, first_flip;                           // of the threads not yet started
+  unsigned ready[kMaxThreads], ready_head, ready_count;      // a ring
+  unsigned polling[kMaxThreads], polling_count;              // those that wait for other blocks
+  std::unique_ptr<std::byte[], SharedMemoryDeleter> shared;  // dynamic, and guard bytes
+  std::size_t shared_bytes = 0;
+};
+
+// The kernel that runs, and its block and thread.
+const Kernel* kernel = nullptr;
+unsigned count = 0;  // of the threads of a block
+uint3 index_of[kMaxThreads];
+Block* block = nullptr;
+unsigned current = 0;
+
+// Of a cooperative launch.
+bool progress = false;   // whether a thread did anything but read again what it had read
+bool turn_ends = false;  // though the block could go on
+
+std::vector<std::unique_ptr<Block>>& blocks = *new std::vector<std::unique_ptr<Block>>;
 Order order;
 Fiber host;
 Fiber* running = &host;
@@ -108,31 +147,35 @@ void make_current(unsigned rank) {
 
 /// Makes one of the threads that have not started current; false if there is none.
 bool start_next() {
-  while (first_turn < std::bit_ceil(count)) {
-    const unsigned rank = first_turn++ ^ first_flip;
+  while (block->first_turn < std::bit_ceil(count)) {
+    const unsigned rank = block->first_turn++ ^ block->first_flip;
     if (rank >= count) continue;
     make_current(rank);
-    threads[rank].fiber = nullptr;
+    block->threads[rank].fiber = nullptr;
+    block->threads[rank].polled = nullptr;
+    progress = true;
     return true;
   }
   return false;
 }
 
 void push_ready(unsigned rank) {
-  ready[(ready_head + ready_count++) % kMaxThreads] = rank;
+  block->ready[(block->ready_head + block->ready_count++) % kMaxThreads] = rank;
 }
 
 void work();
 
-/// Goes on with another thread, or with the host if none can go on. Returns on this fiber, with the
-/// thread current that is to run on it.
+/// Goes on with another thread of the block, or with the host if none can go on or the block's turn
+/// ends. Returns on this fiber, with the thread current that is to run on it.
 void run_next() {
   Fiber* next = &host;
-  if (ready_count > 0) {
-    make_current(ready[ready_head]);
-    ready_head = (ready_head + 1) % kMaxThreads;
-    --ready_count;
-    next = threads[current].fiber;
+  if (turn_ends) {
+    turn_ends = false;
+  } else if (block->ready_count > 0) {
+    make_current(block->ready[block->ready_head]);
+    block->ready_head = (block->ready_head + 1) % kMaxThreads;
+    --block->ready_count;
+    next = block->threads[current].fiber;
   } else if (start_next()) {
     if (idle.empty()) idle.push_back(new Fiber(work));
     next = idle.back();
@@ -146,10 +189,10 @@ void run_next() {
 /// If all threads of this warp that take part in an operation with this mask are there: carries it
 /// out and lets them go on.
 void complete(unsigned warp_index, unsigned mask) {
-  Warp& warp = warps[warp_index];
+  Warp& warp = block->warps[warp_index];
   const unsigned lanes = mask & warp.alive;
   if ((warp.waiting & lanes) != lanes) return;
-  Thread* const lane = threads + warp_index * kWarp;
+  Thread* const lane = block->threads + warp_index * kWarp;
   const WarpOperation operation = lane[std::countr_zero(lanes)].operation;
   std::uint64_t value[kWarp], ballot = 0;
   for (unsigned k = 0; k < kWarp; ++k) {
@@ -161,6 +204,7 @@ void complete(unsigned warp_index, unsigned mask) {
     ballot |= std::uint64_t(lane[k].value != 0) << k;
   }
   warp.waiting &= ~lanes;
+  progress = true;
   const auto lane_flip = unsigned(order.flip(kWarp));
   for (unsigned turn = 0; turn < kWarp; ++turn) {
     const unsigned k = turn ^ lane_flip;
@@ -178,16 +222,17 @@ void complete(unsigned warp_index, unsigned mask) {
 }
 
 void return_from_thread() {
-  ++returned;
+  ++block->returned;
+  progress = true;
   const unsigned warp_index = current / kWarp;
-  Warp& warp = warps[warp_index];
+  Warp& warp = block->warps[warp_index];
   warp.alive &= ~(1U << current % kWarp);
   while (warp.waiting != 0) {  // for this thread alone, perhaps
     const unsigned waiting = warp.waiting;
     for (unsigned left = waiting; left != 0; left &= left - 1) {
       const int k = std::countr_zero(left);
       if (warp.waiting >> k & 1)
-        complete(warp_index, threads[warp_index * kWarp + unsigned(k)].mask);
+        complete(warp_index, block->threads[warp_index * kWarp + unsigned(k)].mask);
     }
     if (warp.waiting == waiting) return;
   }
@@ -197,30 +242,98 @@ void return_from_thread() {
 void work() {
   for (;;) {
     do {
-      threads[current].fiber = running;
+      block->threads[current].fiber = running;
       kernel->thread();
       return_from_thread();
-    } while (ready_count == 0 && start_next());
+    } while (block->ready_count == 0 && start_next());
     idle.push_back(running);
     run_next();
   }
 }
 
-void run_block() {
-  returned = in_barrier = first_turn = ready_head = ready_count = 0;
-  first_flip = unsigned(order.flip(count));
+/// Of a block some of whose threads have not returned.
+std::string what_threads_do() {
+  std::string text = std::to_string(block->in_barrier) + " of " + std::to_string(count) +
+                     " threads wait in __syncthreads(), " + std::to_string(block->returned) +
+                     " have returned";
   for (unsigned first = 0; first < count; first += kWarp)
-    warps[first / kWarp] = {count - first >= kWarp ? ~0U : (1U << (count - first)) - 1, 0};
+    if (const unsigned waiting = block->warps[first / kWarp].waiting)
+      text += ", " + std::to_string(std::popcount(waiting)) + " of warp " +
+              std::to_string(first / kWarp) + " wait for others of it";
+  if (block->polling_count > 0)
+    text += ", " + std::to_string(block->polling_count) + " wait for other blocks";
+  return text;
+}
+
+void enter(Block& entered) {
+  block = &entered;
+  blockIdx = entered.index;
+}
+
+/// Makes the block, whose number in the grid this is, the one that runs, none of its threads having
+/// started.
+void begin(Block& begun, std::uint64_t number) {
+  begun.index = {unsigned(number % gridDim.x), unsigned(number / gridDim.x % gridDim.y),
+                 unsigned(number / gridDim.x / gridDim.y)};
+  begun.returned = begun.in_barrier = begun.first_turn = 0;
+  begun.ready_head = begun.ready_count = begun.polling_count = 0;
+  begun.first_flip = unsigned(order.flip(count));
+  for (unsigned first = 0; first < count; first += kWarp)
+    begun.warps[first / kWarp] = {count - first >= kWarp ? ~0U : (1U << (count - first)) - 1, 0};
+  if (begun.shared_bytes < kernel->shared_bytes) {
+    begun.shared.reset(static_cast<std::byte*>(
+        ::operator new (kernel->shared_bytes + kGuardBytes, std::align_val_t{kSharedAlignment})));
+    begun.shared_bytes = kernel->shared_bytes;
+  }
+  if (kernel->shared_bytes > 0) {
+    std::memset(begun.shared.get(), kPoison, kernel->shared_bytes);
+    std::memset(begun.shared.get() + kernel->shared_bytes, kGuard, kGuardBytes);
+  }
+  enter(begun);
+}
+
+/// Goes on with the block until it can do no more now; true if it has ended.
+bool take_turn() {
+  const auto poll_flip = unsigned(order.flip(count));
+  std::sort(block->polling, block->polling + block->polling_count,
+            [&](unsigned a, unsigned b) { return (a ^ poll_flip) < (b ^ poll_flip); });
+  for (unsigned k = 0; k < block->polling_count; ++k) push_ready(block->polling[k]);
+  block->polling_count = 0;
   run_next();
-  if (returned == count) return;
-  std::string why = std::to_string(in_barrier) + " of " + std::to_string(count) +
-                    " threads wait in __syncthreads(), " + std::to_string(returned) +
-                    " have returned";
-  for (unsigned first = 0; first < count; first += kWarp)
-    if (const unsigned waiting = warps[first / kWarp].waiting)
-      why += ", " + std::to_string(std::popcount(waiting)) + " of warp " +
-             std::to_string(first / kWarp) + " wait for others of it";
-  fail(why);
+  if (block->returned < count) {
+    if (block->ready_count == 0 && block->polling_count == 0) fail(what_threads_do());
+    return false;
+  }
+  const std::byte* const guard = block->shared.get() + kernel->shared_bytes;
+  if (kernel->shared_bytes > 0 &&
+      !std::all_of(guard, guard + kGuardBytes, [](std::byte b) { return b == std::byte{kGuard}; }))
+    fail("wrote past its " + std::to_string(kernel->shared_bytes) +
+         " bytes of dynamic shared memory");
+  return true;
+}
+
+void make_blocks(std::size_t number) {
+  while (blocks.size() < number) blocks.push_back(std::make_unique<Block>());
+}
+
+/// All blocks take turns until they have ended.
+void run_together(std::size_t number) {
+  make_blocks(number);
+  for (std::size_t k = 0; k < number; ++k) begin(*blocks[k], k);
+  for (std::size_t ended = 0; ended < number;) {
+    progress = false;
+    const std::uint64_t flip = order.flip(number);
+    for (std::uint64_t turn = 0; turn < std::bit_ceil(number); ++turn) {
+      const std::uint64_t k = turn ^ flip;
+      if (k >= number || blocks[k]->returned == count) continue;
+      enter(*blocks[k]);
+      if (take_turn()) ++ended;
+    }
+    if (progress) continue;
+    enter(**std::find_if(blocks.begin(), blocks.end(),
+                         [](const auto& one) { return one->returned < count; }));
+    fail("the blocks wait for each other for ever: of this one " + what_threads_do());
+  }
 }
 
 }  // namespace
@@ -233,23 +346,25 @@ void run(const Kernel& started) {
   for (unsigned k = 0; k < count; ++k)
     index_of[k] = {k % blockDim.x, k / blockDim.x % blockDim.y, k / blockDim.x / blockDim.y};
   order.read_environment();
-  const std::uint64_t blocks = std::uint64_t{gridDim.x} * gridDim.y * gridDim.z;
-  const std::uint64_t block_flip = order.flip(blocks);
-  for (std::uint64_t turn = 0; turn < std::bit_ceil(blocks); ++turn) {
-    const std::uint64_t block = turn ^ block_flip;
-    if (block >= blocks) continue;
-    blockIdx = {unsigned(block % gridDim.x), unsigned(block / gridDim.x % gridDim.y),
-                unsigned(block / gridDim.x / gridDim.y)};
-    run_block();
+  const std::uint64_t number = std::uint64_t{gridDim.x} * gridDim.y * gridDim.z;
+  if (started.cooperative) return run_together(number);
+  make_blocks(1);
+  const std::uint64_t block_flip = order.flip(number);
+  for (std::uint64_t turn = 0; turn < std::bit_ceil(number); ++turn) {
+    if ((turn ^ block_flip) >= number) continue;
+    begin(*blocks[0], turn ^ block_flip);
+    take_turn();
   }
 }
 
 void sync_threads() {
-  if (++in_barrier == count) {
-    in_barrier = 0;
+  progress = true;
+  if (++block->in_barrier == count) {
+    block->in_barrier = 0;
     const auto new_flip = unsigned(order.flip(count));
     for (unsigned turn = 0; turn < std::bit_ceil(count); ++turn)
       if ((turn ^ new_flip) < count) push_ready(turn ^ new_flip);
+    turn_ends = kernel->cooperative && order.ends_turn(false);
   }
   run_next();
 }
@@ -258,15 +373,52 @@ std::uint64_t exchange(WarpOperation operation, unsigned mask, std::uint64_t val
   const unsigned self = current, warp_index = self / kWarp, bit = 1U << self % kWarp;
   if ((mask & bit) == 0)
     fail(thread_name(self) + " is not in the mask that it gives to a warp's operation");
-  Thread& thread = threads[self];
+  Thread& thread = block->threads[self];
   thread.operation = operation;
   thread.mask = mask;
   thread.value = value;
   thread.source = source;
-  warps[warp_index].waiting |= bit;
+  block->warps[warp_index].waiting |= bit;
   complete(warp_index, mask);
   run_next();
   return thread.value;
+}
+
+std::byte* dynamic_shared() {
+  if (kernel->shared_bytes == 0) fail("was launched without dynamic shared memory");
+  return block->shared.get();
+}
+
+void use_static_shared() {
+  if (kernel->cooperative)
+    fail("has static shared memory, which blocks that take turns would share");
+}
+
+std::uint32_t load(const std::uint32_t* address) {
+  Thread& thread = block->threads[current];
+  if (thread.polled == address && thread.seen == *address) {
+    if (!kernel->cooperative)
+      fail(thread_name(current) + " waits for another block in a launch that is not cooperative");
+    block->polling[block->polling_count++] = current;
+    run_next();
+    if (thread.seen == *address) return thread.seen;
+  }
+  progress = true;
+  thread.polled = address;
+  return thread.seen = *address;
+}
+
+void store(std::uint32_t* address, std::uint32_t value) {
+  progress = true;
+  *address = value;
+  if (!kernel->cooperative || !order.ends_turn(true)) return;
+  push_ready(current);
+  turn_ends = true;
+  run_next();
+}
+
+void trap() {
+  fail(thread_name(current) + " came to __trap()");
 }
 
 int lane() {

@@ -73,6 +73,11 @@ namespace {
 
 constexpr std::size_t kAlignment = 256;
 constexpr std::size_t kMostPoisoned = std::size_t{256} << 20;  // for time's sake
+// Of a multiprocessor, as of sm_90; but for their number and the registers of a thread, which keep
+// the fibers few.
+constexpr unsigned kProcessors = 16;
+constexpr std::uint64_t kRegisters = 64 << 10, kThreadRegisters = 64;
+constexpr std::size_t kSharedBytes = 48 << 10, kMostSharedBytes = 227 << 10;
 
 struct Memory {
   std::map<std::uintptr_t, std::size_t> blocks;
@@ -111,6 +116,7 @@ struct State {
       {nullptr, std::make_shared<CUstream_st>()}};
   std::map<cudaGraph_t, std::shared_ptr<CUgraph_st>> graphs;
   cudaError_t last_error = cudaSuccess;
+  std::map<const void*, std::size_t> shared_memory;  // dynamic, what kernels may have if not 48 KB
   bool lost = false;  // the device has failed, and every call fails from now on
   Calls calls{};
 };
@@ -217,6 +223,8 @@ constexpr ErrorName kErrors[] = {
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
     {cudaErrorNotReady, "cudaErrorNotReady", "device not ready"},
+    {cudaErrorCooperativeLaunchTooLarge, "cudaErrorCooperativeLaunchTooLarge",
+     "too many blocks in cooperative launch"},
     {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
     {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
      "operation not permitted when stream is capturing"},
@@ -294,6 +302,19 @@ cudaError_t set(void* memory, int value, std::size_t bytes, CUstream_st& stream)
   return add(stream, [=] { std::memset(memory, value, bytes); });
 }
 
+std::size_t most_shared(const void* kernel) {
+  const auto found = state().shared_memory.find(kernel);
+  return found == state().shared_memory.end() ? kSharedBytes : found->second;
+}
+
+/// Blocks of the kernel that a multiprocessor holds at a time.
+unsigned resident_blocks(const void* kernel, std::uint64_t threads, std::size_t shared_bytes) {
+  if (threads == 0 || threads > 1024 || shared_bytes > most_shared(kernel)) return 0;
+  const std::uint64_t whole_warps = (threads + 31) / 32 * 32;
+  return unsigned(std::min({std::uint64_t{32}, kRegisters / kThreadRegisters / whole_warps,
+                            (kMostSharedBytes + 1024) / (shared_bytes + 1024)}));
+}
+
 }  // namespace
 
 cudaError_t enqueue(cudaStream_t handle, Work work) {
@@ -312,6 +333,11 @@ cudaError_t launch(cudaStream_t handle, Kernel kernel) {
       grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.x > 0x7FFFFFFF || grid.y > 0xFFFF ||
       grid.z > 0xFFFF)
     return result(cudaErrorInvalidConfiguration);
+  if (kernel.shared_bytes > most_shared(kernel.address)) return result(cudaErrorInvalidValue);
+  if (kernel.cooperative &&
+      std::uint64_t{grid.x} * grid.y * grid.z >
+          kProcessors * resident_blocks(kernel.address, threads, kernel.shared_bytes))
+    return result(cudaErrorCooperativeLaunchTooLarge);
   if (!stream->capture) ++state().calls.kernel_launch;
   return result(add(*stream, [kernel = std::move(kernel)] { run(kernel); }));
 }
@@ -361,11 +387,12 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return result(cudaErrorInvalidDevice);
   *properties = {.name = "CUDA emulated on the CPU",
                  .totalGlobalMem = total_memory(),
-                 .sharedMemPerBlock = 48 << 10,
+                 .sharedMemPerBlock = kSharedBytes,
+                 .sharedMemPerBlockOptin = kMostSharedBytes,
                  .warpSize = 32,
                  .maxThreadsPerBlock = 1024,
                  .maxThreadsPerMultiProcessor = 2048,
-                 .multiProcessorCount = 4,
+                 .multiProcessorCount = kProcessors,
                  .major = 9,
                  .minor = 0};
   return cudaSuccess;
@@ -398,6 +425,12 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int dev
     case cudaDevAttrComputeCapabilityMinor:
       *value = properties.minor;
       break;
+    case cudaDevAttrCooperativeLaunch:
+      *value = 1;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = int(properties.sharedMemPerBlockOptin);
+      break;
   }
   return cudaSuccess;
 }
@@ -411,7 +444,26 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
 }
 cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, const void* kernel) {
   if (!kernel) return result(cudaErrorInvalidDeviceFunction);
-  *attributes = {.maxThreadsPerBlock = 1024, .numRegs = 32, .binaryVersion = 90, .ptxVersion = 90};
+  *attributes = {.maxThreadsPerBlock = 1024,
+                 .numRegs = int(kThreadRegisters),
+                 .binaryVersion = 90,
+                 .ptxVersion = 90};
+  return cudaSuccess;
+}
+cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  const Call call;
+  if (!kernel) return result(cudaErrorInvalidDeviceFunction);
+  if (attribute != cudaFuncAttributeMaxDynamicSharedMemorySize || value < 0 ||
+      std::size_t(value) > kMostSharedBytes)
+    return result(cudaErrorInvalidValue);
+  state().shared_memory[kernel] = std::size_t(value);
+  return cudaSuccess;
+}
+cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel,
+                                                          int threads, std::size_t shared_bytes) {
+  const Call call;
+  if (!kernel) return result(cudaErrorInvalidDeviceFunction);
+  *blocks = int(resident_blocks(kernel, std::uint64_t(std::max(threads, 0)), shared_bytes));
   return cudaSuccess;
 }
 

@@ -1,5 +1,7 @@
 #include "tests/cuda_emulation/test_kernels.h"
 
+#include "cuda/grid_exchange.cuh"
+#include "cuda/shared_memory.cuh"
 #include "tests/cuda_emulation/include/cub/cub.cuh"
 
 namespace unroll::test {
@@ -77,6 +79,43 @@ __global__ void block_primitives(const int* in, int* out) {
   if (threadIdx.x == 60) out[3] = total;
   out[4 + threadIdx.x] = inclusive;
   out[4 + kPrimitiveThreads + threadIdx.x] = exclusive;
+}
+
+__global__ void exchange_states(std::uint32_t* flags, std::uint32_t* states, int rounds,
+                                ExchangeFault fault) {
+  const int blocks = int(gridDim.x), block = int(blockIdx.x), thread = int(threadIdx.x);
+  auto* const terms = reinterpret_cast<std::uint32_t*>(gpu::dynamic_shared());
+  const bool last = block + 1 == blocks, one_buffer = fault == ExchangeFault::kOneBuffer;
+  std::uint32_t value = gpu::published(flags, block);
+  for (int round = 0; round < rounds; ++round) {
+    const std::uint32_t* const from = one_buffer ? states : states + round % 2 * blocks;
+    std::uint32_t* const to = one_buffer ? states : states + (round + 1) % 2 * blocks;
+    for (int i = thread; i < blocks; i += int(blockDim.x)) {
+      const int k = blocks - 1 - i;  // not the block whose flag this thread awaited
+      terms[k] = __ldcg(from + k) * std::uint32_t(2 * k + 1);
+    }
+    __syncthreads();
+    if (thread + 1 == int(blockDim.x)) {  // not the thread that publishes
+      std::uint32_t sum = std::uint32_t(block);
+      for (int k = 0; k < blocks; ++k) sum += terms[k];
+      to[block] = sum;
+    }
+    ++value;
+    if (!last || fault != ExchangeFault::kDoesNotPublish) gpu::publish(flags, block, value);
+    if (!last || fault != ExchangeFault::kDoesNotAwait) gpu::await(flags, 0, blocks, value);
+  }
+}
+
+__global__ void use_dynamic_shared(std::uint32_t* out, int word) {
+  auto* const words = reinterpret_cast<std::uint32_t*>(gpu::dynamic_shared());
+  out[blockIdx.x] = words[word];
+  words[word] = blockIdx.x;
+}
+
+__global__ void static_shared_in_turns(std::uint32_t* out) {
+  __shared__ std::uint32_t value;
+  value = 1;
+  *out = value;
 }
 
 __global__ void barrier_after_return() {

@@ -1,6 +1,8 @@
 /// Kernels by which the emulation itself is tested.
 #pragma once
 
+#include <cstdint>
+
 #include "tests/cuda_emulation/include/cuda_runtime.h"
 
 namespace unroll::test {
@@ -24,7 +26,18 @@ __global__ void sum_after_return(const int* in, int* out);
 /// then inclusive and exclusive sums.
 __global__ void block_primitives(const int* in, int* out);
 
+enum class ExchangeFault { kNone, kDoesNotAwait, kDoesNotPublish, kOneBuffer };
+/// states [2, blocks]; `rounds` times each becomes the sum of all, weighted by 2 k + 1 for block k,
+/// plus the number of its block. Round k reads half k % 2. Cooperative, with a word of dynamic
+/// shared memory for each block. The last block has the fault, or all have one buffer.
+__global__ void exchange_states(std::uint32_t* flags, std::uint32_t* states, int rounds,
+                                ExchangeFault fault);
+/// out[block] = word `word` of dynamic shared memory, as it is at first; then the block writes
+/// there.
+__global__ void use_dynamic_shared(std::uint32_t* out, int word);
+
 // Faults.
+__global__ void static_shared_in_turns(std::uint32_t* out);
 __global__ void barrier_after_return();
 __global__ void barrier_or_shuffle();
 __global__ void shuffle_from_absent_lane();

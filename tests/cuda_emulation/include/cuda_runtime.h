@@ -1,7 +1,7 @@
 /// The device's part of CUDA: sources of kernels compile against it as C++, and each block's
 /// threads take turns on one CPU thread.
 ///
-/// Shared memory is static and keeps what the block before left in it.
+/// Static shared memory is one for all blocks and keeps what the block before left in it.
 #pragma once
 
 #include <math.h>
@@ -22,7 +22,9 @@
 #define __device__
 #define __host__
 #define __constant__ static
-#define __shared__ static
+#define __shared__                \
+  emulation::use_static_shared(); \
+  static
 #define __forceinline__ __inline__ __attribute__((always_inline))
 #define __launch_bounds__(...)
 #define __grid_constant__
@@ -41,6 +43,10 @@ template <typename T>
 T __ldg(const T* address) {
   return *address;
 }
+template <typename T>
+T __ldcg(const T* address) {
+  return *address;
+}
 inline float __uint_as_float(unsigned bits) {
   return std::bit_cast<float>(bits);
 }
@@ -57,6 +63,9 @@ inline int __clz(int bits) {
   return std::countl_zero(static_cast<unsigned>(bits));
 }
 
+[[noreturn]] inline void __trap() {
+  emulation::trap();
+}
 inline void __syncthreads() {
   emulation::sync_threads();
 }
@@ -114,11 +123,19 @@ T __shfl_up_sync(unsigned mask, T value, unsigned delta, int width = 32) {
   return emulation::shuffle(mask, value, inside ? source : emulation::lane());
 }
 
+enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative = 2 };
+union cudaLaunchAttributeValue {
+  int cooperative;
+};
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  cudaLaunchAttributeValue val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
-  std::size_t dynamicSmemBytes;  // 0: there is none of it here
+  std::size_t dynamicSmemBytes;
   cudaStream_t stream;
-  struct cudaLaunchAttribute* attrs;
+  cudaLaunchAttribute* attrs;
   unsigned numAttrs;
 };
 
@@ -126,11 +143,15 @@ template <typename... Parameters, typename... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
                                Arguments&&... arguments) {
   static_assert((sizeof(Parameters) + ... + 0) <= 4096, "what CUDA takes on every GPU");
-  if (config->dynamicSmemBytes != 0 || config->numAttrs != 0) return cudaErrorNotSupported;
+  bool cooperative = false;
+  for (unsigned k = 0; k < config->numAttrs; ++k) {
+    if (config->attrs[k].id != cudaLaunchAttributeCooperative) return cudaErrorNotSupported;
+    cooperative = config->attrs[k].val.cooperative != 0;
+  }
   return emulation::launch(
       config->stream,
       {reinterpret_cast<const void*>(kernel),
        [kernel, values = std::tuple<std::remove_cv_t<Parameters>...>(
                     std::forward<Arguments>(arguments)...)] { std::apply(kernel, values); },
-       config->gridDim, config->blockDim});
+       config->gridDim, config->blockDim, config->dynamicSmemBytes, cooperative});
 }

@@ -1,6 +1,7 @@
 /// What the stand-ins for CUDA's headers need of the emulation itself.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 
@@ -16,6 +17,8 @@ struct Kernel {
   const void* address;           // names it in messages
   std::function<void()> thread;  // what each thread does
   dim3 grid, block;
+  std::size_t shared_bytes;  // dynamic
+  bool cooperative;
 };
 cudaError_t launch(cudaStream_t stream, Kernel kernel);
 
@@ -34,5 +37,18 @@ std::uint64_t exchange(WarpOperation operation, unsigned mask, std::uint64_t val
 int lane();
 /// Number of the thread in its block.
 int rank();
+
+/// The block's own, aligned to 128 bytes, filled with NaN when the block begins. What is written
+/// past its end is noticed when the block ends.
+std::byte* dynamic_shared();
+/// Of a cooperative launch: an error.
+void use_static_shared();
+
+/// Atomic. Who reads the same value from the same place twice in a row waits for another block: its
+/// turn ends. When no block does anything else any more, they wait for ever, which is an error.
+std::uint32_t load(const std::uint32_t* address);
+void store(std::uint32_t* address, std::uint32_t value);
+
+[[noreturn]] void trap();
 
 }  // namespace emulation

@@ -26,6 +26,7 @@ Device::Device(int ordinal, const CudaOptions& options)
 }
 
 std::shared_ptr<void> Device::allocate(std::size_t bytes) {
+  make_current();
   // Nobody wants a null pointer for an empty tensor.
   DeviceMemory memory = make_device_memory(std::max<std::size_t>(bytes, 1));
   counts_->now += bytes;
@@ -37,6 +38,7 @@ std::shared_ptr<void> Device::allocate(std::size_t bytes) {
 }
 
 DeviceMemoryUse Device::memory() const {
+  make_current();
   std::size_t free = 0, total = 0;
   UNROLL_CUDA_CHECK(cudaMemGetInfo(&free, &total));
   return {counts_->now, counts_->peak, free};

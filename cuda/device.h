@@ -14,12 +14,17 @@
 
 namespace unroll::gpu {
 
+/// Any thread may call it, one at a time: what needs the device to be the calling thread's current
+/// one makes it that.
 class Device {
  public:
   Device(int ordinal, const CudaOptions& options);
 
   int ordinal() const { return ordinal_; }
-  cudaStream_t stream() const { return stream_.get(); }
+  cudaStream_t stream() const {
+    make_current();
+    return stream_.get();
+  }
   Precision precision() const { return precision_; }
   /// What products read: float32, or bfloat16 at that precision.
   Element element() const {
@@ -29,7 +34,10 @@ class Device {
   /// Bytes that a block can have at most, by allow_shared_memory().
   std::size_t shared_memory() const { return std::size_t(shared_memory_); }
 
-  void multiply(const Gemm& args) const { cublas_.multiply(args); }
+  void multiply(const Gemm& args) const {
+    make_current();
+    cublas_.multiply(args);
+  }
   PackedVariables& packed_variables() { return packed_variables_; }
 
   /// What sums in two stages keep in between: for one operation, until the next one on the stream.
@@ -41,6 +49,8 @@ class Device {
   DeviceMemoryUse memory() const;
 
  private:
+  void make_current() const { UNROLL_CUDA_CHECK(cudaSetDevice(ordinal_)); }
+
   struct Counts {
     std::size_t now = 0, peak = 0;
   };

@@ -30,9 +30,12 @@ Graph capture(cudaStream_t stream, const std::function<void()>& work) {
 }
 
 GraphReplay::GraphReplay(cudaStream_t stream, std::function<void()> work)
-    : stream_(stream), work_(std::move(work)) {}
+    : stream_(stream), work_(std::move(work)) {
+  UNROLL_CUDA_CHECK(cudaGetDevice(&device_));
+}
 
 void GraphReplay::run() {
+  UNROLL_CUDA_CHECK(cudaSetDevice(device_));
   if (!warm_) {
     work_();
     warm_ = true;

@@ -18,14 +18,16 @@ using Graph = std::unique_ptr<CUgraphExec_st, GraphDeleter>;
 /// Records what `work` queues on `stream`, without running it.
 Graph capture(cudaStream_t stream, const std::function<void()>& work);
 
-/// Its first run calls `work` as it is: libraries load their kernels then, which a capture forbids.
-/// The second run records it, and that graph serves all later ones.
+/// For the device that is current when it is made. Its first run calls `work` as it is: libraries
+/// load their kernels then, which a capture forbids. The second run records it, and that graph
+/// serves all later ones.
 class GraphReplay final : public Replay {
  public:
   GraphReplay(cudaStream_t stream, std::function<void()> work);
   void run() override;
 
  private:
+  int device_ = 0;
   cudaStream_t stream_;
   std::function<void()> work_;
   bool warm_ = false;

@@ -10,6 +10,7 @@
 #include "tests/cuda_emulation/include/emulation.h"
 
 struct cublasContext {
+  int device = 0;
   cudaStream_t stream = nullptr;
 };
 
@@ -137,6 +138,7 @@ const char* cublasGetStatusString(cublasStatus_t status) {
 
 cublasStatus_t cublasCreate(cublasHandle_t* handle) {
   *handle = new cublasContext;
+  cudaGetDevice(&(*handle)->device);
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasDestroy(cublasHandle_t handle) {
@@ -187,6 +189,9 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
     return CUBLAS_STATUS_NOT_SUPPORTED;
   if (m == 0 || n == 0 || batch == 0) return CUBLAS_STATUS_SUCCESS;
   if (!c || (k > 0 && (!a || !b))) return CUBLAS_STATUS_INVALID_VALUE;
+  int device = 0;
+  cudaGetDevice(&device);
+  if (device != handle->device) return CUBLAS_STATUS_EXECUTION_FAILED;
   const emulation::Product product{.m = m,
                                    .n = n,
                                    .k = k,

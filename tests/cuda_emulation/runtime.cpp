@@ -41,7 +41,15 @@ struct CUgraphExec_st {
   std::shared_ptr<const CUgraph_st> graph;
 };
 
+/// UNROLL_EMULATED_DEVICES in the environment is how many there are [1].
+static int device_count() {
+  static const char* const text = std::getenv("UNROLL_EMULATED_DEVICES");
+  return text ? std::atoi(text) : 1;
+}
+static thread_local int current_device = 0;
+
 struct CUstream_st {
+  int device = current_device;
   std::deque<Work> queue;
   std::uint64_t queued = 0, done = 0;
   std::shared_ptr<CUgraph_st> capture;  // null unless captured
@@ -142,6 +150,12 @@ cudaError_t result(cudaError_t error) {
 std::shared_ptr<CUstream_st> find(cudaStream_t stream) {
   const auto found = state().streams.find(stream);
   return found == state().streams.end() ? nullptr : found->second;
+}
+
+/// The same for what a stream takes from its own device's threads alone.
+std::shared_ptr<CUstream_st> find_current(cudaStream_t handle) {
+  auto stream = find(handle);
+  return stream && (!handle || stream->device == current_device) ? stream : nullptr;
 }
 
 void run_all() {
@@ -325,7 +339,7 @@ cudaError_t enqueue(cudaStream_t handle, Work work) {
 
 cudaError_t launch(cudaStream_t handle, Kernel kernel) {
   const Call call;
-  const auto stream = find(handle);
+  const auto stream = find_current(handle);
   if (!stream) return result(cudaErrorInvalidResourceHandle);
   const dim3 grid = kernel.grid, block = kernel.block;
   const std::uint64_t threads = std::uint64_t{block.x} * block.y * block.z;
@@ -373,18 +387,20 @@ cudaError_t cudaPeekAtLastError() {
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
+  *count = device_count();
   return cudaSuccess;
 }
 cudaError_t cudaGetDevice(int* device) {
-  *device = 0;
+  *device = current_device;
   return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int device) {
-  return result(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+  if (device < 0 || device >= device_count()) return result(cudaErrorInvalidDevice);
+  current_device = device;
+  return cudaSuccess;
 }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
-  if (device != 0) return result(cudaErrorInvalidDevice);
+  if (device < 0 || device >= device_count()) return result(cudaErrorInvalidDevice);
   *properties = {.name = "CUDA emulated on the CPU",
                  .totalGlobalMem = total_memory(),
                  .sharedMemPerBlock = kSharedBytes,
@@ -398,7 +414,7 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   return cudaSuccess;
 }
 cudaError_t cudaDeviceGetPCIBusId(char* id, int length, int device) {
-  if (device != 0) return result(cudaErrorInvalidDevice);
+  if (device < 0 || device >= device_count()) return result(cudaErrorInvalidDevice);
   std::snprintf(id, std::size_t(length), "0000:00:00.0");
   return cudaSuccess;
 }
@@ -715,7 +731,7 @@ cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t) {
 }
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t handle) {
   const Call call;
-  const auto stream = find(handle);
+  const auto stream = find_current(handle);
   if (!stream) return result(cudaErrorInvalidResourceHandle);
   if (!exec) return result(cudaErrorInvalidValue);
   const char* const last = std::getenv("UNROLL_EMULATED_FAILURE");

@@ -14,9 +14,9 @@
 namespace unroll::benchmark {
 namespace {
 
-/// All multiprocessors waiting for each other by polling L2: twice a flag's way through it, 0.16 us
-/// each on an H100 as published. Not measured here.
-constexpr double kExchange = 0.4e-6;
+/// All multiprocessors waiting for each other by polling L2, where it is not measured: twice a
+/// flag's way through it, 0.16 us each on an H100 as published, and what is around it.
+constexpr double kPublishedExchange = 0.4e-6;
 /// Of a multiprocessor's 227 KB of shared memory and 256 KB of registers, what weights can have.
 constexpr double kResidentBytes = (200 + 128) * 1024.0;
 
@@ -30,6 +30,10 @@ double cpu_product_rate(const std::shared_ptr<Backend>& backend) {
   double best = std::numeric_limits<double>::max();
   for (int k = 0; k < 8; ++k) best = std::min(best, backend->elapsed([&] { session.run(c); }));
   return 2.0 * kSize * kSize * kSize / best;
+}
+
+double exchange_seconds(const Rates& rates) {
+  return rates.exchange > 0 ? rates.exchange : kPublishedExchange;
 }
 
 /// Seconds of a layer's recurrence in one timestep, which nothing can be done in parallel with: the
@@ -48,8 +52,8 @@ double chain_seconds(const StackShape& shape, double hidden, const Rates& rates)
   for (double groups = 1; groups <= std::ceil(batch / 8); ++groups) {
     if (groups * weights > kResidentBytes * rates.processors) break;
     const double states = batch / groups * hidden * rates.element;
-    resident = std::min(resident,
-                        rounds * (kExchange + states / (rates.cache / rates.processors)) + compute);
+    const double exchange = exchange_seconds(rates) + states / (rates.cache / rates.processors);
+    resident = std::min(resident, rounds * exchange + compute);
   }
   return std::min(kernels, resident);
 }
@@ -65,6 +69,7 @@ Rates measure_rates(const std::shared_ptr<Backend>& backend, int ordinal, int th
           .memory = cuda.memory,
           .cache = cuda.cache,
           .kernel = cuda.kernel,
+          .exchange = cuda.exchange,
           .processors = cuda.processors,
           .element = backend->precision() == Precision::kBf16 ? 2.0 : 4.0};
 }
@@ -79,9 +84,12 @@ std::vector<std::string> describe(const Rates& rates) {
                       "multiprocessors {:.4g} TB/s, kernel to kernel in a graph {:.3g} us",
                       rates.products / 1e12, rates.memory / 1e12, rates.processors,
                       rates.cache / 1e12, rates.kernel * 1e6),
-          fmt::format("assumed for kernels that keep their weights: exchange of states {:.2g} us, "
-                      "{:.0f} KB of weights a multiprocessor",
-                      kExchange * 1e6, kResidentBytes / 1024)};
+          fmt::format("for kernels that keep their weights: exchange of states {:.2g} us, {}; "
+                      "assumed {:.0f} KB of weights a multiprocessor",
+                      exchange_seconds(rates) * 1e6,
+                      rates.exchange > 0 ? "measured"
+                                         : "as published: this device has no cooperative launches",
+                      kResidentBytes / 1024)};
 }
 
 double floor_us(const StackShape& shape, Pass pass, const Rates& rates) {

@@ -16,11 +16,12 @@ struct Rates {
   double products = 0;  // floating-point operations of a large matrix product
   double peak = 0;      // of anything: a CPU's multiply-adds in registers; on a GPU `products`
   // The following of a GPU alone.
-  double memory = 0;   // bytes, read and written
-  double cache = 0;    // bytes from L2 into all multiprocessors
-  double kernel = 0;   // seconds from one kernel to the next that needs it
-  int processors = 0;  // 0: a CPU
-  double element = 4;  // bytes of an operand of a product
+  double memory = 0;    // bytes, read and written
+  double cache = 0;     // bytes from L2 into all multiprocessors
+  double kernel = 0;    // seconds from one kernel to the next that needs it
+  double exchange = 0;  // seconds in which all multiprocessors exchange states; 0: not measured
+  int processors = 0;   // 0: a CPU
+  double element = 4;   // bytes of an operand of a product
 };
 
 /// Measured now. `threads` as cpu() takes it.

@@ -110,7 +110,7 @@ void run(const Options& o) {
   Results results;
   results.about = describe_machine(backend->kind(), 0, o.device.threads);
   for (const std::string& line : describe(rates))
-    results.about.push_back(to_string(backend->precision()) + ": " + line);
+    results.about.push_back(to_string(backend->precision()) + " here: " + line);
   results.about.push_back(fmt::format(
       "lm: V {}, dropout {}; work_mib is all memory at its peak; the floor is of products alone",
       o.vocabulary, o.dropout));

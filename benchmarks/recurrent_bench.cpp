@@ -95,7 +95,7 @@ class Bench {
       const Rates& rates = rates_[precision] =
           measure_rates(backend(precision, "stepwise"), options_.ordinal, options_.threads);
       for (const std::string& line : describe(rates))
-        results_.about.push_back(to_string(precision) + ": " + line);
+        results_.about.push_back(to_string(precision) + " here: " + line);
     }
     for (std::size_t k = 0; k < options_.shapes.size() && !stopped(); ++k)
       measure(options_.shapes[k], fmt::format("{}/{}", k + 1, options_.shapes.size()));

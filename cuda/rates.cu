@@ -7,6 +7,7 @@
 
 #include "cuda/device.h"
 #include "cuda/graph.h"
+#include "cuda/grid_exchange.cuh"
 #include "cuda/launch.h"
 #include "unroll/cells/philox.h"
 
@@ -32,6 +33,28 @@ __global__ void follow_kernel(int* counter) {
   if (threadIdx.x == 0) *counter += 1;
 }
 
+/// words [2, blocks]: `rounds` times every block writes a word, 1 more than one that it read
+/// before, and reads all others'. *wrong becomes 1 if it read anything but the number of the round.
+__global__ void exchange_kernel(std::uint32_t* flags, std::uint32_t* words, std::uint32_t rounds,
+                                int* wrong) {
+  const int blocks = int(gridDim.x), block = int(blockIdx.x), thread = int(threadIdx.x);
+  const int source = (block + 1) % blocks;
+  std::uint32_t value = published(flags, block), next = 1;
+  bool all_right = true;
+  for (std::uint32_t round = 1; round <= rounds; ++round) {
+    std::uint32_t* const half = words + round % 2 * std::uint32_t(blocks);
+    if (thread == source % kThreads) half[block] = next;
+    publish(flags, block, ++value);
+    await(flags, 0, blocks, value);
+    for (int k = thread; k < blocks; k += kThreads) {
+      const std::uint32_t word = __ldcg(half + k);
+      if (k == source) next = word + 1;
+      all_right = all_right && word == round;
+    }
+  }
+  if (!all_right) *wrong = 1;
+}
+
 /// Every block reads all of `in`, from a place of its own on, `times` times.
 __global__ void read_kernel(const float4* __restrict__ in, std::int64_t count, int times,
                             float* out) {
@@ -44,6 +67,12 @@ __global__ void read_kernel(const float4* __restrict__ in, std::int64_t count, i
       sum += (four.x + four.y) + (four.z + four.w);
     }
   if (sum == -1) *out = sum;  // never, but the compiler does not know
+}
+
+/// Not its first time, in which libraries load what they need.
+bool is_long_enough(cudaStream_t stream, const std::function<void()>& work) {
+  work();
+  return seconds(stream, work) >= kLongEnough;
 }
 
 double least_seconds(cudaStream_t stream, const std::function<void()>& work) {
@@ -78,10 +107,10 @@ double product_rate(Device& device) {
                        .c = static_cast<float*>(c.get()),
                        .ldc = n,
                        .element = device.element()};
-    if (seconds(device.stream(), [&] { device.multiply(product); }) < kLongEnough && n < 8192)
-      continue;
+    const auto multiply = [&] { device.multiply(product); };
+    if (n < 8192 && !is_long_enough(device.stream(), multiply)) continue;
     const double cube = double(n) * double(n) * double(n);
-    return 2 * cube / least_seconds(device.stream(), [&] { device.multiply(product); });
+    return 2 * cube / least_seconds(device.stream(), multiply);
   }
 }
 
@@ -94,7 +123,7 @@ double memory_rate(Device& device) {
           cudaMemcpyAsync(to.get(), from.get(), bytes, cudaMemcpyDeviceToDevice, device.stream()));
     };
     UNROLL_CUDA_CHECK(cudaMemsetAsync(from.get(), 1, bytes, device.stream()));
-    if (seconds(device.stream(), copy) < kLongEnough && bytes < std::size_t{1} << 30) continue;
+    if (bytes < std::size_t{1} << 30 && !is_long_enough(device.stream(), copy)) continue;
     return 2 * double(bytes) / least_seconds(device.stream(), copy);
   }
 }
@@ -112,7 +141,7 @@ double cache_rate(Device& device) {
       launch(device.stream(), unsigned(blocks), kThreads, read_kernel,
              static_cast<const float4*>(in.get()), kCount, times, static_cast<float*>(out.get()));
     };
-    if (seconds(device.stream(), read) < kLongEnough) continue;
+    if (!is_long_enough(device.stream(), read)) continue;
     return double(kBytes) * times * blocks / least_seconds(device.stream(), read);
   }
 }
@@ -133,6 +162,44 @@ double kernel_seconds(Device& device) {
          kChain;
 }
 
+/// Of blocks that have a multiprocessor each, as those of a kernel that keeps weights there, and
+/// that show each other a word: so it is the waiting that takes the time. 0 if blocks cannot wait
+/// for each other.
+double exchange_seconds(Device& device) {
+  int cooperative = 0;
+  UNROLL_CUDA_CHECK(
+      cudaDeviceGetAttribute(&cooperative, cudaDevAttrCooperativeLaunch, device.ordinal()));
+  if (!cooperative) return 0;
+  const auto blocks = unsigned(device.processors());
+  const auto zeros = [&](std::size_t count) {
+    const std::shared_ptr<void> memory = device.allocate(count * sizeof(std::uint32_t));
+    UNROLL_CUDA_CHECK(
+        cudaMemsetAsync(memory.get(), 0, count * sizeof(std::uint32_t), device.stream()));
+    return memory;
+  };
+  const std::shared_ptr<void> flags = zeros(blocks), words = zeros(2 * blocks), wrong = zeros(1);
+  // All of the shared memory, and no two blocks share a multiprocessor.
+  allow_shared_memory(exchange_kernel, device.shared_memory());
+  const auto exchange = [&](std::uint32_t rounds) {
+    return [&, rounds] {
+      launch_cooperative(device.stream(), blocks, kThreads, device.shared_memory(), exchange_kernel,
+                         static_cast<std::uint32_t*>(flags.get()),
+                         static_cast<std::uint32_t*>(words.get()), rounds,
+                         static_cast<int*>(wrong.get()));
+    };
+  };
+  std::uint32_t rounds = 16;
+  while (!is_long_enough(device.stream(), exchange(rounds))) rounds *= 2;
+  // The difference is without the launch.
+  const double few = least_seconds(device.stream(), exchange(rounds));
+  const double many = least_seconds(device.stream(), exchange(4 * rounds));
+  int went_wrong = 0;
+  UNROLL_CUDA_CHECK(cudaMemcpy(&went_wrong, wrong.get(), sizeof(int), cudaMemcpyDeviceToHost));
+  if (went_wrong)
+    fail("a block read what another had not written", "exchange_kernel", __FILE__, __LINE__);
+  return (many - few) / (3 * rounds);
+}
+
 }  // namespace
 
 CudaRates measure_rates(int ordinal, Precision precision) {
@@ -141,6 +208,7 @@ CudaRates measure_rates(int ordinal, Precision precision) {
           .memory = memory_rate(device),
           .cache = cache_rate(device),
           .kernel = kernel_seconds(device),
+          .exchange = exchange_seconds(device),
           .processors = device.processors()};
 }
 

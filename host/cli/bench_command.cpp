@@ -151,7 +151,7 @@ void add_floor(CLI::App& bench, std::function<void()>& run) {
       const BenchFlags flags{.shapes = *shapes};
       for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
         for (const std::string& line : benchmark::describe(benchmark::h100_rates(precision)))
-          print(fmt::format("# {}: {}\n", to_string(precision), line));
+          print(fmt::format("# {} on an H100: {}\n", to_string(precision), line));
       print("\n" + benchmark::floors_text(chosen_shapes(flags, DeviceKind::kCuda)));
     };
   });

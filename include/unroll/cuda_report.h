@@ -41,7 +41,10 @@ struct CudaRates {
   double memory = 0;    // bytes a second, read and written, of a copy within the device
   double cache = 0;     // bytes a second from the L2 cache into all multiprocessors
   double kernel = 0;    // seconds from one kernel to the next that needs it, in a CUDA graph
-  int processors = 0;   // streaming multiprocessors
+  /// Seconds in which all multiprocessors show each other a word through L2, within one kernel; 0
+  /// if the device lets no kernel do that.
+  double exchange = 0;
+  int processors = 0;  // streaming multiprocessors
 };
 
 /// Errors    std::runtime_error if there is no such device.

@@ -31,6 +31,7 @@ const Rates kGpu{.products = 60e12,
                  .memory = 4e12,
                  .cache = 6e12,
                  .kernel = 1.25e-6,
+                 .exchange = 0.5e-6,
                  .processors = 132,
                  .element = 4};
 
@@ -38,13 +39,18 @@ TEST(Floor, OfWeightsThatFitOnAGpuIsAnExchangeOfStates) {
   const StackShape one = shape("100,8,256,256,1");
   const double compute = 2.0 * 8 * 4 * 256 * 256 / 60e12;
   const double states = 8 * 256 * 4 / (6e12 / 132);
-  EXPECT_NEAR(floor_us(one, Pass::kForward, kGpu), (0.4e-6 + states + compute) * 1e6, 1e-9);
+  EXPECT_NEAR(floor_us(one, Pass::kForward, kGpu), (0.5e-6 + states + compute) * 1e6, 1e-9);
   // Another layer advances at the same time, a timestep behind.
   EXPECT_NEAR(floor_us(shape("100,8,256,256,2"), Pass::kForward, kGpu),
-              (0.4e-6 + states + compute) * 1e6 * 101 / 100, 1e-9);
+              (0.5e-6 + states + compute) * 1e6 * 101 / 100, 1e-9);
   // Two products one after the other.
   EXPECT_NEAR(floor_us(shape("100,8,256,256,1", "gru_before"), Pass::kForward, kGpu),
-              (2 * (0.4e-6 + states) + compute * 3 / 4) * 1e6, 1e-9);
+              (2 * (0.5e-6 + states) + compute * 3 / 4) * 1e6, 1e-9);
+  EXPECT_NE(describe(kGpu)[1].find("exchange of states 0.5 us, measured"), std::string::npos);
+  Rates unmeasured = kGpu;
+  unmeasured.exchange = 0;
+  EXPECT_NEAR(floor_us(one, Pass::kForward, unmeasured), (0.4e-6 + states + compute) * 1e6, 1e-9);
+  EXPECT_NE(describe(unmeasured)[1].find("0.4 us, as published"), std::string::npos);
 }
 
 TEST(Floor, OfWeightsThatDoNotIsTwoKernelsAndL2) {
@@ -104,6 +110,7 @@ TEST_P(RatesOfDevice, AreMeasured) {
   EXPECT_GT(rates.memory, 0);
   EXPECT_GT(rates.cache, 0);
   EXPECT_GT(rates.kernel, 0);
+  EXPECT_GT(rates.exchange, 0);
   EXPECT_GT(rates.processors, 0);
   EXPECT_EQ(rates.element, backend_->precision() == Precision::kBf16 ? 2 : 4);
 }

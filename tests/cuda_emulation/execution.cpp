@@ -65,6 +65,7 @@ struct Thread {
   unsigned mask;
   int source;
   std::uint64_t value;
+  void (*work)(void* const* lanes);
   // What it last read by an atomic operation:
   const std::uint32_t* polled;
   std::uint32_t seen;
@@ -128,12 +129,6 @@ std::string name_of(const void* address) {
     if (name.ends_with('\n')) name.pop_back();
   }
   return name;
-}
-
-[[noreturn]] void fail(const std::string& why) {
-  std::fprintf(stderr, "synccheck: kernel %s, block (%u,%u,%u): %s\n",
-               name_of(kernel->address).c_str(), blockIdx.x, blockIdx.y, blockIdx.z, why.c_str());
-  std::abort();
 }
 
 std::string thread_name(unsigned rank) {
@@ -205,6 +200,19 @@ void complete(unsigned warp_index, unsigned mask) {
   }
   warp.waiting &= ~lanes;
   progress = true;
+  if (operation == WarpOperation::kTogether) {
+    if (lanes != ~0U)
+      fail("warp " + std::to_string(warp_index) +
+           " has not all its lanes in what takes all of them");
+    void* given[kWarp];
+    for (unsigned k = 0; k < kWarp; ++k) {
+      given[k] = reinterpret_cast<void*>(value[k]);
+      if (lane[k].work != lane[0].work)
+        fail("threads of warp " + std::to_string(warp_index) +
+             " take part in different operations");
+    }
+    lane[0].work(given);
+  }
   const auto lane_flip = unsigned(order.flip(kWarp));
   for (unsigned turn = 0; turn < kWarp; ++turn) {
     const unsigned k = turn ^ lane_flip;
@@ -384,6 +392,11 @@ std::uint64_t exchange(WarpOperation operation, unsigned mask, std::uint64_t val
   return thread.value;
 }
 
+void together(void* mine, void (*work)(void* const* lanes)) {
+  block->threads[current].work = work;
+  exchange(WarpOperation::kTogether, ~0U, reinterpret_cast<std::uint64_t>(mine), 0);
+}
+
 std::byte* dynamic_shared() {
   if (kernel->shared_bytes == 0) fail("was launched without dynamic shared memory");
   return block->shared.get();
@@ -417,8 +430,10 @@ void store(std::uint32_t* address, std::uint32_t value) {
   run_next();
 }
 
-void trap() {
-  fail(thread_name(current) + " came to __trap()");
+void fail(const std::string& why) {
+  std::fprintf(stderr, "synccheck: kernel %s, block (%u,%u,%u): %s\n",
+               name_of(kernel->address).c_str(), blockIdx.x, blockIdx.y, blockIdx.z, why.c_str());
+  std::abort();
 }
 
 int lane() {

@@ -64,7 +64,7 @@ inline int __clz(int bits) {
 }
 
 [[noreturn]] inline void __trap() {
-  emulation::trap();
+  emulation::fail("a thread came to __trap()");
 }
 inline void __syncthreads() {
   emulation::sync_threads();

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "tests/cuda_emulation/include/cuda_runtime_api.h"
 #include "tests/cuda_emulation/include/vector_types.h"
@@ -30,10 +31,13 @@ void run(const Kernel& kernel);
 
 void sync_threads();
 
-enum class WarpOperation : std::uint8_t { kSync, kShuffle, kBallot };
+enum class WarpOperation : std::uint8_t { kSync, kShuffle, kBallot, kTogether };
 /// Waits for all threads of the warp that `mask` names and that have not returned. A shuffle gives
 /// the value of lane `source`, a ballot the lanes whose value is not 0.
 std::uint64_t exchange(WarpOperation operation, unsigned mask, std::uint64_t value, int source);
+/// Waits for all 32 lanes, none of which may have returned, and calls `work` once for all of them,
+/// with what each gave.
+void together(void* mine, void (*work)(void* const* lanes));
 int lane();
 /// Number of the thread in its block.
 int rank();
@@ -49,6 +53,7 @@ void use_static_shared();
 std::uint32_t load(const std::uint32_t* address);
 void store(std::uint32_t* address, std::uint32_t value);
 
-[[noreturn]] void trap();
+/// Ends the program, with the kernel's name, the block's number and these words.
+[[noreturn]] void fail(const std::string& why);
 
 }  // namespace emulation

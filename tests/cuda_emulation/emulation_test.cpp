@@ -4,96 +4,22 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
-#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
 
 #include "tests/cuda_emulation/calls.h"
+#include "tests/cuda_emulation/emulated.h"
 #include "tests/cuda_emulation/include/cub/cub.cuh"
 #include "tests/cuda_emulation/include/cublas_v2.h"
 #include "tests/cuda_emulation/include/cuda_bf16.h"
 #include "tests/cuda_emulation/include/cuda_fp16.h"
-#include "tests/cuda_emulation/include/mma.h"
 #include "tests/cuda_emulation/test_kernels.h"
 
 namespace unroll::test {
 namespace {
 
-/// Sets a variable of the environment for as long as it lives.
-class Environment {
- public:
-  Environment(const char* name, const std::string& value) : name_(name) {
-    setenv(name, value.c_str(), 1);
-  }
-  ~Environment() { unsetenv(name_); }
-
- private:
-  const char* name_;
-};
-
-template <typename T>
-class Array {
- public:
-  explicit Array(const std::vector<T>& values) : Array(values.size()) {
-    EXPECT_EQ(cudaMemcpy(data_, values.data(), count_ * sizeof(T), cudaMemcpyHostToDevice),
-              cudaSuccess);
-  }
-  explicit Array(std::size_t count) : count_(count) {
-    void* memory = nullptr;
-    EXPECT_EQ(cudaMalloc(&memory, count * sizeof(T)), cudaSuccess);
-    data_ = static_cast<T*>(memory);
-  }
-  ~Array() { cudaFree(data_); }
-  Array(const Array&) = delete;
-  T* get() const { return data_; }
-  /// After all work on every stream.
-  std::vector<T> values() const {
-    cudaDeviceSynchronize();
-    std::vector<T> host(count_);
-    cudaMemcpy(host.data(), data_, count_ * sizeof(T), cudaMemcpyDeviceToHost);
-    return host;
-  }
-
- private:
-  std::size_t count_;
-  T* data_ = nullptr;
-};
-
-template <typename... Parameters, typename... Arguments>
-cudaError_t start_with_shared(cudaStream_t stream, dim3 grid, dim3 block, std::size_t shared_bytes,
-                              bool cooperative, void (*kernel)(Parameters...),
-                              const Arguments&... arguments) {
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeCooperative;
-  attribute.val.cooperative = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = grid;
-  config.blockDim = block;
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = stream;
-  config.attrs = &attribute;
-  config.numAttrs = cooperative ? 1 : 0;
-  return cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...);
-}
-template <typename... Parameters, typename... Arguments>
-cudaError_t start(cudaStream_t stream, dim3 grid, dim3 block, void (*kernel)(Parameters...),
-                  const Arguments&... arguments) {
-  return start_with_shared(stream, grid, block, 0, false, kernel, arguments...);
-}
-
-std::vector<int> counting(int count, int first = 0) {
-  std::vector<int> values(static_cast<std::size_t>(count));
-  std::iota(values.begin(), values.end(), first);
-  return values;
-}
-
-class InEveryOrder : public ::testing::TestWithParam<const char*> {
-  Environment order_{"UNROLL_EMULATED_ORDER", GetParam()};
-};
-INSTANTIATE_TEST_SUITE_P(Emulation, InEveryOrder,
-                         ::testing::Values("forward", "reverse", "random:1", "random:2"));
+INSTANTIATE_TEST_SUITE_P(Emulation, InEveryOrder, kOrders);
 
 TEST_P(InEveryOrder, EveryThreadRunsOnce) {
   for (const dim3 grid : {dim3(1), dim3(7, 2, 3), dim3(2, 3000)})
@@ -174,157 +100,6 @@ TEST_P(InEveryOrder, BlockReduceAndBlockScan) {
     EXPECT_EQ(values[std::size_t(4 + k)], (k + 1) * (k + 2) / 2);
     EXPECT_EQ(values[std::size_t(4 + kPrimitiveThreads + k)], k * (k + 1) / 2);
   }
-}
-
-/// The states of exchange_states(), and a launch of it that goes on where the last one ended.
-struct Exchange {
-  explicit Exchange(unsigned blocks_)
-      : blocks(blocks_), flags(std::vector<std::uint32_t>(blocks_, 0)), states(before()) {}
-  std::vector<std::uint32_t> before() const {
-    std::vector<std::uint32_t> values(std::size_t{2} * blocks, 12345);
-    std::iota(values.begin(), values.begin() + blocks, 3U);
-    return values;
-  }
-  cudaError_t run(int rounds, ExchangeFault fault = ExchangeFault::kNone, unsigned threads = 70,
-                  cudaStream_t stream = nullptr, bool cooperative = true) const {
-    return start_with_shared(stream, blocks, threads, blocks * sizeof(std::uint32_t), cooperative,
-                             exchange_states, flags.get(), states.get(), rounds, fault);
-  }
-  /// After an even number of rounds.
-  std::vector<std::uint32_t> expected(int rounds) const {
-    std::vector<std::uint32_t> now = before();
-    for (int round = 0; round < rounds; ++round) {
-      const std::uint32_t* const from = &now[std::size_t(round % 2) * blocks];
-      std::uint32_t* const to = &now[std::size_t((round + 1) % 2) * blocks];
-      for (unsigned k = 0; k < blocks; ++k) {
-        to[k] = k;
-        for (unsigned other = 0; other < blocks; ++other) to[k] += from[other] * (2 * other + 1);
-      }
-    }
-    return now;
-  }
-  /// Whether a fault shows.
-  bool differs(ExchangeFault fault) const {
-    constexpr int kRounds = 4;
-    cudaMemcpy(states.get(), before().data(), before().size() * 4, cudaMemcpyHostToDevice);
-    EXPECT_EQ(run(kRounds, fault), cudaSuccess);
-    return states.values() != expected(kRounds);
-  }
-
-  unsigned blocks;
-  Array<std::uint32_t> flags, states;
-};
-
-TEST_P(InEveryOrder, CooperatingBlocksSeeEachOther) {
-  for (const unsigned blocks : {1U, 5U, 16U, 40U})
-    for (const unsigned threads : {8U, 70U, 256U}) {
-      const Exchange exchange(blocks);
-      EXPECT_EQ(exchange.run(4, ExchangeFault::kNone, threads), cudaSuccess);
-      EXPECT_EQ(exchange.run(6, ExchangeFault::kNone, threads), cudaSuccess);
-      EXPECT_EQ(exchange.states.values(), exchange.expected(10)) << blocks << " of " << threads;
-      EXPECT_EQ(exchange.flags.values(), std::vector<std::uint32_t>(blocks, 10));
-    }
-}
-
-TEST_P(InEveryOrder, CountsOfExchangesWrapAround) {
-  const Exchange exchange(5);
-  cudaMemset(exchange.flags.get(), 0xFF, 5 * sizeof(std::uint32_t));
-  EXPECT_EQ(exchange.run(4), cudaSuccess);
-  EXPECT_EQ(exchange.states.values(), exchange.expected(4));
-}
-
-TEST(Emulation, FaultsOfAnExchangeShowInTheOrder) {
-  for (const auto fault : {ExchangeFault::kDoesNotAwait, ExchangeFault::kOneBuffer}) {
-    int shown = 0;
-    for (const char* order : {"forward", "reverse", "random:1"}) {
-      const Environment environment("UNROLL_EMULATED_ORDER", order);
-      const Exchange exchange(5);
-      EXPECT_FALSE(exchange.differs(ExchangeFault::kNone)) << order;
-      shown += exchange.differs(fault);
-    }
-    EXPECT_GT(shown, 0) << int(fault);
-  }
-}
-
-TEST(EmulationDeathTest, NamesBlocksThatWaitForEver) {
-  const Exchange exchange(5);
-  const auto run = [&](ExchangeFault fault, bool cooperative) {
-    exchange.run(4, fault, 64, nullptr, cooperative);
-    cudaDeviceSynchronize();
-  };
-  EXPECT_DEATH(
-      run(ExchangeFault::kDoesNotPublish, true),
-      "synccheck: kernel .*, block \\(0,0,0\\): the blocks wait for each other for ever: of "
-      "this one 63 of 64 threads wait in __syncthreads\\(\\), 0 have returned, 1 wait for "
-      "other blocks");
-  EXPECT_DEATH(run(ExchangeFault::kNone, false),
-               "waits for another block in a launch that is not cooperative");
-}
-
-TEST_P(InEveryOrder, DynamicSharedMemoryIsTheBlocksOwn) {
-  constexpr unsigned kBlocks = 9;
-  for (const bool cooperative : {false, true}) {
-    const Array<std::uint32_t> out{std::size_t{kBlocks}};
-    EXPECT_EQ(
-        start_with_shared(nullptr, kBlocks, 1, 40, cooperative, use_dynamic_shared, out.get(), 9),
-        cudaSuccess);
-    EXPECT_EQ(out.values(), std::vector<std::uint32_t>(kBlocks, 0xFFFFFFFF));
-  }
-}
-
-TEST(EmulationDeathTest, SharedMemoryIsUsedAsAllowed) {
-  const Array<std::uint32_t> out{std::size_t{2}};
-  const auto run = [&](std::size_t shared_bytes, bool cooperative) {
-    start_with_shared(nullptr, 2, 1, shared_bytes, cooperative, use_dynamic_shared, out.get(), 9);
-    cudaDeviceSynchronize();
-  };
-  EXPECT_DEATH(run(36, false),
-               "block \\(0,0,0\\): wrote past its 36 bytes of dynamic shared memory");
-  EXPECT_DEATH(run(36, true), "wrote past its 36 bytes of dynamic shared memory");
-  EXPECT_DEATH(run(0, false), "launched without dynamic shared memory");
-  EXPECT_DEATH(
-      {
-        start_with_shared(nullptr, 2, 1, 0, true, static_shared_in_turns, out.get());
-        cudaDeviceSynchronize();
-      },
-      "has static shared memory");
-}
-
-TEST(Emulation, RefusesBlocksThatDoNotFit) {
-  constexpr int kMost = 227 << 10;
-  int processors = 0, shared = 0, resident = 0;
-  cudaDeviceGetAttribute(&processors, cudaDevAttrMultiProcessorCount, 0);
-  cudaDeviceGetAttribute(&shared, cudaDevAttrMaxSharedMemoryPerBlockOptin, 0);
-  EXPECT_EQ(shared, kMost);
-  const auto fits = [&](unsigned threads, std::size_t shared_bytes) {
-    EXPECT_EQ(cudaOccupancyMaxActiveBlocksPerMultiprocessor(&resident, use_dynamic_shared,
-                                                            int(threads), shared_bytes),
-              cudaSuccess);
-    return resident;
-  };
-  const auto run = [&](int blocks, unsigned threads, std::size_t shared_bytes) {
-    const Array<std::uint32_t> out{std::size_t(blocks)};
-    const cudaError_t error = start_with_shared(nullptr, unsigned(blocks), threads, shared_bytes,
-                                                true, use_dynamic_shared, out.get(), 0);
-    EXPECT_EQ(cudaDeviceSynchronize(), cudaSuccess);
-    return error;
-  };
-  EXPECT_EQ(fits(256, 0), 4);
-  EXPECT_EQ(fits(256, 48 << 10), 4);
-  EXPECT_EQ(fits(256, (48 << 10) + 1), 0);
-  EXPECT_EQ(run(1, 256, (48 << 10) + 1), cudaErrorInvalidValue);
-  EXPECT_EQ(cudaFuncSetAttribute(use_dynamic_shared, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                                 kMost + 1),
-            cudaErrorInvalidValue);
-  EXPECT_EQ(
-      cudaFuncSetAttribute(use_dynamic_shared, cudaFuncAttributeMaxDynamicSharedMemorySize, kMost),
-      cudaSuccess);
-  EXPECT_EQ(fits(256, kMost), 1);
-  EXPECT_EQ(run(processors, 256, kMost), cudaSuccess);
-  EXPECT_EQ(run(processors + 1, 256, kMost), cudaErrorCooperativeLaunchTooLarge);
-  EXPECT_EQ(run(4 * processors, 256, 4), cudaSuccess);
-  EXPECT_EQ(run(4 * processors + 1, 256, 4), cudaErrorCooperativeLaunchTooLarge);
-  cudaGetLastError();
 }
 
 TEST(EmulationDeathTest, NamesThreadsThatWaitForEver) {
@@ -480,18 +255,6 @@ TEST_F(EmulatedStreams, ACaptureIsReplayedAndCounted) {
   EXPECT_EQ(after.graph_launch - before.graph_launch, 3);
   EXPECT_EQ(after.copy_to_host - before.copy_to_host, 2);
   EXPECT_EQ(after.device_synchronize - before.device_synchronize, 2);
-  cudaGraphExecDestroy(exec_);
-}
-
-TEST_F(EmulatedStreams, ACooperativeLaunchIsReplayed) {
-  const Exchange exchange(5);
-  cudaStreamBeginCapture(first_, cudaStreamCaptureModeThreadLocal);
-  EXPECT_EQ(exchange.run(4, ExchangeFault::kNone, 64, first_), cudaSuccess);
-  std::size_t nodes = 0;
-  EXPECT_EQ(end_capture(&nodes), cudaSuccess);
-  EXPECT_EQ(nodes, 1U);
-  for (int k = 0; k < 2; ++k) EXPECT_EQ(cudaGraphLaunch(exec_, first_), cudaSuccess);
-  EXPECT_EQ(exchange.states.values(), exchange.expected(8));
   cudaGraphExecDestroy(exec_);
 }
 
@@ -687,128 +450,6 @@ TEST(Emulation, ProductsRefuseWhatCublasRefuses) {
   EXPECT_EQ(multiply(4, 3, 3, CUDA_R_32F), CUBLAS_STATUS_INVALID_VALUE);
   EXPECT_EQ(multiply(4, 3, 4, CUDA_R_16BF), CUBLAS_STATUS_NOT_SUPPORTED);
   cublasDestroy(handle);
-}
-
-namespace wmma = nvcuda::wmma;
-
-/// Each warp its own d = a b + c, everything `ld` elements from row to row or column to column, and
-/// as many from tile to tile as kTileStride says.
-constexpr int kTileStride = 32 * 40;
-template <int m, int n, int k, typename T, typename LayoutA, typename LayoutB>
-__global__ void multiply_tiles(const wmma::Stored<T>* a, const wmma::Stored<T>* b, float* c,
-                               unsigned ld, wmma::layout_t layout, bool rounds) {
-  const int offset = int(threadIdx.x) / 32 * kTileStride;
-  wmma::fragment<wmma::matrix_a, m, n, k, T, LayoutA> tile_a;
-  wmma::fragment<wmma::matrix_b, m, n, k, T, LayoutB> tile_b;
-  wmma::fragment<wmma::accumulator, m, n, k, float> sums, loaded;
-  wmma::load_matrix_sync(tile_a, a + offset, ld);
-  wmma::load_matrix_sync(tile_b, b + offset, ld);
-  wmma::load_matrix_sync(loaded, c + offset, ld, layout);
-  if constexpr (std::is_same_v<T, wmma::precision::tf32>) {
-    if (rounds) {
-      for (auto& x : tile_a.x) x = wmma::__float_to_tf32(x);
-      for (int i = 0; i < tile_b.num_elements; ++i)
-        tile_b.x[i] = wmma::__float_to_tf32(tile_b.x[i]);
-    }
-  }
-  wmma::fill_fragment(sums, 0.0F);
-  wmma::mma_sync(sums, tile_a, tile_b, sums);
-  for (int i = 0; i < sums.num_elements; ++i) sums.x[i] += loaded.x[i];
-  wmma::store_matrix_sync(c + offset, sums, ld, layout);
-}
-
-/// To 10 bits of mantissa, by other means than the emulation's.
-float to_tf32(float x, bool rounds) {
-  int exponent = 0;
-  const float scaled = std::frexp(x, &exponent) * 2048;  // 11 bits before the point
-  return std::ldexp(rounds ? std::round(scaled) : std::trunc(scaled), exponent - 11);
-}
-
-template <int m, int n, int k, typename T, typename LayoutA, typename LayoutB>
-void expect_product(wmma::layout_t layout, bool rounds = true) {
-  constexpr unsigned kLd = 40;
-  constexpr int kWarps = 2;
-  constexpr bool kTf32 = std::is_same_v<T, wmma::precision::tf32>;
-  std::mt19937 random(11);
-  std::uniform_real_distribution<float> uniform(-1, 1);
-  const auto draw = [&] {
-    std::vector<float> values(kWarps * kTileStride);
-    for (float& value : values) value = uniform(random);
-    return values;
-  };
-  std::vector<float> a = draw(), b = draw();
-  const std::vector<float> c = draw();
-  std::vector<wmma::Stored<T>> stored_a, stored_b;
-  for (auto [values, stored] : {std::pair{&a, &stored_a}, std::pair{&b, &stored_b}})
-    for (float& x : *values) {
-      if constexpr (kTf32) {
-        stored->push_back(x);
-        x = to_tf32(x, rounds);
-      } else {
-        stored->push_back(__float2bfloat16(x));
-        x = __bfloat162float(stored->back());
-      }
-    }
-  const Array<wmma::Stored<T>> device_a(stored_a), device_b(stored_b);
-  const Array<float> device_c(c);
-  start(nullptr, 1, 32 * kWarps, multiply_tiles<m, n, k, T, LayoutA, LayoutB>, device_a.get(),
-        device_b.get(), device_c.get(), kLd, layout, rounds);
-  std::vector<float> expected = c;
-  const auto at = [](bool by_rows, int row, int column) {
-    return std::size_t(by_rows ? row * int(kLd) + column : column * int(kLd) + row);
-  };
-  for (std::size_t first = 0; first < c.size(); first += kTileStride)
-    for (int row = 0; row < m; ++row)
-      for (int column = 0; column < n; ++column) {
-        float sum = 0;  // of exact products, in this order
-        for (int q = 0; q < k; ++q)
-          sum += a[first + at(std::is_same_v<LayoutA, wmma::row_major>, row, q)] *
-                 b[first + at(std::is_same_v<LayoutB, wmma::row_major>, q, column)];
-        expected[first + at(layout == wmma::mem_row_major, row, column)] += sum;
-      }
-  EXPECT_EQ(device_c.values(), expected) << m << " " << n << " " << k << " " << kTf32;
-}
-
-template <int m, int n, int k, typename T>
-void expect_products() {
-  using wmma::col_major, wmma::row_major;
-  expect_product<m, n, k, T, row_major, row_major>(wmma::mem_row_major);
-  expect_product<m, n, k, T, row_major, col_major>(wmma::mem_col_major);
-  expect_product<m, n, k, T, col_major, row_major>(wmma::mem_row_major);
-  expect_product<m, n, k, T, col_major, col_major>(wmma::mem_col_major);
-}
-
-TEST_P(InEveryOrder, TilesAreMultiplied) {
-  expect_products<16, 16, 16, __nv_bfloat16>();
-  expect_products<32, 8, 16, __nv_bfloat16>();
-  expect_products<8, 32, 16, __nv_bfloat16>();
-  expect_products<16, 16, 8, wmma::precision::tf32>();
-  expect_product<16, 16, 8, wmma::precision::tf32, wmma::row_major, wmma::col_major>(
-      wmma::mem_row_major, false);
-}
-
-TEST(Emulation, RoundsToTf32AsTheHardwareDoes) {
-  EXPECT_EQ(wmma::__float_to_tf32(1 + 0x1p-11F), 1 + 0x1p-10F);  // half way, away from 0
-  EXPECT_EQ(wmma::__float_to_tf32(-1 - 0x1p-11F), -1 - 0x1p-10F);
-  EXPECT_EQ(wmma::__float_to_tf32(1 + 0x1.FFp-12F), 1);
-  EXPECT_EQ(wmma::__float_to_tf32(0x1.FFFp0F), 2);
-  EXPECT_EQ(wmma::__float_to_tf32(-INFINITY), -INFINITY);
-  EXPECT_TRUE(std::isnan(wmma::__float_to_tf32(NAN)));
-}
-
-TEST(EmulationDeathTest, TilesAreMovedAsTheHardwareCan) {
-  const Array<__nv_bfloat16> a(std::size_t{kTileStride}), b(std::size_t{kTileStride});
-  const Array<float> c(std::size_t{kTileStride});
-  const auto run = [&](int threads, int offset, unsigned ld) {
-    start(nullptr, 1, unsigned(threads),
-          multiply_tiles<16, 16, 16, __nv_bfloat16, wmma::row_major, wmma::row_major>,
-          a.get() + offset, b.get(), c.get(), ld, wmma::mem_row_major, false);
-    cudaDeviceSynchronize();
-  };
-  run(32, 16, 24);
-  EXPECT_DEATH(run(32, 8, 24), "an address that is no multiple of 32 bytes");
-  EXPECT_DEATH(run(32, 0, 20), "ldm is no multiple of 16 bytes");
-  EXPECT_DEATH(run(31, 0, 24), "warp 0 has not all its lanes");
 }
 
 TEST(Emulation, SortIsStableAndReadsTheBitsItIsGiven) {

@@ -169,13 +169,16 @@ class Bench {
     report(shape, precision, candidates, runs);
   }
 
-  /// What a rival refuses or fails at, and what there is no memory for, is a result.
+  /// What a rival refuses, fails at or gets wrong, and what there is no memory for, is a result.
   template <typename Make>
   void unless_refused(Candidate& c, const Make& make) {
     try {
       make();
-    } catch (const Mismatch&) {
-      throw;
+    } catch (const Mismatch& wrong) {
+      if (c.algorithm.program == "unroll") throw;
+      c.node.reset();
+      c.status = kWrong + wrong.what();
+      progress("  " + c.status);
     } catch (const DeviceError& error) {
       if (c.algorithm.program == "unroll") throw;
       c.node.reset();

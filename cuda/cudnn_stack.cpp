@@ -76,12 +76,18 @@ CudnnStack::CudnnStack(const CudnnContext& context, const RecurrentArgs& args, i
       hidden_(args.spec.hidden[std::size_t(first)]),
       input_(gpu::layer_input(args.spec, args.input, first).columns()),
       output_(args.spec.directions * hidden_) {
-  // Sequences of equal length need no padding; but what takes one layout may not take the other.
+  // Sequences of equal length need no padding; but what takes one layout may not take the other,
+  // and the persistent algorithms are known to take the unpacked one, from PyTorch.
+  using cudnn::DataLayout;
+  const bool standard = context.form.algorithm == cudnn::Algorithm::kStandard;
+  const DataLayout first_choice =
+      standard ? DataLayout::kSequenceMajorPacked : DataLayout::kSequenceMajorUnpacked;
   try {
-    describe(context, args, cudnn::DataLayout::kSequenceMajorPacked);
+    describe(context, args, first_choice);
   } catch (const Unsupported& refusal) {
     try {
-      describe(context, args, cudnn::DataLayout::kSequenceMajorUnpacked);
+      describe(context, args,
+               standard ? DataLayout::kSequenceMajorUnpacked : DataLayout::kSequenceMajorPacked);
     } catch (const Unsupported&) {
       throw refusal;
     }

@@ -103,6 +103,9 @@ void run_rnn(const BenchFlags& flags) {
   write(flags, results);
   for (const std::string& file : {flags.csv, flags.html})
     if (!file.empty()) note("saved: " + file);
+  for (const benchmark::Result& row : results.rows)
+    if (row.status.starts_with(benchmark::kWrong))
+      throw std::runtime_error(row.program + " " + row.algorithm + " was " + row.status);
   if (stop_signal() != 0) throw Stopped(stop_signal(), "stopped; what had been measured is above");
 }
 

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 #include <string>
 
@@ -104,6 +105,26 @@ TEST(BenchRnn, MeasuresOnAGpu) {
                           "lstm tf32 cudnn:standard graph", "lstm bf16 stepwise graph",
                           "lstm bf16 cudnn:standard:fp16 graph", "gru_before bf16 stepwise graph"})
     EXPECT_TRUE(measured.contains(row)) << row;
+}
+
+TEST(BenchRnn, SaysOfARivalThatIsWrongThatItIs) {
+  const TempFolder folder;
+  const Output run = run_script(
+      kEmulated +
+          std::string("UNROLL_EMULATED_CUDNN_WRONG=1 unroll bench rnn --device cuda --samples 2 "
+                      "--precision fp32 --shapes 6,5,24,32,1 --algorithms stepwise cudnn:standard "
+                      "--csv a.csv"),
+      folder.path());
+  EXPECT_EQ(run.status, 1) << run.err;
+  EXPECT_TRUE(contains(run.err, "unroll: cudnn cudnn:standard was wrong: ")) << run.err;
+  const Results results = benchmark::read_csv(folder.path() / "a.csv");
+  std::map<std::string, int> rows;
+  for (const Result& row : results.rows) {
+    EXPECT_EQ(row.status == "ok", row.program == "unroll") << row.status;
+    EXPECT_EQ(row.median.has_value(), row.program == "unroll");
+    ++rows[row.program];
+  }
+  EXPECT_EQ(rows, (std::map<std::string, int>{{"unroll", 2}, {"cudnn", 2}}));
 }
 
 TEST(BenchRnn, RefusesWhatItCannotMeasure) {

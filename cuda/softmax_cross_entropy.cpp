@@ -19,12 +19,22 @@ struct Operand {
   std::int64_t stride;
 };
 
+/// Unless they are given: as many rows as have 64 MiB of logits, for every chunk has a dozen
+/// kernels and fills the last wave of its products' tiles badly; but 256 at least, and all chunks
+/// alike.
+std::int64_t chunk_rows(const SoftmaxCrossEntropyArgs& args) {
+  if (args.chunk_rows > 0) return std::min(args.chunk_rows, args.rows);
+  const std::int64_t most = std::max<std::int64_t>(256, (std::int64_t{16} << 20) / args.classes);
+  const std::int64_t chunks = (args.rows + most - 1) / most;
+  return chunks > 0 ? (args.rows + chunks - 1) / chunks : 0;
+}
+
 class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
  public:
   CudaSoftmaxCrossEntropyPlan(Device& device, const SoftmaxCrossEntropyArgs& args)
       : device_(device),
         args_(args),
-        chunk_(std::min(args.chunk_rows, args.rows)),
+        chunk_(chunk_rows(args)),
         stride_(padded(args.classes)),
         packed_h_{chunk_, args.hidden, device.element()} {
     // The memory now: a weight that is no variable is packed within what a graph captures.

@@ -87,7 +87,9 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--batch-size,--batch_size", kTraining, "Parallel streams of text"},
         &S::batch_size);
   visit(Setting{"--bptt", kTraining, "Timesteps of a batch"}, &S::bptt);
-  visit(Setting{"--chunk-rows", kTraining, "Rows of logits in memory at a time"}, &S::chunk_rows);
+  visit(Setting{"--chunk-rows", kTraining,
+                "Rows of logits in memory at a time; 0: as many as suit the device"},
+        &S::chunk_rows);
   visit(Setting{"--seed", kTraining, "Of every random number"}, &S::seed);
   visit(Setting{"--overfit-one-batch", kTraining,
                 "A check: train on the first batch alone, whose loss must fall towards 0"},
@@ -308,7 +310,7 @@ void TrainSettings::check() const {
   require_count("--batch-size", batch_size, 1);
   require_count("--bptt", bptt, 1);
   require_count("--epochs", epochs, 1);
-  require_count("--chunk-rows", chunk_rows, 1);
+  require_count("--chunk-rows", chunk_rows, 0);
   require_range("--seed", double(seed), 0, 9e18);
   require_count("--vocab-size", vocab_size, 0);
   if (vocab_size == 1 || vocab_size == 2)

@@ -38,7 +38,7 @@ struct TrainSettings {
   double lr_decay = 4;
   std::int64_t lr_decay_after = 0, warmup = 0;
   double momentum = 0.9, rms_decay = 0.99, weight_decay = 0, clip = 0.25, clip_value = 0;
-  std::int64_t batch_size = 20, bptt = 35, chunk_rows = 256, seed = 1111;
+  std::int64_t batch_size = 20, bptt = 35, chunk_rows = 0, seed = 1111;
   bool overfit_one_batch = false;
   std::int64_t eval_interval = 0;
   std::string rnn_algorithm = "auto";

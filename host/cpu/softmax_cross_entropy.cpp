@@ -13,10 +13,14 @@
 namespace unroll::host {
 namespace {
 
+constexpr std::int64_t kChunkRows = 256;  // unless they are given
+
 class CpuSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
  public:
   CpuSoftmaxCrossEntropyPlan(Device& device, const SoftmaxCrossEntropyArgs& args)
-      : device_(device), args_(args), chunk_(std::min(args.chunk_rows, args.rows)) {}
+      : device_(device),
+        args_(args),
+        chunk_(std::min(args.chunk_rows > 0 ? args.chunk_rows : kChunkRows, args.rows)) {}
 
   std::size_t scratch_bytes() const override {
     // Losses of all rows, then the logits of a chunk.

@@ -64,7 +64,7 @@ struct TrainingGraph {
     double learning_rate;
     LossReduction reduction = LossReduction::kMean;
     LossGuardSpec guard;  // of the loss in nats per token
-    std::int64_t chunk_rows = 256;
+    std::int64_t chunk_rows = 0;
     LanguageModelInitialization initialization;
   };
   TrainingGraph(const LanguageModelConfig& config, const Options& options);

@@ -36,8 +36,8 @@ class SoftmaxCrossEntropyOperation final : public Operation {
       require_rank(inputs[kRowWeights], 1, "row weights");
       agreed_dim(rows, inputs[kRowWeights].shape[0], "rows of h and row weights");
     }
-    if (options_.chunk_rows < 1)
-      shape_error("chunk_rows " + std::to_string(options_.chunk_rows), "1 or more");
+    if (options_.chunk_rows < 0)
+      shape_error("chunk_rows " + std::to_string(options_.chunk_rows), "0 or more");
     const TensorType per_row{Shape{rows}, DType::kFloat32};
     return {{Shape{1}, DType::kFloat32}, per_row, per_row, h, weight, bias};
   }

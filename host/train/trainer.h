@@ -33,7 +33,7 @@ struct TrainingOptions {
   ScheduleOptions schedule;  // `steps` is filled in
   LossReduction reduction = LossReduction::kMean;
   LanguageModelInitialization initialization;
-  std::int64_t chunk_rows = 256;
+  std::int64_t chunk_rows = 0;
   std::uint64_t seed = 1111;
 
   std::int64_t eval_interval = 0;  // steps between validations within an epoch; 0: none

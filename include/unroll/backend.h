@@ -210,7 +210,8 @@ class RecurrentPlan {
 /// What is known of a decoder + softmax + cross-entropy node when it is planned.
 struct SoftmaxCrossEntropyArgs {
   std::int64_t rows, hidden, classes;  // M, H, V
-  std::int64_t chunk_rows;             // logits held at a time: at most chunk_rows x V
+  std::int64_t chunk_rows;             // logits held at a time: at most chunk_rows x V; 0: as many
+                                       // rows as suit the device
   std::int64_t ignored_id;
   bool gradient = false;  // fill dh, dweight, dbias
 };

@@ -97,10 +97,11 @@ Tensor assign_add(Tensor variable, Tensor value);
 Tensor group(std::span<const Tensor> parts);
 
 struct SoftmaxCrossEntropyOptions {
-  std::int64_t chunk_rows = 256;  // logits in memory at a time: at most chunk_rows x V
-  std::int64_t ignored_id = -1;   // rows with this target count for nothing
-  bool mean = false;              // divide by the sum of the rows' weights
-  double scale = 1;               // otherwise multiply the sum by this
+  std::int64_t chunk_rows = 0;   // logits in memory at a time: at most chunk_rows x V; 0: as many
+                                 // rows as suit the device
+  std::int64_t ignored_id = -1;  // rows with this target count for nothing
+  bool mean = false;             // divide by the sum of the rows' weights
+  double scale = 1;              // otherwise multiply the sum by this
 };
 
 struct SoftmaxCrossEntropyResult {

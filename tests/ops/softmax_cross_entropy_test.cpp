@@ -408,7 +408,7 @@ TEST_P(SoftmaxCrossEntropyOp, ChunkRowsDoNotChangeTheResult) {
   const LossData data = random_data(c, 5);
   const LossGradients slopes = expected_gradients(c, data);
   std::vector<float> first;
-  for (const std::int64_t chunk : {1, 3, 100, 256}) {
+  for (const std::int64_t chunk : {1, 3, 100, 256, 0}) {
     SCOPED_TRACE(chunk);
     Graph g;
     const Tensor h = g.placeholder("h", {kOpen, c.hidden});
@@ -539,7 +539,7 @@ TEST(SoftmaxCrossEntropyShapes, AreChecked) {
   EXPECT_THROW(softmax_cross_entropy(h, w, b, t, g.placeholder("rw", {5})), std::invalid_argument);
   EXPECT_THROW(softmax_cross_entropy(g.placeholder("h2", {2, 3, 3}), w, b, t),
                std::invalid_argument);
-  EXPECT_THROW(softmax_cross_entropy(h, w, b, t, {}, {.chunk_rows = 0}), std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(h, w, b, t, {}, {.chunk_rows = -1}), std::invalid_argument);
 }
 
 }  // namespace

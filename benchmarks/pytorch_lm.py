@@ -1,7 +1,9 @@
 """Times word_language_model's training step in PyTorch: the peer of lm_step.cpp, same CSV.
 
 In bf16 the whole module, its parameters and its optimiser step are bfloat16; the softmax is
-float32. --compile times the step of torch.compile(model) as well.
+float32. On a GPU the step is also timed as one CUDA graph ("graph"), which few programs do and which
+is what this hardware can do with PyTorch's kernels. --compile times the step of torch.compile(model)
+as well, which compiles all but the recurrent layers: Dynamo leaves those as they are.
 """
 
 import time
@@ -27,6 +29,10 @@ def detached(state):
     return tuple(s.detach() for s in state) if isinstance(state, tuple) else state.detach()
 
 
+def tensors(states):
+    return [t for s in states for t in (s if isinstance(s, tuple) else (s,))]
+
+
 class Training:
     def __init__(self, shape, args, compiled):
         dtype = torch.bfloat16 if args.precision == "bf16" else torch.float32
@@ -42,10 +48,32 @@ class Training:
 
     def step(self):
         self.optimizer.zero_grad()
-        logits, self.states = self.model(self.inputs, [detached(s) for s in self.states])
+        logits, states = self.model(self.inputs, [detached(s) for s in self.states])
         self.loss_of(logits.float(), self.targets).backward()
         torch.nn.utils.clip_grad_norm_(self.parameters, 0.25)
         self.optimizer.step()
+        self.carry(states)
+
+    def carry(self, states):
+        self.states = states
+
+    def capture(self):
+        """From now on a step is the replay of one graph, whose states lie where they lay before."""
+        self.carry = lambda states: [
+            old.copy_(new.detach())
+            for old, new in zip(tensors(self.states), tensors(states), strict=True)
+        ]
+        self.states = [detached(s) for s in self.states]
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                self.step()
+        torch.cuda.current_stream().wait_stream(stream)
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(self.graph):
+            self.step()
+        self.step = self.graph.replay
 
 
 def sample(training, on_gpu):
@@ -62,12 +90,14 @@ def sample(training, on_gpu):
 def measure(shape, args, algorithm):
     on_gpu = args.device == "cuda"
     columns = {"task": "lm", "precision": args.precision, "pass": "step", "algorithm": algorithm,
-               "execution": "stream" if on_gpu else "calls"}
+               "execution": "graph" if algorithm == "graph" else "stream" if on_gpu else "calls"}
     if shape.cell not in common.LAYERS:
         common.print_row(shape, status=f"PyTorch has no {shape.cell}", **columns)
         return
     try:
         training = Training(shape, args, algorithm == "compile")
+        if algorithm == "graph":
+            training.capture()
         for _ in range(3):
             sample(training, on_gpu)
         us = [sample(training, on_gpu) / shape.steps for _ in range(args.samples)]
@@ -91,7 +121,8 @@ def main():
     print(f"# lm: V {args.vocabulary}, dropout {args.dropout:g}; work_mib is all memory at its peak")
     common.print_header()
     for shape in args.shapes:
-        for algorithm in ["eager", "compile"] if args.compile else ["eager"]:
+        algorithms = ["eager"] + ["graph"] * (args.device == "cuda") + ["compile"] * args.compile
+        for algorithm in algorithms:
             measure(shape, args, algorithm)
             common.free_memory()
 

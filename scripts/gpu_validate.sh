@@ -312,13 +312,27 @@ pytorch() { # pytorch SHAPE DROPOUT
       number "$(last_line "$work/compare" | sed 's/^not run: //')"
       return $status
     fi
-    text="$text${text:+; }$precision $(sed -n 's/^geometric mean of .*: \([0-9.]*\) times as fast/\1/p' "$work/compare") times as fast"
+    text="$text${text:+; }$precision $(times_as_fast "$1" "$precision")"
     number "$text"
   done
 }
 
+times_as_fast() { # times_as_fast SHAPE PRECISION: as each way to run PyTorch
+  "$python" - "$out/peers.csv" "$1" "$2" <<'PYTHON'
+import csv, sys
+us = {}
+for row in csv.DictReader(line for line in open(sys.argv[1]) if not line.startswith("#")):
+    if [row["task"], row["shape"], row["precision"]] == ["lm", *sys.argv[2:]]:
+        name = row["algorithm"] if row["program"] == "pytorch" else "ours"
+        us[name] = float(row["us_per_step"]) if row["status"] == "ok" else None
+ours = us.pop("ours")
+print(", ".join(f"{ours and them and them / ours:.2f} times as fast as {name}" if them else f"{name} failed"
+                for name, them in us.items()))
+PYTHON
+}
+
 export -f number last_line unroll run_suite gpu_tests sanitize_shard sanitizer same_result repeated algorithm_of steps_of killed \
-  perplexities cpu_and_back missing nothing_there recipe recurrent pytorch describe_machine commit_name
+  perplexities cpu_and_back missing nothing_there recipe recurrent pytorch times_as_fast describe_machine commit_name
 
 # ---- running them
 

@@ -86,13 +86,17 @@ struct BackwardCell {
 
 inline constexpr int kMostCells = 8;  // in one launch
 
-template <typename Cell>
-struct GateArgs {
+/// What all cells of a launch have in common.
+struct GateShape {
   std::int32_t batch, units, padded, cells;
   bool training;
   float dropout;                // rate, 0: none
   const std::int64_t* step;     // [1]
   const std::int32_t* lengths;  // [N] or null
+};
+
+template <typename Cell>
+struct GateArgs : GateShape {
   Cell cell[kMostCells];
 };
 

@@ -339,18 +339,21 @@ class StepwisePlan final : public RecurrentPlan {
             c.padded};
   }
 
-  template <typename Cell, typename Args>
-  GateArgs<Cell> gate_args(const Args& args, std::span<const CellStep> steps) const {
-    const CellPlan& like = cell(steps.front().cell);
+  /// Of cells like `like`.
+  template <typename Args>
+  GateShape gate_shape(const Args& args, const CellPlan& like, std::size_t cells) const {
     return {std::int32_t(args_.batch),
             std::int32_t(like.units),
             std::int32_t(like.padded),
-            std::int32_t(steps.size()),
+            std::int32_t(cells),
             args_.training,
             dropout(),
             dropout() > 0 ? args.step.template as<std::int64_t>() : nullptr,
-            args.lengths ? args.lengths.template as<std::int32_t>() : nullptr,
-            {}};
+            args.lengths ? args.lengths.template as<std::int32_t>() : nullptr};
+  }
+  template <typename Cell, typename Args>
+  GateArgs<Cell> gate_args(const Args& args, std::span<const CellStep> steps) const {
+    return {gate_shape(args, cell(steps.front().cell), steps.size()), {}};
   }
 
   DropoutSite dropout_site(const CellPlan& c, std::int64_t t) const {

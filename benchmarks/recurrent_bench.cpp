@@ -43,14 +43,15 @@ std::vector<Algorithm> cpu_algorithms() {
   return {{"unroll", "stepwise", 0x1p-24}, {"onednn", "onednn", 0x1p-24}};
 }
 
-/// Ours: with every K that makes a wavefront of the stack. cuDNN's four, in float16 too beside our
-/// bfloat16: that is its best case.
+/// Ours: with every K that makes a wavefront of the stack, and persistent. cuDNN's four, in float16
+/// too beside our bfloat16: that is its best case.
 std::vector<Algorithm> cuda_algorithms(const StackShape& shape, Precision precision) {
   const double unit = rounding_unit(precision);
   std::vector<Algorithm> list{{"unroll", "stepwise", unit}};
   if (std::ranges::adjacent_find(shape.spec.hidden) != shape.spec.hidden.end())
     for (const std::int64_t block : {4, 8, 16, 32})
       if (block < shape.steps) list.push_back({"unroll", fmt::format("stepwise:{}", block), unit});
+  list.push_back({"unroll", "persistent", unit});
   for (const char* form :
        {"standard", "persist_static", "persist_static_small_h", "persist_dynamic"}) {
     list.push_back({"cudnn", std::string("cudnn:") + form, unit});

@@ -38,19 +38,23 @@ __device__ __forceinline__ void store_first(float* to, const Units<width>& x, in
     if (k < count) to[k] = x.v[k];
 }
 
-/// Dropout of up to four elements from logical index `index` on, which need not begin a Philox
-/// block.
+/// Which of up to four elements dropout keeps.
 template <int width>
-__device__ __forceinline__ Units<width> drop(const Units<width>& x, std::uint64_t key,
-                                             std::uint64_t step, std::uint64_t index, float rate) {
+struct Kept {
+  bool v[width];
+};
+
+/// From logical index `index` on, which need not begin a Philox block.
+template <int width>
+__device__ __forceinline__ Kept<width> draw_kept(std::uint64_t key, std::uint64_t step,
+                                                 std::uint64_t index, float rate) {
   static_assert(width <= 4);
   const std::uint32_t threshold = cells::dropout_threshold(rate);
-  const float scale = 1 / (1 - rate);
   const cells::PhiloxBlock bits = cells::philox(key, step, index / 4);
   const int offset = int(index % 4);
   cells::PhiloxBlock more = bits;
   if (width > 1 && offset + width > 4) more = cells::philox(key, step, index / 4 + 1);
-  Units<width> y;
+  Kept<width> kept;
 #pragma unroll
   for (int k = 0; k < width; ++k) {
     // Not word[offset + k]: an index that is not known puts the words into slow memory.
@@ -58,8 +62,18 @@ __device__ __forceinline__ Units<width> drop(const Units<width>& x, std::uint64_
 #pragma unroll
     for (int w = 0; w < 3 + width; ++w)
       if (w == offset + k) word = w < 4 ? bits.word[w] : more.word[w - 4];
-    y.v[k] = word >= threshold ? x.v[k] * scale : 0;
+    kept.v[k] = word >= threshold;
   }
+  return kept;
+}
+
+template <int width>
+__device__ __forceinline__ Units<width> drop(const Units<width>& x, const Kept<width>& kept,
+                                             float rate) {
+  const float scale = 1 / (1 - rate);
+  Units<width> y;
+#pragma unroll
+  for (int k = 0; k < width; ++k) y.v[k] = kept.v[k] ? x.v[k] * scale : 0;
   return y;
 }
 
@@ -221,8 +235,9 @@ struct Place {
       : row(row), unit(unit), at(std::int64_t(row) * padded + unit) {}
 };
 
-__device__ __forceinline__ bool is_live(const GateShape& args, std::int32_t t, int row) {
-  return !args.lengths || t < args.lengths[row];
+/// Timesteps of a sequence, if all have less than T.
+__device__ __forceinline__ std::int32_t length_of(const GateShape& args, int row) {
+  return args.lengths ? args.lengths[row] : INT32_MAX;
 }
 
 template <typename Step>
@@ -244,12 +259,26 @@ __device__ __forceinline__ Units<width> previous_state(const Cell& cell, const P
     return load_floats<width>(static_cast<const E*>(cell.h_prev) + place.at);
 }
 
+/// The step that masks are drawn for, if there is dropout.
+__device__ __forceinline__ std::uint64_t dropout_step(const GateShape& args) {
+  return args.dropout > 0 ? std::uint64_t(*args.step) : 0;
+}
+
+/// Which of the outputs at a place dropout keeps.
+template <int width>
+__device__ __forceinline__ Kept<width> draw_kept(const DropoutSite& site, std::uint64_t step,
+                                                 const Place& place, float rate) {
+  return draw_kept<width>(
+      site.key, step, std::uint64_t(site.index + place.row * site.row_index + place.unit), rate);
+}
+
 /// Everything that a step leaves behind but gates and h: the state, h_n, c_n, y and what the layer
 /// above reads. A sequence that has ended is not `live`: h and state are those before.
 template <typename Step, typename E, int width>
 __device__ __forceinline__ void store_outputs(const GateShape& args, const ForwardCell& cell,
                                               const Place& place, const Units<width>& h,
-                                              const Units<width>& state, bool live) {
+                                              const Units<width>& state, bool live,
+                                              std::uint64_t dropout_step) {
   if constexpr (kOwnState<Step, E>) store(cell.state + place.at, state);
   const int left = args.units - place.unit;  // units that are not padding, if positive
   if (cell.h_n)
@@ -261,28 +290,28 @@ __device__ __forceinline__ void store_outputs(const GateShape& args, const Forwa
   if (cell.y) store_first(cell.y + place.row * cell.y_row + place.unit, out, left);
   if (cell.above) {
     const Units<width> dropped =
-        args.dropout > 0 ? drop(out, cell.dropout.key, std::uint64_t(*args.step),
-                                std::uint64_t(cell.dropout.index +
-                                              place.row * cell.dropout.row_index + place.unit),
-                                args.dropout)
-                         : out;
+        args.dropout > 0
+            ? drop(out, draw_kept<width>(cell.dropout, dropout_step, place, args.dropout),
+                   args.dropout)
+            : out;
     store_rounded(static_cast<E*>(cell.above) + place.row * cell.above_row + place.unit, dropped);
   }
 }
 
-/// The gradient of h_t from those outside the recurrence that read it.
+/// Whether the gradients from outside the recurrence are of what dropout passed on.
+__device__ __forceinline__ bool drops_gradients(const GateShape& args, const BackwardCell& cell) {
+  return cell.dy_padded && args.dropout > 0;
+}
+
+/// The gradient of h_t from those outside the recurrence that read it, before dropout.
 template <int width>
 __device__ __forceinline__ Units<width> output_gradient(const GateShape& args,
                                                         const BackwardCell& cell,
                                                         const Place& place) {
   if (!cell.dy) return {};
   const float* const from = cell.dy + place.row * cell.dy_row + place.unit;
-  const Units<width> dy =
-      cell.dy_padded ? load_floats<width>(from) : load_first<width>(from, args.units - place.unit);
-  if (!cell.dy_padded || args.dropout == 0) return dy;
-  return drop(dy, cell.dropout.key, std::uint64_t(*args.step),
-              std::uint64_t(cell.dropout.index + place.row * cell.dropout.row_index + place.unit),
-              args.dropout);
+  return cell.dy_padded ? load_floats<width>(from)
+                        : load_first<width>(from, args.units - place.unit);
 }
 
 }  // namespace unroll::gpu

@@ -36,7 +36,7 @@ __global__ void __launch_bounds__(kThreads)
   const ForwardCell& cell = args.cell[blockIdx.y];
   const Four prev = previous_state<Step, E, 4>(cell, place);
   Four state{}, h;
-  const bool live = is_live(args, cell.t, place.row);
+  const bool live = cell.t < length_of(args, place.row);
   if (live) {
     float* const gates =
         cell.gates + place.row * std::int64_t(Step::kSlots) * args.padded + place.unit;
@@ -54,7 +54,7 @@ __global__ void __launch_bounds__(kThreads)
     state = prev;
   }
   store_rounded(static_cast<E*>(cell.h) + place.at, h);
-  store_outputs<Step, E>(args, cell, place, h, state, live);
+  store_outputs<Step, E>(args, cell, place, h, state, live, dropout_step(args));
 }
 
 /// GRU `before`, between its two products: activates r and z, stores r h_{t-1}.
@@ -89,14 +89,17 @@ __global__ void __launch_bounds__(kThreads)
   const std::int64_t gates = place.row * std::int64_t(Step::kSlots) * args.padded + place.unit;
   E* const dgates = static_cast<E*>(cell.dgates) + gates;
   constexpr bool kIsLstm = std::is_same_v<Step, LstmStep>;
-  if (!is_live(args, cell.t, place.row)) {
+  if (cell.t >= length_of(args, place.row)) {
     // The state passed through, and so does its gradient, which dh and dc hold already.
 #pragma unroll
     for (int s = 0; s < Step::kSlots; ++s) store_rounded(dgates + s * args.padded, Four{});
     return;
   }
   Four dh = load_floats<4>(cell.dh + place.at);
-  const Four dy = output_gradient<4>(args, cell, place);
+  Four dy = output_gradient<4>(args, cell, place);
+  if (drops_gradients(args, cell))
+    dy =
+        drop(dy, draw_kept<4>(cell.dropout, dropout_step(args), place, args.dropout), args.dropout);
 #pragma unroll
   for (int k = 0; k < 4; ++k) dh.v[k] += dy.v[k];
   const Four prev = previous_state<Step, E, 4>(cell, place);
@@ -122,7 +125,7 @@ __global__ void __launch_bounds__(kThreads)
   const Place place = my_place(args);
   if (place.row >= args.batch) return;
   const BackwardCell& cell = args.cell[blockIdx.y];
-  if (!is_live(args, cell.t, place.row)) return;  // zero since the first kernel
+  if (cell.t >= length_of(args, place.row)) return;  // zero since the first kernel
   const std::int64_t gates = place.row * std::int64_t(3) * args.padded + place.unit;
   const Four r = load_floats<4>(cell.gates + gates),
              dreset = load_floats<4>(cell.dreset + place.at);

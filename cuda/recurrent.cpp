@@ -7,6 +7,7 @@
 #include "cuda/gates.h"
 #include "cuda/memory_layout.h"
 #include "cuda/packed_matrix.h"
+#include "cuda/persistent.h"
 #include "cuda/recurrent_kernels.h"
 #include "cuda/wavefront.h"
 
@@ -35,16 +36,23 @@ struct LayerPlan {
   std::size_t dx = 0;  // [T N, Ip], backward; not of the first layer
 };
 
-class StepwisePlan final : public RecurrentPlan {
+/// By our own kernels: with the stepwise algorithm, as a wavefront or not, or the persistent one.
+/// They differ in how a stage advances over time; everything around it, and what lies in which
+/// buffer, is the same.
+class OwnPlan final : public RecurrentPlan {
  public:
-  StepwisePlan(RecurrentPlanner& planner, Device& device, const RecurrentArgs& args,
-               std::int64_t block)
+  OwnPlan(RecurrentPlanner& planner, Device& device, const RecurrentArgs& args,
+          const RecurrentAlgorithm& algorithm)
       : planner_(planner),
         device_(device),
         args_(args),
         slots_(args.spec),
-        stages_(stages_of(args.spec, args.steps, block)),
-        algorithm_(to_string(RecurrentAlgorithm{false, block})) {
+        stages_(stages_of(args.spec, args.steps, algorithm.block)),
+        algorithm_(to_string(algorithm)) {
+    if (algorithm.persistent)
+      for (int layer = 0; layer < args.spec.layers(); ++layer)
+        persistent_.push_back(persistent_layer(device, args, layer));
+    if (is_persistent()) allocate_flags();
     lay_out();
   }
 
@@ -67,6 +75,10 @@ class StepwisePlan final : public RecurrentPlan {
     for (const Stage& stage : stages_) {
       start_states(pass, stage);
       multiply_inputs(pass, stage.lowest_layer(), 0, args_.steps);
+      if (is_persistent()) {
+        forward_persistent(pass, stage);
+        continue;
+      }
       stage.for_each_tick(false, [&](std::span<const CellStep> blocks, auto&& for_each_step) {
         if (stage.is_wavefront()) multiply_inputs(pass, stage, blocks);
         for_each_step([&](std::span<const CellStep> steps) { forward_step(pass, steps); });
@@ -79,10 +91,13 @@ class StepwisePlan final : public RecurrentPlan {
     for (std::size_t k = stages_.size(); k-- > 0;) {
       const Stage& stage = stages_[k];
       start_gradients(pass, stage);
-      stage.for_each_tick(true, [&](std::span<const CellStep> blocks, auto&& for_each_step) {
-        for_each_step([&](std::span<const CellStep> steps) { backward_step(pass, steps); });
-        if (stage.is_wavefront()) input_gradients(pass, stage, blocks);
-      });
+      if (is_persistent())
+        backward_persistent(pass, stage);
+      else
+        stage.for_each_tick(true, [&](std::span<const CellStep> blocks, auto&& for_each_step) {
+          for_each_step([&](std::span<const CellStep> steps) { backward_step(pass, steps); });
+          if (stage.is_wavefront()) input_gradients(pass, stage, blocks);
+        });
       finish_gradients(pass, stage);
       for (int cell = stage.first; cell < stage.first + stage.count; ++cell)
         weight_gradients(pass, cell);
@@ -114,6 +129,7 @@ class StepwisePlan final : public RecurrentPlan {
   int directions() const { return args_.spec.directions; }
   bool is_lstm() const { return args_.spec.cell == CellKind::kLstm; }
   bool is_gru() const { return args_.spec.cell == CellKind::kGru; }
+  bool is_persistent() const { return !persistent_.empty(); }
   bool is_gru_before() const { return is_gru() && args_.spec.reset == GruReset::kBefore; }
   /// Besides h in the element type.
   bool has_state() const {
@@ -157,6 +173,18 @@ class StepwisePlan final : public RecurrentPlan {
       layers_[layer].dx =
           backward.take(rows() * layers_[layer].input.padded_columns(), sizeof(float));
     backward_bytes_ = backward.bytes();
+  }
+
+  /// Memory of the plan's own, since it must be what the launch before left.
+  void allocate_flags() {
+    std::int64_t count = 0;
+    for (const PersistentLayer& layer : persistent_) {
+      flags_at_.push_back(count);
+      count += layer.flags(layer.forward) + layer.flags(layer.backward);
+    }
+    flags_ = device_.allocate(std::size_t(count) * sizeof(std::uint32_t));
+    UNROLL_CUDA_CHECK(
+        cudaMemsetAsync(flags_.get(), 0, std::size_t(count) * sizeof(std::uint32_t), stream()));
   }
 
   std::int64_t gate_row(const CellPlan& cell) const { return slots_.slots * cell.padded; }
@@ -255,7 +283,7 @@ class StepwisePlan final : public RecurrentPlan {
   // ---- forward
 
   void start_states(const Forward& pass, const Stage& stage) const {
-    for (int k = 0; slots_.first_x > 0 && k < stage.count; ++k) {
+    for (int k = 0; slots_.first_x > 0 && !is_persistent() && k < stage.count; ++k) {
       // The slot that W does not feed, and R's product adds to.
       const CellPlan& c = cell(stage.first + k);
       UNROLL_CUDA_CHECK(cudaMemset2DAsync(
@@ -408,6 +436,62 @@ class StepwisePlan final : public RecurrentPlan {
     f.dropout = dropout_site(c, t);
     f.t = std::int32_t(t);
     return f;
+  }
+
+  // ---- persistent
+
+  /// For each launch of a layer's cells: launch(its first cell, what all have in common).
+  template <typename Cell, typename Args, typename Launch>
+  void for_each_launch(const Args& args, const Stage& stage, const PersistentShape& shape,
+                       std::uint32_t* flags, const Launch& launch) const {
+    const std::int32_t cells = layer_of(stage).cells;
+    PersistentArgs<Cell> all{};
+    static_cast<GateShape&>(all) = gate_shape(args, cell(stage.first), std::size_t(cells));
+    all.shape = shape;
+    all.steps = std::int32_t(args_.steps);
+    all.flags = flags;
+    for (int first = stage.first; first < stage.first + stage.count; first += cells) {
+      for (int k = 0; k < cells; ++k) all.weight[k] = recurrent_weight(first + k, 0).data;
+      launch(first, all);
+    }
+  }
+
+  const PersistentLayer& layer_of(const Stage& stage) const {
+    return persistent_[std::size_t(cell(stage.first).layer)];
+  }
+  std::uint32_t* flags_of(const Stage& stage) const {
+    return static_cast<std::uint32_t*>(flags_.get()) +
+           flags_at_[std::size_t(cell(stage.first).layer)];
+  }
+
+  void forward_persistent(const Forward& pass, const Stage& stage) const {
+    const PersistentLayer& layer = layer_of(stage);
+    for_each_launch<ForwardCell>(
+        pass.args, stage, layer.forward, flags_of(stage),
+        [&](int first, PersistentArgs<ForwardCell>& all) {
+          for (int k = 0; k < all.cells; ++k) {
+            const CellPlan& c = cell(first + k);
+            all.cell[k] = forward_cell(pass, first + k, first_step(c));
+            all.cell[k].h_n = given_state(pass.args.h_n[std::size_t(c.layer)], c);
+            if (is_lstm()) all.cell[k].c_n = given_state(pass.args.c_n[std::size_t(c.layer)], c);
+            all.sign[k] = c.direction == 1 ? -1 : 1;
+          }
+          start_persistent(stream(), layer, all);
+        });
+  }
+
+  void backward_persistent(const Backward& pass, const Stage& stage) const {
+    const PersistentLayer& layer = layer_of(stage);
+    for_each_launch<BackwardCell>(pass.args, stage, layer.backward,
+                                  flags_of(stage) + layer.flags(layer.forward),
+                                  [&](int first, PersistentArgs<BackwardCell>& all) {
+                                    for (int k = 0; k < all.cells; ++k) {
+                                      const CellPlan& c = cell(first + k);
+                                      all.cell[k] = backward_cell(pass, first + k, last_step(c));
+                                      all.sign[k] = c.direction == 1 ? 1 : -1;
+                                    }
+                                    start_persistent(stream(), layer, all);
+                                  });
   }
 
   // ---- backward
@@ -588,7 +672,10 @@ class StepwisePlan final : public RecurrentPlan {
   std::string algorithm_;
   std::vector<LayerPlan> layers_;
   std::vector<CellPlan> cells_;
+  std::vector<PersistentLayer> persistent_;  // none: stepwise
   std::size_t forward_bytes_ = 0, backward_bytes_ = 0;
+  std::shared_ptr<void> flags_;         // of persistent kernels, each layer's and pass's own
+  std::vector<std::int64_t> flags_at_;  // of the layers
   std::shared_ptr<RecurrentWeightCopies> copies_;
 };
 
@@ -602,12 +689,12 @@ RecurrentPlanner::RecurrentPlanner(Device& device, const RecurrentAlgorithm& alg
 std::unique_ptr<RecurrentPlan> RecurrentPlanner::plan(const RecurrentArgs& args) {
   if (cudnn_) return cudnn_->plan(args);
   if (algorithm_.automatic && args.training) algorithm_ = fastest(args);
-  return plan(args, algorithm_.block);
+  return plan(args, algorithm_.automatic ? RecurrentAlgorithm{false} : algorithm_);
 }
 
 std::unique_ptr<RecurrentPlan> RecurrentPlanner::plan(const RecurrentArgs& args,
-                                                      std::int64_t block) {
-  return std::make_unique<StepwisePlan>(*this, device_, args, block);
+                                                      const RecurrentAlgorithm& algorithm) {
+  return std::make_unique<OwnPlan>(*this, device_, args, algorithm);
 }
 
 std::shared_ptr<RecurrentWeightCopies> RecurrentPlanner::copies(

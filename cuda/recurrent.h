@@ -1,5 +1,6 @@
 /// Recurrent stacks on the GPU. By the stepwise algorithm: per timestep one product for h_{t-1} R^T
-/// and one fused gate kernel, for all cells that can advance at the same time at once. Or by cuDNN.
+/// and one fused gate kernel, for all cells that can advance at the same time at once. By the
+/// persistent one: one kernel for all timesteps of a layer. Or by cuDNN.
 #pragma once
 
 #include <cstdint>
@@ -21,6 +22,7 @@ struct RecurrentAlgorithm {
   bool automatic = true;             // not chosen yet
   std::int64_t block = 0;            // timesteps K of a wavefront's blocks; 0: layer after layer
   std::optional<CudnnForm> cudnn{};  // by cuDNN instead
+  bool persistent = false;
 };
 /// As CudaOptions::recurrent_algorithm. Throws std::invalid_argument.
 RecurrentAlgorithm parse_algorithm(const std::string& text);
@@ -41,9 +43,10 @@ class RecurrentPlanner {
  private:
   using Key = std::pair<GruReset, std::vector<const void*>>;
 
-  std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args, std::int64_t block);
+  std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args,
+                                      const RecurrentAlgorithm& algorithm);
   RecurrentAlgorithm fastest(const RecurrentArgs& args);
-  double trial_seconds(RecurrentArgs args, std::int64_t block);
+  double trial_seconds(RecurrentArgs args, const RecurrentAlgorithm& algorithm);
 
   Device& device_;
   RecurrentAlgorithm algorithm_;

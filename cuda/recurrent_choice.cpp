@@ -1,5 +1,5 @@
-/// What the algorithms are called, and which form of the stepwise one is the fastest for a shape:
-/// tried out, not guessed.
+/// What the algorithms are called, and which of our own is the fastest for a shape: tried out, not
+/// guessed.
 #include <algorithm>
 #include <charconv>
 #include <limits>
@@ -14,7 +14,8 @@
 namespace unroll::gpu {
 namespace {
 
-constexpr std::string_view kStepwise = "stepwise", kCudnn = "cudnn", kHalf = ":fp16";
+constexpr std::string_view kStepwise = "stepwise", kPersistent = "persistent", kCudnn = "cudnn",
+                           kHalf = ":fp16";
 constexpr std::pair<std::string_view, cudnn::Algorithm> kCudnnForms[] = {
     {"standard", cudnn::Algorithm::kStandard},
     {"persist_static", cudnn::Algorithm::kPersistStatic},
@@ -61,6 +62,7 @@ class Zeros {
 RecurrentAlgorithm parse_algorithm(const std::string& text) {
   if (text == "auto") return {};
   if (text == kStepwise) return {false, 0};
+  if (text == kPersistent) return {.automatic = false, .persistent = true};
   if (text.starts_with(std::string(kStepwise) + ":")) {
     std::int64_t block = 0;
     const char* const end = text.data() + text.size();
@@ -69,8 +71,8 @@ RecurrentAlgorithm parse_algorithm(const std::string& text) {
   }
   if (const auto cudnn = parse_cudnn(text)) return {false, 0, cudnn};
   throw std::invalid_argument("recurrent algorithm: got '" + text +
-                              "', expected auto, stepwise, stepwise:K with K timesteps, cudnn or "
-                              "cudnn:FORM");
+                              "', expected auto, stepwise, stepwise:K with K timesteps, "
+                              "persistent, cudnn or cudnn:FORM");
 }
 
 std::string to_string(const CudnnForm& form) {
@@ -84,14 +86,15 @@ std::string to_string(const CudnnForm& form) {
 std::string to_string(const RecurrentAlgorithm& algorithm) {
   if (algorithm.automatic) return "auto";
   if (algorithm.cudnn) return to_string(*algorithm.cudnn);
+  if (algorithm.persistent) return std::string(kPersistent);
   return std::string(kStepwise) +
          (algorithm.block > 0 ? ":" + std::to_string(algorithm.block) : std::string());
 }
 
 /// Forward and backward pass as one graph: the least of several runs.
-double RecurrentPlanner::trial_seconds(RecurrentArgs args, std::int64_t block) {
+double RecurrentPlanner::trial_seconds(RecurrentArgs args, const RecurrentAlgorithm& algorithm) {
   args.has_lengths = false;  // sequences that have ended would cost less
-  const auto plan = this->plan(args, block);
+  const auto plan = this->plan(args, algorithm);
   const RecurrentSpec& spec = args.spec;
   const bool lstm = spec.cell == CellKind::kLstm;
   const std::int64_t directions = spec.directions;
@@ -137,16 +140,20 @@ RecurrentAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
   const auto& hidden = args.spec.hidden;
   const bool has_wavefront =
       args.spec.directions == 1 && std::adjacent_find(hidden.begin(), hidden.end()) != hidden.end();
-  if (!has_wavefront) return {false, 0};
-  RecurrentAlgorithm best{false, 0};
+  std::vector<RecurrentAlgorithm> candidates{{false, 0}};
+  for (const std::int64_t block : {4, 8, 16, 32})
+    if (has_wavefront && block < args.steps) candidates.push_back({false, block});
+  candidates.push_back({.automatic = false, .persistent = true});
+  RecurrentAlgorithm best = candidates.front();
   double least = std::numeric_limits<double>::max();
-  for (const std::int64_t block : {0, 4, 8, 16, 32}) {
-    if (block >= args.steps) break;
+  for (const RecurrentAlgorithm& candidate : candidates) {
     try {
-      const double time = trial_seconds(args, block);
+      const double time = trial_seconds(args, candidate);
       if (time >= least) continue;
       least = time;
-      best.block = block;
+      best = candidate;
+    } catch (const Unsupported&) {
+      // Not for this shape.
     } catch (const OutOfMemory&) {
       break;  // whoever planned this finds out with the real buffers, and says so
     }

@@ -17,6 +17,11 @@ set(UNROLL_CUDA_SOURCES
   cuda/module.cpp
   cuda/optimizer.cu
   cuda/packed_matrix.cpp
+  cuda/persistent.cu
+  cuda/persistent_bf16.cu
+  cuda/persistent_fp32.cu
+  cuda/persistent_shape.cpp
+  cuda/persistent_tf32.cu
   cuda/rates.cu
   cuda/recurrent.cpp
   cuda/recurrent_choice.cpp

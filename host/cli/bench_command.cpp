@@ -129,8 +129,10 @@ void add_rnn(CLI::App& bench, std::function<void()>& run) {
                   "{}",
                   fmt::join(benchmark::cell_names(), ", ")));
   list("--precision", flags->precisions, "fp32, tf32, bf16 [all that the device has]");
-  list("--algorithms", flags->algorithms,
-       "Those whose names begin so: stepwise, stepwise:8, cudnn, cudnn:standard, onednn [all]");
+  list(
+      "--algorithms", flags->algorithms,
+      "Those whose names begin so: stepwise, stepwise:8, persistent, cudnn, cudnn:standard, onednn "
+      "[all]");
   command->add_option("--direction", flags->direction, "fwd, bwd or both")->capture_default_str();
   command->add_option("--samples", flags->samples, "Of each algorithm")->capture_default_str();
   command->add_option("--device", flags->device, "auto, cpu, cuda or cuda:N")

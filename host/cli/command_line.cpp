@@ -110,6 +110,8 @@ std::string beyond_cpu(const DeviceFlags& flags) {
     return fmt::format(
         "--rnn-algorithm: got {}, expected auto or stepwise: the CPU has no blocks of timesteps",
         flags.rnn_algorithm);
+  if (flags.rnn_algorithm == "persistent")
+    return "--rnn-algorithm: got persistent, expected auto or stepwise: the CPU has one algorithm";
   if (flags.rnn_algorithm.starts_with("cudnn"))
     return fmt::format(
         "--rnn-algorithm: got {}, expected auto or stepwise: cuDNN computes on a GPU alone",
@@ -234,17 +236,22 @@ void require_range(const std::string& flag, double value, double low, double hig
 }
 
 void check_rnn_algorithm(const std::string& name) {
-  if (name == "auto" || name == "stepwise" || number_after("stepwise:", name).value_or(0) > 0)
+  if (name == "auto" || name == "stepwise" || name == "persistent" ||
+      number_after("stepwise:", name).value_or(0) > 0)
     return;
   if (std::ranges::find(kCudnnForms, name) != std::end(kCudnnForms)) return;
   throw UsageError(
       fmt::format("--rnn-algorithm: got '{}', expected auto, stepwise, stepwise:K with K "
-                  "timesteps, 1 or more, {}",
+                  "timesteps, 1 or more, persistent, {}",
                   name, fmt::join(kCudnnForms, ", ")));
 }
 
 void check_rnn_algorithm(const std::string& name, CellKind cell, GruReset reset) {
   check_rnn_algorithm(name);
+  if (name == "persistent" && cell == CellKind::kGru && reset == GruReset::kBefore)
+    throw UsageError(
+        "--rnn-algorithm: got persistent for --gru-reset before, expected auto or stepwise, or "
+        "--gru-reset after, which takes one product a timestep");
   if (!name.starts_with("cudnn")) return;
   if (cell == CellKind::kRnnLogistic)
     throw UsageError(fmt::format(

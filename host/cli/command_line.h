@@ -63,7 +63,8 @@ struct Stopped : std::runtime_error {
   int signal;
 };
 
-/// Throws UsageError unless it is auto, stepwise, stepwise:K with K >= 1, cudnn or cudnn:FORM.
+/// Throws UsageError unless it is auto, stepwise, stepwise:K with K >= 1, persistent,
+/// cudnn or cudnn:FORM.
 void check_rnn_algorithm(const std::string& name);
 /// And unless it has such cells.
 void check_rnn_algorithm(const std::string& name, CellKind cell, GruReset reset);

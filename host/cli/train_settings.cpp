@@ -97,12 +97,15 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--eval-interval", kTraining,
                 "Steps between validations within an epoch; 0: only at its end"},
         &S::eval_interval);
-  visit(Setting{"--rnn-algorithm", kTraining,
-                "auto, stepwise, or on a GPU stepwise:K (layers in blocks of K timesteps) or cudnn "
-                "(cuDNN 9; also cudnn:FORM: standard, persist_static, persist_dynamic, "
-                "persist_static_small_h); auto: which stepwise is fastest there, kept when "
-                "resuming"},
-        &S::rnn_algorithm);
+  visit(
+      Setting{
+          "--rnn-algorithm", kTraining,
+          "auto, stepwise, or on a GPU stepwise:K (layers in blocks of K timesteps), persistent "
+          "(one kernel per layer, its recurrent weights in shared memory) or cudnn "
+          "(cuDNN 9; also cudnn:FORM: standard, persist_static, persist_dynamic, "
+          "persist_static_small_h); auto: which of the first three is fastest there, kept "
+          "when resuming"},
+      &S::rnn_algorithm);
 
   visit(Setting{"--epochs", kTraining, "Passes over the training text", true}, &S::epochs);
   visit(Setting{"--patience", kTraining,

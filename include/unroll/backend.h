@@ -379,7 +379,9 @@ struct CudaOptions {
   Precision precision = Precision::kFp32;
   /// "auto": the first plan for training times the candidates on its shape, and all later ones keep
   /// to what was fastest. "stepwise:K": layers in blocks of K timesteps, as a wavefront where their
-  /// sizes allow; "stepwise": each layer as a whole. "cudnn:FORM", if libcudnn.so.9 is installed:
+  /// sizes allow; "stepwise": each layer as a whole. "persistent": one kernel per layer, whose
+  /// plans throw Unsupported for weights that do not fit into the multiprocessors' shared memory,
+  /// and for a GRU that resets before its product. "cudnn:FORM", if libcudnn.so.9 is installed:
   /// standard, persist_static, persist_dynamic or persist_static_small_h, "cudnn" being the first;
   /// plans for what cuDNN does not do throw Unsupported. "cudnn:FORM:fp16" computes it in float16,
   /// at any precision and without scaling of the loss: to compare with, not to train with.

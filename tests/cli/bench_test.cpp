@@ -96,11 +96,12 @@ TEST(BenchRnn, MeasuresOnAGpu) {
     if (row.status == "ok")
       measured.insert(row.of.cell + " " + row.of.precision + " " + row.algorithm + " " +
                       row.execution);
-    if (row.of.cell == "gru_before" && row.program == "cudnn") {
+    if (row.of.cell == "gru_before" && (row.program == "cudnn" || row.algorithm == "persistent")) {
       EXPECT_TRUE(contains(row.status, "stepwise")) << "names the alternative: " << row.status;
     }
   }
   for (const char* row : {"lstm fp32 stepwise graph", "lstm fp32 stepwise:4 graph",
+                          "lstm fp32 persistent graph", "lstm bf16 persistent graph",
                           "lstm fp32 cudnn:standard graph", "lstm fp32 cudnn:standard stream",
                           "lstm tf32 cudnn:standard graph", "lstm bf16 stepwise graph",
                           "lstm bf16 cudnn:standard:fp16 graph", "gru_before bf16 stepwise graph"})

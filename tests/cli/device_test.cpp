@@ -109,7 +109,7 @@ TEST_F(EmulatedGpu, RunsGoOnOnTheCpuAndBack) {
   EXPECT_TRUE(contains(refused.err, "--precision: got fp32, expected bf16: the run was begun"));
 }
 
-TEST_F(EmulatedGpu, ARunOnCudnnLosesWhatAStepwiseOneLoses) {
+TEST_F(EmulatedGpu, RunsByOtherAlgorithmsLoseWhatAStepwiseOneLoses) {
   // Log lines of the same run, the time they took aside. Sums in another order differ in the
   // seventh digit, of which a line shows three or four.
   const auto losses = [](const std::string& out) {
@@ -121,18 +121,21 @@ TEST_F(EmulatedGpu, ARunOnCudnnLosesWhatAStepwiseOneLoses) {
   const std::string flags = "--nlayers 2 --dropout 0.2 --log-interval 10 --rnn-algorithm ";
   const Output stepwise = begin(flags + "stepwise");
   ASSERT_EQ(stepwise.status, 0) << stepwise.err;
-  std::filesystem::remove_all(folder_.path() / "run");
-  const Output cudnn = begin(flags + "cudnn");
-  ASSERT_EQ(cudnn.status, 0) << cudnn.err;
-  EXPECT_EQ(stored()["recurrent_algorithm"], "cudnn:standard");
-  const std::vector<double> expected = losses(stepwise.out), actual = losses(cudnn.out);
+  const std::vector<double> expected = losses(stepwise.out);
   ASSERT_GT(expected.size(), 3U) << stepwise.out;
-  ASSERT_EQ(actual.size(), expected.size()) << cudnn.out;
-  for (std::size_t k = 0; k < actual.size(); ++k) EXPECT_NEAR(actual[k], expected[k], 0.02);
+  for (const std::string name : {"cudnn:standard", "persistent"}) {
+    std::filesystem::remove_all(folder_.path() / "run");
+    const Output other = begin(flags + name);
+    ASSERT_EQ(other.status, 0) << other.err;
+    EXPECT_EQ(stored()["recurrent_algorithm"], name);
+    const std::vector<double> actual = losses(other.out);
+    ASSERT_EQ(actual.size(), expected.size()) << other.out;
+    for (std::size_t k = 0; k < actual.size(); ++k) EXPECT_NEAR(actual[k], expected[k], 0.02);
 
-  const Output resumed = train("--resume --epochs 2");
-  EXPECT_EQ(resumed.status, 0) << resumed.err;
-  EXPECT_EQ(stored()["recurrent_algorithm"], "cudnn:standard");
+    const Output resumed = train("--resume --epochs 2");
+    EXPECT_EQ(resumed.status, 0) << resumed.err;
+    EXPECT_EQ(stored()["recurrent_algorithm"], name);
+  }
 }
 
 // The emulated module, and no stand-in for cuDNN beside it.

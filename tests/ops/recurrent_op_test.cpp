@@ -438,7 +438,8 @@ TEST_P(RecurrentOp, TrainsLikeTheElementaryForm) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(On, RecurrentOp, ::testing::Values("Cpu", "Cuda", "CudaCudnn"),
+INSTANTIATE_TEST_SUITE_P(On, RecurrentOp,
+                         ::testing::Values("Cpu", "Cuda", "CudaPersistent", "CudaCudnn"),
                          backend_name);
 
 /// Two layers whose upper one passes the lower one's output on: relu with W = 1, R = 0, b = 0; and
@@ -524,7 +525,8 @@ TEST_P(RecurrentDropout, TheTopLayerIsNotDropped) {
   EXPECT_EQ(session.evaluate(y), std::vector<float>(kSteps * kBatch * kUnits, 1.0F));
 }
 
-INSTANTIATE_TEST_SUITE_P(On, RecurrentDropout, ::testing::Values("Cpu", "Cuda", "CudaCudnn"),
+INSTANTIATE_TEST_SUITE_P(On, RecurrentDropout,
+                         ::testing::Values("Cpu", "Cuda", "CudaPersistent", "CudaCudnn"),
                          backend_name);
 
 TEST(RecurrentShapes, WeightsHavePyTorchsNamesAndShapes) {

@@ -25,8 +25,8 @@ namespace {
 
 /// Around vectors and warps, N = 1 (a matrix times a vector), sizes that grow and shrink from layer
 /// to layer, and long sequences.
-std::vector<RecurrentCase> forward_cases() {
-  return recurrent_cases({
+std::vector<RecurrentCase> forward_shapes() {
+  return {
       recurrent_shape({1}, 1, 1, 1, 1, false),
       recurrent_shape({5}, 1, 4, 3, 7, false),
       recurrent_shape({5}, 2, 4, 3, 7, true),
@@ -37,13 +37,13 @@ std::vector<RecurrentCase> forward_cases() {
       recurrent_shape({9, 9, 4, 4}, 1, 6, 2, 24, false),
       recurrent_shape({40, 17, 257}, 1, 2, 3, 33, false),
       recurrent_shape({64}, 1, 40, 4, 8, false),
-  });
+  };
 }
 
 class RecurrentKernel : public OnRecurrentCases {};
 
 TEST_P(RecurrentKernel, ForwardMatchesFloat64) {
-  for (const RecurrentCase& c : taken(forward_cases()))
+  for (const RecurrentCase& c : taken(recurrent_cases(with_divided(forward_shapes()))))
     for (const bool training : {false, true}) {
       SCOPED_TRACE(describe(c) + (training ? " training" : ""));
       const auto data = recurrent_data(c, 31);
@@ -84,11 +84,11 @@ TEST_P(RecurrentKernel, GradientsMatchComplexStep) {
 // At sizes where elements are too many for complex step: one random direction per input. A sum of
 // n products of a gradient, whose elements err independently, errs by the root of their squares.
 TEST_P(RecurrentKernel, GradientsOfLargerStacksMatchComplexStepAlongDirections) {
-  for (const RecurrentCase& c : taken(recurrent_cases({
+  for (const RecurrentCase& c : taken(recurrent_cases(with_divided({
            recurrent_shape({33, 32}, 2, 3, 5, 31, true),
            recurrent_shape({40, 17, 65}, 1, 3, 3, 33, false),
            recurrent_shape({32}, 1, 33, 2, 5, true),
-       }))) {
+       })))) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 34);
     const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 35);
@@ -283,7 +283,8 @@ TEST_P(RecurrentKernel, PrepareTakesNewWeights) {
 
 // A wavefront's blocks of two timesteps end before, at and after the last one in these cases.
 INSTANTIATE_TEST_SUITE_P(On, RecurrentKernel,
-                         ::testing::Values("Cpu", "Cuda", "CudaWavefront", "CudaCudnn"),
+                         ::testing::Values("Cpu", "Cuda", "CudaWavefront", "CudaPersistent",
+                                           "CudaCudnn"),
                          backend_name);
 
 /// |actual - expected| / |expected|, as vectors.
@@ -356,11 +357,11 @@ void RecurrentPrecision::expect_small_errors(const RecurrentCase& c,
 }
 
 TEST_P(RecurrentPrecision, ErrsByTheRoundingOfOperands) {
-  for (const RecurrentCase& c : taken(recurrent_cases({
+  for (const RecurrentCase& c : taken(recurrent_cases(with_divided({
            recurrent_shape({33, 33}, 1, 5, 7, 31, true),
            recurrent_shape({40, 24}, 2, 4, 9, 17, false),
            recurrent_shape({64, 64, 64}, 1, 9, 8, 64, false),
-       }))) {
+       })))) {
     SCOPED_TRACE(describe(c));
     expect_small_errors(c, recurrent_data(c, 49));
     finish_case();
@@ -381,8 +382,56 @@ TEST_P(RecurrentPrecision, DropsWhatFloat32Drops) {
 }
 
 INSTANTIATE_TEST_SUITE_P(On, RecurrentPrecision,
-                         ::testing::Values("CudaTf32", "CudaBf16", "CudaCudnnTf32", "CudaCudnnBf16",
+                         ::testing::Values("CudaTf32", "CudaBf16", "CudaPersistentTf32",
+                                           "CudaPersistentBf16", "CudaCudnnTf32", "CudaCudnnBf16",
                                            "CudaCudnnFp16"),
+                         backend_name);
+
+class RecurrentPersistent : public OnRecurrentCases {};
+
+// 4 H^2 weights at 4 bytes, or 2: more than the shared memory of any GPU has room for.
+TEST_P(RecurrentPersistent, SaysHowManyUnitsWouldFit) {
+  try {
+    backend_->recurrent_plan(
+        {.spec = {.hidden = {8, 6000}}, .steps = 3, .batch = 2, .input = 8, .training = true});
+    ADD_FAILURE() << "was planned";
+  } catch (const Unsupported& refusal) {
+    const std::string text = refusal.what();
+    const std::string begin =
+        "recurrent algorithm persistent: got 6000 hidden units, expected at most ";
+    ASSERT_TRUE(text.starts_with(begin)) << text;
+    EXPECT_TRUE(text.ends_with(" multiprocessors; use --rnn-algorithm stepwise")) << text;
+    EXPECT_EQ(text.find('\n'), text.npos) << text;
+    const std::int64_t most = std::stoll(text.substr(begin.size()));
+    const auto plan = [&](std::int64_t units) {
+      return backend_->recurrent_plan(
+          {.spec = {.hidden = {units}}, .steps = 3, .batch = 2, .input = 8, .training = true});
+    };
+    EXPECT_EQ(plan(most)->algorithm(), "persistent");
+    EXPECT_THROW(plan(most + 1), Unsupported);
+  }
+}
+
+// The blocks wait for values that count on from one launch to the next.
+TEST_P(RecurrentPersistent, GoesOnAfterManyPasses) {
+  RecurrentCase c = recurrent_shape({24, 16}, 2, 3, 5, 4, true);
+  c.name = "lstm";
+  const auto data = recurrent_data(c, 85);
+  const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 86);
+  KernelRun run(*backend_, *memory_, c, data, true);
+  const auto y = run.forward().y.values;
+  const auto slopes = run.backward(loss, {});
+  for (int pass = 0; pass < 3; ++pass) {
+    for (int forward = 0; forward <= pass; ++forward)  // evaluations in between
+      EXPECT_TRUE(identical(run.forward().y.values, y));
+    const auto again = run.backward(loss, {});
+    for (std::size_t k = 0; k < slopes.size(); ++k) EXPECT_TRUE(identical(again[k], slopes[k]));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(On, RecurrentPersistent,
+                         ::testing::Values("CudaPersistent", "CudaPersistentTf32",
+                                           "CudaPersistentBf16"),
                          backend_name);
 
 class RecurrentOnCudnn : public OnRecurrentCases {};

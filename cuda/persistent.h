@@ -1,0 +1,64 @@
+/// One kernel for all timesteps of a layer: the recurrent weights stay in shared memory, and blocks
+/// hand h_t, or the gradients of its gates, to each other through L2. The grid has to be resident
+/// as a whole, which a cooperative launch sees to.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "cuda/device.h"
+#include "cuda/gates.h"
+#include "cuda/persistent_shape.h"
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+/// The directions of a layer.
+inline constexpr int kPersistentCells = 2;
+
+/// Pointers are those of the first timestep that a cell takes; buffers of all timesteps lie one
+/// after the other, in the direction that `sign` says. h_n and c_n are written after the last one.
+template <typename Cell>
+struct PersistentArgs : GateShape {
+  PersistentShape shape;
+  std::int32_t steps;
+  Cell cell[kPersistentCells];
+  const void* weight[kPersistentCells];  // [slots that R feeds Hp, Hp]
+  std::int32_t sign[kPersistentCells];   // +1, or -1: from the last timestep to the first
+  std::uint32_t* flags;  // as PersistentLayer says, which no others use: zeros at first
+};
+
+/// Forward, the gates hold W x, but for the slot that W does not feed, and are activated if
+/// training. Backward, dh holds the gradient of the last h, and then that of the initial one.
+struct PersistentKernels {
+  void (*forward)(PersistentArgs<ForwardCell>);
+  void (*backward)(PersistentArgs<BackwardCell>);
+};
+/// Of a GRU those whose reset gate acts after the product.
+PersistentKernels persistent_fp32_kernels(CellKind cell);
+PersistentKernels persistent_tf32_kernels(CellKind cell);
+PersistentKernels persistent_bf16_kernels(CellKind cell);
+
+/// How a layer is computed: its directions at the same time where all their weights fit, else one
+/// after the other.
+struct PersistentLayer {
+  std::int32_t cells;
+  PersistentShape forward, backward;  // the latter in training alone
+  PersistentKernels kernels;
+
+  /// Of `shape`, for its blocks' flags.
+  std::int64_t flags(const PersistentShape& shape) const {
+    return std::int64_t(cells) * shape.groups * shape.flag_stride;
+  }
+};
+/// Throws Unsupported for a GRU that resets before its product, and for weights that do not fit.
+/// Loads the kernels: not in a capture.
+PersistentLayer persistent_layer(const Device& device, const RecurrentArgs& args, int layer);
+
+void start_persistent(cudaStream_t stream, const PersistentLayer& layer,
+                      const PersistentArgs<ForwardCell>& args);
+void start_persistent(cudaStream_t stream, const PersistentLayer& layer,
+                      const PersistentArgs<BackwardCell>& args);
+
+}  // namespace unroll::gpu

@@ -1,0 +1,162 @@
+#include "cuda/persistent_shape.h"
+
+#include <algorithm>
+#include <bit>
+
+namespace unroll::gpu {
+namespace {
+
+constexpr std::int32_t kWarps = kPersistentThreads / 32;
+constexpr std::int32_t kMostStages = 4;  // one in use, the others on their way
+constexpr std::int32_t kDepthUnit = 16;  // a multiple of what any product takes at a time
+
+// Of an H200, in cycles of its 1755 MHz; published or assumed, not measured yet.
+constexpr double kMegahertz = 1755;
+/// From the last write of a step to the first that another block has read of it: the write, a flag,
+/// the poll that sees it, the first read.
+constexpr double kExchange = 1600;
+constexpr double kRead = 700;      // of L2, until the data are there
+constexpr double kIngest = 26;     // bytes from L2 into a multiprocessor, per cycle
+constexpr double kBarrier = 40;    // of a block
+constexpr double kGates = 250;     // gates of one unit per thread
+constexpr double kAddSums = 2;     // of one partial sum per thread
+constexpr double kLoadShared = 2;  // a warp's load of 16 bytes per lane, some of which coincide
+
+std::int32_t divide_up(std::int32_t n, std::int32_t by) {
+  return (n + by - 1) / by;
+}
+std::int32_t round_up(std::int32_t n, std::int32_t unit) {
+  return divide_up(n, unit) * unit;
+}
+std::size_t align(std::size_t bytes) {
+  return (bytes + 127) / 128 * 128;
+}
+
+std::size_t element_bytes(PersistentProduct product) {
+  return product == PersistentProduct::kBf16 ? 2 : 4;
+}
+
+/// Elements from one row to the next, so that the rows that one load of a warp touches lie in
+/// different banks.
+std::int32_t stride(PersistentProduct product, std::int32_t row_lanes, std::int32_t columns) {
+  switch (product) {
+    case PersistentProduct::kFp32: {
+      // Eight lanes read row_lanes rows, 4 (8 / row_lanes) elements of each.
+      const std::int32_t segment = 32 / row_lanes;
+      return round_up(columns, 2 * segment) + segment;
+    }
+    case PersistentProduct::kTf32:
+      return round_up(columns, 8) + 4;
+    case PersistentProduct::kBf16:
+      return round_up(columns, 16) + 8;
+  }
+  return 0;
+}
+
+/// What a product of one stage after the other takes: all warps, one step of the depth each.
+double multiply_cycles(PersistentProduct product, std::int32_t batch_tile) {
+  if (product == PersistentProduct::kFp32) {
+    const double n = batch_tile / 4;  // sequences of a lane, beside four rows
+    return std::max(kWarps * 16 * n / 4, kWarps * (4 + n) * kLoadShared);
+  }
+  const double n = batch_tile / 16;  // 512 bytes of weights and of each 16 sequences
+  return kWarps * (1 + n) * 4;
+}
+
+std::int32_t depth_step(const PersistentShape& shape, PersistentProduct product) {
+  if (product == PersistentProduct::kFp32) return 32 / shape.row_lanes;
+  return product == PersistentProduct::kTf32 ? 8 : 16;
+}
+
+/// Time is that of the exchange, then of reading and multiplying, which overlap, then of the gates.
+double predict(const PersistentTask& task, const PersistentShape& s) {
+  const double element = double(element_bytes(task.product));
+  const std::int32_t tiles = divide_up(s.group_batch, s.batch_tile);
+  const std::int32_t rows = std::min(s.group_batch, s.batch_tile);
+  // What is not on its way from the beginning waits for a free buffer; and each further tile begins
+  // with nothing on its way.
+  const bool all_at_once = s.padded_depth <= s.width * s.stages;
+  const double in_flight = element * rows * s.width * (s.stages - 1);
+  const double rate = all_at_once ? kIngest : std::min(kIngest, in_flight / kRead);
+  const double read = element * s.group_batch * task.depth / rate + (tiles - 1) * kRead;
+
+  const std::int32_t slice = s.width / s.depth_warps, step = depth_step(s, task.product);
+  const std::int32_t full = s.padded_depth / s.width, rest = s.padded_depth % s.width;
+  const double steps = full * (slice / step) + divide_up(std::min(rest, slice), step);
+  const double multiply = tiles * steps * multiply_cycles(task.product, s.batch_tile);
+
+  const double barriers = tiles * (full + (rest > 0) + 2) * kBarrier;
+  const std::int32_t rounds = divide_up(s.batch_tile * s.units, kPersistentThreads);
+  const double gates = tiles * rounds * (kGates + kAddSums * s.depth_warps * task.rows_per_unit);
+  const double cycles = kExchange + std::max(read, multiply) + 0.3 * std::min(read, multiply) +
+                        barriers + gates + 2.0 * s.blocks;
+  return cycles / kMegahertz;
+}
+
+/// Completes a shape whose blocks, batch tile, width and most stages are given; false if it does
+/// not fit.
+bool complete(const PersistentTask& task, PersistentShape& s) {
+  s.rows = task.rows_per_unit * s.units;
+  s.depth = task.depth;
+  s.padded_depth = round_up(task.depth, kDepthUnit);
+  if (task.product == PersistentProduct::kFp32) {
+    s.row_lanes = s.rows % 32 == 0 ? 8 : s.rows % 16 == 0 ? 4 : 2;
+    s.row_tile = 4 * s.row_lanes;
+  } else {
+    s.row_lanes = 0;
+    s.row_tile = 16;
+  }
+  s.row_tiles = divide_up(s.rows, s.row_tile);
+  if (s.row_tiles > kWarps) return false;
+  s.row_warps = std::int32_t(std::bit_ceil(std::uint32_t(s.row_tiles)));
+  s.depth_warps = kWarps / s.row_warps;
+  s.stages = std::min(s.stages, divide_up(s.padded_depth, s.width));
+
+  const std::size_t element = element_bytes(task.product);
+  const std::int32_t padded_rows = s.row_tiles * s.row_tile;
+  s.weight_stride = stride(task.product, s.row_lanes, s.padded_depth);
+  s.stage_stride = stride(task.product, s.row_lanes, s.width);
+  s.sum_stride = round_up(padded_rows, 16) + 8;
+  s.stage_offset = align(element * std::size_t(padded_rows) * std::size_t(s.weight_stride));
+  s.sum_offset =
+      s.stage_offset + std::size_t(s.stages) *
+                           align(element * std::size_t(s.batch_tile) * std::size_t(s.stage_stride));
+  s.shared_bytes = s.sum_offset + align(sizeof(float) * std::size_t(s.depth_warps) *
+                                        std::size_t(s.batch_tile) * std::size_t(s.sum_stride));
+  if (s.shared_bytes > task.shared_memory) return false;
+  s.microseconds = predict(task, s);
+  return true;
+}
+
+}  // namespace
+
+std::optional<PersistentShape> persistent_shape(const PersistentTask& task) {
+  std::optional<PersistentShape> best;
+  const bool fp32 = task.product == PersistentProduct::kFp32;
+  PersistentShape s{};
+  for (s.units = 4; s.units <= std::min(task.padded, 128); s.units += 4) {
+    s.blocks = divide_up(task.padded, s.units);
+    s.flag_stride = round_up(s.blocks, 32);
+    const std::int32_t most_groups = task.processors / (task.cells * s.blocks);
+    for (std::int32_t groups = 1; groups <= std::min(most_groups, task.batch); ++groups) {
+      s.group_batch = divide_up(task.batch, groups);
+      s.groups = divide_up(task.batch, s.group_batch);
+      if (s.groups != groups) continue;  // another number gives the same division
+      // A lane has 1, 2, 3, 4, 5, 6 or 8 sequences in fp32; a warp 1, 2 or 4 times 16 otherwise.
+      for (const std::int32_t n : {1, 2, 3, 4, 5, 6, 8}) {
+        if (!fp32 && n != 1 && n != 2 && n != 4) continue;
+        s.batch_tile = n * (fp32 ? 4 : 16);
+        if (s.batch_tile * s.units > kPersistentItems * kPersistentThreads) break;
+        for (const std::int32_t width : {512, 256, 128})
+          for (std::int32_t stages = kMostStages; stages > 1; --stages) {
+            s.width = width;
+            s.stages = stages;
+            if (complete(task, s) && (!best || s.microseconds < best->microseconds)) best = s;
+          }
+      }
+    }
+  }
+  return best;
+}
+
+}  // namespace unroll::gpu

@@ -179,29 +179,25 @@ __device__ __forceinline__ void multiply(const PersistentShape& shape, const Mem
   __syncthreads();
 }
 
-/// The same with as few sequences per lane as there are.
+/// The same for as few times kSequences as there are.
 template <typename Product, typename E>
 __device__ __forceinline__ void multiply(const PersistentShape& shape, const Memory<E>& memory,
                                          const Exchanged<E>& from) {
-  constexpr bool kFp32 = std::is_same_v<Product, Fp32Product>;
   switch ((from.rows + Product::kSequences - 1) / Product::kSequences) {
     case 1:
       return multiply<Product, 1>(shape, memory, from);
     case 2:
       return multiply<Product, 2>(shape, memory, from);
     case 3:
-      if constexpr (kFp32) return multiply<Product, 3>(shape, memory, from);
-      [[fallthrough]];
+      return multiply<Product, 3>(shape, memory, from);
     case 4:
       return multiply<Product, 4>(shape, memory, from);
     case 5:
-      if constexpr (kFp32) return multiply<Product, 5>(shape, memory, from);
-      [[fallthrough]];
+      return multiply<Product, 5>(shape, memory, from);
     case 6:
-      if constexpr (kFp32) return multiply<Product, 6>(shape, memory, from);
-      [[fallthrough]];
+      return multiply<Product, 6>(shape, memory, from);
     default:
-      if constexpr (kFp32) return multiply<Product, 8>(shape, memory, from);
+      return multiply<Product, 8>(shape, memory, from);
   }
 }
 

@@ -5,12 +5,14 @@
 
 #include <cuda_bf16.h>
 #include <cuda_runtime.h>
-#include <mma.h>
 
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 #include "cuda/pack.cuh"
 #include "cuda/persistent_shape.h"
+#include "cuda/tensor_core.cuh"
 
 namespace unroll::gpu {
 
@@ -92,15 +94,20 @@ struct Fp32Product {
   };
 };
 
-/// By tensor cores, sums in float32. A warp has 16 rows and n times 16 sequences.
-template <typename E, typename Operand, int depth>
+/// By tensor cores, sums in float32. A warp has 16 rows and n times 8 sequences. In which order the
+/// depth is multiplied does not matter, as long as it is one for both factors: so that a lane loads
+/// 16 bytes at a time, neighbouring words of 64 bytes are those that an instruction, or the next
+/// one, expects four apart.
+template <typename E>
 struct TensorProduct {
   using Element = E;
-  static constexpr int kSequences = 16;
+  static constexpr int kSequences = 8;
+  static constexpr bool kIsTf32 = std::is_same_v<E, float>;
+  static constexpr int kStep = 64 / sizeof(E);  // of the depth
 
   static __device__ __forceinline__ E rounded(E weight) {
-    if constexpr (std::is_same_v<Operand, nvcuda::wmma::precision::tf32>)
-      return nvcuda::wmma::__float_to_tf32(weight);
+    if constexpr (kIsTf32)
+      return round_to_tf32(weight);
     else
       return weight;
   }
@@ -108,45 +115,68 @@ struct TensorProduct {
   template <int n>
   class Sums {
    public:
-    __device__ __forceinline__ explicit Sums(const PersistentShape&) {
-#pragma unroll
-      for (int j = 0; j < n; ++j) nvcuda::wmma::fill_fragment(sum_[j], 0.0F);
-    }
+    __device__ __forceinline__ explicit Sums(const PersistentShape&)
+        : row_(int(threadIdx.x) % 32 / 4), part_(int(threadIdx.x) % 4) {}
 
     __device__ __forceinline__ void add(const PersistentShape& shape, const E* weights,
                                         const E* stage, int begin, int end) {
-      using namespace nvcuda::wmma;
+      const E* const w = weights + row_ * shape.weight_stride + part_ * (kStep / 4);
+      const E* const x = stage + row_ * shape.stage_stride + part_ * (kStep / 4);
 #pragma unroll 2
-      for (int k = begin; k < end; k += depth) {
-        fragment<matrix_a, 16, 16, depth, Operand, row_major> a;
-        load_matrix_sync(a, weights + k, unsigned(shape.weight_stride));
+      for (int k = begin; k < end; k += kStep) {
+        const Words upper = words(w + k), lower = words(w + 8 * shape.weight_stride + k);
+        Words b[n];
 #pragma unroll
         for (int j = 0; j < n; ++j) {
-          fragment<matrix_b, 16, 16, depth, Operand, col_major> b;
-          load_matrix_sync(b, stage + j * 16 * shape.stage_stride + k,
-                           unsigned(shape.stage_stride));
+          b[j] = words(x + j * 8 * shape.stage_stride + k);
           // The weights are rounded since they came into shared memory.
-          if constexpr (std::is_same_v<Operand, precision::tf32>)
+          if constexpr (kIsTf32)
 #pragma unroll
-            for (int e = 0; e < b.num_elements; ++e) b.x[e] = __float_to_tf32(b.x[e]);
-          mma_sync(sum_[j], a, b, sum_[j]);
+            for (std::uint32_t& word : b[j].v)
+              word = __float_as_uint(round_to_tf32(__uint_as_float(word)));
         }
+#pragma unroll
+        for (int j = 0; j < n; ++j)
+#pragma unroll
+          for (int half = 0; half < 4; half += 2)
+            multiply_words(sum_[j],
+                           {upper.v[half], lower.v[half], upper.v[half + 1], lower.v[half + 1]},
+                           {b[j].v[half], b[j].v[half + 1]});
       }
     }
 
     __device__ __forceinline__ void store(const PersistentShape& shape, float* to) {
 #pragma unroll
       for (int j = 0; j < n; ++j)
-        nvcuda::wmma::store_matrix_sync(to + j * 16 * shape.sum_stride, sum_[j],
-                                        unsigned(shape.sum_stride), nvcuda::wmma::mem_col_major);
+#pragma unroll
+        for (int k = 0; k < 4; ++k)
+          to[(j * 8 + part_ * 2 + k % 2) * shape.sum_stride + row_ + k / 2 * 8] = sum_[j][k];
     }
 
    private:
-    nvcuda::wmma::fragment<nvcuda::wmma::accumulator, 16, 16, depth, float> sum_[n];
+    using Words = Pack<std::uint32_t, 4>;
+
+    static __device__ __forceinline__ Words words(const E* from) {
+      const auto elements = load<16 / sizeof(E)>(from);
+      Words words;
+      memcpy(&words, &elements, sizeof words);
+      return words;
+    }
+    static __device__ __forceinline__ void multiply_words(float (&c)[4],
+                                                          const std::uint32_t (&a)[4],
+                                                          const std::uint32_t (&b)[2]) {
+      if constexpr (kIsTf32)
+        multiply_tf32(c, a, b);
+      else
+        multiply_bf16(c, a, b);
+    }
+
+    int row_, part_;  // row: of the factors, by lane / 4; part: lane % 4
+    float sum_[n][4] = {};
   };
 };
 
-using Tf32Product = TensorProduct<float, nvcuda::wmma::precision::tf32, 8>;
-using Bf16Product = TensorProduct<__nv_bfloat16, __nv_bfloat16, 16>;
+using Tf32Product = TensorProduct<float>;
+using Bf16Product = TensorProduct<__nv_bfloat16>;
 
 }  // namespace unroll::gpu

@@ -8,7 +8,6 @@ namespace {
 
 constexpr std::int32_t kWarps = kPersistentThreads / 32;
 constexpr std::int32_t kMostStages = 4;  // one in use, the others on their way
-constexpr std::int32_t kDepthUnit = 16;  // a multiple of what any product takes at a time
 
 // Of an H200, in cycles of its 1755 MHz; published or assumed, not measured yet.
 constexpr double kMegahertz = 1755;
@@ -20,7 +19,9 @@ constexpr double kIngest = 26;     // bytes from L2 into a multiprocessor, per c
 constexpr double kBarrier = 40;    // of a block
 constexpr double kGates = 250;     // gates of one unit per thread
 constexpr double kAddSums = 2;     // of one partial sum per thread
-constexpr double kLoadShared = 2;  // a warp's load of 16 bytes per lane, some of which coincide
+constexpr double kLoadAll = 4;     // a warp's load of 16 bytes per lane from shared memory
+constexpr double kLoadSome = 2;    // where lanes' addresses coincide
+constexpr double kTensorCore = 2;  // a warp's product of 16 by 8
 
 std::int32_t divide_up(std::int32_t n, std::int32_t by) {
   return (n + by - 1) / by;
@@ -36,36 +37,26 @@ std::size_t element_bytes(PersistentProduct product) {
   return product == PersistentProduct::kBf16 ? 2 : 4;
 }
 
-/// Elements from one row to the next, so that the rows that one load of a warp touches lie in
-/// different banks.
-std::int32_t stride(PersistentProduct product, std::int32_t row_lanes, std::int32_t columns) {
-  switch (product) {
-    case PersistentProduct::kFp32: {
-      // Eight lanes read row_lanes rows, 4 (8 / row_lanes) elements of each.
-      const std::int32_t segment = 32 / row_lanes;
-      return round_up(columns, 2 * segment) + segment;
-    }
-    case PersistentProduct::kTf32:
-      return round_up(columns, 8) + 4;
-    case PersistentProduct::kBf16:
-      return round_up(columns, 16) + 8;
-  }
-  return 0;
+/// Elements of the depth that a warp takes at a time.
+std::int32_t depth_step(PersistentProduct product, std::int32_t row_lanes) {
+  if (product == PersistentProduct::kFp32) return 32 / row_lanes;
+  return std::int32_t(64 / element_bytes(product));
 }
 
-/// What a product of one stage after the other takes: all warps, one step of the depth each.
+/// Elements from one row to the next, so that the rows that eight lanes read, each of them 16
+/// bytes, lie in different banks. They read one step of the depth in each row.
+std::int32_t stride(std::int32_t depth_step, std::int32_t columns) {
+  return round_up(columns, 2 * depth_step) + depth_step;
+}
+
+/// What all warps take for one step of the depth each.
 double multiply_cycles(PersistentProduct product, std::int32_t batch_tile) {
   if (product == PersistentProduct::kFp32) {
     const double n = batch_tile / 4;  // sequences of a lane, beside four rows
-    return std::max(kWarps * 16 * n / 4, kWarps * (4 + n) * kLoadShared);
+    return kWarps * std::max(16 * n / 4, (4 + n) * kLoadSome);
   }
-  const double n = batch_tile / 16;  // 512 bytes of weights and of each 16 sequences
-  return kWarps * (1 + n) * 4;
-}
-
-std::int32_t depth_step(const PersistentShape& shape, PersistentProduct product) {
-  if (product == PersistentProduct::kFp32) return 32 / shape.row_lanes;
-  return product == PersistentProduct::kTf32 ? 8 : 16;
+  const double n = batch_tile / 8;  // 512 bytes of each 8 rows or sequences; two instructions each
+  return kWarps * std::max(2 * n * kTensorCore, (2 + n) * kLoadAll);
 }
 
 /// Time is that of the exchange, then of reading and multiplying, which overlap, then of the gates.
@@ -80,7 +71,7 @@ double predict(const PersistentTask& task, const PersistentShape& s) {
   const double rate = all_at_once ? kIngest : std::min(kIngest, in_flight / kRead);
   const double read = element * s.group_batch * task.depth / rate + (tiles - 1) * kRead;
 
-  const std::int32_t slice = s.width / s.depth_warps, step = depth_step(s, task.product);
+  const std::int32_t slice = s.width / s.depth_warps, step = depth_step(task.product, s.row_lanes);
   const std::int32_t full = s.padded_depth / s.width, rest = s.padded_depth % s.width;
   const double steps = full * (slice / step) + divide_up(std::min(rest, slice), step);
   const double multiply = tiles * steps * multiply_cycles(task.product, s.batch_tile);
@@ -98,7 +89,6 @@ double predict(const PersistentTask& task, const PersistentShape& s) {
 bool complete(const PersistentTask& task, PersistentShape& s) {
   s.rows = task.rows_per_unit * s.units;
   s.depth = task.depth;
-  s.padded_depth = round_up(task.depth, kDepthUnit);
   if (task.product == PersistentProduct::kFp32) {
     s.row_lanes = s.rows % 32 == 0 ? 8 : s.rows % 16 == 0 ? 4 : 2;
     s.row_tile = 4 * s.row_lanes;
@@ -106,16 +96,19 @@ bool complete(const PersistentTask& task, PersistentShape& s) {
     s.row_lanes = 0;
     s.row_tile = 16;
   }
+  const std::int32_t step = depth_step(task.product, s.row_lanes);
+  s.padded_depth = round_up(task.depth, step);
   s.row_tiles = divide_up(s.rows, s.row_tile);
   if (s.row_tiles > kWarps) return false;
   s.row_warps = std::int32_t(std::bit_ceil(std::uint32_t(s.row_tiles)));
   s.depth_warps = kWarps / s.row_warps;
+  if (s.width / s.depth_warps < step) return false;
   s.stages = std::min(s.stages, divide_up(s.padded_depth, s.width));
 
   const std::size_t element = element_bytes(task.product);
   const std::int32_t padded_rows = s.row_tiles * s.row_tile;
-  s.weight_stride = stride(task.product, s.row_lanes, s.padded_depth);
-  s.stage_stride = stride(task.product, s.row_lanes, s.width);
+  s.weight_stride = stride(step, s.padded_depth);
+  s.stage_stride = stride(step, s.width);
   s.sum_stride = round_up(padded_rows, 16) + 8;
   s.stage_offset = align(element * std::size_t(padded_rows) * std::size_t(s.weight_stride));
   s.sum_offset =
@@ -142,10 +135,8 @@ std::optional<PersistentShape> persistent_shape(const PersistentTask& task) {
       s.group_batch = divide_up(task.batch, groups);
       s.groups = divide_up(task.batch, s.group_batch);
       if (s.groups != groups) continue;  // another number gives the same division
-      // A lane has 1, 2, 3, 4, 5, 6 or 8 sequences in fp32; a warp 1, 2 or 4 times 16 otherwise.
       for (const std::int32_t n : {1, 2, 3, 4, 5, 6, 8}) {
-        if (!fp32 && n != 1 && n != 2 && n != 4) continue;
-        s.batch_tile = n * (fp32 ? 4 : 16);
+        s.batch_tile = n * (fp32 ? 4 : 8);
         if (s.batch_tile * s.units > kPersistentItems * kPersistentThreads) break;
         for (const std::int32_t width : {512, 256, 128})
           for (std::int32_t stages = kMostStages; stages > 1; --stages) {

@@ -32,13 +32,6 @@ PersistentTask backward(PersistentTask task) {
   return task;
 }
 
-/// In how many banks of four bytes `rows` pieces of 16 bytes begin that are `stride` apart.
-int banks(std::int64_t stride_bytes, int rows) {
-  std::set<std::int64_t> all;
-  for (int row = 0; row < rows; ++row) all.insert(row * stride_bytes % 128);
-  return int(all.size());
-}
-
 void expect_sound(const PersistentTask& task, const PersistentShape& s) {
   const std::size_t element = task.product == PersistentProduct::kBf16 ? 2 : 4;
   // Every sequence and every unit belongs to one block, and no block has none.
@@ -52,39 +45,45 @@ void expect_sound(const PersistentTask& task, const PersistentShape& s) {
   EXPECT_EQ(s.flag_stride % 32, 0);  // lines of 128 bytes
 
   // Every row and every element of the depth belongs to one warp.
+  const bool fp32 = task.product == PersistentProduct::kFp32;
+  if (fp32) {
+    EXPECT_TRUE(s.row_lanes == 8 || s.row_lanes == 4 || s.row_lanes == 2);
+  }
+  const std::int32_t step = fp32 ? 32 / s.row_lanes : std::int32_t(64 / element);
+  EXPECT_EQ(s.row_tile, fp32 ? 4 * s.row_lanes : 16);
   EXPECT_EQ(s.rows, s.units * task.rows_per_unit);
   EXPECT_GE(s.row_tiles * s.row_tile, s.rows);
   EXPECT_LE(s.row_tiles, s.row_warps);
   EXPECT_EQ(s.row_warps * s.depth_warps * 32, kPersistentThreads);
   EXPECT_EQ(s.depth, task.depth);
-  EXPECT_EQ(s.padded_depth, (task.depth + 15) / 16 * 16);
+  EXPECT_EQ(s.padded_depth, (task.depth + step - 1) / step * step);
   EXPECT_EQ(s.width & (s.width - 1), 0);
-  EXPECT_EQ(s.width / s.depth_warps % 16, 0);
+  EXPECT_EQ(s.width / s.depth_warps % step, 0);
+  EXPECT_GT(s.width / s.depth_warps, 0);
   EXPECT_GE(s.stages, 1);
   EXPECT_LE(s.stages, 4);
   if (s.stages == 1) {
     EXPECT_LE(s.padded_depth, s.width);
   }
+  EXPECT_EQ(s.batch_tile % (fp32 ? 4 : 8), 0);
+  EXPECT_LE(s.batch_tile / (fp32 ? 4 : 8), 8);
   EXPECT_LE(s.batch_tile * s.units, kPersistentItems * kPersistentThreads);
 
-  // Rows lie apart, aligned as cp.async (16 bytes) and wmma (32 for a tile) want them, and those
-  // that one load touches in different banks.
+  // Rows lie apart, aligned to 16 bytes, and those that eight lanes read, 16 bytes each and one
+  // step of the depth per row, in all banks.
   EXPECT_GE(s.weight_stride, s.padded_depth);
   EXPECT_GE(s.stage_stride, s.width);
   EXPECT_GE(s.sum_stride, s.row_tiles * s.row_tile);
   for (const std::int64_t stride : {s.weight_stride, s.stage_stride}) {
-    const std::int64_t bytes = stride * std::int64_t(element);
-    EXPECT_EQ(bytes % 16, 0);
-    if (task.product == PersistentProduct::kFp32) {
-      EXPECT_TRUE(s.row_lanes == 8 || s.row_lanes == 4 || s.row_lanes == 2);
-      EXPECT_EQ(s.row_tile, 4 * s.row_lanes);
-      EXPECT_EQ(banks(bytes, s.row_lanes), s.row_lanes);
-      EXPECT_EQ(bytes / (128 / s.row_lanes) % 2, 1);
-    } else {
-      EXPECT_EQ(banks(bytes, 8), 8);
+    std::set<std::int64_t> banks;  // of 16 bytes
+    for (std::int64_t lane = 0; lane < 8; ++lane) {
+      const std::int64_t row = lane * 16 / (step * std::int64_t(element));
+      const std::int64_t column = lane * 16 % (step * std::int64_t(element));
+      banks.insert((row * stride * std::int64_t(element) + column) % 128);
     }
+    EXPECT_EQ(stride * std::int64_t(element) % 16, 0);
+    EXPECT_EQ(banks.size(), 8U);
   }
-  EXPECT_EQ(s.sum_stride % 8, 0);
 
   const std::size_t weights =
       element * std::size_t(s.row_tiles) * std::size_t(s.row_tile) * std::size_t(s.weight_stride);

@@ -21,6 +21,8 @@ class Device {
   Device(int ordinal, const CudaOptions& options);
 
   int ordinal() const { return ordinal_; }
+  /// For calls that no other member makes, of what belongs to the current device.
+  void make_current() const { UNROLL_CUDA_CHECK(cudaSetDevice(ordinal_)); }
   cudaStream_t stream() const {
     make_current();
     return stream_.get();
@@ -49,8 +51,6 @@ class Device {
   DeviceMemoryUse memory() const;
 
  private:
-  void make_current() const { UNROLL_CUDA_CHECK(cudaSetDevice(ordinal_)); }
-
   struct Counts {
     std::size_t now = 0, peak = 0;
   };

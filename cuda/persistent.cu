@@ -71,6 +71,7 @@ PersistentLayer persistent_layer(const Device& device, const RecurrentArgs& args
     if (auto found = layer_of(device, args, units, cells)) {
       found->kernels = kernels_of(device.precision(), spec.cell);
       // As much as there is, for plans of other sizes use the same kernels.
+      device.make_current();
       allow_shared_memory(found->kernels.forward, device.shared_memory());
       allow_shared_memory(found->kernels.backward, device.shared_memory());
       return *found;

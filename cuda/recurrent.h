@@ -41,12 +41,12 @@ class RecurrentPlanner {
                                                 std::span<const RecurrentWeights> weights);
 
  private:
+  class Trial;
   using Key = std::pair<GruReset, std::vector<const void*>>;
 
   std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args,
                                       const RecurrentAlgorithm& algorithm);
   RecurrentAlgorithm fastest(const RecurrentArgs& args);
-  double trial_seconds(RecurrentArgs args, const RecurrentAlgorithm& algorithm);
 
   Device& device_;
   RecurrentAlgorithm algorithm_;

@@ -4,6 +4,7 @@
 
 #include "cuda/launch.h"
 #include "cuda/pack.cuh"
+#include "unroll/cells/philox.h"
 
 namespace unroll::gpu {
 namespace {
@@ -76,6 +77,13 @@ __global__ void __launch_bounds__(kThreads)
   if (cell.given) cell.given[k] = cell.also_padded[row * args.padded + unit];
 }
 
+__global__ void __launch_bounds__(kThreads)
+    fill_random_kernel(float* out, std::int64_t count, std::uint64_t key, float limit) {
+  const std::int64_t k = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (k < count)
+    out[k] = limit * (2 * cells::uniform01(cells::philox_word(key, 0, std::uint64_t(k))) - 1);
+}
+
 constexpr int kColumns = 32, kRows = 32;  // of a block's threads
 
 /// A block sums 32 neighbouring columns: each thread every 32nd row, then the 32 sums in order.
@@ -136,6 +144,12 @@ void unpad_states(cudaStream_t stream, const StateCopies& args) {
     return;
   launch(stream, dim3(blocks_for(args.batch * args.units, kThreads), unsigned(args.cells)),
          kThreads, &unpad_states_kernel, args);
+}
+
+void fill_random(cudaStream_t stream, float* out, std::int64_t count, std::uint64_t key,
+                 float limit) {
+  launch(stream, blocks_for(count, kThreads), kThreads, &fill_random_kernel, out, count, key,
+         limit);
 }
 
 void bias_gradients(cudaStream_t stream, const GateSlots& slots, const BiasGradients& args) {

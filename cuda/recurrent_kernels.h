@@ -48,6 +48,10 @@ void pad_states(cudaStream_t stream, Element element, const StateCopies& args);
 /// From Cell::also_padded to Cell::given.
 void unpad_states(cudaStream_t stream, const StateCopies& args);
 
+/// out [count]: uniform in [-limit, limit], a function of key and index.
+void fill_random(cudaStream_t stream, float* out, std::int64_t count, std::uint64_t key,
+                 float limit);
+
 /// Sums over the rows of dgates [rows, slots Hp], in an order that depends on the number of rows
 /// alone. Either output [G H] may be null.
 struct BiasGradients {

@@ -153,11 +153,11 @@ void add_floor(CLI::App& bench, std::function<void()>& run) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->callback([shapes, &run] {
     run = [shapes] {
-      const BenchFlags flags{.shapes = *shapes};
+      const std::vector<StackShape> chosen = chosen_shapes({.shapes = *shapes}, DeviceKind::kCuda);
       for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
         for (const std::string& line : benchmark::describe(benchmark::h100_rates(precision)))
           print(fmt::format("# {} on an H100: {}\n", to_string(precision), line));
-      print("\n" + benchmark::floors_text(chosen_shapes(flags, DeviceKind::kCuda)));
+      print("\n" + benchmark::floors_text(chosen));
     };
   });
 }

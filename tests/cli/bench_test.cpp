@@ -138,7 +138,8 @@ TEST(BenchRnn, RefusesWhatItCannotMeasure) {
         Mistake{"rnn --device cpu --precision bf16", "got bf16"},
         Mistake{"rnn --direction up", "got 'up'"}, Mistake{"rnn --samples 0", "got 0"},
         Mistake{"rnn --samples many", "got 'many'"}, Mistake{"rnn --shape wlm200", "--shapes"},
-        Mistake{"rnm", "rnn"}, Mistake{"compare one.csv", "AFTER"}}) {
+        Mistake{"floor --shapes wlm20", "got 'wlm20'"}, Mistake{"rnm", "rnn"},
+        Mistake{"compare one.csv", "AFTER"}}) {
     const Output run = run_unroll(std::string("bench ") + mistake.flags);
     EXPECT_EQ(run.status, 2) << mistake.flags;
     EXPECT_TRUE(contains(run.err, mistake.got)) << mistake.flags << ": " << run.err;

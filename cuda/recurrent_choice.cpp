@@ -231,8 +231,9 @@ RecurrentAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
       } catch (const Unsupported&) {
         // Not for this shape.
       } catch (const DeviceError& error) {
-        // Whether the device has survived it.
-        UNROLL_CUDA_CHECK(cudaStreamSynchronize(device_.stream()));
+        if (cudaStreamSynchronize(device_.stream()) != cudaSuccess)
+          throw DeviceError(std::string(error.what()) + "; it was recurrent algorithm " +
+                            to_string(other) + ", use --rnn-algorithm stepwise");
         std::fprintf(stderr,
                      "unroll: recurrent algorithm %s does not work here and is not used: %s\n",
                      to_string(other).c_str(), error.what());

@@ -27,12 +27,15 @@ struct RecurrentBenchOptions {
   std::function<void(const Results&)> save;          // called after every shape
 };
 
+/// How the status of a result begins that was not right.
 inline const std::string kWrong = "wrong: ";
 
 /// Times are of forward as in training, weights prepared anew, and of backward with all gradients,
 /// after the device's caches have been overwritten.
 /// A rival that does not compute what it should is a row whose status begins with kWrong, and is
-/// not timed. Errors    Mismatch if it is one of ours.
+/// not timed.
+///
+/// Errors    Mismatch if it is one of ours.
 Results bench_recurrent(const RecurrentBenchOptions& options);
 
 }  // namespace unroll::benchmark

@@ -211,44 +211,47 @@ __device__ __forceinline__ float add_sums(const PersistentShape& shape, const fl
   return sum;
 }
 
-/// The cell at the step-th timestep that it takes.
-template <typename Step, typename E>
-__device__ __forceinline__ ForwardCell cell_at(const PersistentArgs<ForwardCell>& args, int which,
-                                               int step) {
-  ForwardCell cell = args.cell[which];
+/// A cell at the step-th timestep that it takes, as far as those of both passes are alike, and the
+/// rows of a [T N] tensor that it has moved by.
+template <typename Cell>
+struct Moved {
+  Cell cell;
+  std::int64_t rows;
+};
+template <typename Step, typename E, typename Cell>
+__device__ __forceinline__ Moved<Cell> move_cell(const PersistentArgs<Cell>& args, int which,
+                                                 int step) {
+  Cell cell = args.cell[which];
   const int times = args.sign[which] * step;
   const std::int64_t rows = std::int64_t(times) * args.batch, move = rows * args.padded;
   cell.gates += move * Step::kSlots;
   cell.h_prev = static_cast<const E*>(cell.h_prev) + move;
-  cell.h = static_cast<E*>(cell.h) + move;
   if constexpr (kOwnState<Step, E>) {
     cell.state_prev += move;
     cell.state += move;
   }
+  cell.dropout.index += rows * cell.dropout.row_index;
+  cell.t += times;
+  return {cell, rows};
+}
+
+template <typename Step, typename E>
+__device__ __forceinline__ ForwardCell cell_at(const PersistentArgs<ForwardCell>& args, int which,
+                                               int step) {
+  auto [cell, rows] = move_cell<Step, E>(args, which, step);
+  cell.h = static_cast<E*>(cell.h) + rows * args.padded;
   if (cell.above) cell.above = static_cast<E*>(cell.above) + rows * cell.above_row;
   if (cell.y) cell.y += rows * cell.y_row;
   if (step + 1 < args.steps) cell.h_n = cell.c_n = nullptr;
-  cell.dropout.index += rows * cell.dropout.row_index;
-  cell.t += times;
   return cell;
 }
 
 template <typename Step, typename E>
 __device__ __forceinline__ BackwardCell cell_at(const PersistentArgs<BackwardCell>& args, int which,
                                                 int step) {
-  BackwardCell cell = args.cell[which];
-  const int times = args.sign[which] * step;
-  const std::int64_t rows = std::int64_t(times) * args.batch, move = rows * args.padded;
-  cell.gates += move * Step::kSlots;
-  cell.h_prev = static_cast<const E*>(cell.h_prev) + move;
-  if constexpr (kOwnState<Step, E>) {
-    cell.state_prev += move;
-    cell.state += move;
-  }
-  cell.dgates = static_cast<E*>(cell.dgates) + move * Step::kSlots;
+  auto [cell, rows] = move_cell<Step, E>(args, which, step);
+  cell.dgates = static_cast<E*>(cell.dgates) + rows * args.padded * Step::kSlots;
   if (cell.dy) cell.dy += rows * cell.dy_row;
-  cell.dropout.index += rows * cell.dropout.row_index;
-  cell.t += times;
   return cell;
 }
 

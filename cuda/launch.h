@@ -17,13 +17,20 @@ inline unsigned blocks_for(std::int64_t items, std::int64_t per_block) {
   return unsigned(std::max<std::int64_t>(1, (items + per_block - 1) / per_block));
 }
 
-template <typename... Parameters, typename... Arguments>
-void launch(cudaStream_t stream, dim3 grid, dim3 block, void (*kernel)(Parameters...),
-            const Arguments&... arguments) {
+inline cudaLaunchConfig_t launch_config(cudaStream_t stream, dim3 grid, dim3 block,
+                                        std::size_t shared_bytes = 0) {
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = block;
+  config.dynamicSmemBytes = shared_bytes;
   config.stream = stream;
+  return config;
+}
+
+template <typename... Parameters, typename... Arguments>
+void launch(cudaStream_t stream, dim3 grid, dim3 block, void (*kernel)(Parameters...),
+            const Arguments&... arguments) {
+  const cudaLaunchConfig_t config = launch_config(stream, grid, block);
   UNROLL_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
 }
 
@@ -35,31 +42,18 @@ void launch_cooperative(cudaStream_t stream, dim3 grid, dim3 block, std::size_t 
   cudaLaunchAttribute cooperative{};
   cooperative.id = cudaLaunchAttributeCooperative;
   cooperative.val.cooperative = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = grid;
-  config.blockDim = block;
-  config.dynamicSmemBytes = shared_bytes;
-  config.stream = stream;
+  cudaLaunchConfig_t config = launch_config(stream, grid, block, shared_bytes);
   config.attrs = &cooperative;
   config.numAttrs = 1;
   UNROLL_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
 }
 
 /// Lets the kernel be launched with up to this much dynamic shared memory: needed above 48 KB,
-/// once, before resident_blocks() is asked. It loads the kernel, so not in a capture.
+/// once. It loads the kernel, so not in a capture.
 template <typename... Parameters>
 void allow_shared_memory(void (*kernel)(Parameters...), std::size_t bytes) {
   UNROLL_CUDA_CHECK(
       cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, int(bytes)));
-}
-
-/// How many blocks of the kernel a multiprocessor holds at a time; 0 if not even one fits.
-template <typename... Parameters>
-int resident_blocks(void (*kernel)(Parameters...), int threads, std::size_t shared_bytes) {
-  int blocks = 0;
-  UNROLL_CUDA_CHECK(
-      cudaOccupancyMaxActiveBlocksPerMultiprocessor(&blocks, kernel, threads, shared_bytes));
-  return blocks;
 }
 
 }  // namespace unroll::gpu

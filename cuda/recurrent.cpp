@@ -49,10 +49,7 @@ class OwnPlan final : public RecurrentPlan {
         slots_(args.spec),
         stages_(stages_of(args.spec, args.steps, algorithm.block)),
         algorithm_(to_string(algorithm)) {
-    if (algorithm.persistent)
-      for (int layer = 0; layer < args.spec.layers(); ++layer)
-        persistent_.push_back(persistent_layer(device, args, layer));
-    if (is_persistent()) allocate_flags();
+    if (algorithm.persistent) plan_persistent();
     lay_out();
   }
 
@@ -175,10 +172,12 @@ class OwnPlan final : public RecurrentPlan {
     backward_bytes_ = backward.bytes();
   }
 
-  /// Memory of the plan's own, since it must be what the launch before left.
-  void allocate_flags() {
+  /// The flags are memory of the plan's own, since they must be what the launch before left.
+  void plan_persistent() {
     std::int64_t count = 0;
-    for (const PersistentLayer& layer : persistent_) {
+    for (int index = 0; index < args_.spec.layers(); ++index) {
+      const PersistentLayer layer = persistent_layer(device_, args_, index);
+      persistent_.push_back(layer);
       flags_at_.push_back(count);
       count += layer.flags(layer.forward) + layer.flags(layer.backward);
     }

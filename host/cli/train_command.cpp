@@ -236,7 +236,7 @@ void check_usage(const TrainFlags& flags, bool resume_given) {
     throw UsageError("--resume: got '" + flags.resume +
                      "', expected nothing or auto; which run it is, --save says");
   if (resume_given && flags.resume.empty()) return;  // the run has its own settings
-  const TrainSettings settings = flags.settings.settings();
+  const TrainSettings settings = flags.settings.settings(flags.data.empty());
   settings.check();
   device.rnn_algorithm = settings.rnn_algorithm;
   device.check();
@@ -255,7 +255,7 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
       throw std::runtime_error("--save: " + flags.save +
                                " already holds a run; --resume goes on with it, another folder "
                                "begins a new one");
-    return {flags.settings.settings(), std::nullopt};
+    return {flags.settings.settings(flags.data.empty()), std::nullopt};
   }
   if (!begun)
     throw std::runtime_error("--resume: " + flags.save +

@@ -67,7 +67,10 @@ void for_each_setting(Visit&& visit) {
               "char-rnn"},
       &S::recipe);
   visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
-  visit(Setting{"--lr", kTraining, "Learning rate [sgd 20, momentum 2, others 0.002]"}, &S::lr);
+  visit(Setting{"--lr", kTraining,
+                "Learning rate [sgd 20, momentum 2, both divided by --bptt with --reduction time; "
+                "others 0.002]"},
+        &S::lr);
   visit(Setting{"--lr-schedule", kTraining, "constant, decay, plateau or cosine"}, &S::lr_schedule);
   visit(Setting{"--lr-decay", kTraining, "What decay and plateau divide the rate by"},
         &S::lr_decay);
@@ -254,9 +257,20 @@ TrainSettings char_rnn() {
   return s;
 }
 
-double default_rate(OptimizerKind kind) {
-  if (kind == OptimizerKind::kSgd) return 20;  // with the mean over tokens, word_language_model's
-  return kind == OptimizerKind::kMomentum ? 2 : 0.002;
+/// The model and the training of PyTorch's word_language_model: SGD at a rate of 20.
+TrainSettings word_language_model() {
+  TrainSettings s;
+  s.optimizer = "sgd";
+  return s;
+}
+
+/// What suits a text as long as no flag or recipe says otherwise.
+TrainSettings defaults_for(const std::string& tokenizer, bool built_in_text) {
+  if (tokenizer == "word") return built_in_text ? TrainSettings() : word_language_model();
+  TrainSettings s = char_rnn();
+  s.tokenizer = tokenizer;
+  s.split = TrainSettings().split;  // what is test text does not depend on what a token is
+  return s;
 }
 
 OptimizerKind optimizer_kind(const std::string& name) {
@@ -268,11 +282,45 @@ OptimizerKind optimizer_kind(const std::string& name) {
                                 {"adamw", OptimizerKind::kAdamW}});
 }
 
+/// For a gradient that is a mean over tokens.
+double default_rate(const std::string& optimizer) {
+  const OptimizerKind kind = optimizer_kind(optimizer);
+  if (kind == OptimizerKind::kSgd) return 20;  // word_language_model's
+  return kind == OptimizerKind::kMomentum ? 2 : 0.002;
+}
+
+/// RMSProp's and Adam's steps do not depend on the scale of the gradient. The others' do, and
+/// summed over time it is --bptt times as large.
+double default_rate(const TrainSettings& s) {
+  const bool scales = s.optimizer == "sgd" || s.optimizer == "momentum";
+  return default_rate(s.optimizer) / (scales && s.reduction == "time" ? double(s.bptt) : 1);
+}
+
+std::string short_text(const nlohmann::json& value) {
+  if (value.is_number_float()) return fmt::format("{:.4g}", value.get<double>());
+  const std::string text = shown(value);
+  return value.is_array() ? text.substr(1, text.size() - 2) : text;
+}
+
+/// A setting's default as the help shows it: for words, and for other texts where it differs.
+template <typename Value>
+std::string default_text(Value TrainSettings::*member) {
+  const auto text = [&](const char* tokenizer, bool built_in_text) {
+    return short_text(value_json(defaults_for(tokenizer, built_in_text).*member));
+  };
+  const std::string words = text("word", false), characters = text("char", false),
+                    built_in = text("word", true);
+  std::vector<std::string> others;
+  if (characters != words && characters != "char")  // which is what the texts are told apart by
+    others.push_back("char and byte: " + characters);
+  if (built_in != words) others.push_back("without --data: " + built_in);
+  return others.empty() ? words : fmt::format("{} ({})", words, fmt::join(others, "; "));
+}
+
 /// The same settings with what is left to defaults said, so that two ways to ask for one thing are
 /// equal.
 TrainSettings canonical(TrainSettings s) {
   for (char& c : s.model) c = char(std::tolower(static_cast<unsigned char>(c)));
-  if (!s.lr) s.lr = default_rate(optimizer_kind(s.optimizer));
   if (!s.forget_bias && s.init_range == 0) s.forget_bias = 1;
   if (!s.test_fraction && s.split == "fraction") s.test_fraction = kTestFraction;
   if (s.nhid.size() == 1)
@@ -394,7 +442,7 @@ TrainingOptions TrainSettings::training_options() const {
                                                     {"decay", ScheduleKind::kDecay},
                                                     {"plateau", ScheduleKind::kPlateau},
                                                     {"cosine", ScheduleKind::kCosine}}),
-                      .learning_rate = lr.value_or(default_rate(options.optimizer.kind)),
+                      .learning_rate = lr.value(),
                       .factor = lr_decay,
                       .after = lr_decay_after,
                       .warmup = warmup};
@@ -428,15 +476,16 @@ void TrainSettingFlags::add_to(CLI::App& command) {
       option = command.add_flag(setting.flag, value, setting.help);
     } else {
       option = command.add_option(setting.flag, value, setting.help);
-      if constexpr (!std::is_same_v<Value, std::optional<double>>) option->capture_default_str();
+      if constexpr (!std::is_same_v<Value, std::optional<double>>)
+        option->default_str(default_text(member));
       if constexpr (std::is_same_v<Value, std::vector<std::int64_t>>) option->delimiter(',');
     }
     options_[name_of(setting)] = option->group(setting.group);
   });
 }
 
-TrainSettings TrainSettingFlags::settings() const {
-  TrainSettings settings;
+TrainSettings TrainSettingFlags::settings(bool built_in_text) const {
+  TrainSettings settings = defaults_for(given_.tokenizer, built_in_text);
   if (!given_.recipe.empty())
     settings = choose<TrainSettings (*)()>("--recipe", given_.recipe,
                                            {{"zaremba-small", zaremba_small},
@@ -449,6 +498,7 @@ TrainSettings TrainSettingFlags::settings() const {
   });
   // Another optimiser's rate means nothing.
   if (settings.optimizer != optimizer && options_.at("lr")->count() == 0) settings.lr.reset();
+  if (!settings.lr) settings.lr = default_rate(settings);
   return settings;
 }
 
@@ -489,6 +539,8 @@ TrainSettings settings_from(const JsonObject& json) {
     const std::string name = name_of(setting);
     if (json.has(name)) ReadSetting{json, name}(settings.*member);
   });
+  if (!settings.lr)
+    settings.lr = default_rate(settings.optimizer);  // which older versions left out
   return settings;
 }
 

@@ -63,9 +63,9 @@ class TrainSettingFlags {
  public:
   void add_to(CLI::App& command);
 
-  /// Defaults, then the recipe's settings, then what was given.
-  /// Errors    UsageError if there is no such recipe.
-  TrainSettings settings() const;
+  /// The defaults for such a text or the recipe's settings, and what was given.
+  /// Errors    UsageError if there is no such recipe or optimizer.
+  TrainSettings settings(bool built_in_text) const;
 
   /// Those of a run, and what was given where a resumed run may differ.
   /// Errors    UsageError, naming the flag, where it may not.

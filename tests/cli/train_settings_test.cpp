@@ -9,12 +9,12 @@
 namespace unroll::test {
 namespace {
 
-cli::TrainSettings settings_of(std::string arguments) {
+cli::TrainSettings settings_of(std::string arguments, bool built_in_text = false) {
   CLI::App app;
   cli::TrainSettingFlags flags;
   flags.add_to(app);
   app.parse(std::move(arguments));
-  return flags.settings();
+  return flags.settings(built_in_text);
 }
 
 struct Published {
@@ -58,6 +58,52 @@ TEST(Recipes, GiveWayToFlags) {
   EXPECT_EQ(settings.nhid, std::vector<std::int64_t>{300});
   EXPECT_EQ(settings.epochs, 2);
   EXPECT_EQ(settings.dropout, 0.65);
+}
+
+TEST(TrainingDefaults, AreWordLanguageModelsForWords) {
+  const cli::TrainSettings settings = settings_of("");
+  EXPECT_EQ(settings.optimizer, "sgd");
+  EXPECT_EQ(settings.lr, 20);
+  EXPECT_EQ(settings.reduction, "mean");
+  EXPECT_EQ(settings.clip, 0.25);
+  EXPECT_EQ(settings.lr_schedule, "plateau");
+  EXPECT_EQ(settings.lr_decay, 4);
+  EXPECT_EQ(settings.nhid, std::vector<std::int64_t>{200});
+  EXPECT_EQ(settings.batch_size, 20);
+  EXPECT_EQ(settings.bptt, 35);
+  EXPECT_EQ(settings.dropout, 0.2);
+}
+
+TEST(TrainingDefaults, AreCharRnnsForCharactersAndBytes) {
+  const nlohmann::json recipe = to_json(settings_of("--recipe char-rnn"));
+  for (const char* tokenizer : {"char", "byte"}) {
+    nlohmann::json defaults = to_json(settings_of(std::string("--tokenizer ") + tokenizer));
+    EXPECT_EQ(defaults["tokenizer"], tokenizer);
+    EXPECT_EQ(defaults["split"], "fraction");
+    for (const char* own : {"recipe", "tokenizer", "split"}) defaults[own] = recipe[own];
+    EXPECT_EQ(defaults, recipe);
+  }
+}
+
+TEST(TrainingDefaults, OfTheBuiltInGrammarAreAdams) {
+  const cli::TrainSettings settings = settings_of("", /*built_in_text=*/true);
+  EXPECT_EQ(settings.optimizer, "adam");
+  EXPECT_EQ(settings.lr, 0.002);
+}
+
+// A rate that suits a mean over tokens is --bptt times too high for a sum over time.
+TEST(TrainingDefaults, DivideTheRateOfAGradientThatIsSummedOverTime) {
+  EXPECT_EQ(settings_of("--tokenizer char --optimizer sgd").lr, 20. / 50);
+  EXPECT_EQ(settings_of("--optimizer momentum --reduction time --bptt 10").lr, 2. / 10);
+  EXPECT_EQ(settings_of("--tokenizer char --optimizer adam").lr, 0.002);
+  EXPECT_EQ(settings_of("--tokenizer char --optimizer sgd --lr 3").lr, 3);
+}
+
+// Such a run was begun with the rate of a mean, and goes on with it.
+TEST(TrainingDefaults, OfARunThatDoesNotSayItsRateAreTheOldOnes) {
+  nlohmann::json stored = to_json(settings_of("--optimizer sgd --reduction time"));
+  stored["lr"] = nullptr;
+  EXPECT_EQ(cli::settings_from(JsonObject(stored, "config.json")).lr, 20);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "host/cpu/recurrent.h"
 #include "host/cpu/sample.h"
 #include "host/cpu/softmax_cross_entropy.h"
+#include "host/cpu/subnormals.h"
 #include "host/cpu/tensor_ops.h"
 
 namespace unroll {
@@ -67,29 +68,46 @@ class CpuBackend final : public Backend {
     return std::make_unique<CpuReplay>(std::move(work));
   }
 
-  void elementwise(const Elementwise& args) override { host::elementwise(device_, args); }
-  void reduce(const Reduce& args) override { host::reduce(device_, args); }
+  // Every kernel that computes begins with it; those of plans do, too.
+  void elementwise(const Elementwise& args) override {
+    const host::FlushSubnormals flush;
+    host::elementwise(device_, args);
+  }
+  void reduce(const Reduce& args) override {
+    const host::FlushSubnormals flush;
+    host::reduce(device_, args);
+  }
   void copy_region(const CopyRegion& args) override { host::copy_region(device_, args); }
   void matmul(const Matmul& args) override {
+    const host::FlushSubnormals flush;
     const Shape &a = args.a.shape, &c = args.c.shape;
     device_.multiply(host::Gemm{c[0], c[1], args.transpose_a ? a[0] : a[1], args.a.as<float>(),
                                 a[1], args.transpose_a, args.b.as<float>(), args.b.shape[1],
                                 args.transpose_b, args.c.as<float>(), c[1], false});
   }
-  void softmax(const Softmax& args) override { host::softmax(device_, args); }
+  void softmax(const Softmax& args) override {
+    const host::FlushSubnormals flush;
+    host::softmax(device_, args);
+  }
   void softmax_gradient(const SoftmaxGradient& args) override {
+    const host::FlushSubnormals flush;
     host::softmax_gradient(device_, args);
   }
   void gather_rows(const GatherRows& args) override { host::gather_rows(device_, args); }
   void scatter_add_rows(const ScatterAddRows& args) override {
+    const host::FlushSubnormals flush;
     host::scatter_add_rows(device_, args);
   }
   std::size_t coalesce_scratch_bytes(std::int64_t rows) const override {
     return host::coalesce_scratch_bytes(rows);
   }
-  void coalesce_rows(const CoalesceRows& args) override { host::coalesce_rows(device_, args); }
+  void coalesce_rows(const CoalesceRows& args) override {
+    const host::FlushSubnormals flush;
+    host::coalesce_rows(device_, args);
+  }
   void one_hot(const OneHot& args) override { host::one_hot(device_, args); }
   void dropout(const Dropout& args) override {
+    const host::FlushSubnormals flush;
     host::apply_dropout(device_.pool,
                         {args.in.as<float>(), args.out.as<float>(), args.in.elements(), args.rate,
                          args.key, args.step.as<std::int64_t>()});
@@ -97,7 +115,10 @@ class CpuBackend final : public Backend {
   std::size_t sample_scratch_bytes(std::int64_t ids) const override {
     return host::sample_scratch_bytes(ids);
   }
-  void sample(const Sample& args) override { host::sample(args); }
+  void sample(const Sample& args) override {
+    const host::FlushSubnormals flush;
+    host::sample(args);
+  }
   std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) override {
     return host::make_recurrent_plan(device_, args);
   }
@@ -110,6 +131,7 @@ class CpuBackend final : public Backend {
     return host::apply_gradients_scratch_bytes(parameters);
   }
   void apply_gradients(const ApplyGradients& args) override {
+    const host::FlushSubnormals flush;
     host::apply_gradients(device_, args);
   }
 

@@ -54,7 +54,7 @@ void map(Kind kind, std::int64_t n, const float* a, int a_step, const float* b, 
     case Kind::kLogistic:
       return with([](Packet x, Packet) { return cells::logistic(x); });
     case Kind::kRelu:
-      return with([](Packet x, Packet) { return cells::relu(x); });
+      return with([](Packet x, Packet) { return flushed(cells::relu(x)); });
     case Kind::kExp:
       return with([](Packet x, Packet) { return exp(x); });
     case Kind::kLog:
@@ -62,7 +62,7 @@ void map(Kind kind, std::int64_t n, const float* a, int a_step, const float* b, 
     case Kind::kEqual:
       return with([=](Packet x, Packet y) { return select(x == y, one, zero); });
     case Kind::kFinite:  // infinity - infinity is no number
-      return with([=](Packet x, Packet) { return select(x - x == zero, x, zero); });
+      return with([=](Packet x, Packet) { return flushed(select(x - x == zero, x, zero)); });
     case Kind::kTanhGradient:
       return with(
           [](Packet y, Packet dy) { return dy * cells::derivative<cells::Activation::kTanh>(y); });

@@ -217,6 +217,12 @@ UNROLL_INLINE Packet copysign(Packet x, Packet s) {
   return Packet((x.bits() & 0x7fffffff) | (s.bits() & INT32_MIN));
 }
 
+/// x, or a zero of its sign if x is subnormal. Arithmetic needs no such help (subnormals.h); what
+/// hands on one of its operands does.
+UNROLL_INLINE Packet flushed(Packet x) {
+  return select(abs(x) < Packet(1.17549435e-38f), copysign(Packet(0.0f), x), x);
+}
+
 UNROLL_INLINE Packet sqrt(Packet x) {
 #if UNROLL_WIDTH == 16
   return _mm512_maskz_sqrt_ps(kAllLanes, x.v);

@@ -10,6 +10,7 @@
 
 #include "host/cpu/kernels.h"
 #include "host/cpu/random.h"
+#include "host/cpu/subnormals.h"
 
 namespace unroll::host {
 namespace {
@@ -108,6 +109,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
   }
 
   void forward(const RecurrentForward& args) override {
+    const FlushSubnormals flush;
     float* memory =
         reinterpret_cast<float*>((args_.training ? args.reserve : args.scratch).as<std::byte>());
     std::size_t index = 0;
@@ -124,6 +126,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
   }
 
   void backward(const RecurrentBackward& args) override {
+    const FlushSubnormals flush;
     const auto* memory = reinterpret_cast<const float*>(args.reserve.as<std::byte>());
     auto* scratch = reinterpret_cast<float*>(args.scratch.as<std::byte>());
     const std::int64_t rows = args_.steps * args_.batch;

@@ -38,7 +38,7 @@ float max_of(const float* x, std::int64_t n) {
 
 /// The greater, or NaN if either is.
 UNROLL_INLINE Packet max_or_nan(Packet a, Packet b) {
-  return select((a < b) | (b != b), b, a);
+  return flushed(select((a < b) | (b != b), b, a));
 }
 
 float max_or_nan_of(const float* x, std::int64_t n) {

@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "host/cpu/kernels.h"
+#include "host/cpu/subnormals.h"
 
 namespace unroll::host {
 namespace {
@@ -32,6 +33,7 @@ class CpuSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
   }
 
   void run(const SoftmaxCrossEntropy& a) override {
+    const FlushSubnormals flush;
     auto* losses = reinterpret_cast<float*>(a.scratch.as<std::byte>());
     float* logits = losses + losses_size();
     const float scale = a.mean ? float(1 / sum_of_weights(a)) : a.scale;

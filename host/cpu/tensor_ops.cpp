@@ -183,7 +183,8 @@ void reduce(Device& device, const Reduce& args) {
     else
       out[at] = out[at] < in[i] || std::isnan(in[i]) ? in[i] : out[at];
   }
-  if (sums) row_kernels().scale(out, args.scale, args.out.elements());
+  // Of a maximum, too: what was chosen may be subnormal.
+  row_kernels().scale(out, sums ? args.scale : 1, args.out.elements());
 }
 
 void copy_region(Device& device, const CopyRegion& args) {

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "host/cpu/subnormals.h"
+
 namespace unroll::host {
 namespace {
 
@@ -101,6 +103,7 @@ void ThreadPool::run_body(int thread) {
 void ThreadPool::run_job(Job job, const void* body) {
   job_ = job;
   body_ = body;
+  subnormal_mode_ = subnormal_mode();
   running_.store(size_ - 1);
   if (size_ > 1) {
     generation_.fetch_add(1);
@@ -121,6 +124,7 @@ void ThreadPool::work(int thread) {
     wait_until([&] { return generation_.load() != seen; }, idle);
     ++seen;  // jobs do not overlap, so the generation is never more than one ahead
     if (stopping_) return;
+    set_subnormal_mode(subnormal_mode_);
     run_body(thread);
     if (running_.fetch_sub(1) == 1) wake_sleepers();
   }

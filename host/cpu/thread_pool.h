@@ -1,6 +1,7 @@
 /// A fixed set of threads that run one function together, with a barrier cheap enough (about
 /// 0.1 us) to stand between the timesteps of a recurrence. One thread drives the pool: run() and
-/// parallel_for() may not be called from two threads at once, nor from inside a body.
+/// parallel_for() may not be called from two threads at once, nor from inside a body. All threads
+/// treat subnormal numbers as the one that drives them does (subnormals.h).
 ///
 /// Waiting spins for a hundred microseconds or so, then sleeps, so that a machine with more busy
 /// threads than cores slows down in proportion instead of burning its time slices in spin loops.
@@ -79,6 +80,7 @@ class ThreadPool {
   const int size_;
   Job job_ = nullptr;
   const void* body_ = nullptr;
+  std::uint64_t subnormal_mode_ = 0;
   bool stopping_ = false;
   std::vector<std::exception_ptr> errors_;  // one per thread, so that recording one needs no lock
   std::vector<std::thread> threads_;

@@ -43,8 +43,8 @@ Node& Graph::add(std::string_view name, std::shared_ptr<const Operation> operati
   }
   const std::string base = name.empty() ? operation->kind() : std::string(name);
   node->name = base;
-  for (int suffix = 1; !names_.insert(node->name).second; ++suffix)
-    node->name = base + "_" + std::to_string(suffix);
+  while (!names_.try_emplace(node->name, Name{node.get()}).second)
+    node->name = base + "_" + std::to_string(names_[base].next_suffix++);
   node->operation = std::move(operation);
   node->inputs = std::move(inputs);
   nodes_.push_back(std::move(node));
@@ -60,8 +60,12 @@ Tensor Graph::variable(std::string_view name, const Shape& shape, const Initiali
   if (shape.is_open())
     throw std::invalid_argument("variable '" + std::string(name) + "': shape " + to_string(shape) +
                                 " is open");
-  for (const Tensor& known : variables()) {
-    if (known.name() != name) continue;
+  if (name.empty()) throw std::invalid_argument("variable: got an empty name, expected one");
+  if (const auto found = names_.find(std::string(name)); found != names_.end()) {
+    const Tensor known(found->second.node, 0);
+    if (!operation_as<VariableOperation>(known))
+      throw std::invalid_argument("variable '" + std::string(name) +
+                                  "': another kind of node has this name");
     if (known.shape() != shape || known.dtype() != dtype)
       throw std::invalid_argument("variable '" + std::string(name) + "': got shape " +
                                   to_string(shape) + ", expected " + to_string(known.shape()) +
@@ -69,11 +73,7 @@ Tensor Graph::variable(std::string_view name, const Shape& shape, const Initiali
     return known;
   }
   VariableInfo info{std::string(name), {shape, dtype}, initializer, trainable};
-  Node& node = add(name, std::make_shared<VariableOperation>(std::move(info)), {});
-  if (node.name != name)
-    throw std::invalid_argument("variable '" + std::string(name) +
-                                "': another kind of node has this name");
-  return {&node, 0};
+  return {&add(name, std::make_shared<VariableOperation>(std::move(info)), {}), 0};
 }
 
 Tensor Graph::constant(double value, const Shape& shape) {

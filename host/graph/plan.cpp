@@ -1,8 +1,9 @@
 #include "host/graph/plan.h"
 
 #include <algorithm>
-#include <set>
+#include <numeric>
 #include <stdexcept>
+#include <utility>
 
 #include "host/graph/arena.h"
 
@@ -72,19 +73,19 @@ void Session::Plan::choose_steps(const Graph& graph) {
     }
 }
 
-void Session::Plan::check_feeds() const {
+/// A fed placeholder's step gets its type here.
+void Session::Plan::check_feeds() {
   for (std::size_t k = 0; k < fed_.size(); ++k) {
     const std::string name = "run: placeholder '" + fed_[k].name() + "'";
-    if (std::find(fed_.begin(), fed_.begin() + std::ptrdiff_t(k), fed_[k]) !=
-        fed_.begin() + std::ptrdiff_t(k))
-      throw std::invalid_argument(name + " is fed twice");
     if (&fed_[k].graph() != steps_.front().node->graph ||
         position_[std::size_t(fed_[k].node().id)] < 0)
       throw std::invalid_argument(name + " is fed, but the fetches do not need it");
+    Step& step = step_of(fed_[k]);
+    if (!step.outputs.empty()) throw std::invalid_argument(name + " is fed twice");
+    step.outputs = {{fed_shapes_[k], fed_[k].dtype()}};
   }
   for (const Step& step : steps_)
-    if (is_placeholder({step.node, 0}) &&
-        std::ranges::find(fed_, Tensor(step.node, 0)) == fed_.end())
+    if (is_placeholder({step.node, 0}) && step.outputs.empty())
       throw std::invalid_argument("run: placeholder '" + step.node->name +
                                   "' is needed and not fed");
 }
@@ -93,19 +94,21 @@ const Session::Plan::Step& Session::Plan::step_of(const Tensor& tensor) const {
   return steps_[std::size_t(position_[std::size_t(tensor.node().id)])];
 }
 
-bool Session::Plan::is_fetched(const Tensor& tensor) const {
-  return std::ranges::find(fetches_, tensor) != fetches_.end();
+Session::Plan::Step& Session::Plan::step_of(const Tensor& tensor) {
+  return const_cast<Step&>(std::as_const(*this).step_of(tensor));
+}
+
+/// What the steps before this one have made of its inputs' types.
+void Session::Plan::gather_inputs(Step& step) const {
+  step.inputs.clear();
+  for (const Tensor& input : step.node->inputs)
+    step.inputs.push_back(step_of(input).outputs[std::size_t(input.index())]);
 }
 
 void Session::Plan::infer_types() {
   for (Step& step : steps_) {
-    for (const Tensor& input : step.node->inputs)
-      step.inputs.push_back(step_of(input).outputs[std::size_t(input.index())]);
-    const auto fed = std::ranges::find(fed_, Tensor(step.node, 0));
-    if (fed != fed_.end()) {
-      step.outputs = {{fed_shapes_[std::size_t(fed - fed_.begin())], fed->dtype()}};
-      continue;
-    }
+    gather_inputs(step);
+    if (!step.outputs.empty()) continue;  // it is fed
     try {
       step.outputs = step.node->operation->infer(step.inputs);
     } catch (const std::invalid_argument& error) {
@@ -116,15 +119,15 @@ void Session::Plan::infer_types() {
 }
 
 void Session::Plan::plan_operations(VariableStore& store) {
-  for (Step& step : steps_)
-    for (std::size_t k = 0; k < step.outputs.size(); ++k)
-      step.wanted.push_back(is_fetched({step.node, int(k)}) ? 1 : 0);
+  for (Step& step : steps_) step.fetched.assign(step.outputs.size(), 0);
+  for (const Tensor& fetch : fetches_) step_of(fetch).fetched[std::size_t(fetch.index())] = 1;
+  for (Step& step : steps_) step.wanted = step.fetched;
   for (const Step& step : steps_)
     for (const Tensor& input : step.node->inputs)
-      steps_[std::size_t(position_[std::size_t(input.node().id)])]
-          .wanted[std::size_t(input.index())] = 1;
+      step_of(input).wanted[std::size_t(input.index())] = 1;
 
   for (Step& step : steps_) {
+    gather_inputs(step);  // again: plan() may have learned more of the outputs before it
     PlanContext context{*backend_,
                         store.seed(),
                         *step.node,
@@ -139,11 +142,6 @@ void Session::Plan::plan_operations(VariableStore& store) {
     step.node->operation->plan(context);
     step.scratch_bytes = context.scratch_bytes;
     step.state = std::move(context.state);
-    // What plan() learned of its outputs is news to those who read them.
-    for (Step& reader : steps_)
-      for (std::size_t k = 0; k < reader.node->inputs.size(); ++k)
-        if (&reader.node->inputs[k].node() == step.node)
-          reader.inputs[k] = step.outputs[std::size_t(reader.node->inputs[k].index())];
   }
 }
 
@@ -203,14 +201,22 @@ void Session::Plan::assign_storage(VariableStore& store) {
   for (const Tensor& fetch : fetches_) storages_[std::size_t(storage_of(fetch))].last = end;
 }
 
-/// Lets an output take over the memory of an input that nobody reads later.
+/// Lets an output take over the memory of an input that no later step reads.
 void Session::Plan::reuse_storage_in_place() {
+  std::vector<int> instead(storages_.size());  // of a storage that takes no room any more
+  std::iota(instead.begin(), instead.end(), 0);
+  const auto now = [&](int storage) {
+    while (instead[std::size_t(storage)] != storage)
+      storage = instead[std::size_t(storage)] = instead[std::size_t(instead[std::size_t(storage)])];
+    return storage;
+  };
   for (std::size_t position = 0; position < steps_.size(); ++position) {
     const Step& step = steps_[position];
     for (std::size_t k = 0; k < step.outputs.size(); ++k) {
       const int input = step.node->operation->in_place(int(k));
       if (input < 0 || step.storage[k] < 0) continue;
-      const int from = storage_of(step.node->inputs[std::size_t(input)]), to = step.storage[k];
+      const int from = now(storage_of(step.node->inputs[std::size_t(input)]));
+      const int to = now(step.storage[k]);
       Storage& source = storages_[std::size_t(from)];
       Storage& target = storages_[std::size_t(to)];
       if (from == to || source.outside || source.bytes != target.bytes ||
@@ -218,9 +224,12 @@ void Session::Plan::reuse_storage_in_place() {
         continue;
       source.last = target.last;
       target = {};  // takes no room
-      for (Step& later : steps_) std::ranges::replace(later.storage, to, from);
+      instead[std::size_t(to)] = from;
     }
   }
+  for (Step& step : steps_)
+    for (int& storage : step.storage)
+      if (storage >= 0) storage = now(storage);
 }
 
 void Session::Plan::place() {
@@ -316,9 +325,14 @@ void Session::Plan::run(std::span<const Feed> feeds) {
 }
 
 View Session::Plan::fetched(Tensor tensor) const {
-  if (!tensor || !is_fetched(tensor))
-    throw std::invalid_argument("read: the tensor is not a fetch of the last run");
-  return step_of(tensor).output_views[std::size_t(tensor.index())];
+  if (tensor && &tensor.graph() == steps_.front().node->graph) {
+    const auto id = std::size_t(tensor.node().id);  // the graph may have grown since
+    const auto index = std::size_t(tensor.index());
+    const std::int64_t position = id < position_.size() ? position_[id] : -1;
+    if (position >= 0 && steps_[std::size_t(position)].fetched[index] != 0)
+      return steps_[std::size_t(position)].output_views[index];
+  }
+  throw std::invalid_argument("read: the tensor is not a fetch of the last run");
 }
 
 }  // namespace unroll

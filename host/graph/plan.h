@@ -40,8 +40,8 @@ class Session::Plan {
   struct Step {
     Node* node;
     std::vector<TensorType> inputs, outputs;
-    std::vector<char> wanted;  // per output: somebody reads it
-    std::vector<int> storage;  // per output; -1 where it is not wanted
+    std::vector<char> fetched, wanted;  // per output; wanted: fetched, or read by another step
+    std::vector<int> storage;           // per output; -1 where it is not wanted
     std::size_t scratch_bytes = 0;
     int scratch_storage = -1;
     std::shared_ptr<OperationState> state;
@@ -51,16 +51,17 @@ class Session::Plan {
   };
 
   // The passes of planning, in order.
-  void check_feeds() const;
+  void check_feeds();
   void choose_steps(const Graph& graph);
   void infer_types();
+  void gather_inputs(Step& step) const;
   void plan_operations(VariableStore& store);
   void assign_storage(VariableStore& store);
   void reuse_storage_in_place();
   void place();
 
   const Step& step_of(const Tensor& tensor) const;
-  bool is_fetched(const Tensor& tensor) const;
+  Step& step_of(const Tensor& tensor);
   int storage_of(const Tensor& tensor) const;
   int new_storage(std::size_t bytes, std::int64_t position);
   View constant_view(const Step& step);

@@ -263,6 +263,7 @@ Tensor copy(Tensor x) {
 }
 Tensor own_memory(Tensor x) {
   if (!x) throw std::invalid_argument("an input is an empty tensor");
+  if (x.index() > 0) return x;  // only an output 0 is ever an alias
   std::vector<TensorType> types;
   for (const Tensor& input : x.node().inputs) types.push_back({input.shape(), input.dtype()});
   // An operation may be an alias for some shapes alone, and open dimensions decide later.

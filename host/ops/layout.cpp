@@ -110,19 +110,20 @@ std::vector<Gradient> SliceGradientOperation::gradient(const Node& node,
   return {{slice(dy[0], axis_, begin_, begin_ < 0 && end == 0 ? kEnd : end), {}}, {}};
 }
 
-/// Inputs: the gradient of the whole, then all parts for their shapes. Output: that of part
-/// `index`.
+/// Inputs: the gradient of the whole, then all parts for their shapes. Outputs: those of the parts.
 class ConcatGradientOperation final : public Operation {
  public:
-  ConcatGradientOperation(int axis, std::size_t index) : axis_(axis), index_(index) {}
+  explicit ConcatGradientOperation(int axis) : axis_(axis) {}
   std::string kind() const override { return "concat_gradient"; }
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
-    return {inputs[1 + index_]};
+    return {inputs.begin() + 1, inputs.end()};
   }
   void run(const RunContext& c) const override {
     std::int64_t begin = 0;
-    for (std::size_t k = 0; k < index_; ++k) begin += c.inputs[1 + k].shape[axis_];
-    copy_block_out(c.backend, c.inputs[0], c.outputs[0], axis_, begin);
+    for (std::size_t k = 0; k < c.outputs.size(); ++k) {
+      if (c.outputs[k]) copy_block_out(c.backend, c.inputs[0], c.outputs[k], axis_, begin);
+      begin += c.inputs[1 + k].shape[axis_];
+    }
   }
   std::vector<Gradient> gradient(const Node&, std::span<const Tensor>) const override {
     throw std::invalid_argument("concat_gradient: has no gradient of its own");
@@ -130,7 +131,6 @@ class ConcatGradientOperation final : public Operation {
 
  private:
   int axis_;
-  std::size_t index_;
 };
 
 class ConcatOperation final : public Operation {
@@ -172,9 +172,11 @@ class ConcatOperation final : public Operation {
     const int axis = normal_axis(axis_, dy[0].shape().rank());
     std::vector<Tensor> inputs = {dy[0]};
     inputs.insert(inputs.end(), node.inputs.begin(), node.inputs.end());
+    Node& gradient =
+        node.graph->add("", std::make_shared<ConcatGradientOperation>(axis), std::move(inputs));
     std::vector<Gradient> result;
     for (std::size_t k = 0; k < node.inputs.size(); ++k)
-      result.push_back({add_node(std::make_shared<ConcatGradientOperation>(axis, k), inputs), {}});
+      result.push_back({{&gradient, int(k)}, {}});
     return result;
   }
 

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
+#include <utility>
 
 #include "host/graph/operation.h"
 #include "host/ops/effects.h"
@@ -149,6 +151,7 @@ Tensor Optimizer::minimize(Tensor cost, std::span<const Tensor> variables,
   };
   std::vector<char> sparse;
   std::vector<Tensor> ids, values;
+  std::set<std::pair<std::int64_t, int>> packed;  // node and output of the dense gradients
   for (std::size_t k = 0; k < all.size(); ++k) {
     if (!all[k]) continue;
     const Tensor& variable = variables[k];
@@ -164,8 +167,9 @@ Tensor Optimizer::minimize(Tensor cost, std::span<const Tensor> variables,
       values.push_back(rows.rows);
     } else {
       // Packing needs memory that no other gradient shares.
-      const bool shared = std::ranges::find(values, all[k].values) != values.end();
-      values.push_back(shared ? copy(all[k].values) : own_memory(all[k].values));
+      const Tensor gradient = own_memory(all[k].values);
+      const bool is_new = packed.emplace(gradient.node().id, gradient.index()).second;
+      values.push_back(is_new ? gradient : copy(gradient));
     }
   }
   if (sparse.empty())

@@ -22,8 +22,13 @@ TrainingStep::TrainingStep(const LanguageModelConfig& config, const TrainingGrap
 std::vector<std::string> TrainingStep::state_variables() const {
   const std::vector<Tensor> trained = graph_.graph.variables(/*trainable_only=*/true);
   std::vector<std::string> names;
-  for (const Tensor& variable : graph_.graph.variables())
-    if (std::ranges::find(trained, variable) == trained.end()) names.push_back(variable.name());
+  auto next = trained.begin();  // both lists are in order of creation
+  for (const Tensor& variable : graph_.graph.variables()) {
+    if (next != trained.end() && *next == variable)
+      ++next;
+    else
+      names.push_back(variable.name());
+  }
   return names;
 }
 

@@ -8,7 +8,7 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -92,8 +92,12 @@ class Graph {
   std::vector<Tensor> variables(bool trainable_only = false) const;
 
  private:
+  struct Name {
+    Node* node = nullptr;
+    int next_suffix = 1;  // all below are taken
+  };
   std::vector<std::unique_ptr<Node>> nodes_;
-  std::unordered_set<std::string> names_;
+  std::unordered_map<std::string, Name> names_;
 };
 
 /// A gradient as storage: a tensor of the variable's shape, or, if `ids` is set, rows that stand

@@ -48,6 +48,16 @@ TEST(Graph, ASuffixDoesNotMeetANameGivenLater) {
   for (const auto& node : g.nodes()) EXPECT_TRUE(names.insert(node->name).second) << node->name;
 }
 
+// They key random numbers, so they are part of what a graph computes.
+TEST(Graph, ASuffixIsTheLeastThatIsFree) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {3});
+  std::vector<std::string> names;
+  for (const char* name : {"d", "d", "d_2", "d", "d", "d_2"})
+    names.push_back(dropout(x, 0.5, name).name());
+  EXPECT_EQ(names, (std::vector<std::string>{"d", "d_1", "d_2", "d_3", "d_4", "d_2_1"}));
+}
+
 TEST(Graph, ADefaultTensorIsEmpty) {
   EXPECT_FALSE(Tensor{});
   EXPECT_EQ(Tensor{}, Tensor{});
@@ -86,6 +96,11 @@ TEST(Graph, VariablesAreSharedByName) {
   EXPECT_THROW(g.variable("w", {3, 2}, constant(1)), std::invalid_argument);
   EXPECT_THROW(g.variable("w", {6}, constant(1)), std::invalid_argument);
   EXPECT_THROW(g.variable("open", {kOpen, 3}, constant(1)), std::invalid_argument);
+  EXPECT_THROW(g.variable("", {3}, constant(1)), std::invalid_argument);
+  tanh(a);
+  const std::size_t nodes = g.nodes().size();
+  EXPECT_THROW(g.variable("tanh", {2, 3}, constant(1)), std::invalid_argument);
+  EXPECT_EQ(g.nodes().size(), nodes);
 }
 
 TEST(Graph, ListsItsVariablesInOrderOfCreation) {

@@ -29,6 +29,10 @@ Shape fill_open_dimension(const Tensor& placeholder, std::size_t size) {
   return shape;
 }
 
+/// A training run has one to three shapes, a corpus sorted by length some dozens. On the CPU a plan
+/// takes tens of kilobytes; on a GPU, with a graph that was captured, up to megabytes.
+constexpr std::size_t kMostPlans = 64;
+
 }  // namespace
 
 Feed::Feed(Tensor placeholder, const void* data, std::size_t size, DType dtype, const Shape* shape)
@@ -36,9 +40,16 @@ Feed::Feed(Tensor placeholder, const void* data, std::size_t size, DType dtype, 
   if (!placeholder || !operation_as<PlaceholderOperation>(placeholder))
     throw std::invalid_argument("feed: the tensor is not a placeholder");
   shape_ = shape ? *shape : fill_open_dimension(placeholder, size);
-  if (dtype != placeholder.dtype() || shape_.is_open() ||
-      !shapes_agree(shape_, placeholder.shape()) || shape_.elements() != std::int64_t(size) ||
-      size == 0)
+  const bool fits = dtype == placeholder.dtype() && !shape_.is_open() &&
+                    shapes_agree(shape_, placeholder.shape()) &&
+                    shape_.elements() == std::int64_t(size);
+  if (fits && size == 0) {
+    const auto empty = std::ranges::find(shape_.dims(), 0) - shape_.dims().begin();
+    throw std::invalid_argument("placeholder '" + placeholder.name() + "' " +
+                                to_string(placeholder.shape()) + ": got no values, so dimension " +
+                                std::to_string(empty) + " would be 0, expected 1 or more");
+  }
+  if (!fits)
     throw std::invalid_argument(
         "placeholder '" + placeholder.name() + "': got " + std::to_string(size) + " " +
         to_string(dtype) + " values" + (shape ? " as " + to_string(*shape) : std::string()) +
@@ -58,10 +69,23 @@ Session::Session(const Graph& graph, std::shared_ptr<VariableStore> store)
 Session::~Session() = default;
 
 Session::Plan& Session::plan_for(std::span<const Tensor> fetches, std::span<const Feed> feeds) {
-  for (const auto& plan : plans_)
-    if (plan->matches(fetches, feeds)) return *plan;
-  plans_.push_back(std::make_unique<Plan>(graph_, *store_, fetches, feeds));
-  return *plans_.back();
+  const auto known =
+      std::ranges::find_if(plans_, [&](const auto& plan) { return plan->matches(fetches, feeds); });
+  if (known != plans_.end()) {
+    std::rotate(plans_.begin(), known, known + 1);
+    return *plans_.front();
+  }
+  auto plan = std::make_unique<Plan>(graph_, *store_, fetches, feeds);
+  if (plans_.size() == kMostPlans) drop_oldest_plan();
+  plans_.insert(plans_.begin(), std::move(plan));
+  return *plans_.front();
+}
+
+/// The plan used longest ago, but not the one whose results may yet be read.
+void Session::drop_oldest_plan() {
+  const auto oldest = plans_.end() - (plans_.back().get() == last_ ? 2 : 1);
+  store_->backend().synchronize();  // what the plan owns may still be at work
+  plans_.erase(oldest);
 }
 
 Session::Plan& Session::bound_plan_for(std::span<const Tensor> fetches,
@@ -72,6 +96,7 @@ Session::Plan& Session::bound_plan_for(std::span<const Tensor> fetches,
     const std::size_t bytes = std::max(plan.arena_bytes(), kArenaAlignment);
     arena_.reset();  // before the larger one is asked for
     arena_bytes_ = 0;
+    last_ = nullptr;  // its results were there
     try {
       arena_ = store_->backend().allocate(bytes);
     } catch (...) {
@@ -112,14 +137,19 @@ std::size_t Session::required_bytes(std::span<const Tensor> fetches, std::span<c
   return plan_for(fetches, feeds).arena_bytes();
 }
 
+void Session::require_results() const {
+  if (!last_)
+    throw std::invalid_argument("read: nothing has been run, or prepare() took its memory since");
+}
+
 Shape Session::shape(Tensor fetched) const {
-  if (!last_) throw std::invalid_argument("read: nothing has been run");
+  require_results();
   return last_->fetched(fetched).shape;
 }
 
 template <typename T>
 void Session::read(Tensor fetched, std::span<T> values) const {
-  if (!last_) throw std::invalid_argument("read: nothing has been run");
+  require_results();
   const View view = last_->fetched(fetched);
   if (view.dtype != dtype_of<T>() || view.elements() != std::int64_t(values.size()))
     throw std::invalid_argument("read '" + fetched.name() + "': got room for " +

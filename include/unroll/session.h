@@ -1,5 +1,6 @@
 /// Runs a graph on a device. A session plans once per (fetches, feed shapes): order, lifetimes, and
-/// offsets in one arena that all its plans share. A repeated run allocates nothing.
+/// offsets in one arena that all its plans share. A repeated run allocates nothing. The plans of
+/// the 64 combinations used last are kept.
 #pragma once
 
 #include <cstdint>
@@ -98,6 +99,7 @@ class Session {
   void run(Tensor fetch, std::initializer_list<Feed> feeds = {});
 
   /// Plans such a run and takes its memory without running it; the feeds' values do not matter.
+  /// Results of the last run are lost if that memory is more than there was.
   void prepare(std::span<const Tensor> fetches, std::span<const Feed> feeds);
   /// Plans such a run and says how large an arena it needs, without taking it.
   std::size_t required_bytes(std::span<const Tensor> fetches, std::span<const Feed> feeds);
@@ -118,18 +120,20 @@ class Session {
 
   /// Bytes of the arena: the largest plan's need, not the sum.
   std::size_t arena_bytes() const;
-  int plans() const;
+  int plans() const;  // that are kept
 
  private:
   class Plan;
   /// Planned, but perhaps without memory yet.
   Plan& plan_for(std::span<const Tensor> fetches, std::span<const Feed> feeds);
+  void drop_oldest_plan();
+  void require_results() const;
   /// The same with memory.
   Plan& bound_plan_for(std::span<const Tensor> fetches, std::span<const Feed> feeds);
 
   const Graph& graph_;
   std::shared_ptr<VariableStore> store_;
-  std::vector<std::unique_ptr<Plan>> plans_;
+  std::vector<std::unique_ptr<Plan>> plans_;  // the one used last is first
   Plan* last_ = nullptr;
   std::shared_ptr<void> arena_;
   std::size_t arena_bytes_ = 0;

@@ -75,6 +75,68 @@ TEST_P(SessionTest, PlansAreKeptPerFetchesAndShapes) {
   EXPECT_EQ(session.plans(), 8);
 }
 
+/// A graph whose every plan takes memory for a constant, so that plans can be counted.
+struct CountedPlans {
+  static constexpr int kMost = 64;
+
+  Graph graph;
+  Tensor x = graph.placeholder("x", {kOpen});
+  Tensor y = x * graph.constant(3, {1});
+  std::shared_ptr<RecordingBackend> recorder;
+  Session session;
+
+  explicit CountedPlans(const std::shared_ptr<Backend>& backend)
+      : recorder(std::make_shared<RecordingBackend>(backend)), session(graph, recorder) {
+    run(1000);  // the largest: the arena does not grow any more
+    recorder->allocations = 0;
+  }
+
+  void run(std::size_t length) {
+    const std::vector<float> values(length, 0.5F);
+    EXPECT_EQ(session.evaluate(y, {{x, values}}), std::vector<float>(length, 1.5F));
+  }
+};
+
+TEST_P(SessionTest, OfPlansForManyShapesTheLastOnesUsedAreKept) {
+  CountedPlans plans(backend_);
+  for (std::size_t length = 1; length < CountedPlans::kMost; ++length) plans.run(length);
+  EXPECT_EQ(plans.session.plans(), CountedPlans::kMost);
+  EXPECT_EQ(plans.recorder->allocations, CountedPlans::kMost - 1);
+  plans.run(1000);  // known still
+  EXPECT_EQ(plans.recorder->allocations, CountedPlans::kMost - 1);
+  const int waits = plans.recorder->waits;
+  plans.run(500);                           // in place of length 1, which was used longest ago
+  EXPECT_GT(plans.recorder->waits, waits);  // what was dropped might have been at work
+  plans.run(1000);
+  plans.run(2);
+  EXPECT_EQ(plans.recorder->allocations, CountedPlans::kMost);
+  plans.run(1);
+  EXPECT_EQ(plans.recorder->allocations, CountedPlans::kMost + 1);
+  for (std::size_t length = 1; length < 300; ++length) plans.run(length);
+  EXPECT_EQ(plans.session.plans(), CountedPlans::kMost);
+}
+
+TEST_P(SessionTest, ResultsOfTheLastRunOutliveThePlanningOfOthers) {
+  CountedPlans plans(backend_);
+  plans.run(7);
+  std::vector<float> values(900, 1.0F);
+  for (std::size_t length = 100; length < 300; ++length)
+    plans.session.prepare(
+        std::vector<Tensor>{plans.y},
+        std::vector<Feed>{{plans.x, std::span<const float>(values).first(length)}});
+  EXPECT_EQ(plans.session.read(plans.y), std::vector<float>(7, 1.5F));
+  EXPECT_EQ(plans.session.plans(), CountedPlans::kMost);
+}
+
+TEST_P(SessionTest, ResultsThatALargerArenaReplacedAreNotRead) {
+  CountedPlans plans(backend_);
+  plans.run(7);
+  const std::vector<float> values(100000, 1.0F);
+  plans.session.prepare(std::vector<Tensor>{plans.y}, std::vector<Feed>{{plans.x, values}});
+  EXPECT_THROW(plans.session.read(plans.y), std::invalid_argument);
+  plans.run(7);
+}
+
 TEST_P(SessionTest, TheArenaIsTheLargestPlansNotTheSum) {
   Graph g;
   const Tensor x = g.placeholder("x", {kOpen, 64});
@@ -146,6 +208,28 @@ TEST_P(SessionTest, FeedsAreChecked) {
                std::invalid_argument);
   EXPECT_THROW(session.run(sum, {{sum, six}, {x, six}, {y, six}}), std::invalid_argument);
   EXPECT_EQ(session.evaluate(sum, {{x, six}, {y, six}}), std::vector<float>(6, 2.0F));
+}
+
+TEST_P(SessionTest, EmptyFeedsAreRefusedByNameAndDimension) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {3, kOpen}), fixed = g.placeholder("fixed", {2, 3});
+  const std::vector<float> none;
+  const auto message = [](const auto& feed) {
+    try {
+      feed();
+    } catch (const std::invalid_argument& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_EQ(message([&] { Feed(x, none); }),
+            "placeholder 'x' [3, ?]: got no values, so dimension 1 would be 0, expected 1 or more");
+  EXPECT_EQ(message([&] {
+              Feed(x, std::span<const float>(), Shape{3, 0});
+            }),
+            "placeholder 'x' [3, ?]: got no values, so dimension 1 would be 0, expected 1 or more");
+  EXPECT_EQ(message([&] { Feed(fixed, none); }),
+            "placeholder 'fixed': got 0 float32 values, expected float32 [2, 3]");
 }
 
 TEST_P(SessionTest, ShapesThatTheFeedsMakeDisagreeAreRefused) {

@@ -31,6 +31,7 @@ void PackedMatrix::update(Device& device, const View& matrix) {
 
 void PackedVariables::share(const View& matrix, std::shared_ptr<PackedMatrix>& mine) {
   if (!matrix.version) return;
+  std::erase_if(known_, [](const auto& entry) { return entry.second.expired(); });
   std::weak_ptr<PackedMatrix>& known = known_[{matrix.data, mine->form()}];
   if (std::shared_ptr<PackedMatrix> other = known.lock())
     mine = std::move(other);

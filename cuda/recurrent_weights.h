@@ -39,6 +39,7 @@ std::shared_ptr<Copies> shared_copies(
     std::span<const RecurrentWeights> weights, const Fresh& fresh) {
   auto variables = variables_of(weights);
   if (!variables) return fresh(false);
+  std::erase_if(known, [](const auto& entry) { return entry.second.expired(); });
   std::weak_ptr<Copies>& place = known[{std::move(form), std::move(*variables)}];
   std::shared_ptr<Copies> copies = place.lock();
   if (!copies) place = copies = fresh(true);

@@ -1,5 +1,6 @@
 #include "host/cpu/device.h"
 
+#include <algorithm>
 #include <atomic>
 #include <cstring>
 #include <fstream>
@@ -73,6 +74,7 @@ void PackedWeight::update(ThreadPool& pool, const View& weight) {
 const PackedWeight& Device::packed(const View& weight, const PackedWeight::Form& form,
                                    std::shared_ptr<PackedWeight>& mine) {
   if (!mine && weight.version) {
+    forget_unused_weights();
     std::weak_ptr<PackedWeight>& known = shared_[{weight.data, form}];
     mine = known.lock();
     if (!mine) known = mine = std::make_shared<PackedWeight>(form);
@@ -80,6 +82,15 @@ const PackedWeight& Device::packed(const View& weight, const PackedWeight::Form&
   if (!mine) mine = std::make_shared<PackedWeight>(form);
   mine->update(pool, weight);
   return *mine;
+}
+
+/// Looks through all only when they have doubled, so that a weight costs the same however many
+/// there are.
+void Device::forget_unused_weights() {
+  constexpr std::size_t kFew = 64;
+  if (shared_.size() < std::max(kFew, 2 * in_use_)) return;
+  std::erase_if(shared_, [](const auto& entry) { return entry.second.expired(); });
+  in_use_ = shared_.size();
 }
 
 }  // namespace unroll::host

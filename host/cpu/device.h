@@ -61,11 +61,17 @@ class Device {
   const PackedWeight& packed(const View& weight, const PackedWeight::Form& form,
                              std::shared_ptr<PackedWeight>& mine);
 
+  /// Entries of the list that packed() shares from.
+  std::size_t shared_weights() const { return shared_.size(); }
+
   ThreadPool pool;
   GemmWorkspace workspace;
 
  private:
+  void forget_unused_weights();
+
   std::map<std::pair<const void*, PackedWeight::Form>, std::weak_ptr<PackedWeight>> shared_;
+  std::size_t in_use_ = 0;  // of them, when that was last counted
 };
 
 inline std::int64_t round_up(std::int64_t n, std::int64_t unit) {

@@ -34,6 +34,7 @@ void run_eval(const EvalFlags& flags) {
       built_in ? TextSource(truth_text, "text") : TextSource(flags.data), model.tokenizer);
   Evaluator evaluator(model.description.model, model.store, model.tokenizer.start());
   const Evaluation result = evaluator.evaluate(text.ids);
+  result.require_finite(built_in ? "the built-in test text" : flags.data);
   const double bpc = result.bits_per_character(text.statistics.characters);
   Json json = {{"tokens", result.tokens},
                {"unknown", text.statistics.unknown},

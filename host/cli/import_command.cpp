@@ -4,6 +4,7 @@
 #include <fmt/ranges.h>
 
 #include <memory>
+#include <optional>
 
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
@@ -17,18 +18,20 @@ namespace unroll::cli {
 namespace {
 
 struct ImportFlags {
-  std::string weights, vocabulary, save, model, gru_reset = "after", tokenizer = "word";
-  double dropout = 0;
+  std::string weights, vocabulary, save, model, gru_reset, tokenizer;
+  std::optional<double> dropout;
 };
 
 ImportOptions import_options(const ImportFlags& flags) {
   ImportOptions options;
   if (!flags.model.empty()) options.cell = choose_cell(flags.model);
-  options.reset = choose<GruReset>("--gru-reset", flags.gru_reset,
-                                   {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
-  if (!(flags.dropout >= 0 && flags.dropout < 1))
+  if (!flags.gru_reset.empty())
+    options.reset = choose<GruReset>("--gru-reset", flags.gru_reset,
+                                     {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
+  if (!flags.tokenizer.empty()) options.tokenizer = choose_tokenizer(flags.tokenizer);
+  if (flags.dropout && !(*flags.dropout >= 0 && *flags.dropout < 1))
     throw UsageError(
-        fmt::format("--dropout: got {}, expected 0 or more and below 1", flags.dropout));
+        fmt::format("--dropout: got {}, expected 0 or more and below 1", *flags.dropout));
   options.dropout = flags.dropout;
   return options;
 }
@@ -42,9 +45,16 @@ Tokenizer read_tokenizer(TokenizerKind kind, const std::filesystem::path& file) 
   return Tokenizer::parse(kind, text_of(text.bytes()), file.string());
 }
 
+ImportedModel read_weights(const ImportFlags& flags, const ImportOptions& options) {
+  try {
+    return import_weights(SafetensorsFile::read(flags.weights), flags.weights, options, cpu(1));
+  } catch (const CellUnknown& error) {
+    throw std::runtime_error(fmt::format("{}: expected --model to say it", error.what()));
+  }
+}
+
 void run_import(const ImportFlags& flags) {
   const ImportOptions options = import_options(flags);
-  const TokenizerKind kind = choose_tokenizer(flags.tokenizer);
   const RunLock lock(flags.save);
   if (!list_checkpoints(flags.save).empty())
     throw std::runtime_error("--save: " + flags.save +
@@ -52,20 +62,19 @@ void run_import(const ImportFlags& flags) {
   const std::filesystem::path words =
       flags.vocabulary.empty() ? std::filesystem::path(flags.weights).replace_filename("vocab.txt")
                                : std::filesystem::path(flags.vocabulary);
-  const SafetensorsFile file = SafetensorsFile::read(flags.weights);
-  const ImportedModel model = import_weights(file, flags.weights, options, cpu(1));
+  const ImportedModel model = read_weights(flags, options);
   const LanguageModelConfig& config = model.config;
-  const Tokenizer tokenizer = read_tokenizer(kind, words);
+  const Tokenizer tokenizer = read_tokenizer(model.tokenizer, words);
   if (tokenizer.size() != config.vocabulary)
     throw std::runtime_error(
-        fmt::format("{}: got {} tokens, expected {}, the rows of {}'s "
-                    "encoder.weight",
-                    kind == TokenizerKind::kByte ? "--tokenizer byte" : words.string(),
+        fmt::format("{}: got {} tokens, expected {}, the vocabulary of {}",
+                    model.tokenizer == TokenizerKind::kByte ? "a model of bytes" : words.string(),
                     tokenizer.size(), config.vocabulary, flags.weights));
   const ModelDescription description{
       config, "a text that is not recorded", {{"imported_from", flags.weights}}, nullptr};
   const std::filesystem::path checkpoint =
       save_model(flags.save, 0, description, tokenizer, *model.store, {.best = true});
+  for (const std::string& conclusion : model.notes) note(conclusion);
   note(fmt::format("model: {}, embedding {}, layers of {} units, {} parameters{}",
                    to_string(config.cell), config.embedding, fmt::join(config.hidden, ", "),
                    parameter_count(config), config.tied ? ", tied" : ""));
@@ -84,17 +93,17 @@ void add_import(CLI::App& app, std::function<void()>& run) {
   command->add_option("--vocab", flags->vocabulary,
                       "Its tokens, one per line in the order of their ids [vocab.txt beside the "
                       "weights]");
-  command->add_option("--tokenizer", flags->tokenizer, "What a token is: word, char or byte")
-      ->capture_default_str();
+  command->add_option("--tokenizer", flags->tokenizer,
+                      "What a token is: word, char or byte [what the file says, else word]");
   command->add_option("--save", flags->save, "Folder for the checkpoint")->required();
   command->add_option("--model", flags->model,
-                      "lstm, gru, rnn_tanh, rnn_relu or rnn_logistic [what the shapes say]");
-  command
-      ->add_option("--gru-reset", flags->gru_reset,
-                   "Reset gate before the recurrent product or after it (as PyTorch)")
-      ->capture_default_str();
-  command->add_option("--dropout", flags->dropout, "Rate it was trained with")
-      ->capture_default_str();
+                      "lstm, gru, rnn_tanh, rnn_relu or rnn_logistic [what the file or its shapes "
+                      "say; an Elman network's must be said]");
+  command->add_option("--gru-reset", flags->gru_reset,
+                      "Reset gate before the recurrent product or after it [what the file says, "
+                      "else after, as PyTorch]");
+  command->add_option("--dropout", flags->dropout,
+                      "Rate it was trained with [what the file says, else 0]");
   command->callback([flags, &run] { run = [flags] { run_import(*flags); }; });
 }
 

@@ -34,7 +34,7 @@ ReportSample draw_sample(const LoadedModel& model, double temperature) {
 }
 
 ReportModel describe_best(const std::filesystem::path& run) {
-  Checkpoint checkpoint = load_checkpoint(run, {.damaged = warn});
+  Checkpoint checkpoint = load_checkpoint(run, {.damaged = warn, .most_bytes = most_bytes});
   nlohmann::json config = checkpoint.config;
   const LoadedModel model = model_from(std::move(checkpoint), cpu(0));
   ReportModel report{model.description.model, std::move(config)};

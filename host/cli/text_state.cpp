@@ -1,11 +1,21 @@
 #include "host/cli/text_state.h"
 
+#include <algorithm>
+#include <cmath>
 #include <sstream>
 #include <stdexcept>
 
 #include "host/cli/command_line.h"
 
 namespace unroll::cli {
+namespace {
+
+[[noreturn]] void fail_not_finite() {
+  throw std::runtime_error(
+      "the model's probabilities of the next token are not numbers, expected finite ones");
+}
+
+}  // namespace
 
 TextState::TextState(const LoadedModel& model, const std::optional<SamplingOptions>& sampler)
     : model_(model), graph_(model.description.model, sampler), session_(graph_.graph, model.store) {
@@ -18,11 +28,16 @@ void TextState::advance(std::int32_t token) {
   session_.run(graph_.fetches, std::span(&feed, 1));
 }
 
+std::vector<float> TextState::log_prob() const {
+  std::vector<float> log_prob = session_.read(graph_.log_prob);
+  if (!std::ranges::all_of(log_prob, [](float p) { return std::isfinite(p); })) fail_not_finite();
+  return log_prob;
+}
+
 std::int32_t TextState::next() const {
   std::int32_t token = -1;
   session_.read(graph_.token, std::span(&token, 1));
-  if (token < 0)
-    throw std::runtime_error("the model's probabilities of the next token are not numbers");
+  if (token < 0) fail_not_finite();
   return token;
 }
 

@@ -19,8 +19,9 @@ class TextState {
 
   void advance(std::int32_t token);
 
-  /// ln P(token | history) of every token. Not with a sampler.
-  std::vector<float> log_prob() const { return session_.read(graph_.log_prob); }
+  /// ln P(token | history) of every token. Not with a sampler. Throws std::runtime_error if one is
+  /// not finite.
+  std::vector<float> log_prob() const;
   /// The token that the sampler drew from these. Throws std::runtime_error if there is none to
   /// draw.
   std::int32_t next() const;

@@ -260,8 +260,8 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
   if (!begun)
     throw std::runtime_error("--resume: " + flags.save +
                              " holds no checkpoint, expected a run to go on with");
-  Checkpoint checkpoint =
-      load_checkpoint(flags.save, {.latest = true, .state = true, .damaged = warn});
+  Checkpoint checkpoint = load_checkpoint(
+      flags.save, {.latest = true, .state = true, .damaged = warn, .most_bytes = most_bytes});
   if (!checkpoint.state)
     throw std::runtime_error(checkpoint.directory.string() +
                              ": holds a model without the state of its training, expected both to "

@@ -324,7 +324,8 @@ TrainSettings canonical(TrainSettings s) {
   if (!s.forget_bias && s.init_range == 0) s.forget_bias = 1;
   if (!s.test_fraction && s.split == "fraction") s.test_fraction = kTestFraction;
   if (s.nhid.size() == 1)
-    s.nhid.assign(std::size_t(std::max<std::int64_t>(s.nlayers, 1)), s.nhid[0]);
+    // A number of layers that check() will refuse is not made first.
+    s.nhid.assign(std::size_t(std::clamp<std::int64_t>(s.nlayers, 1, kMaxLayers)), s.nhid[0]);
   return s;
 }
 
@@ -342,7 +343,7 @@ void check_fraction(const char* flag, double value, bool zero_allowed) {
 
 void TrainSettings::check() const {
   require_count("--emsize", emsize, 0);
-  require_range("--nlayers", double(nlayers), 1, 1000);
+  require_range("--nlayers", double(nlayers), 1, double(kMaxLayers));
   for (const std::int64_t units : nhid) require_count("--nhid", units, 1);
   if (nhid.size() > 1 && std::int64_t(nhid.size()) != nlayers)
     throw UsageError(fmt::format("--nhid: got {} sizes, expected 1 or one for each of {} layers",

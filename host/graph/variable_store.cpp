@@ -43,15 +43,14 @@ void VariableStore::require(const VariableInfo& info) {
   const std::size_t elements = std::size_t(info.type.shape.elements());
   const std::size_t bytes = elements * size_of(info.type.dtype);
   Variable variable{info.type, backend_->allocate(bytes), new_version()};
-  if (info.type.dtype == DType::kFloat32) {
+  if (info.initializer.kind == Initializer::Kind::kConstant && info.initializer.low == 0) {
+    backend_->clear(variable.memory.get(), bytes);
+  } else if (info.type.dtype == DType::kFloat32) {
     std::vector<float> values(elements);
     initialize(info.initializer, info.type.shape, seed_, info.name, values);
     backend_->upload(variable.memory.get(), values.data(), bytes);
   } else {
-    if (info.initializer.kind != Initializer::Kind::kConstant || info.initializer.low != 0)
-      throw std::invalid_argument("variable '" + info.name +
-                                  "': an integer variable starts at zero");
-    backend_->clear(variable.memory.get(), bytes);
+    throw std::invalid_argument("variable '" + info.name + "': an integer variable starts at zero");
   }
   variables_.emplace(info.name, std::move(variable));
 }

@@ -1,6 +1,7 @@
 #include "host/models/language_model.h"
 
 #include <algorithm>
+#include <iterator>
 #include <stdexcept>
 
 #include "host/data/batches.h"
@@ -92,6 +93,8 @@ void LanguageModelConfig::check() const {
   };
   if (vocabulary < 2) fail("vocabulary", std::to_string(vocabulary) + " tokens", "2 or more");
   if (embedding < 0) fail("embedding size", std::to_string(embedding), "0 (one-hot) or more");
+  if (std::ssize(hidden) > kMaxLayers)
+    fail("layers", std::to_string(hidden.size()), "at most " + std::to_string(kMaxLayers));
   if (tied && embedding != hidden.back())
     fail("tied weights",
          "embedding size " + std::to_string(embedding) + " and " + std::to_string(hidden.back()) +

@@ -17,6 +17,9 @@
 
 namespace unroll {
 
+/// More are a mistake, or meant to keep the program busy.
+inline constexpr std::int64_t kMaxLayers = 1'000;
+
 struct LanguageModelConfig {
   CellKind cell = CellKind::kLstm;
   GruReset reset = GruReset::kAfter;
@@ -26,8 +29,8 @@ struct LanguageModelConfig {
   double dropout = 0;  // on the embedding's output, between layers, and before the decoder
   bool tied = false;   // decoder.weight is encoder.weight
 
-  /// Throws std::invalid_argument for sizes out of range, dropout outside [0, 1), or tied weights
-  /// whose shapes differ.
+  /// Throws std::invalid_argument for sizes out of range, more than kMaxLayers layers, dropout
+  /// outside [0, 1), or tied weights whose shapes differ.
   void check() const;
   RecurrentSpec recurrent() const;
 };

@@ -30,7 +30,6 @@ using nlohmann::json;
 
 constexpr std::string_view kFormat = "unroll-checkpoint";
 constexpr std::int64_t kVersion = 1;
-constexpr std::int64_t kMaxManifestBytes = 1 << 20;
 constexpr std::string_view kPrefix = "step-";
 // Both are invisible to readers, and belong to a save that is under way or was killed.
 constexpr std::string_view kTemporary = ".tmp-";
@@ -59,32 +58,60 @@ void move_to(const fs::path& from, const fs::path& to) {
     fail_call(to, fmt::format("cannot be made from {}", from.filename().string()));
 }
 
-/// Writes the pieces one after the other, synced; returns the manifest's entry.
-json write_file(const fs::path& path, std::span<const std::span<const std::byte>> pieces) {
-  Descriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666), path,
-                "cannot be made");
-  Hash hash;
-  std::size_t size = 0;
-  for (const std::span<const std::byte> piece : pieces) {
-    write_all(fd.get(), piece, path);
-    hash.add(piece);
-    size += piece.size();
+/// A new file and its hash, written piece by piece.
+class FileWriter {
+ public:
+  explicit FileWriter(const fs::path& path)
+      : path_(path),
+        fd_(::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666), path,
+            "cannot be made") {}
+
+  void write(std::span<const std::byte> piece) {
+    write_all(fd_.get(), piece, path_);
+    hash_.add(piece);
+    size_ += piece.size();
   }
-  if (::fsync(fd.get()) != 0) fail_call(path, "cannot be synced");
-  fd.close(path);
-  return {{"bytes", size}, {kHashKey, hash.hex()}};
-}
+
+  /// Syncs; returns the manifest's entry.
+  json finish() {
+    if (::fsync(fd_.get()) != 0) fail_call(path_, "cannot be synced");
+    fd_.close(path_);
+    return {{"bytes", size_}, {kHashKey, hash_.hex()}};
+  }
+
+ private:
+  fs::path path_;
+  Descriptor fd_;
+  Hash hash_;
+  std::size_t size_ = 0;
+};
 
 json write_text(const fs::path& path, std::string_view text) {
-  const std::span<const std::byte> piece = bytes_of(text);
-  return write_file(path, {&piece, 1});
+  FileWriter file(path);
+  file.write(bytes_of(text));
+  return file.finish();
 }
 
 json write_tensors(const fs::path& path, std::span<const TensorData> tensors,
                    const TensorMetadata& metadata) {
-  SafetensorsImage image = make_safetensors(tensors, metadata);
-  image.data.insert(image.data.begin(), bytes_of(image.header));
-  return write_file(path, image.data);
+  const SafetensorsImage image = make_safetensors(tensors, metadata);
+  FileWriter file(path);
+  file.write(bytes_of(image.header));
+  for (const TensorBytes& bytes : image.data)
+    bytes.for_each_piece([&](std::span<const std::byte> piece) { file.write(piece); });
+  return file.finish();
+}
+
+/// The most bytes that a text of a checkpoint may have, so that a hostile one does not fill the
+/// memory.
+std::int64_t most_text_bytes(std::string_view name) {
+  return std::int64_t(1) << (name == kManifest ? 20 : name == kVocabulary ? 30 : 24);
+}
+
+void require_room_for(std::string_view name, std::size_t bytes) {
+  if (std::int64_t(bytes) > most_text_bytes(name))
+    throw std::invalid_argument(fmt::format("a checkpoint's {} of {} bytes, expected at most {}",
+                                            name, bytes, most_text_bytes(name)));
 }
 
 bool is_plain_name(std::string_view name) {
@@ -105,6 +132,8 @@ void check(const CheckpointContent& content, std::int64_t step, const Checkpoint
       if (!is_plain_name(name) || name == taken)
         throw std::invalid_argument(
             fmt::format("a checkpoint file named '{}', expected a plain name not in use", name));
+  require_room_for(kVocabulary, content.vocabulary.value_or("").size());
+  for (const auto& [name, text] : content.files) require_room_for(name, text.size());
 }
 
 /// A hash over the manifest itself, so that a bit flipped in it is found too.
@@ -221,35 +250,38 @@ class Reader {
       : directory_(directory),
         fd_(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), directory,
             "cannot be opened") {
-    const std::vector<std::byte> bytes = read(kManifest, std::nullopt);
-    manifest_ = parse_manifest(text_of(bytes));
+    manifest_ = parse_manifest(read(open_file(kManifest, most_text_bytes(kManifest)), kManifest));
   }
 
   std::int64_t step() const { return manifest_.at("step").get<std::int64_t>(); }
   const json& files() const { return manifest_.at("files"); }
-  bool has(const std::string& name) const { return files().contains(name); }
   fs::path path(const std::string& name) const { return directory_ / name; }
 
-  /// The file's bytes, found equal to what was written.
-  std::vector<std::byte> verified(const std::string& name) const {
-    if (!has(name)) fail(path(kManifest), fmt::format("lists no {}, expected one", name));
-    const JsonObject entry(files().at(name), path(kManifest).string());
-    std::vector<std::byte> bytes = read(name, entry.integer("bytes", 0, kMaxBytes));
-    const std::string expected = entry.string(kHashKey), got = hash_of(bytes);
-    if (got != expected)
-      fail(path(name),
-           fmt::format("is damaged: got hash '{}', expected {}", got, in_quotes(expected)));
-    return bytes;
+  /// The file's text, found equal to what was written.
+  std::string text(const std::string& name) const {
+    const OpenFile file = listed(name, most_text_bytes(name));
+    std::string text = read(file, name);
+    check_hash(name, hash_of(bytes_of(text)));
+    return text;
   }
 
-  void check_size(const std::string& name) const {
-    const JsonObject entry(files().at(name), path(kManifest).string());
-    open_file(name, entry.integer("bytes", 0, kMaxBytes));
+  /// The file's tensors. All of it is found equal to what was written.
+  SafetensorsFile tensors(const std::string& name, std::int64_t most) const {
+    OpenFile file = listed(name, most);
+    Hash hash;
+    const TensorBytes content(file.bytes, [&](std::int64_t at, std::span<std::byte> to) {
+      read_whole(file.fd.get(), at, to, name);
+    });
+    content.for_each_piece([&](std::span<const std::byte> piece) { hash.add(piece); });
+    check_hash(name, hash.hex());
+    return SafetensorsFile::read(std::move(file.fd), path(name).string());
   }
 
- private:
+  void check_size(const std::string& name) const { listed(name, kMaxBytes); }
+
   static constexpr std::int64_t kMaxBytes = std::numeric_limits<std::int64_t>::max();
 
+ private:
   struct OpenFile {
     Descriptor fd;
     std::int64_t bytes;
@@ -275,7 +307,28 @@ class Reader {
     return manifest;
   }
 
-  OpenFile open_file(const std::string& name, std::optional<std::int64_t> expected) const {
+  JsonObject entry(const std::string& name) const {
+    if (!files().contains(name))
+      fail(path(kManifest), fmt::format("lists no {}, expected one", name));
+    return {files().at(name), path(kManifest).string()};
+  }
+
+  /// A file of the manifest, of the size that is written there.
+  OpenFile listed(const std::string& name, std::int64_t most) const {
+    const std::int64_t expected = entry(name).integer("bytes", 0, kMaxBytes);
+    OpenFile file = open_file(name, most);
+    if (file.bytes != expected)
+      fail(path(name), fmt::format("is damaged: got {} bytes, expected {}", file.bytes, expected));
+    return file;
+  }
+
+  void check_hash(const std::string& name, const std::string& got) const {
+    if (const std::string expected = entry(name).string(kHashKey); got != expected)
+      fail(path(name),
+           fmt::format("is damaged: got hash '{}', expected {}", got, in_quotes(expected)));
+  }
+
+  OpenFile open_file(const std::string& name, std::int64_t most) const {
     // Non-blocking, or opening a pipe would wait for a writer.
     OpenFile file{Descriptor(::openat(fd_.get(), name.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC),
                              path(name), "cannot be opened"),
@@ -284,20 +337,21 @@ class Reader {
     if (::fstat(file.fd.get(), &status) != 0) fail_call(path(name), "cannot be examined");
     if (!S_ISREG(status.st_mode)) fail(path(name), "is not a regular file, expected one");
     file.bytes = status.st_size;
-    if (expected && file.bytes != *expected)
-      fail(path(name), fmt::format("is damaged: got {} bytes, expected {}", file.bytes, *expected));
-    if (!expected && file.bytes > kMaxManifestBytes)
-      fail(path(name),
-           fmt::format("got {} bytes, expected at most {}", file.bytes, kMaxManifestBytes));
+    if (file.bytes > most)
+      fail(path(name), fmt::format("got {} bytes, expected at most {}", file.bytes, most));
     return file;
   }
 
-  std::vector<std::byte> read(const std::string& name, std::optional<std::int64_t> expected) const {
-    const OpenFile file = open_file(name, expected);
-    std::vector<std::byte> bytes(static_cast<std::size_t>(file.bytes));
-    if (const std::size_t got = read_at(file.fd.get(), 0, bytes, path(name)); got < bytes.size())
+  void read_whole(int fd, std::int64_t at, std::span<std::byte> bytes,
+                  const std::string& name) const {
+    if (const std::size_t got = read_at(fd, at, bytes, path(name)); got < bytes.size())
       fail(path(name), fmt::format("got {} bytes, expected {}", got, bytes.size()));
-    return bytes;
+  }
+
+  std::string read(const OpenFile& file, const std::string& name) const {
+    std::string text(static_cast<std::size_t>(file.bytes), '\0');
+    read_whole(file.fd.get(), 0, std::as_writable_bytes(std::span(text)), name);
+    return text;
   }
 
   fs::path directory_;
@@ -347,20 +401,23 @@ Checkpoint load_directory(const fs::path& path, const CheckpointLoad& options) {
   checkpoint.directory = directory;
   checkpoint.step = reader.step();
   const std::string config = reader.path(kConfig).string();
-  checkpoint.config = parse_json(text_of(reader.verified(kConfig)), config);
+  checkpoint.config = parse_json(reader.text(kConfig), config);
   if (!checkpoint.config.is_object()) fail(config, "is not a JSON object, expected one");
-  checkpoint.model = SafetensorsFile::parse(reader.verified(kModel), reader.path(kModel).string());
+  const auto tensors = [&](const char* name) {
+    return reader.tensors(
+        name, options.most_bytes ? options.most_bytes(checkpoint, name) : Reader::kMaxBytes);
+  };
+  checkpoint.model = tensors(kModel);
   for (const auto& [name, entry] : reader.files().items()) {
     if (name == kConfig || name == kModel) continue;
-    const std::string file = reader.path(name).string();
     if (name == kState && !options.state) {
       reader.check_size(name);
     } else if (name == kState) {
-      checkpoint.state = SafetensorsFile::parse(reader.verified(name), file);
+      checkpoint.state = tensors(kState);
     } else if (name == kVocabulary) {
-      checkpoint.vocabulary = text_of(reader.verified(name));
+      checkpoint.vocabulary = reader.text(name);
     } else {
-      checkpoint.files[name] = text_of(reader.verified(name));
+      checkpoint.files[name] = reader.text(name);
     }
   }
   return checkpoint;

@@ -23,7 +23,7 @@
 
 namespace unroll {
 
-/// What a checkpoint is made of. Tensors are borrowed until save_checkpoint returns.
+/// What a checkpoint is made of. Tensors are read piece by piece as they are written.
 struct CheckpointContent {                     // NOLINT(bugprone-exception-escape): see Checkpoint
   nlohmann::json config{};                     // config.json; an object
   std::optional<std::string> vocabulary{};     // vocab.txt; none is written if absent
@@ -67,7 +67,7 @@ void repair_run_folder(const std::filesystem::path& run_dir, std::optional<std::
 /// Where the checkpoint of that step is, or would be.
 std::filesystem::path checkpoint_directory(const std::filesystem::path& run_dir, std::int64_t step);
 
-/// A checkpoint in memory, verified.
+/// A checkpoint, verified. Its tensors lie in its files, which stay open as long as it lives.
 struct Checkpoint {  // NOLINT(bugprone-exception-escape): the JSON library's own move
   std::filesystem::path directory;  // links resolved
   std::int64_t step = 0;
@@ -84,12 +84,15 @@ struct CheckpointLoad {
   /// Set: if the checkpoint that a run folder means cannot be loaded, this is told why, and the
   /// next newest that can be is loaded instead.
   std::function<void(const std::string&)> damaged = {};
+  /// Set: the most bytes that a file of tensors, by its name, may have. Asked when directory and
+  /// configuration are known; a larger file is refused before it is read.
+  std::function<std::int64_t(const Checkpoint&, const std::string&)> most_bytes = {};
 };
 
 /// `path` is a run folder or one checkpoint directory. Of a run folder it takes the `best` link,
 /// else `latest`, else (the first save was killed before the links) the largest step.
 /// Sizes and hashes are compared with the manifest; of state.safetensors only the size if it is not
-/// to be read.
+/// to be read. Texts are bounded: vocab.txt to 1 GiB, the others to 16 MiB.
 /// Errors    std::runtime_error: no such folder, not a folder, no checkpoint in it, a newer format,
 ///           a file missing or damaged, or content that its own reader rejects.
 Checkpoint load_checkpoint(const std::filesystem::path& path, const CheckpointLoad& options = {});

@@ -1,8 +1,11 @@
 #include "host/train/evaluate.h"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <numbers>
 #include <span>
+#include <stdexcept>
 #include <utility>
 #include <vector>
 
@@ -18,6 +21,14 @@ constexpr std::int64_t kChunkRows = 256;
 
 double Evaluation::perplexity() const {
   return std::exp(loss());
+}
+
+void Evaluation::require_finite(const std::string& text) const {
+  if (!std::isfinite(perplexity()))
+    throw std::runtime_error(
+        fmt::format("{}: got a loss of {} nats per token from the model, expected one whose "
+                    "perplexity is finite",
+                    text, loss()));
 }
 
 double Evaluation::bits_per_character(std::int64_t characters) const {

@@ -19,6 +19,9 @@ struct Evaluation {
 
   double loss() const { return -log_prob / double(tokens); }  // nats per token
   double perplexity() const;
+  /// Errors    std::runtime_error, with the name of the text, if the loss or the perplexity is not
+  ///           finite: the model's probabilities are no numbers, or overflow.
+  void require_finite(const std::string& text) const;
   double accuracy() const { return double(hits) / double(tokens); }
   /// `characters` of the source text, newlines included.
   double bits_per_character(std::int64_t characters) const;

@@ -4,17 +4,32 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cstring>
 #include <set>
-#include <stdexcept>
+#include <string_view>
 #include <utility>
+
+#include "host/data/utf8.h"
+#include "host/train/model_file.h"
+#include "host/train/training_state.h"
 
 namespace unroll {
 namespace {
 
 constexpr const char* kEncoder = "encoder.weight";
 constexpr const char* kDecoder = "decoder.weight";
-constexpr std::int64_t kLargest = std::int64_t(1) << 31;  // as in a configuration that is read
+constexpr const char* kDecoderBias = "decoder.bias";
+
+std::string shape_text(const TensorData& tensor) {
+  return fmt::format("[{}]", fmt::join(tensor.shape, ", "));
+}
+
+std::string_view to_string(GruReset reset) {
+  return reset == GruReset::kBefore ? "before" : "after";
+}
+
+bool is_bias(std::string_view parameter) {
+  return parameter.find(".bias") != parameter.npos;
+}
 
 class Importer {
  public:
@@ -22,137 +37,242 @@ class Importer {
 
   /// Refuses what no model of ours holds, by the reason and not as merely surplus.
   void check_kinds() const {
+    if (file_.tensors().empty())
+      throw std::runtime_error(
+          name_ + ": holds no tensors, expected a state_dict of encoder, rnn and decoder");
     for (const TensorData& tensor : file_.tensors()) {
       if (tensor.name.ends_with("_reverse"))
-        fail(tensor, "belongs to a second direction, expected one direction");
+        fail(tensor.name, "belongs to a second direction, expected one direction");
       if (tensor.name.find("weight_hr_l") != tensor.name.npos)
-        fail(tensor, "is a projection, expected a network without proj_size");
-      if (tensor.type != StoredType::kF32)
-        fail(tensor, fmt::format("got {}, expected F32: save the model's .float()",
-                                 stored_type_name(tensor.type)));
+        fail(tensor.name, "is a projection, expected a network without proj_size");
     }
   }
 
-  LanguageModelConfig infer(const ImportOptions& options) const {
-    const TensorData& encoder = matrix(kEncoder);
-    LanguageModelConfig config;
-    config.vocabulary = encoder.shape[0];
-    config.embedding = encoder.shape[1];
-    config.hidden.clear();
-    std::int64_t gates = 0;
-    for (std::int64_t layer = 0; layer == 0 || file_.find(recurrent(layer)); ++layer) {
-      const TensorData& weight = matrix(recurrent(layer));
-      config.hidden.push_back(weight.shape[1]);
-      if (layer == 0) gates = gates_in(weight);
+  /// What the file says of itself, or else what names and shapes tell.
+  StoredModel model(const ImportOptions& options) {
+    if (std::optional<StoredModel> stored = stored_model(file_.metadata(), name_)) {
+      agree("cell", options.cell, stored->config.cell);
+      if (stored->config.cell == CellKind::kGru)
+        agree("GRU reset", options.reset, stored->config.reset);
+      agree("dropout", options.dropout, stored->config.dropout);
+      agree("tokenizer", options.tokenizer, stored->tokenizer);
+      ours_ = true;
+      return *stored;
     }
-    config.cell = cell_of(gates, options);
-    config.reset = options.reset;
-    config.dropout = options.dropout;
-    config.tied = is_tied(encoder);
+    StoredModel inferred{infer(options), options.tokenizer.value_or(TokenizerKind::kWord)};
     try {
-      config.check();
+      inferred.config.check();
     } catch (const std::invalid_argument& error) {
       throw std::runtime_error(name_ + ": " + error.what());
     }
-    return config;
+    return inferred;
   }
 
   /// Every parameter's values go to the store, and every tensor is one of them.
-  void load(const LanguageModelConfig& config, VariableStore& store) const {
-    std::set<std::string> known;
-    if (config.tied) known.insert(kDecoder);
-    for (const VariableInfo& info : parameters(config)) {
-      known.insert(info.name);
-      const Shape& shape = info.type.shape;
-      std::vector<float> values(std::size_t(shape.elements()));
-      if (const TensorData* tensor = file_.find(info.name)) {
-        if (!std::ranges::equal(tensor->shape, shape.dims()))
-          fail(*tensor, fmt::format("got {}, expected {}", shape_text(*tensor), to_string(shape)));
-        std::memcpy(values.data(), tensor->bytes.data(), tensor->bytes.size());
-      } else if (info.name.find(".bias") == info.name.npos) {
-        fail_missing(info.name);
+  void load(const LanguageModelConfig& config, VariableStore& store) {
+    const std::vector<VariableInfo> infos = parameters(config);
+    check_tensors(config, infos);
+    for (const VariableInfo& info : infos) {
+      store.require(info);  // zero
+      if (const TensorData* found = find(info.name)) {
+        TensorData tensor = *found;
+        tensor.name = info.name;
+        write_variable(tensor, name_, Accepted::kFinite, store);
       }
-      store.require(info);
-      store.write<float>(info.name, values);
     }
-    for (const TensorData& tensor : file_.tensors())
-      if (!known.contains(tensor.name))
-        fail(tensor, fmt::format("is not one of a {} language model's", to_string(config.cell)));
   }
 
+  std::vector<std::string> take_notes() { return std::move(notes_); }
+
  private:
-  static std::string recurrent(std::int64_t layer) {
+  static std::string recurrent(std::size_t layer) {
     return fmt::format("rnn.weight_hh_l{}", layer);
   }
 
-  static std::string shape_text(const TensorData& tensor) {
-    return fmt::format("[{}]", fmt::join(tensor.shape, ", "));
+  [[noreturn]] void fail(const std::string& tensor, const std::string& why) const {
+    throw std::runtime_error(fmt::format("{}: tensor {}: {}", name_, in_quotes(tensor), why));
   }
 
-  [[noreturn]] void fail(const TensorData& tensor, const std::string& why) const {
-    throw std::runtime_error(fmt::format("{}: tensor '{}': {}", name_, tensor.name, why));
-  }
-
-  [[noreturn]] void fail_missing(const std::string& tensor) const {
-    std::vector<std::string> names = file_.names();
+  [[noreturn]] void fail_missing(const std::string& tensor, const std::string& remedy = "") const {
     constexpr std::size_t kShown = 4;
-    const char* more = names.size() > kShown ? ", ..." : "";
-    names.resize(std::min(names.size(), kShown));
-    throw std::runtime_error(fmt::format("{}: tensor '{}' is missing, got {}{}", name_, tensor,
-                                         fmt::join(names, ", "), more));
+    std::vector<std::string> names;
+    for (const TensorData& other : file_.tensors().first(std::min(file_.tensors().size(), kShown)))
+      names.push_back(in_quotes(other.name));
+    throw std::runtime_error(fmt::format("{}: tensor '{}' is missing, got {}{}{}", name_, tensor,
+                                         fmt::join(names, ", "),
+                                         file_.tensors().size() > kShown ? ", ..." : "", remedy));
+  }
+
+  template <typename T>
+  void agree(const char* what, const std::optional<T>& asked, const T& stored) const {
+    if (!asked || *asked == stored) return;
+    const auto text = [](const T& value) {
+      if constexpr (std::is_same_v<T, double>)
+        return fmt::format("{}", value);
+      else
+        return std::string(to_string(value));
+    };
+    throw std::runtime_error(fmt::format("{}: {}: got {}, expected {}, as its metadata say", name_,
+                                         what, text(*asked), text(stored)));
+  }
+
+  /// The tensor of this name, or the one that the metadata say it is.
+  const TensorData* find(const std::string& tensor) const {
+    if (const TensorData* found = file_.find(tensor)) return found;
+    const auto alias = file_.metadata().find(tensor);
+    return alias == file_.metadata().end() ? nullptr : file_.find(alias->second);
   }
 
   const TensorData& matrix(const std::string& tensor) const {
-    const TensorData* found = file_.find(tensor);
+    const TensorData* found = find(tensor);
     if (!found) fail_missing(tensor);
-    if (found->shape.size() != 2 || std::ranges::min(found->shape) < 1 ||
-        std::ranges::max(found->shape) > kLargest)
-      fail(*found, fmt::format("got {}, expected a matrix", shape_text(*found)));
+    if (found->shape.size() != 2 || std::ranges::min(found->shape) < 1)
+      fail(found->name, fmt::format("got {}, expected a matrix", shape_text(*found)));
     return *found;
   }
 
-  std::int64_t gates_in(const TensorData& weight) const {
+  LanguageModelConfig infer(const ImportOptions& options) {
+    LanguageModelConfig config;
+    config.tied = is_tied();
+    const TensorData& encoder = matrix(kEncoder);
+    config.vocabulary = encoder.shape[0];
+    config.embedding = encoder.shape[1];
+    config.hidden.clear();
+    while (config.hidden.empty() || find(recurrent(config.hidden.size())))
+      config.hidden.push_back(matrix(recurrent(config.hidden.size())).shape[1]);
+    config.cell = cell_of(gates_in(matrix(recurrent(0))), options);
+    config.reset = reset_of(options);
+    config.dropout = options.dropout.value_or(0);
+    return config;
+  }
+
+  int gates_in(const TensorData& weight) const {
     const std::int64_t rows = weight.shape[0], units = weight.shape[1];
     const std::int64_t gates = rows % units == 0 ? rows / units : 0;
     if (gates != 1 && gates != 3 && gates != 4)
-      fail(weight, fmt::format("got {}, expected 4 (lstm), 3 (gru) or 1 (rnn) times as many rows "
-                               "as columns",
-                               shape_text(weight)));
-    return gates;
+      fail(weight.name, fmt::format("got {}, expected 4 (lstm), 3 (gru) or 1 (rnn) times as many "
+                                    "rows as columns",
+                                    shape_text(weight)));
+    const TensorData& input = matrix("rnn.weight_ih_l0");
+    if (input.shape[0] != rows)
+      fail(input.name, fmt::format("got {}, expected {} rows, as {} has", shape_text(input), rows,
+                                   recurrent(0)));
+    return int(gates);
   }
 
-  CellKind cell_of(std::int64_t gates, const ImportOptions& options) const {
+  CellKind cell_of(int gates, const ImportOptions& options) const {
+    if (!options.cell && gates == 1)
+      throw CellUnknown(
+          fmt::format("{}: is an Elman network, and nothing in it says whether its cell is "
+                      "rnn_tanh (PyTorch's default), rnn_relu or rnn_logistic",
+                      name_));
     const CellKind inferred = gates == 4   ? CellKind::kLstm
                               : gates == 3 ? CellKind::kGru
                                            : CellKind::kRnnTanh;
     if (!options.cell) return inferred;
     if (gates_of(*options.cell) != gates)
-      throw std::runtime_error(fmt::format(
-          "{}: tensor '{}': got {} gates, as {} has, expected {}, as {} has", name_, recurrent(0),
-          gates, to_string(inferred), gates_of(*options.cell), to_string(*options.cell)));
+      fail(recurrent(0), fmt::format("got {} gates, as {} has, expected {}, as {} has", gates,
+                                     unroll::to_string(inferred), gates_of(*options.cell),
+                                     unroll::to_string(*options.cell)));
     return *options.cell;
   }
 
-  bool is_tied(const TensorData& encoder) const {
-    const TensorData* decoder = file_.find(kDecoder);
-    return !decoder ||
-           (decoder->shape == encoder.shape && std::ranges::equal(decoder->bytes, encoder.bytes));
+  /// Earlier versions of this program said this of a GRU, and nothing else.
+  GruReset reset_of(const ImportOptions& options) const {
+    const auto said = file_.metadata().find("gru_reset");
+    if (said == file_.metadata().end() || !said->second.starts_with("before"))
+      return options.reset.value_or(GruReset::kAfter);
+    agree("GRU reset", options.reset, GruReset::kBefore);
+    return GruReset::kBefore;
+  }
+
+  bool is_tied() {
+    const TensorData *encoder = find(kEncoder), *decoder = find(kDecoder);
+    if (!encoder && !decoder) fail_missing(kEncoder);
+    if (!encoder || !decoder)
+      fail_missing(
+          encoder ? kDecoder : kEncoder,
+          "; if the two are tied, save with safetensors.torch.save_model(), which says so");
+    if (encoder == decoder) {
+      notes_.push_back(
+          fmt::format("{} and {} are one tensor, as {}'s metadata say", kEncoder, kDecoder, name_));
+      return true;
+    }
+    if (encoder->shape != decoder->shape || !(encoder->bytes == decoder->bytes)) return false;
+    notes_.push_back(
+        fmt::format("{} has the values of {}: the weights are tied", kDecoder, kEncoder));
+    return true;
+  }
+
+  /// Names, types and shapes, before anything is allocated.
+  void check_tensors(const LanguageModelConfig& config, const std::vector<VariableInfo>& infos) {
+    std::set<std::string_view> known;
+    std::vector<std::string> missing;  // biases of the network
+    std::size_t biases = 0;
+    for (const VariableInfo& info : infos) {
+      known.insert(info.name);
+      const bool of_network = is_bias(info.name) && info.name != kDecoderBias;
+      biases += of_network ? 1 : 0;
+      if (const TensorData* tensor = find(info.name)) {
+        check(*tensor, info.type.shape);
+      } else if (of_network && !ours_) {
+        missing.push_back(info.name);
+      } else if (info.name == kDecoderBias && missing.size() == biases && !ours_) {
+        notes_.push_back(fmt::format("{} has no {}, which is zero then", name_, kDecoderBias));
+      } else {
+        fail_missing(info.name, info.name == kDecoderBias && !ours_
+                                    ? "; of a decoder without a bias, save zeros"
+                                    : "");
+      }
+    }
+    if (!missing.empty() && missing.size() < biases)
+      throw std::runtime_error(
+          fmt::format("{}: tensor '{}' is missing, got {} of the network's {} biases, expected all "
+                      "or none",
+                      name_, missing.front(), biases - missing.size(), biases));
+    if (!missing.empty())
+      notes_.push_back(fmt::format("{} has no biases in rnn, which are zero then", name_));
+    check_surplus(config, known);
+  }
+
+  void check(const TensorData& tensor, const Shape& shape) const {
+    if (tensor.type != StoredType::kF32)
+      fail(tensor.name, fmt::format("got {}, expected F32: save the model's .float()",
+                                    stored_type_name(tensor.type)));
+    if (!std::ranges::equal(tensor.shape, shape.dims()))
+      fail(tensor.name,
+           fmt::format("got {}, expected {}", shape_text(tensor), unroll::to_string(shape)));
+  }
+
+  void check_surplus(const LanguageModelConfig& config,
+                     const std::set<std::string_view>& known) const {
+    const TensorData* decoder = config.tied ? file_.find(kDecoder) : nullptr;
+    if (decoder && !(decoder->bytes == find(kEncoder)->bytes))
+      fail(kDecoder, fmt::format("differs from {}, expected the same: they are tied", kEncoder));
+    for (const TensorData& tensor : file_.tensors())
+      if (!known.contains(tensor.name) && &tensor != decoder)
+        fail(tensor.name,
+             fmt::format("is not part of a language model of {} layers of {}, expected only its "
+                         "encoder, rnn and decoder: leave out what the model does without",
+                         config.hidden.size(), unroll::to_string(config.cell)));
   }
 
   const SafetensorsFile& file_;
   const std::string& name_;
+  bool ours_ = false;  // written by this program, and so with all its parameters
+  std::vector<std::string> notes_;
 };
 
 }  // namespace
 
 ImportedModel import_weights(const SafetensorsFile& file, const std::string& name,
                              const ImportOptions& options, std::shared_ptr<Backend> backend) {
-  const Importer importer(file, name);
+  Importer importer(file, name);
   importer.check_kinds();
-  ImportedModel model{importer.infer(options),
-                      std::make_shared<VariableStore>(std::move(backend), 0)};
-  importer.load(model.config, *model.store);
-  return model;
+  const StoredModel model = importer.model(options);
+  auto store = std::make_shared<VariableStore>(std::move(backend), 0);
+  importer.load(model.config, *store);
+  return {model.config, model.tokenizer, std::move(store), importer.take_notes()};
 }
 
 }  // namespace unroll

@@ -1,39 +1,54 @@
-/// Weights that PyTorch trained, as a language model of ours. The file's names and shapes alone
-/// decide what the model is: nothing is read from a configuration that might contradict them.
+/// Weights that PyTorch trained, as a language model of ours. A file that this program wrote says
+/// in its metadata what the model is; of another's file, names and shapes decide. What they leave
+/// open is asked for, and nothing that is missing is guessed.
 #pragma once
 
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <stdexcept>
+#include <string>
+#include <vector>
 
+#include "host/data/tokenizer.h"
 #include "host/models/language_model.h"
 #include "host/train/safetensors.h"
 #include "unroll/session.h"
 
 namespace unroll {
 
-/// What the weights do not tell.
+/// What the weights may not tell. What is set must agree with what they do tell.
 struct ImportOptions {
-  /// Without it, 4 gates are lstm, 3 gru, and 1 is rnn_tanh, PyTorch's default.
-  std::optional<CellKind> cell{};
-  GruReset reset = GruReset::kAfter;  // PyTorch's
-  double dropout = 0;
+  std::optional<CellKind> cell{};   // needed for an Elman network of which nothing says which
+  std::optional<GruReset> reset{};  // without it, PyTorch's: after
+  std::optional<double> dropout{};  // without it, 0
+  std::optional<TokenizerKind> tokenizer{};  // without it, words
 };
 
 struct ImportedModel {
   LanguageModelConfig config;
+  TokenizerKind tokenizer;
   std::shared_ptr<VariableStore> store;  // holds the parameters
+  std::vector<std::string> notes;        // what was concluded and not said by a tensor
+};
+
+/// The weights are those of an Elman network, and nothing says with which activation.
+class CellUnknown : public std::runtime_error {
+  using std::runtime_error::runtime_error;
 };
 
 /// Reads the state_dict of an embedding `encoder`, a recurrent network `rnn` and a linear
-/// `decoder`, which is what PyTorch's word_language_model has. Biases that are missing are zero.
-/// The weights are tied if decoder.weight is missing or has the encoder's shape and bits. `name` is
-/// how errors call the file. Shapes    encoder.weight [V, E]; rnn.weight_ih_lK [gates H_K, E or
-/// H_(K-1)]; rnn.weight_hh_lK
+/// `decoder`, which is what PyTorch's word_language_model has. A tensor that the metadata call
+/// another's alias, as safetensors.torch.save_model() does, is that one. The network has all its
+/// biases or none, and the decoder has one unless the network has none; those that are not there
+/// are zero. The weights are tied if decoder.weight is an alias of encoder.weight, or has its shape
+/// and bits. `name` is how errors call the file. Shapes    encoder.weight [V, E]; rnn.weight_ih_lK
+/// [gates H_K, E or H_(K-1)]; rnn.weight_hh_lK
 ///           [gates H_K, H_K]; rnn.bias_ih_lK and rnn.bias_hh_lK [gates H_K]; decoder.weight
 ///           [V, H of the last]; decoder.bias [V].
-/// Errors    std::runtime_error if a weight is missing, surplus, not F32 or of another shape; if
-///           the options' cell has another number of gates; for a second direction or a projection.
+/// Errors    std::runtime_error if a weight is missing, surplus, not F32, of another shape, or not
+///           finite; if the options contradict the file; for a second direction or a projection;
+///           CellUnknown.
 ImportedModel import_weights(const SafetensorsFile& file, const std::string& name,
                              const ImportOptions& options, std::shared_ptr<Backend> backend);
 

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 #include <stdexcept>
+#include <string_view>
 
 #include "host/data/strict_json.h"
 #include "host/data/utf8.h"
@@ -14,7 +16,10 @@ namespace {
 constexpr std::int64_t kLargest = std::int64_t(1) << 31;
 constexpr const char* kEncoder = "encoder.weight";
 constexpr const char* kDecoder = "decoder.weight";
+constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kProgress = "progress.json";
+constexpr const char* kModelKey = "unroll";
+constexpr const char* kResetKey = "gru_reset";  // for people who read PyTorch's way
 
 CellKind cell_from(const JsonObject& json) {
   const std::string name = json.string("cell");
@@ -38,28 +43,36 @@ std::vector<std::string> parameter_names(const LanguageModelConfig& model) {
   return names;
 }
 
-/// Writes the tensors of a file, which must be exactly `names`, and may be `also`, to the store.
-void restore(const SafetensorsFile& file, const std::vector<std::string>& names,
-             const std::string& also, const std::string& where, VariableStore& store) {
-  for (const std::string& name : names) {
-    const TensorData* tensor = file.find(name);
-    if (!tensor) throw std::runtime_error(where + ": tensor '" + name + "' is missing");
-    write_variable(*tensor, where, store);
-  }
-  for (const std::string& name : file.names())
-    if (name != also && std::ranges::find(names, name) == names.end())
+/// The file's tensors must be exactly `names`, and may be `also`.
+void check_names(const SafetensorsFile& file, const std::vector<std::string>& names,
+                 const std::string& also, const std::string& where) {
+  const std::set<std::string_view> known(names.begin(), names.end());
+  for (const std::string& name : names)
+    if (!file.find(name))
+      throw std::runtime_error(fmt::format("{}: tensor '{}' is missing", where, name));
+  for (const TensorData& tensor : file.tensors())
+    if (tensor.name != also && !known.contains(tensor.name))
       throw std::runtime_error(
-          fmt::format("{}: tensor {} is not one of the model's", where, in_quotes(name)));
+          fmt::format("{}: tensor {} is not one of the model's", where, in_quotes(tensor.name)));
 }
 
-Tokenizer tokenizer_from(const JsonObject& json, const Checkpoint& checkpoint) {
-  const std::optional<TokenizerKind> kind = tokenizer_kind(json.string("type"));
+nlohmann::json tokenizer_to_json(TokenizerKind kind) {
+  return {{"type", to_string(kind)}};
+}
+
+TokenizerKind tokenizer_from(const JsonObject& json) {
+  const std::string name = json.string("type");
+  const std::optional<TokenizerKind> kind = tokenizer_kind(name);
   if (!kind)
-    throw std::runtime_error(json.where() + ": type: got '" + json.string("type") +
-                             "', expected word, char or byte");
-  if (*kind != TokenizerKind::kByte && !checkpoint.vocabulary)
+    throw std::runtime_error(fmt::format("{}: type: got {}, expected word, char or byte",
+                                         json.where(), in_quotes(name)));
+  return *kind;
+}
+
+Tokenizer read_tokenizer(TokenizerKind kind, const Checkpoint& checkpoint) {
+  if (kind != TokenizerKind::kByte && !checkpoint.vocabulary)
     throw std::runtime_error(checkpoint.directory.string() + ": vocab.txt is missing");
-  return Tokenizer::parse(*kind, checkpoint.vocabulary.value_or(""),
+  return Tokenizer::parse(kind, checkpoint.vocabulary.value_or(""),
                           (checkpoint.directory / "vocab.txt").string());
 }
 
@@ -108,33 +121,45 @@ LanguageModelConfig model_from_json(const JsonObject& json) {
   return model;
 }
 
+TensorMetadata model_metadata(const StoredModel& model) {
+  const nlohmann::json json = {{"model", model_to_json(model.config)},
+                               {"tokenizer", tokenizer_to_json(model.tokenizer)}};
+  TensorMetadata metadata = {{kModelKey, json.dump()}};
+  if (model.config.cell == CellKind::kGru && model.config.reset == GruReset::kBefore)
+    metadata[kResetKey] = "before: not PyTorch's GRU, which would compute something else";
+  return metadata;
+}
+
+std::optional<StoredModel> stored_model(const TensorMetadata& metadata, const std::string& where) {
+  const auto found = metadata.find(kModelKey);
+  if (found == metadata.end()) return std::nullopt;
+  const std::string name = fmt::format("{}: metadata '{}'", where, kModelKey);
+  const nlohmann::json json = parse_json(found->second, name);
+  const JsonObject object(json, name);
+  return StoredModel{model_from_json(object.object("model")),
+                     tokenizer_from(object.object("tokenizer"))};
+}
+
 std::filesystem::path save_model(const std::filesystem::path& run_dir, std::int64_t step,
                                  const ModelDescription& description, const Tokenizer& tokenizer,
                                  const VariableStore& store, const CheckpointSave& options,
                                  const ResumeState* state) {
   CheckpointContent content;
   content.config = {{"model", model_to_json(description.model)},
-                    {"tokenizer", {{"type", to_string(tokenizer.kind())}}},
+                    {"tokenizer", tokenizer_to_json(tokenizer.kind())},
                     {"corpus", description.corpus},
                     {"training", description.training},
                     {"metrics", description.metrics},
                     {"unroll_version", UNROLL_VERSION}};
   if (tokenizer.kind() != TokenizerKind::kByte) content.vocabulary = tokenizer.vocabulary_text();
-  if (description.model.cell == CellKind::kGru && description.model.reset == GruReset::kBefore)
-    content.metadata["gru_reset"] = "before: not PyTorch's GRU, which would compute something else";
-
-  const HostTensors values = read_variables(store, parameter_names(description.model));
-  content.tensors = values.tensors;
-  if (description.model.tied)
-    for (const TensorData& tensor : values.tensors)
-      if (tensor.name == kEncoder) {
-        content.tensors.push_back(tensor);
-        content.tensors.back().name = kDecoder;
-      }
-  HostTensors state_values;
+  content.metadata = model_metadata({description.model, tokenizer.kind()});
+  content.tensors = variable_tensors(store, parameter_names(description.model));
+  if (description.model.tied) {
+    content.tensors.push_back(variable_tensors(store, {kEncoder}).front());
+    content.tensors.back().name = kDecoder;
+  }
   if (state) {
-    state_values = read_variables(store, state->variables);
-    content.state = state_values.tensors;
+    content.state = variable_tensors(store, state->variables);
     content.files[kProgress] = format_json(to_json(state->progress), kProgress);
   }
   return save_checkpoint(run_dir, step, content, options);
@@ -142,7 +167,26 @@ std::filesystem::path save_model(const std::filesystem::path& run_dir, std::int6
 
 LoadedModel load_model(const std::filesystem::path& path, std::shared_ptr<Backend> backend,
                        const std::function<void(const std::string&)>& warn) {
-  return model_from(load_checkpoint(path, {.damaged = warn}), std::move(backend));
+  return model_from(load_checkpoint(path, {.damaged = warn, .most_bytes = most_bytes}),
+                    std::move(backend));
+}
+
+std::int64_t most_bytes(const Checkpoint& checkpoint, const std::string& file) {
+  // An optimiser holds few values for each parameter. Carried states are a batch of units; no
+  // machine trains with that many.
+  constexpr double kSlots = 4, kCarried = double(std::int64_t(1) << 36);
+  constexpr double kHeader = 1e8, kMost = double(std::int64_t(1) << 62);
+  const JsonObject config(checkpoint.config, (checkpoint.directory / "config.json").string());
+  double numbers = 0;
+  for (const VariableInfo& info : parameters(model_from_json(config.object("model")))) {
+    double elements = 1;  // which may be more than 63 bits hold
+    for (const std::int64_t size : info.type.shape.dims()) elements *= double(size);
+    numbers += elements;
+  }
+  // A tied decoder is in the file twice.
+  const double bytes =
+      kHeader + sizeof(float) * (kModelFile == file ? 2 * numbers : kSlots * numbers + kCarried);
+  return std::int64_t(std::min(bytes, kMost));
 }
 
 LoadedModel model_from(Checkpoint checkpoint, std::shared_ptr<Backend> backend) {
@@ -153,14 +197,13 @@ LoadedModel model_from(Checkpoint checkpoint, std::shared_ptr<Backend> backend) 
   description.corpus = config.string("corpus");
   description.training = config.at("training");
   description.metrics = config.at("metrics");
-  Tokenizer tokenizer = tokenizer_from(config.object("tokenizer"), checkpoint);
+  Tokenizer tokenizer = read_tokenizer(tokenizer_from(config.object("tokenizer")), checkpoint);
   if (tokenizer.size() != description.model.vocabulary)
     throw std::runtime_error((checkpoint.directory / "vocab.txt").string() + ": got " +
                              std::to_string(tokenizer.size()) + " tokens, expected " +
                              std::to_string(description.model.vocabulary) + " as in config.json");
 
   auto store = std::make_shared<VariableStore>(std::move(backend), 0);
-  for (const VariableInfo& info : parameters(description.model)) store->require(info);
   restore_parameters(checkpoint, description.model, *store);
   return {checkpoint.directory, checkpoint.step, std::move(description), std::move(tokenizer),
           std::move(store)};
@@ -168,15 +211,21 @@ LoadedModel model_from(Checkpoint checkpoint, std::shared_ptr<Backend> backend) 
 
 void restore_parameters(const Checkpoint& checkpoint, const LanguageModelConfig& model,
                         VariableStore& store) {
-  const std::string where = (checkpoint.directory / "model.safetensors").string();
-  std::vector<std::string> names = parameter_names(model);
-  restore(checkpoint.model, names, model.tied ? kDecoder : "", where, store);
-  if (!model.tied) return;
-  const TensorData *encoder = checkpoint.model.find(kEncoder),
-                   *decoder = checkpoint.model.find(kDecoder);
-  if (!decoder || !std::ranges::equal(encoder->bytes, decoder->bytes))
-    throw std::runtime_error(where + ": tied weights: " + kDecoder +
-                             " is missing or differs from " + kEncoder);
+  const std::string where = (checkpoint.directory / kModelFile).string();
+  const std::vector<VariableInfo> infos = parameters(model);
+  check_names(checkpoint.model, parameter_names(model), model.tied ? kDecoder : "", where);
+  for (const VariableInfo& info : infos)
+    check_type(*checkpoint.model.find(info.name), info.type, where);
+  if (model.tied) {
+    const TensorData* decoder = checkpoint.model.find(kDecoder);
+    if (!decoder || !(decoder->bytes == checkpoint.model.find(kEncoder)->bytes))
+      throw std::runtime_error(where + ": tied weights: " + kDecoder +
+                               " is missing or differs from " + kEncoder);
+  }
+  for (const VariableInfo& info : infos) {
+    store.require(info);
+    write_variable(*checkpoint.model.find(info.name), where, Accepted::kFinite, store);
+  }
 }
 
 Progress restore_state(const Checkpoint& checkpoint, const std::vector<std::string>& variables,
@@ -187,7 +236,12 @@ Progress restore_state(const Checkpoint& checkpoint, const std::vector<std::stri
     throw std::runtime_error(where +
                              ": holds a model without the state of its training, expected "
                              "both to go on from");
-  restore(*checkpoint.state, variables, "", where + "/state.safetensors", store);
+  const std::string tensors = where + "/state.safetensors";
+  check_names(*checkpoint.state, variables, "", tensors);
+  for (const std::string& name : variables)
+    write_variable(*checkpoint.state->find(name), tensors,
+                   // What a step that was refused has left there may be infinite or no number.
+                   name == Optimizer::kStatistics ? Accepted::kAny : Accepted::kNumbers, store);
   const std::string file = where + "/" + kProgress;
   const nlohmann::json json = parse_json(progress->second, file);
   return progress_from(JsonObject(json, file));

@@ -409,6 +409,7 @@ class Trainer {
     } else {
       result.test = Evaluator(run_.model, best.store, run_.corpus.tokenizer.start(), run_.stop)
                         .evaluate(run_.corpus.test_stream());
+      result.test.require_finite("the test text");
       write_metrics(evaluation_event("test", result.test));
       run_.observer.log(fmt::format("| End of training | test loss {:5.2f} | test ppl {:8.2f}",
                                     result.test.loss(), result.test.perplexity()));

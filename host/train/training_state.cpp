@@ -3,8 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <limits>
+#include <optional>
+#include <span>
 #include <stdexcept>
+
+#include "host/data/utf8.h"
 
 namespace unroll {
 namespace {
@@ -24,6 +30,16 @@ StoredType stored_type(DType dtype) {
       return StoredType::kU8;
   }
   throw std::invalid_argument("a variable of unknown type");
+}
+
+/// The place of the first value that is not accepted, or nothing.
+std::optional<std::size_t> find_refused(std::span<const std::byte> piece, Accepted accepted) {
+  for (std::size_t k = 0; k < piece.size() / sizeof(float); ++k) {
+    float value = 0;
+    std::memcpy(&value, piece.data() + k * sizeof value, sizeof value);
+    if (std::isnan(value) || (accepted == Accepted::kFinite && !std::isfinite(value))) return k;
+  }
+  return std::nullopt;
 }
 
 /// Lists the members of Progress once, for both directions.
@@ -77,27 +93,50 @@ Progress progress_from(const JsonObject& json) {
   return progress;
 }
 
-HostTensors read_variables(const VariableStore& store, const std::vector<std::string>& names) {
-  HostTensors host;
+std::vector<TensorData> variable_tensors(const VariableStore& store,
+                                         const std::vector<std::string>& names) {
+  std::vector<TensorData> tensors;
   for (const std::string& name : names) {
     const View view = store.view(name);
-    std::vector<std::byte>& bytes = host.bytes.emplace_back(view.bytes());
-    store.backend().download(bytes.data(), view.data, bytes.size());
+    const auto read = [&store, view](std::int64_t at, std::span<std::byte> to) {
+      store.backend().download(to.data(), static_cast<const std::byte*>(view.data) + at, to.size());
+    };
     const auto dims = view.shape.dims();
-    host.tensors.push_back({name, stored_type(view.dtype), {dims.begin(), dims.end()}, bytes});
+    tensors.push_back({name,
+                       stored_type(view.dtype),
+                       {dims.begin(), dims.end()},
+                       TensorBytes(static_cast<std::int64_t>(view.bytes()), read)});
   }
-  return host;
+  return tensors;
 }
 
-void write_variable(const TensorData& tensor, const std::string& where, VariableStore& store) {
+void check_type(const TensorData& tensor, const TensorType& type, const std::string& where) {
+  const StoredType expected = stored_type(type.dtype);
+  if (tensor.type == expected && std::ranges::equal(tensor.shape, type.shape.dims())) return;
+  throw std::runtime_error(fmt::format("{}: tensor {}: got {} [{}], expected {} {}", where,
+                                       in_quotes(tensor.name), stored_type_name(tensor.type),
+                                       fmt::join(tensor.shape, ", "), stored_type_name(expected),
+                                       to_string(type.shape)));
+}
+
+void write_variable(const TensorData& tensor, const std::string& where, Accepted accepted,
+                    VariableStore& store) {
   const View target = store.view(tensor.name);
-  if (tensor.type != stored_type(target.dtype) ||
-      !std::ranges::equal(tensor.shape, target.shape.dims()))
-    throw std::runtime_error(
-        fmt::format("{}: tensor '{}': got {} [{}], expected {} {}", where, tensor.name,
-                    stored_type_name(tensor.type), fmt::join(tensor.shape, ", "),
-                    stored_type_name(stored_type(target.dtype)), to_string(target.shape)));
-  store.backend().upload(target.data, tensor.bytes.data(), tensor.bytes.size());
+  check_type(tensor, {target.shape, target.dtype}, where);
+  const bool looks = target.dtype == DType::kFloat32 && accepted != Accepted::kAny;
+  std::size_t at = 0;
+  tensor.bytes.for_each_piece([&](std::span<const std::byte> piece) {
+    if (const auto bad = looks ? find_refused(piece, accepted) : std::nullopt) {
+      float value = 0;
+      std::memcpy(&value, piece.data() + *bad * sizeof value, sizeof value);
+      throw std::runtime_error(
+          fmt::format("{}: tensor {}: value {} of {} is {}, expected {}", where,
+                      in_quotes(tensor.name), at / sizeof value + *bad, to_string(target.shape),
+                      value, accepted == Accepted::kFinite ? "finite numbers" : "numbers"));
+    }
+    store.backend().upload(static_cast<std::byte*>(target.data) + at, piece.data(), piece.size());
+    at += piece.size();
+  });
   store.touch(tensor.name);
 }
 

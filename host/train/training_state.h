@@ -44,16 +44,21 @@ nlohmann::json to_json(const Progress& progress);
 /// Errors    std::runtime_error if a member is missing or out of its range.
 Progress progress_from(const JsonObject& json);
 
-/// Copies of variables in host memory.
-struct HostTensors {
-  std::vector<std::vector<std::byte>> bytes;
-  std::vector<TensorData> tensors;  // refer to bytes
-};
+/// Variables as tensors that are read from the store when they are written: no copy is made. The
+/// store must outlive them.
+std::vector<TensorData> variable_tensors(const VariableStore& store,
+                                         const std::vector<std::string>& names);
 
-HostTensors read_variables(const VariableStore& store, const std::vector<std::string>& names);
+/// Which float32 values of a file are taken.
+enum class Accepted : std::uint8_t { kFinite, kNumbers, kAny };
 
-/// Writes the variable's value.
-/// Errors    std::runtime_error, with `where`, unless type and shape are the variable's.
-void write_variable(const TensorData& tensor, const std::string& where, VariableStore& store);
+/// Errors    std::runtime_error, with `where`, unless the tensor has that type and shape.
+void check_type(const TensorData& tensor, const TensorType& type, const std::string& where);
+
+/// Writes the variable's value, piece by piece.
+/// Errors    std::runtime_error, with `where`, unless type and shape are the variable's and every
+///           value is accepted. The variable is then written in part.
+void write_variable(const TensorData& tensor, const std::string& where, Accepted accepted,
+                    VariableStore& store);
 
 }  // namespace unroll

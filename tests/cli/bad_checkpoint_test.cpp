@@ -123,7 +123,7 @@ TEST_F(BadCheckpoints, Files) {
 }
 
 TEST_F(BadCheckpoints, SafetensorsHeaders) {
-  expect_model("nothing", "", "got 0 bytes, expected a safetensors file of 10 or more");
+  expect_model("nothing", "", "is empty, expected a safetensors file");
   expect_model("header of 2^63", std::string(7, '\0') + "\x80{}",
                "got a header of 922337203685477");
   expect_model("not JSON", tensors_of("{\"a\"", 0), "header byte 4: got its end, expected ':'");
@@ -148,11 +148,11 @@ TEST_F(BadCheckpoints, SafetensorsHeaders) {
                "got data offsets 4 to 0, expected to lie within");
   expect_model("product that wraps",
                tensors_of("{" + entry("a", "[4294967296,4294967296]", "[0,0]") + "}", 0),
-               "tensor 'a': got a shape of 2^63 bytes or more, expected fewer");
+               "tensor 'a': got a shape whose bytes are no whole number below 2^63");
   expect_model("shape and data", tensors_of("{" + entry("a", "[3]", "[0,4]") + "}", 4),
                "got 4 bytes of data, expected 12 for its shape and dtype");
   expect_model("unknown type", tensors_of("{" + entry("a", "[1]", "[0,4]", "F99") + "}", 4),
-               "got dtype 'F99', expected F64, F32");
+               "got dtype 'F99', expected one of F64, F32");
 }
 
 TEST_F(BadCheckpoints, Tensors) {
@@ -198,7 +198,7 @@ TEST_F(BadCheckpoints, Configurations) {
       "no tokenizer", [](json& c) { c.erase("tokenizer"); }, "tokenizer is missing");
   expect_config(
       "larger model", [](json& c) { c["model"]["hidden"] = {2000000000}; },
-      "out of memory: asked for");
+      "expected F32 [8000000000, 4]");
 }
 
 TEST_F(BadCheckpoints, ARunFallsBackAndACheckpointDoesNot) {

@@ -45,7 +45,7 @@ class Sample {
 
 bool same_tensors(const SafetensorsFile& file, const std::vector<TensorData>& expected) {
   return std::ranges::equal(file.tensors(), expected, [](const TensorData& a, const TensorData& b) {
-    return a.name == b.name && a.shape == b.shape && std::ranges::equal(a.bytes, b.bytes);
+    return a.name == b.name && a.shape == b.shape && a.bytes == b.bytes;
   });
 }
 

@@ -28,8 +28,9 @@ class Saved {
   Saved() : run_dir_(fs::temp_directory_path() / fmt::format("unroll-fuzz-{}", ::getpid())) {
     CheckpointContent content;
     content.config = {{"a", 1}};
-    content.tensors = {{"w", StoredType::kF32, {3}, std::as_bytes(std::span(kWeights))}};
-    content.state = {{"s", StoredType::kF32, {3}, std::as_bytes(std::span(kWeights))}};
+    content.tensors = {
+        {"w", StoredType::kF32, {3}, std::as_bytes(std::span<const float>(kWeights))}};
+    content.state = {{"s", StoredType::kF32, {3}, std::as_bytes(std::span<const float>(kWeights))}};
     content.files = {{"notes", "text"}};
     directory_ = save_checkpoint(run_dir_, 7, content, {.best = true});
   }

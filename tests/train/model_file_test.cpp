@@ -3,7 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <cstring>
+#include <limits>
+#include <span>
 
+#include "host/data/hash.h"
+#include "host/data/strict_json.h"
 #include "host/train/checkpoint.h"
 #include "tests/support/temp_folder.h"
 
@@ -131,6 +135,92 @@ TEST(ModelFile, RefusesTensorsThatDoNotFit) {
       if (tensor.name == "decoder.weight") tensor.bytes = std::as_bytes(std::span(other));
   });
   EXPECT_TRUE(contains(load_error(tied.path()), "tied weights"));
+}
+
+/// Random parameters of which one value is another.
+std::string error_with_value(const std::string& name, float value) {
+  const TempFolder folder;
+  const LanguageModelConfig config = model(CellKind::kLstm, false);
+  const auto store = random_parameters(config);
+  std::vector<float> values = store->read<float>(name);
+  values.back() = value;
+  store->write<float>(name, values);
+  save_model(folder.path(), 1, {config, "", nullptr, nullptr}, tokenizer(), *store, {.best = true});
+  return load_error(folder.path());
+}
+
+TEST(ModelFile, RefusesValuesThatAreNotFinite) {
+  for (const VariableInfo& info : parameters(model(CellKind::kLstm, false))) {
+    EXPECT_TRUE(contains(error_with_value(info.name, std::numeric_limits<float>::quiet_NaN()),
+                         "model.safetensors: tensor '" + info.name + "': value "));
+    EXPECT_TRUE(contains(error_with_value(info.name, -std::numeric_limits<float>::infinity()),
+                         " is -inf, expected finite numbers"));
+  }
+}
+
+/// A file of the checkpoint as another program would make it, with a manifest that agrees.
+void replace_file(const std::filesystem::path& checkpoint, const std::string& name,
+                  const std::function<void(const std::filesystem::path&)>& make) {
+  std::filesystem::remove(checkpoint / name);
+  make(checkpoint / name);
+  nlohmann::json manifest = parse_json(read_text(checkpoint / "manifest.json"), "manifest");
+  manifest["files"][name]["bytes"] = std::filesystem::file_size(checkpoint / name);
+  manifest.erase("check");
+  manifest["check"] = hash_of(bytes_of(format_json(manifest, "manifest")));
+  std::ofstream(checkpoint / "manifest.json", std::ios::binary)
+      << format_json(manifest, "manifest");
+}
+
+// Of a file that no model of this configuration can have, nothing is read: not even its hash, which
+// would take minutes.
+TEST(ModelFile, RefusesFilesThatAreTooLargeBeforeTheyAreRead) {
+  for (const char* name :
+       {"model.safetensors", "state.safetensors", "vocab.txt", "config.json", "progress.json"}) {
+    SCOPED_TRACE(name);
+    const TempFolder folder;
+    const LanguageModelConfig config = model();
+    const auto store = random_parameters(config);
+    const ResumeState state{{}, {"decoder.bias"}};
+    const std::filesystem::path checkpoint =
+        save_model(folder.path(), 1, {config, "", nullptr, nullptr}, tokenizer(), *store,
+                   {.best = true}, &state);
+    replace_file(checkpoint, name, [](const std::filesystem::path& file) {
+      std::ofstream(file, std::ios::binary) << "x";
+      std::filesystem::resize_file(file, std::uintmax_t(1) << 40);  // a hole
+    });
+    const std::string error = error_of<std::runtime_error>([&] {
+      load_checkpoint(folder.path(), {.latest = true, .state = true, .most_bytes = most_bytes});
+    });
+    EXPECT_TRUE(
+        contains(error, std::string(name) + ": got 1099511627776 bytes, expected at most "));
+  }
+}
+
+TEST(ModelFile, ChecksShapesBeforeItAllocates) {
+  const auto error_with_hidden = [](std::int64_t units) {
+    const TempFolder folder;
+    save_changed(folder.path(), [&](CheckpointContent& c) {
+      c.config["model"]["tied"] = false;
+      c.config["model"]["hidden"] = {5, units};
+    });
+    return load_error(folder.path());
+  };
+  EXPECT_TRUE(contains(error_with_hidden(std::int64_t(1) << 31), "expected F32 [6442450944, 5]"));
+  const TempFolder layers;
+  save_changed(layers.path(), [](CheckpointContent& c) {
+    c.config["model"]["hidden"] = std::vector<int>(1001, 1);
+  });
+  EXPECT_TRUE(contains(load_error(layers.path()), "layers: got 1001, expected at most 1000"));
+}
+
+// Saving and loading hold one piece of a tensor, and no copy of the model.
+TEST(ModelFile, TensorsAreReadFromTheStoreAsTheyAreWritten) {
+  const LanguageModelConfig config = model();
+  const auto store = random_parameters(config);
+  const std::vector<TensorData> tensors = variable_tensors(*store, {"decoder.bias"});
+  const std::vector<float> later = {4, 3, 2, 1};
+  store->write<float>("decoder.bias", later);
+  EXPECT_TRUE(tensors.front().bytes == TensorBytes(std::as_bytes(std::span(later))));
 }
 
 TEST(ModelFile, RefusesConfigurationsThatAreNotOurs) {

@@ -290,12 +290,14 @@ constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 
 bool all_finite(const std::filesystem::path& checkpoint) {
   const Checkpoint loaded = load_checkpoint(checkpoint, {.state = true});
-  for (const TensorData& tensor : loaded.model.tensors())
-    for (std::size_t k = 0; k < tensor.bytes.size(); k += sizeof(float)) {
+  for (const TensorData& tensor : loaded.model.tensors()) {
+    const std::vector<std::byte> bytes = tensor.bytes.all();
+    for (std::size_t k = 0; k < bytes.size(); k += sizeof(float)) {
       float value = 0;
-      std::memcpy(&value, tensor.bytes.data() + k, sizeof value);
+      std::memcpy(&value, bytes.data() + k, sizeof value);
       if (!std::isfinite(value)) return false;
     }
+  }
   return true;
 }
 

@@ -1,0 +1,101 @@
+/// Fuzz target: weights of others, a safetensors file after a byte of options. What is accepted is
+/// a model whose own file is imported as the same model, with nothing left to ask for.
+#include "host/train/import.h"
+
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <vector>
+
+#include "host/train/model_file.h"
+#include "tests/fuzz/target.h"
+
+namespace unroll::fuzz {
+namespace {
+
+/// The lower bits choose a cell or none, the next what else is said.
+ImportOptions options_of(std::uint8_t byte) {
+  ImportOptions options;
+  if (const std::size_t cell = byte % 8; cell < kCellKinds.size()) options.cell = kCellKinds[cell];
+  if (byte & 8) options.reset = byte & 16 ? GruReset::kBefore : GruReset::kAfter;
+  if (byte & 32) options.dropout = 0.5;
+  if (byte & 64) options.tokenizer = TokenizerKind::kByte;
+  return options;
+}
+
+/// The file that this program writes of a model.
+std::string file_of(const ImportedModel& model) {
+  std::vector<std::string> names;
+  for (const VariableInfo& info : parameters(model.config)) names.push_back(info.name);
+  const SafetensorsImage image = make_safetensors(variable_tensors(*model.store, names),
+                                                  model_metadata({model.config, model.tokenizer}));
+  std::string text = image.header;
+  for (const TensorBytes& bytes : image.data)
+    bytes.for_each_piece([&](std::span<const std::byte> piece) {
+      text.append(reinterpret_cast<const char*>(piece.data()), piece.size());
+    });
+  return text;
+}
+
+SafetensorsFile parse(std::string_view text, const std::string& name) {
+  const auto bytes = std::as_bytes(std::span(text.data(), text.size()));
+  return SafetensorsFile::parse({bytes.begin(), bytes.end()}, name);
+}
+
+void check(const ImportedModel& model) {
+  model.config.check();
+  const std::string written = file_of(model);
+  const ImportedModel again = import_weights(parse(written, "again"), "again", {}, cpu(1));
+  require(model_to_json(again.config) == model_to_json(model.config), "the model comes back");
+  require(again.tokenizer == model.tokenizer, "its tokens come back");
+  require(again.notes.empty(), "nothing is concluded of a file of ours");
+  require(file_of(again) == written, "its values come back");
+}
+
+/// A model of that cell with every parameter zero.
+ImportedModel small_model(CellKind cell, bool tied) {
+  LanguageModelConfig config;
+  config.cell = cell;
+  config.vocabulary = 3;
+  config.embedding = 1;
+  config.hidden = {2, 1};
+  config.tied = tied;
+  auto store = std::make_shared<VariableStore>(cpu(1), 0);
+  for (const VariableInfo& info : parameters(config)) store->require(info);
+  return {config, TokenizerKind::kWord, store, {}};
+}
+
+/// As PyTorch would write it: with other metadata.
+std::string foreign(const ImportedModel& model, const TensorMetadata& metadata) {
+  const SafetensorsFile ours = parse(file_of(model), "ours");
+  const SafetensorsImage image = make_safetensors(ours.tensors(), metadata);
+  std::string text = image.header;
+  for (const TensorBytes& bytes : image.data) text.append(std::size_t(bytes.size()), '\0');
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> seeds() {
+  return {
+      '\x7' + file_of(small_model(CellKind::kRnnRelu, false)),
+      '\x7' + foreign(small_model(CellKind::kLstm, false), {}),
+      '\x9' + foreign(small_model(CellKind::kGru, false), {{"gru_reset", "before"}}),
+      '\x7' + foreign(small_model(CellKind::kLstm, true), {{"decoder.weight", "encoder.weight"}}),
+      '\x42' + foreign(small_model(CellKind::kRnnTanh, false), {})};
+}
+
+}  // namespace unroll::fuzz
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  using namespace unroll;
+  if (size == 0) return 0;
+  const std::string_view text = fuzz::text_of(data + 1, size - 1);
+  std::optional<ImportedModel> model;
+  if (fuzz::accepts([&] {
+        model =
+            import_weights(fuzz::parse(text, "file"), "file", fuzz::options_of(data[0]), cpu(1));
+      }))
+    fuzz::check(*model);
+  return 0;
+}

@@ -12,7 +12,7 @@ namespace {
 
 [[noreturn]] void fail_not_finite() {
   throw std::runtime_error(
-      "the model's probabilities of the next token are not numbers, expected finite ones");
+      "the model gives probabilities of the next token that are not numbers, expected finite ones");
 }
 
 }  // namespace

@@ -245,6 +245,25 @@ void check_usage(const TrainFlags& flags, bool resume_given) {
   settings.corpus_options();
 }
 
+/// The settings that a run was begun with, found to be those of its model.
+TrainSettings settings_of(const Checkpoint& checkpoint) {
+  const std::string where = (checkpoint.directory / "config.json").string();
+  const JsonObject config(checkpoint.config, where);
+  const LanguageModelConfig model = model_from_json(config.object("model"));
+  const TrainSettings settings = settings_from(config.object("training"));
+  LanguageModelConfig trained;
+  try {
+    settings.check();
+    trained = settings.model_config();
+  } catch (const UsageError& error) {  // which is not the command line's
+    throw std::runtime_error(fmt::format("{}: training: {}", where, error.what()));
+  }
+  trained.vocabulary = model.vocabulary;  // the text's
+  if (model_to_json(trained) != model_to_json(model))
+    throw std::runtime_error(where + ": training: got another model than that of model");
+  return settings;
+}
+
 /// For whoever holds the lock of the folder.
 Start start_of(const TrainFlags& flags, bool resume_given) {
   const bool begun = !list_checkpoints(flags.save).empty();
@@ -266,9 +285,8 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
     throw std::runtime_error(checkpoint.directory.string() +
                              ": holds a model without the state of its training, expected both to "
                              "go on from");
-  const std::string where = (checkpoint.directory / "config.json").string();
-  const TrainSettings settings = flags.settings.settings_of_resumed(
-      settings_from(JsonObject(checkpoint.config, where).object("training")), flags.save);
+  const TrainSettings settings =
+      flags.settings.settings_of_resumed(settings_of(checkpoint), flags.save);
   settings.check();
   return {settings, std::move(checkpoint)};
 }

@@ -39,13 +39,16 @@ std::uint64_t header_size(std::string_view head, std::uint64_t bytes, const std:
   const std::uint64_t most =
       std::min(bytes - std::min<std::uint64_t>(bytes, sizeof size), Limits::kHeaderBytes);
   if (bytes >= sizeof size) std::memcpy(&size, head.data(), sizeof size);
-  if (bytes >= sizeof size && size <= most && begins_object(head.substr(sizeof size, size)))
+  if (bytes >= sizeof size && size > 0 && size <= most &&
+      begins_object(head.substr(sizeof size, size)))
     return size;
   if (const auto kind = foreign_file(head))
     throw std::runtime_error(fmt::format("{}: {}; expected a safetensors file", name, *kind));
   if (bytes < sizeof size)
     throw std::runtime_error(
         fmt::format("{}: got {} bytes, expected a safetensors file of 10 or more", name, bytes));
+  if (size == 0)  // as in a file of zeros
+    throw std::runtime_error(name + ": is no safetensors file: got a header of 0 bytes");
   if (size > most)
     throw std::runtime_error(
         fmt::format("{}: is no safetensors file: got a header of {} bytes, expected at most {}",

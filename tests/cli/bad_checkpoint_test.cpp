@@ -2,6 +2,9 @@
 /// that it is the file's own reader that finds the fault, and not the hash.
 #include <cstring>
 #include <functional>
+#include <limits>
+#include <map>
+#include <vector>
 
 #include "host/data/hash.h"
 #include "host/data/strict_json.h"
@@ -170,6 +173,94 @@ TEST_F(BadCheckpoints, Tensors) {
   const std::string end = std::to_string(data);
   header += "," + entry("extra", "[1]", "[" + end + "," + std::to_string(data + 4) + "]") + "}";
   expect_model("surplus", tensors_of(header, data + 4), "tensor 'extra' is not one of the model's");
+}
+
+/// The model with every value of some tensors replaced.
+std::string with_values(std::string model, const std::map<std::string, float>& values) {
+  std::uint64_t size = 0;
+  std::memcpy(&size, model.data(), sizeof size);
+  const json header = json::parse(model.substr(sizeof size, size));
+  for (const auto& [name, value] : values) {
+    const auto offsets = header.at(name).at("data_offsets").get<std::vector<std::size_t>>();
+    for (std::size_t at = offsets[0]; at < offsets[1]; at += sizeof value)
+      std::memcpy(model.data() + sizeof size + size + at, &value, sizeof value);
+  }
+  return model;
+}
+
+// Whatever a command would answer with, it would be no number.
+TEST_F(BadCheckpoints, NotFinite) {
+  const std::string sound = read_text(path("run/best/model.safetensors"));
+  const auto expect_all = [&](const std::map<std::string, float>& values, const char* on_text,
+                              const char* on_token) {
+    fs::remove_all(path("bad"));
+    fs::copy(path("run"), path("bad"),
+             fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+    write(path("bad/best/model.safetensors"), with_values(sound, values));
+    for (const char* flags : {"", " --json"}) {
+      const auto with = [&](const std::string& command) { return command + flags; };
+      check(
+          {{"eval", "", with("unroll eval --checkpoint bad/best --data data/test.txt"), 1, on_text},
+           {"predict", "", with("unroll predict --checkpoint bad/best"), 1, on_token},
+           {"predict word", "", with("unroll predict --checkpoint bad/best --word the"), 1,
+            on_token},
+           {"generate", "", with("unroll generate --checkpoint bad/best"), 1, on_token}});
+    }
+    check({{"report", "", "unroll report bad", 1, on_token}});
+  };
+  expect_all({{"decoder.bias", std::numeric_limits<float>::quiet_NaN()}},
+             "tensor 'decoder.bias': value 0 of [", "expected finite numbers");
+  expect_all({{"rnn.weight_hh_l0", std::numeric_limits<float>::infinity()}},
+             "tensor 'rnn.weight_hh_l0': value 0 of [16, 4] is inf", "expected finite numbers");
+  // Every weight is finite, and every logit is not: the units are saturated.
+  expect_all({{"rnn.bias_ih_l0", 1e30F}, {"decoder.weight", 3e38F}},
+             "data/test.txt: got a loss of ",
+             "probabilities of the next token that are not numbers");
+}
+
+TEST_F(BadCheckpoints, NotFiniteToGoOnFrom) {
+  const auto resumed = [](const char* file, const std::string& tensor, float value) {
+    fs::remove_all(path("bad"));
+    fs::copy(path("run"), path("bad"),
+             fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+    write(path("bad/latest") / file,
+          with_values(read_text(path("run/latest") / file), {{tensor, value}}));
+    return script("unroll train --save bad --resume --epochs 2 --cache-dir $CACHE --data data");
+  };
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const auto says = [&](const char* file, const std::string& tensor, const char* expected) {
+    const Output result = resumed(file, tensor, nan);
+    EXPECT_EQ(result.status, 1);
+    EXPECT_TRUE(contains(error_line(result.err),
+                         std::string(file) + ": tensor '" + tensor + "': value 0 of "));
+    EXPECT_TRUE(contains(result.err, expected));
+  };
+  says("model.safetensors", "encoder.weight", "is nan, expected finite numbers");
+  says("state.safetensors", "optimizer/encoder.weight/first", "is nan, expected numbers");
+  says("state.safetensors", "train/h_l0", "is nan, expected numbers");
+  // The loss of a step that was refused, which may be no number, is written there.
+  EXPECT_EQ(resumed("state.safetensors", "optimizer/statistics", nan).status, 0);
+}
+
+// What a run is resumed with is in config.json a second time, as its flags.
+TEST_F(BadCheckpoints, SettingsOfARun) {
+  const auto expect_training = [](const char* key, const json& value, const char* says) {
+    fs::remove_all(path("bad"));
+    fs::copy(path("run"), path("bad"),
+             fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+    json config = json::parse(read_text(path("bad/latest/config.json")));
+    config["training"][key] = value;
+    write(path("bad/latest/config.json"), config.dump());
+    const Output result = script("unroll train --save bad --resume --cache-dir $CACHE --data data");
+    EXPECT_EQ(result.status, 1);
+    EXPECT_TRUE(contains(error_line(result.err), says));
+  };
+  const std::int64_t many = std::int64_t(1) << 30;
+  expect_training("nlayers", many, "config.json: training: --nlayers: got 1073741824, expected");
+  expect_training("nhid", {many}, "config.json: training: got another model than that of model");
+  expect_training("model", "gru", "config.json: training: got another model than that of model");
+  expect_training("tied", "yes", "config.json: training: tied: got \"yes\"");
+  EXPECT_EQ(script("unroll train --save run --resume --nlayers 1000000000 --data data").status, 2);
 }
 
 TEST_F(BadCheckpoints, Configurations) {

@@ -144,6 +144,12 @@ TEST_F(BadInputs, Imports) {
        "tokenizer: got byte, expected word, as its metadata say"},
       {"another cell", "", ours + "--model gru", 1,
        "cell: got gru, expected lstm, as its metadata say"},
+      {"an Elman network",
+       "unroll train --data data --save elman --cache-dir $CACHE --model rnn_relu --nhid 4 $SMALL "
+       "&& "
+       "sed 's/\"unroll\":/\"foreig\":/' elman/best/model.safetensors >w && "
+       "cp elman/best/vocab.txt vocab.txt",
+       import + "w", 1, "rnn_relu or rnn_logistic: expected --model to say it"},
       {"onto a run", "", "unroll import --save run --weights w", 1, "run already holds a run"},
       {"onto a file", ": >file", "unroll import --save file --weights w", 1, "file: is a file"},
   });

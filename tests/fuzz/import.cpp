@@ -57,8 +57,8 @@ ImportedModel small_model(CellKind cell, bool tied) {
   LanguageModelConfig config;
   config.cell = cell;
   config.vocabulary = 3;
-  config.embedding = 1;
-  config.hidden = {2, 1};
+  config.embedding = 3;
+  config.hidden = {8, 3};
   config.tied = tied;
   auto store = std::make_shared<VariableStore>(cpu(1), 0);
   for (const VariableInfo& info : parameters(config)) store->require(info);

@@ -193,7 +193,7 @@ TEST(Safetensors, RejectsBadLengths) {
         std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max() - 7})
     EXPECT_TRUE(contains(error(to_bytes(length_prefix(length) + "{}")), "got a header of"))
         << length;
-  EXPECT_TRUE(contains(error(to_bytes(length_prefix(0))), "expected '{'"));
+  EXPECT_TRUE(contains(error(to_bytes(std::string(1000, '\0'))), "got a header of 0 bytes"));
   EXPECT_TRUE(contains(error(to_bytes(length_prefix(1) + "{}")), "header byte 1"));
   // The format's cap holds even where the bytes are there.
   EXPECT_TRUE(contains(error(repeated(100'000'001, ' ')), "expected at most 100000000"));
@@ -202,8 +202,7 @@ TEST(Safetensors, RejectsBadLengths) {
 TEST(Safetensors, RejectsWhatIsNotJson) {
   const std::string a = tensor("a", "U8", "1", "0,1");
   using std::string_literals::operator""s;
-  const std::vector<std::string> headers = {"",
-                                            "   ",
+  const std::vector<std::string> headers = {"   ",
                                             "{",
                                             "}",
                                             "[]",

@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <chrono>
-#include <thread>
 #include <vector>
 
 #include "host/cpu/isa.h"
 #include "host/cpu/thread_pool.h"
+#include "unroll/cpu_limits.h"
 
 namespace unroll::host {
 namespace avx512 {
@@ -26,7 +26,7 @@ double fma_rate(int threads) {
   constexpr long kRounds = 2'000'000;  // some milliseconds
   using namespace unroll::host;        // UNROLL_FOR_ISA names what lies there
   const FmaKernels& kernels = UNROLL_FOR_ISA(kFmaKernels);
-  if (threads == 0) threads = int(std::max(1U, std::thread::hardware_concurrency()));
+  if (threads == 0) threads = processor_limit().processors;
   ThreadPool pool(threads);
   std::vector<float> results(static_cast<std::size_t>(threads));
   double least = 1e30;

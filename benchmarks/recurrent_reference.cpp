@@ -3,13 +3,13 @@
 #include <algorithm>
 #include <cstddef>
 #include <stdexcept>
-#include <thread>
 #include <utility>
 
 #include "host/cpu/thread_pool.h"
 #include "unroll/cells/gru.h"
 #include "unroll/cells/lstm.h"
 #include "unroll/cells/rnn.h"
+#include "unroll/cpu_limits.h"
 
 namespace unroll::benchmark {
 namespace {
@@ -258,7 +258,7 @@ class Layer {
 }  // namespace
 
 ReferenceOutputs recurrent_reference(const ReferenceInputs& inputs) {
-  host::ThreadPool pool(int(std::max(1U, std::thread::hardware_concurrency())));
+  host::ThreadPool pool(processor_limit().processors);
   std::vector<Layer> layers;
   std::int64_t width = inputs.input;
   for (std::size_t k = 0; k < inputs.spec.hidden.size(); ++k) {

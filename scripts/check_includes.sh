@@ -36,7 +36,7 @@ BEGIN {
   rule("host", "^unroll/(backend|cuda_module)[.]h", anything)
   rule("host/graph", "^(unroll|host/graph|host/ops)/", standard)
   rule("host/ops", "^(unroll|host/graph|host/ops)/", standard)
-  rule("host/cpu", "^(host/cpu/|" device ")", anything)
+  rule("host/cpu", "^(host/cpu/|unroll/cpu_limits[.]h|" device ")", anything)
   rule("host/data", "^(unroll|host/data)/", anything)
   rule("host/models", "^(unroll|host/(models|data))/", anything)
   rule("host/train", "^(unroll|host/(train|models|data))/", anything)

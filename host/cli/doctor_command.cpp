@@ -7,6 +7,7 @@
 
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
+#include "unroll/cpu_limits.h"
 #include "unroll/cuda_report.h"
 
 namespace unroll::cli {
@@ -15,15 +16,15 @@ namespace {
 struct CpuReport {
   std::string name;     // "cpu (avx512, 2 threads)"
   std::string why_not;  // a wish of the environment's that it cannot fulfil
-  std::size_t available_bytes = 0;
+  MemoryLimit memory = memory_limit();
+  ProcessorLimit processors = processor_limit();
 };
 
 CpuReport report_cpu() {
   try {
-    const auto backend = cpu();
-    return {backend->name(), "", backend->memory().available};
+    return {cpu()->name(), ""};
   } catch (const std::exception& error) {
-    return {"", error.what(), 0};
+    return {"", error.what()};
   }
 }
 
@@ -64,11 +65,21 @@ std::string device_row(std::size_t ordinal, const CudaDeviceReport& device) {
                   memory, device.why_not.empty() ? "usable" : device.why_not));
 }
 
+std::string limit_rows(const MemoryLimit& memory, const ProcessorLimit& processors) {
+  std::string bytes = "the system does not say", threads = std::to_string(processors.processors);
+  if (!memory.file.empty()) bytes = gigabytes(memory.available) + " available";
+  if (memory.group_bytes > 0)
+    bytes += fmt::format(" of {}, the limit in {}", gigabytes(memory.group_bytes), memory.file);
+  if (processors.group_share > 0)
+    threads += fmt::format(": the share is {:.3g}, the limit in {}", processors.group_share,
+                           processors.file);
+  return row("memory", bytes) + row("processors", threads);
+}
+
 std::string page(const CpuReport& host, const CudaReport& cuda, const Choice& choice) {
   std::string text = row("unroll", UNROLL_VERSION);
-  text += row("cpu", host.why_not.empty() ? fmt::format("{}, {} available", host.name,
-                                                        gigabytes(host.available_bytes))
-                                          : host.why_not);
+  text += row("cpu", host.why_not.empty() ? host.name : host.why_not);
+  text += limit_rows(host.memory, host.processors);
   if (cuda.module.why_not.empty()) {
     text += row("CUDA module", fmt::format("{}, code for {}", cuda.module.version,
                                            fmt::join(cuda.architectures, ", ")));
@@ -94,6 +105,12 @@ Json or_null(const std::string& text) {
   return text.empty() ? Json() : Json(text);
 }
 
+/// Null where no group of processes sets a limit.
+template <typename Number>
+Json limit_json(Number limit, const std::string& file) {
+  return limit > 0 ? Json{{"value", limit}, {"file", file}} : Json();
+}
+
 Json to_json(const CudaPart& part) {
   return {{"version", or_null(part.version)}, {"why_not", or_null(part.why_not)}};
 }
@@ -109,7 +126,10 @@ Json to_json(const CpuReport& host, const CudaReport& cuda, const Choice& choice
   return {{"version", UNROLL_VERSION},
           {"cpu",
            {{"name", or_null(host.name)},
-            {"available_bytes", host.available_bytes},
+            {"available_bytes", host.memory.available},
+            {"memory_limit", limit_json(host.memory.group_bytes, host.memory.file)},
+            {"processors", host.processors.processors},
+            {"processor_limit", limit_json(host.processors.group_share, host.processors.file)},
             {"why_not", or_null(host.why_not)}}},
           {"cuda",
            {{"module", to_json(cuda.module)},
@@ -135,10 +155,8 @@ void run_doctor(bool json) {
 
 }  // namespace
 
-void add_doctor(CLI::App& app, std::function<void()>& run) {
+void add_doctor(CLI::App* command, std::function<void()>& run) {
   const auto json = std::make_shared<bool>(false);
-  CLI::App* command =
-      app.add_subcommand("doctor", "What this build and this machine can do, and why not");
   command->add_flag("--json", *json, "One JSON object");
   command->callback([json, &run] { run = [json] { run_doctor(*json); }; });
 }

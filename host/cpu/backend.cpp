@@ -1,8 +1,6 @@
 /// The CPU backend: memory is the host's, queues do not exist, and a replay repeats the calls.
 #include "unroll/backend.h"
 
-#include <sched.h>
-
 #include <chrono>
 #include <cstring>
 #include <stdexcept>
@@ -16,6 +14,7 @@
 #include "host/cpu/softmax_cross_entropy.h"
 #include "host/cpu/subnormals.h"
 #include "host/cpu/tensor_ops.h"
+#include "unroll/cpu_limits.h"
 
 namespace unroll {
 namespace {
@@ -38,7 +37,7 @@ class CpuBackend final : public Backend {
   std::string recurrent_algorithm() const override { return "stepwise"; }
   DeviceMemoryUse memory() const override {
     DeviceMemoryUse use = host::aligned_memory_use();
-    use.available = host::available_memory();
+    use.available = memory_limit().available;
     return use;
   }
   std::string name() const override {
@@ -139,21 +138,13 @@ class CpuBackend final : public Backend {
   host::Device device_;
 };
 
-/// Processors that this process may use: less than the machine has under taskset or in a container.
-int usable_processors() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof(set), &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
-
 }  // namespace
 
 std::shared_ptr<Backend> cpu(int threads) {
   if (threads < 0)
     throw std::invalid_argument("cpu: got " + std::to_string(threads) +
                                 " threads, expected 0 (all processors) or more");
-  return std::make_shared<CpuBackend>(threads == 0 ? usable_processors() : threads);
+  return std::make_shared<CpuBackend>(threads == 0 ? processor_limit().processors : threads);
 }
 
 }  // namespace unroll

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
-#include <fstream>
-#include <limits>
 #include <new>
 #include <stdexcept>
 #include <string>
+
+#include "unroll/cpu_limits.h"
 
 namespace unroll::host {
 namespace {
@@ -24,13 +24,6 @@ void count(std::size_t bytes) {
 
 }  // namespace
 
-std::size_t available_memory() {
-  std::ifstream file("/proc/meminfo");
-  for (std::string line; std::getline(file, line);)
-    if (line.starts_with("MemAvailable:")) return std::stoull(line.substr(13)) * 1024;
-  return std::numeric_limits<std::size_t>::max();
-}
-
 DeviceMemoryUse aligned_memory_use() {
   return {.now = bytes_now, .peak = bytes_peak};
 }
@@ -38,13 +31,14 @@ DeviceMemoryUse aligned_memory_use() {
 std::shared_ptr<void> aligned_memory(std::size_t bytes) {
   constexpr std::align_val_t kAlignment{256};
   // Most systems promise more memory than they have, and kill the program that then uses it.
-  const bool there = bytes < kLarge || bytes <= available_memory();
-  void* memory = there ? ::operator new(bytes, kAlignment, std::nothrow) : nullptr;
+  if (bytes >= kLarge)
+    if (const MemoryLimit limit = memory_limit(); bytes > limit.available)
+      throw std::runtime_error("out of memory: asked for " + std::to_string(bytes) +
+                               " bytes, expected at most the " + std::to_string(limit.available) +
+                               " that are available by " + limit.file);
+  void* memory = ::operator new(bytes, kAlignment, std::nothrow);
   if (!memory)
-    throw std::runtime_error(
-        "out of memory: asked for " + std::to_string(bytes) + " bytes" +
-        (there ? ""
-               : ", expected at most the " + std::to_string(available_memory()) + " there are"));
+    throw std::runtime_error("out of memory: asked for " + std::to_string(bytes) + " bytes");
   count(bytes);
   return {memory, [bytes](void* p) {
             ::operator delete(p, kAlignment);

@@ -17,8 +17,6 @@ namespace unroll::host {
 std::shared_ptr<void> aligned_memory(std::size_t bytes);
 /// What aligned_memory() has handed out; `available` is not filled in.
 DeviceMemoryUse aligned_memory_use();
-/// Bytes that can be had without swapping; the largest number where the system does not say.
-std::size_t available_memory();
 
 /// op(W) packed for gemm_packed(), together with the version of W that it was made from.
 class PackedWeight {

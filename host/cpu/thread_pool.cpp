@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <stdexcept>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include "host/cpu/subnormals.h"
@@ -48,7 +49,12 @@ ThreadPool::ThreadPool(int threads) : size_(threads) {
   threads_.reserve(static_cast<std::size_t>(threads) - 1);
   try {
     for (int t = 1; t < threads; ++t) threads_.emplace_back([this, t] { work(t); });
-  } catch (...) {  // the system refused one: those already started must not outlive the pool
+  } catch (const std::system_error& error) {
+    const std::size_t started = threads_.size() + 1;
+    stop();  // those already started must not outlive the pool
+    throw std::runtime_error("threads: got " + std::to_string(started) + " from the system (" +
+                             error.code().message() + "), expected " + std::to_string(threads));
+  } catch (...) {
     stop();
     throw;
   }

@@ -1,6 +1,9 @@
 #include "host/data/batch_queue.h"
 
 #include <algorithm>
+#include <stdexcept>
+#include <string>
+#include <system_error>
 #include <utility>
 
 namespace unroll {
@@ -10,7 +13,12 @@ BatchQueue::BatchQueue(BatchStream stream) : stream_(std::move(stream)) {
     slot.inputs.resize(static_cast<std::size_t>(stream_.room()));
     slot.targets.resize(slot.inputs.size());
   }
-  reader_ = std::thread([this] { read(); });
+  try {
+    reader_ = std::thread([this] { read(); });
+  } catch (const std::system_error& error) {
+    throw std::runtime_error("threads: got none from the system to read the text (" +
+                             error.code().message() + "), expected one");
+  }
 }
 
 BatchQueue::~BatchQueue() {

@@ -1,6 +1,9 @@
 #include "unroll/session.h"
 
 #include <algorithm>
+#include <iomanip>
+#include <span>
+#include <sstream>
 #include <stdexcept>
 
 #include "host/graph/arena.h"
@@ -33,6 +36,27 @@ Shape fill_open_dimension(const Tensor& placeholder, std::size_t size) {
 /// takes tens of kilobytes; on a GPU, with a graph that was captured, up to megabytes.
 constexpr std::size_t kMostPlans = 64;
 
+/// A system promises more memory than it has, one variable after the other, and ends the process
+/// that then uses it. On the CPU the values that a variable starts with take memory, too.
+void require_memory(const VariableStore& store, std::span<const Tensor> variables) {
+  double bytes = 0, largest = 0;
+  for (const Tensor& variable : variables) {
+    const VariableInfo& info = operation_as<VariableOperation>(variable)->info;
+    if (store.contains(info.name)) continue;
+    const double own = double(info.type.shape.elements()) * double(size_of(info.type.dtype));
+    bytes += own;
+    largest = std::max(largest, own);
+  }
+  if (store.backend().kind() == DeviceKind::kCpu) bytes += largest;
+  const auto available = double(store.backend().memory().available);
+  if (bytes <= available) return;
+  std::ostringstream message;
+  message << std::fixed << std::setprecision(1) << "out of memory: asked for " << bytes * 1e-6
+          << " MB of variables, expected at most the " << available * 1e-6
+          << " MB that are available on " << store.backend().name();
+  throw std::runtime_error(message.str());
+}
+
 }  // namespace
 
 Feed::Feed(Tensor placeholder, const void* data, std::size_t size, DType dtype, const Shape* shape)
@@ -61,6 +85,7 @@ Session::Session(const Graph& graph, std::shared_ptr<Backend> backend, std::uint
 
 Session::Session(const Graph& graph, std::shared_ptr<VariableStore> store)
     : graph_(graph), store_(std::move(store)) {
+  require_memory(*store_, graph.variables());
   for (const Tensor& variable : graph.variables())
     store_->require(operation_as<VariableOperation>(variable)->info);
   step_memory_ = store_->backend().allocate(sizeof(std::int64_t));

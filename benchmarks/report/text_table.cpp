@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "host/data/utf8.h"
+
 namespace unroll::benchmark {
 namespace {
 
@@ -38,21 +40,23 @@ std::size_t width_of(std::string_view text) {
 }
 
 std::string shortened(std::string_view text, std::size_t width) {
+  const std::string shown = printable(text);
   std::string result;
-  std::size_t left = width_of(text) > width ? std::max<std::size_t>(width, 1) - 1 : width;
-  for (const char c : text) {
+  std::size_t left = width_of(shown) > width ? std::max<std::size_t>(width, 1) - 1 : width;
+  for (const char c : shown) {
     if (begins_code_point(c) && left-- == 0) return result + "…";
-    result += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
+    result += c;
   }
   return result;
 }
 
 void TextTable::row(std::vector<std::string> cells) {
+  for (std::string& cell : cells) cell = printable(cell);
   rows_.push_back(std::move(cells));
 }
 
 void TextTable::line(const std::string& text) {
-  rows_.push_back({text});
+  row({text});
 }
 
 std::vector<std::size_t> TextTable::widths() const {

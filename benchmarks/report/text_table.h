@@ -38,7 +38,7 @@ class TextTable {
 
 /// Columns that a terminal needs, if every code point takes one.
 std::size_t width_of(std::string_view text);
-/// At most `width` columns, the last of them "…" if something was cut; no control characters.
+/// At most `width` columns, the last of them "…" if something was cut; printable().
 std::string shortened(std::string_view text, std::size_t width);
 
 /// About four digits and no exponent for what a time can be; empty for what is unknown.

@@ -16,9 +16,12 @@
 #include <new>
 #include <numeric>
 #include <optional>
+#include <string_view>
 #include <system_error>
 
 #include "host/cli/commands.h"
+#include "host/cli/terminal.h"
+#include "unroll/cpu_limits.h"
 
 namespace unroll::cli {
 namespace {
@@ -44,9 +47,24 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return best.empty() ? "" : "; did you mean " + best + "?";
 }
 
-std::string one_line(std::string text) {
-  std::ranges::replace(text, '\n', ' ');
-  return text;
+struct Command {
+  const char* name;
+  const char* description;
+  void (*add)(CLI::App* command, std::function<void()>& run);
+};
+constexpr Command kCommands[] = {
+    {"train", "Train a language model on text", add_train},
+    {"eval", "Perplexity of a model on a text", add_eval},
+    {"predict", "P(next word | history)", add_predict},
+    {"generate", "Draw text from a model", add_generate},
+    {"import", "Make a checkpoint of PyTorch's weights", add_import},
+    {"report", "Describe a training run in an HTML page", add_report},
+    {"bench", "How fast this machine is, beside its rivals", add_bench},
+    {"doctor", "What this build and this machine can do, and why not", add_doctor},
+};
+
+void fail_line(const std::string& what) {
+  note("unroll: " + what);
 }
 
 /// The last of "bench rnn", say.
@@ -272,7 +290,8 @@ void DeviceFlags::add_to(CLI::App& command) {
   add("--device", device, "auto, cpu, cuda or cuda:N; auto: a GPU if there is one");
   precision_option_ = add("--precision", precision,
                           "What matrix products compute in: fp32, or on a GPU tf32 or bf16");
-  threads_option_ = add("--threads", threads, "Threads on the CPU; 0: one per processor");
+  threads_option_ =
+      add("--threads", threads, "Threads on the CPU; 0: one per processor it may use");
 }
 
 void DeviceFlags::check() const {
@@ -295,8 +314,16 @@ std::shared_ptr<Backend> DeviceFlags::open() const {
     note("device: " + backend->name() + why);
     return backend;
   };
+  const auto use_cpu = [&](const std::string& why) {
+    const ProcessorLimit limit = processor_limit();
+    if (threads > limit.processors)
+      warn(fmt::format("{} threads take turns on {} processor{}{}", threads, limit.processors,
+                       limit.processors == 1 ? "" : "s",
+                       limit.file.empty() ? "" : ", the limit in " + limit.file));
+    return use(cpu(threads), why);
+  };
   const CudaOptions options{choose_precision(precision), rnn_algorithm};
-  if (device == "cpu") return use(cpu(threads), ", as asked");
+  if (device == "cpu") return use_cpu(", as asked");
   if (device != "auto") {
     try {
       return use(cuda(ordinal(), options), ", as asked");
@@ -318,10 +345,14 @@ std::shared_ptr<Backend> DeviceFlags::open() const {
     }
   if (const std::string what = beyond_cpu(*this); !what.empty())
     throw std::runtime_error(fmt::format("{}, and no GPU can be used: {}", what, why));
-  return use(cpu(threads), "; no GPU: " + one_line(why));
+  return use_cpu("; no GPU: " + why);
 }
 
 void print(const std::string& text) {
+  print_raw(printable_lines(text));
+}
+
+void print_raw(const std::string& text) {
   errno = 0;
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
     return;
@@ -330,8 +361,9 @@ void print(const std::string& text) {
 }
 
 void print_json(const Json& json) {
-  // Text of the user's may hold bytes that are not UTF-8.
-  print(json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n");
+  // Text of the user's may hold bytes that are not UTF-8. What printable() escapes then are
+  // characters inside texts, as \uHHHH, which is JSON's own form.
+  print_raw(printable(json.dump(-1, ' ', false, Json::error_handler_t::replace)) + "\n");
 }
 
 void replace_file(const std::filesystem::path& file, const std::string& text) {
@@ -356,7 +388,7 @@ void replace_file(const std::filesystem::path& file, const std::string& text) {
 }
 
 void note(const std::string& line) {
-  std::fputs((line + "\n").c_str(), stderr);
+  std::fputs((printable(line) + "\n").c_str(), stderr);
 }
 
 void warn(const std::string& line) {
@@ -375,28 +407,30 @@ std::function<void()> parse(int argc, const char* const* argv) {
       "Exit status: 0 done, 1 the run failed, 2 the command line is wrong, 128 + n ended by\n"
       "signal n: a training run has then been saved.\n"
       "unroll COMMAND --help describes a command's flags.");
-  if (argc < 2)
-    throw UsageError(
-        "no command given, expected train, eval, predict, generate, import, report, bench or "
-        "doctor "
-        "(see unroll --help)");
+  const std::vector<std::string_view> words(argv + 1, argv + argc);
+  std::vector<const char*> names;
   std::function<void()> command;
-  add_train(app, command);
-  add_eval(app, command);
-  add_predict(app, command);
-  add_generate(app, command);
-  add_import(app, command);
-  add_report(app, command);
-  add_bench(app, command);
-  add_doctor(app, command);
+  for (const Command& known : kCommands) {
+    CLI::App* const added = app.add_subcommand(known.name, known.description);
+    names.push_back(known.name);
+    // Flags take long to add, so only a command that may be the one given gets its own.
+    if (std::ranges::find(words, known.name) != words.end()) known.add(added, command);
+  }
+  if (words.empty())
+    throw UsageError(fmt::format("no command given, expected one of {} (see unroll --help)",
+                                 fmt::join(names, ", ")));
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    return [text = chosen_command(app)->help()] { print(text); };
+    const CLI::App& asked = *chosen_command(app);
+    std::string before;  // "unroll bench", of "unroll bench rnn"
+    for (const CLI::App* outer = asked.get_parent(); outer; outer = outer->get_parent())
+      before = outer->get_name() + (before.empty() ? "" : " ") + before;
+    return [text = asked.help(before)] { print(text); };
   } catch (const CLI::CallForVersion&) {
     return [] { print("unroll " UNROLL_VERSION "\n"); };
   } catch (const CLI::ParseError& error) {
-    throw UsageError(one_line(explain(app, error)));
+    throw UsageError(explain(app, error));
   }
   check_values(*chosen_command(app));
   return [kept, command] { command(); };
@@ -407,16 +441,19 @@ int run(int argc, const char* const* argv) {
     parse(argc, argv)();
     return 0;
   } catch (const UsageError& error) {
-    note("unroll: " + one_line(error.what()));
+    fail_line(error.what());
     return 2;
   } catch (const Stopped& stopped) {
-    if (*stopped.what()) note("unroll: " + one_line(stopped.what()));
+    if (*stopped.what()) fail_line(stopped.what());
     return 128 + stopped.signal;
   } catch (const std::bad_alloc&) {
-    note("unroll: out of memory");
+    fail_line("out of memory");
+    return 1;
+  } catch (const std::filesystem::filesystem_error& error) {
+    fail_line(error.path1().string() + ": cannot be examined: " + error.code().message());
     return 1;
   } catch (const std::exception& error) {
-    note("unroll: " + one_line(error.what()));
+    fail_line(error.what());
     return 1;
   }
 }

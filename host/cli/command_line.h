@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "host/data/tokenizer.h"
+#include "host/data/utf8.h"
 #include "unroll/backend.h"
 
 namespace unroll::cli {
@@ -24,7 +25,7 @@ using Json = nlohmann::ordered_json;
 
 /// The command line is wrong: exit status 2. Everything else that fails is 1.
 struct UsageError : std::runtime_error {
-  using std::runtime_error::runtime_error;
+  explicit UsageError(const std::string& what) : std::runtime_error(printable(what)) {}
 };
 
 /// The candidate with the fewest edits, if it is close enough to be what was meant; else empty.
@@ -93,16 +94,19 @@ struct DeviceFlags {
   const CLI::Option* threads_option_ = nullptr;
 };
 
-/// Writes to stdout. Errors: Stopped, without a line, if nobody reads the pipe any more;
-/// std::runtime_error if it cannot be written for another reason.
+/// Writes lines to stdout, as printable_lines(). Errors: Stopped, without a line, if the pipe has
+/// no reader any more; std::runtime_error if it cannot be written for another reason.
 void print(const std::string& text);
 void print_json(const Json& json);
+/// The same for bytes that are the product, and so stay as they are.
+void print_raw(const std::string& text);
 
 /// Complete or not at all: a reader of the old file never sees half of the new one.
 /// Errors    std::runtime_error, as for a folder or a device such as /dev/null.
 void replace_file(const std::filesystem::path& file, const std::string& text);
 
-/// A line on stderr.
+/// A line on stderr, as printable(): what comes from a file or a name can neither steer the
+/// terminal nor forge a line.
 void note(const std::string& line);
 /// The same as a warning.
 void warn(const std::string& line);

@@ -1,5 +1,5 @@
-/// One function per command: each adds its flags to the program's and, if the command is the one
-/// given, sets `run` to what it does.
+/// One function per command: each gives the command its flags and, once it is parsed, sets `run` to
+/// what it does.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -7,13 +7,13 @@
 
 namespace unroll::cli {
 
-void add_train(CLI::App& app, std::function<void()>& run);
-void add_eval(CLI::App& app, std::function<void()>& run);
-void add_predict(CLI::App& app, std::function<void()>& run);
-void add_generate(CLI::App& app, std::function<void()>& run);
-void add_import(CLI::App& app, std::function<void()>& run);
-void add_report(CLI::App& app, std::function<void()>& run);
-void add_bench(CLI::App& app, std::function<void()>& run);
-void add_doctor(CLI::App& app, std::function<void()>& run);
+void add_train(CLI::App* command, std::function<void()>& run);
+void add_eval(CLI::App* command, std::function<void()>& run);
+void add_predict(CLI::App* command, std::function<void()>& run);
+void add_generate(CLI::App* command, std::function<void()>& run);
+void add_import(CLI::App* command, std::function<void()>& run);
+void add_report(CLI::App* command, std::function<void()>& run);
+void add_bench(CLI::App* command, std::function<void()>& run);
+void add_doctor(CLI::App* command, std::function<void()>& run);
 
 }  // namespace unroll::cli

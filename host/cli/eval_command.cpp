@@ -64,9 +64,8 @@ void run_eval(const EvalFlags& flags) {
 
 }  // namespace
 
-void add_eval(CLI::App& app, std::function<void()>& run) {
+void add_eval(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<EvalFlags>();
-  CLI::App* command = app.add_subcommand("eval", "Perplexity of a model on a text");
   command->add_option("--checkpoint", flags->checkpoint, "Run folder (its best) or one checkpoint")
       ->required();
   command->add_option("--data", flags->data,

@@ -1,10 +1,12 @@
 /// unroll generate: text drawn from a model, as it is drawn.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <memory>
 
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
+#include "host/cli/terminal.h"
 #include "host/cli/text_state.h"
 
 namespace unroll::cli {
@@ -16,6 +18,17 @@ struct GenerateFlags {
   SamplingOptions sampling{.seed = 1111};
   bool json = false;
   DeviceFlags device;
+};
+
+/// A file or a pipe gets the bytes as they were drawn, a terminal what it only shows.
+class TextOutput {
+ public:
+  void write(const std::string& piece) { print_raw(is_terminal_ ? text_.next(piece) : piece); }
+  void end(bool in_line) { print_raw(text_.rest() + (in_line ? "\n" : "")); }
+
+ private:
+  const bool is_terminal_ = ::isatty(STDOUT_FILENO) == 1;
+  TerminalText text_;
 };
 
 /// The lines of a text that are complete and not empty.
@@ -39,22 +52,24 @@ void run_generate(const GenerateFlags& flags) {
   state.read(flags.prompt);
 
   TokenWriter writer(model.tokenizer);
+  TextOutput output;
   std::string text;
-  Json tokens = Json::array();
+  Json ids = Json::array(), tokens = Json::array();
   const auto write = [&](const std::string& piece) {
     text += piece;
-    if (!flags.json) print(piece);
+    if (!flags.json) output.write(piece);
   };
   write(writer.begin(flags.prompt));
   for (std::int64_t k = 0; k < flags.length; ++k) {
     const std::int32_t token = state.next();
     write(writer.next(token));
-    tokens.push_back(model.tokenizer.text(token));
+    ids.push_back(token);
+    tokens.push_back(json_text(model.tokenizer, token));
     if (k + 1 < flags.length) state.advance(token);
   }
-  if (!flags.json && writer.in_line()) print("\n");
+  if (!flags.json) output.end(writer.in_line());
 
-  Json json = {{"prompt", flags.prompt}, {"text", text}, {"tokens", tokens}};
+  Json json = {{"prompt", flags.prompt}, {"text", text}, {"ids", ids}, {"tokens", tokens}};
   if (truth.applies()) {
     std::int64_t accepted = 0;
     const std::vector<std::string> sentences = sentences_of(text);
@@ -69,24 +84,23 @@ void run_generate(const GenerateFlags& flags) {
 
 }  // namespace
 
-void add_generate(CLI::App& app, std::function<void()>& run) {
+void add_generate(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<GenerateFlags>();
-  CLI::App* command = app.add_subcommand("generate", "Draw text from a model");
   command->add_option("--checkpoint", flags->checkpoint, "Run folder (its best) or one checkpoint")
       ->required();
   command->add_option("--prompt", flags->prompt, "How the text begins");
   command->add_option("--length", flags->length, "Tokens to draw")->capture_default_str();
   command
       ->add_option("--temperature", flags->sampling.temperature,
-                   "Below 1 favours probable words; 0 always takes the most probable")
+                   "Below 1 favours probable tokens; 0 always takes the most probable")
       ->capture_default_str();
-  command->add_option("--top-k", flags->sampling.top_k, "Only the k most probable words; 0: all")
+  command->add_option("--top-k", flags->sampling.top_k, "Only the k most probable tokens; 0: all")
       ->capture_default_str();
   command
       ->add_option("--top-p", flags->sampling.top_p,
-                   "Only the most probable words that together reach this")
+                   "Only the most probable tokens that together reach this")
       ->capture_default_str();
-  command->add_option("--seed", flags->sampling.seed)->capture_default_str();
+  command->add_option("--seed", flags->sampling.seed, "Of the draws")->capture_default_str();
   command->add_flag("--json", flags->json, "One JSON object at the end");
   flags->device.add_to(*command);
   command->callback([flags, &run] { run = [flags] { run_generate(*flags); }; });

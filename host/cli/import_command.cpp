@@ -29,7 +29,7 @@ ImportOptions import_options(const ImportFlags& flags) {
     options.reset = choose<GruReset>("--gru-reset", flags.gru_reset,
                                      {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
   if (!flags.tokenizer.empty()) options.tokenizer = choose_tokenizer(flags.tokenizer);
-  if (flags.dropout && !(*flags.dropout >= 0 && *flags.dropout < 1))
+  if (flags.dropout && !(*flags.dropout >= 0 && float(*flags.dropout) < 1))
     throw UsageError(
         fmt::format("--dropout: got {}, expected 0 or more and below 1", *flags.dropout));
   options.dropout = flags.dropout;
@@ -83,9 +83,8 @@ void run_import(const ImportFlags& flags) {
 
 }  // namespace
 
-void add_import(CLI::App& app, std::function<void()>& run) {
+void add_import(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<ImportFlags>();
-  CLI::App* command = app.add_subcommand("import", "Make a checkpoint of PyTorch's weights");
   command
       ->add_option("--weights", flags->weights,
                    "Safetensors file of a state_dict with encoder, rnn and decoder")

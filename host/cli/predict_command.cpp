@@ -39,7 +39,8 @@ void predict_word(const PredictFlags& flags, const LoadedModel& model, const Tru
   const double probability = std::exp(double(own));
   const std::optional<double> exact = truth.probability(flags.text, flags.word);
   Json json = {{"history", flags.text},
-               {"word", flags.word},
+               {"id", *id},
+               {"word", json_text(model.tokenizer, *id)},
                {"probability", probability},
                {"rank", better + 1}};
   if (exact) json["true_probability"] = *exact;
@@ -64,7 +65,8 @@ void predict_top(const PredictFlags& flags, const LoadedModel& model, const Trut
     const std::string word = model.tokenizer.text(id);
     const double probability = std::exp(double(log_prob[std::size_t(id)]));
     const std::optional<double> exact = truth.probability(flags.text, word);
-    Json entry = {{"token", word}, {"probability", probability}};
+    Json entry = {
+        {"id", id}, {"token", json_text(model.tokenizer, id)}, {"probability", probability}};
     if (exact) entry["true_probability"] = *exact;
     json["next"].push_back(std::move(entry));
     lines += fmt::format("{:.6f}  {}{}\n", probability, model.tokenizer.label(id), beside(exact));
@@ -89,14 +91,13 @@ void run_predict(const PredictFlags& flags) {
 
 }  // namespace
 
-void add_predict(CLI::App& app, std::function<void()>& run) {
+void add_predict(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<PredictFlags>();
-  CLI::App* command = app.add_subcommand("predict", "P(next word | history)");
   command->add_option("--checkpoint", flags->checkpoint, "Run folder (its best) or one checkpoint")
       ->required();
   command->add_option("--text", flags->text, "The history, from the beginning of a line");
-  CLI::Option* top =
-      command->add_option("--top", flags->top, "The most probable words")->capture_default_str();
+  CLI::Option* top = command->add_option("--top", flags->top, "So many of the most probable tokens")
+                         ->capture_default_str();
   command
       ->add_option("--word", flags->word,
                    "The probability and rank of this word, character or byte")

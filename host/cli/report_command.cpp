@@ -61,9 +61,8 @@ void run_report(const ReportFlags& flags) {
 
 }  // namespace
 
-void add_report(CLI::App& app, std::function<void()>& run) {
+void add_report(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<ReportFlags>();
-  CLI::App* command = app.add_subcommand("report", "Describe a training run in an HTML page");
   command->add_option("RUN", flags->run, "Run folder")->required();
   command->add_option("--output", flags->output, "The page [report.html in the run folder]");
   command->callback([flags, &run] { run = [flags] { run_report(*flags); }; });

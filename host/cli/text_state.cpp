@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "host/cli/command_line.h"
+#include "host/data/utf8.h"
 
 namespace unroll::cli {
 namespace {
@@ -47,6 +48,11 @@ void TextState::read(const std::string& text) {
          "' is not in the model's vocabulary and is read as <unk>");
   };
   for (const std::int32_t token : model_.tokenizer.encode(text, unknown)) advance(token);
+}
+
+std::string json_text(const Tokenizer& tokenizer, std::int32_t id) {
+  std::string text = tokenizer.text(id);
+  return find_invalid_utf8(text) == text.size() ? text : printable(text);
 }
 
 std::vector<std::string> split_words(std::string_view text) {

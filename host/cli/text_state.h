@@ -35,6 +35,10 @@ class TextState {
   Session session_;
 };
 
+/// A token as a text of JSON, which holds no single bytes from 0x80 on: such a byte becomes the
+/// four characters \x80, which no token of bytes is.
+std::string json_text(const Tokenizer& tokenizer, std::int32_t id);
+
 std::vector<std::string> split_words(std::string_view text);
 
 /// The built-in grammar's view of a history; nothing if the model is not its, or the grammar cannot

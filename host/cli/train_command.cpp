@@ -8,6 +8,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/progress_line.h"
 #include "host/cli/signals.h"
+#include "host/cli/terminal.h"
 #include "host/cli/train_settings.h"
 #include "host/data/interrupted.h"
 #include "host/train/run_folder.h"
@@ -144,9 +145,14 @@ LanguageCorpus read_corpus(const TrainFlags& flags, const TrainSettings& setting
   return corpus;
 }
 
+/// To be copied into a shell.
+std::string to_go_on(const TrainFlags& flags) {
+  return "to go on: unroll train --save " +
+         shell_quoted((flags.save.starts_with('-') ? "./" : "") + flags.save) + " --resume";
+}
+
 [[noreturn]] void end_interrupted(const TrainFlags& flags, const std::string& what) {
-  throw Stopped(stop_signal(),
-                fmt::format("{}; to go on: unroll train --save {} --resume", what, flags.save));
+  throw Stopped(stop_signal(), what + "; " + to_go_on(flags));
 }
 
 /// What decides how results are rounded: "cpu (avx512)", "cuda (NVIDIA H200) in bf16". The number
@@ -328,16 +334,13 @@ void train_and_report(const TrainFlags& flags, Start& start, std::atomic<bool>& 
     } catch (const DeviceError& error) {
       if (list_checkpoints(flags.save).empty()) throw;
       throw std::runtime_error(
-          fmt::format("{}; the last checkpoint is sound, to go on: unroll train --save {} --resume",
-                      error.what(), flags.save));
+          fmt::format("{}; the last checkpoint is sound, {}", error.what(), to_go_on(flags)));
     }
   }();
   output.clear();
   if (stop_signal() == 0 && !output.failure().empty())
     throw std::runtime_error(
-        fmt::format("{}; step {} is saved, to go on: unroll train --save {} "
-                    "--resume",
-                    output.failure(), result.steps, flags.save));
+        fmt::format("{}; step {} is saved, {}", output.failure(), result.steps, to_go_on(flags)));
   if (result.interrupted)
     end_interrupted(flags, fmt::format("stopped at step {}, which is saved", result.steps));
   report(flags, result, config);
@@ -359,9 +362,8 @@ void run_train(const TrainFlags& flags, bool resume_given) {
 
 }  // namespace
 
-void add_train(CLI::App& app, std::function<void()>& run) {
+void add_train(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<TrainFlags>();
-  CLI::App* command = app.add_subcommand("train", "Train a language model on text");
   flags->add_to(*command);
   command->callback([flags, command, &run] {
     const bool resume_given = command->get_option("--resume")->count() > 0;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cmath>
 #include <limits>
 #include <type_traits>
 #include <utility>
@@ -48,7 +49,9 @@ void for_each_setting(Visit&& visit) {
                 "Reset gate before the recurrent product or after it (as cuDNN)"},
         &S::gru_reset);
   visit(Setting{"--emsize", kModel, "Embedding size; 0: one-hot input"}, &S::emsize);
-  visit(Setting{"--nhid", kModel, "Units per layer, one number or one per layer"}, &S::nhid);
+  visit(Setting{"--nhid", kModel,
+                "Units per layer: one number, or one per layer with commas between"},
+        &S::nhid);
   visit(Setting{"--nlayers", kModel, "Recurrent layers"}, &S::nlayers);
   visit(Setting{"--dropout", kModel, "Rate on all connections but the recurrent ones"},
         &S::dropout);
@@ -329,12 +332,24 @@ TrainSettings canonical(TrainSettings s) {
   return s;
 }
 
+/// What is computed with as float32 must not become 0 or infinity there.
+void require_float32(const std::string& flag, double value) {
+  const double size = std::abs(value);
+  constexpr double least = std::numeric_limits<float>::min(),
+                   most = std::numeric_limits<float>::max();
+  if (size == 0 || (size >= least && size <= most)) return;
+  throw UsageError(fmt::format(
+      "{}: got {}, expected a number that float32 holds: 0, or of a size from {:.3g} to "
+      "{:.3g}",
+      flag, value, least, most));
+}
+
 void require_count(const char* flag, std::int64_t value, std::int64_t low) {
   require_range(flag, double(value), double(low), kLargest);
 }
 
 void check_fraction(const char* flag, double value, bool zero_allowed) {
-  if ((zero_allowed ? value >= 0 : value > 0) && value < 1) return;
+  if ((zero_allowed ? value >= 0 : value > 0) && float(value) < 1) return;
   throw UsageError(fmt::format("{}: got {}, expected {} and below 1", flag, value,
                                zero_allowed ? "0 or more" : "more than 0"));
 }
@@ -393,6 +408,13 @@ void TrainSettings::check() const {
   require_count("--save-every", save_every, 0);
   require_count("--keep", keep, 0);
   require_count("--log-interval", log_interval, 1);
+  for_each_setting([&](const Setting& setting, auto member) {
+    const auto& value = this->*member;
+    using Value = std::remove_cvref_t<decltype(value)>;
+    if constexpr (std::is_same_v<Value, double>) require_float32(flag_of(setting), value);
+    if constexpr (std::is_same_v<Value, std::optional<double>>)
+      if (value) require_float32(flag_of(setting), *value);
+  });
 }
 
 CorpusOptions TrainSettings::corpus_options() const {
@@ -479,7 +501,8 @@ void TrainSettingFlags::add_to(CLI::App& command) {
       option = command.add_option(setting.flag, value, setting.help);
       if constexpr (!std::is_same_v<Value, std::optional<double>>)
         option->default_str(default_text(member));
-      if constexpr (std::is_same_v<Value, std::vector<std::int64_t>>) option->delimiter(',');
+      if constexpr (std::is_same_v<Value, std::vector<std::int64_t>>)
+        option->delimiter(',')->trigger_on_parse();  // a later list replaces an earlier one
     }
     options_[name_of(setting)] = option->group(setting.group);
   });

@@ -125,11 +125,8 @@ std::string Tokenizer::text(std::int32_t id) const {
 
 std::string Tokenizer::label(std::int32_t id) const {
   const std::string raw = text(id);
-  if (words_) return raw;
-  const auto byte = static_cast<unsigned char>(raw[0]);
-  const bool printable = chars_ ? byte >= ' ' : byte >= ' ' && byte < 0x7F;
-  const std::string escaped = escape(raw);
-  return printable || escaped != raw ? escaped : fmt::format("\\x{:02X}", byte);
+  const std::string escaped = words_ ? raw : escape(raw);
+  return escaped != raw ? escaped : printable(raw);
 }
 
 /// Calls emit(id, text) for every token; id is -1 for what is not in the vocabulary.

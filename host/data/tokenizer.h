@@ -55,7 +55,7 @@ class Tokenizer {
   /// A word, "<eos>", "<unk>", or the bytes of a character.
   /// Errors    std::invalid_argument if `id` is not in [0, size()).
   std::string text(std::int32_t id) const;
-  /// The same in printable form, on one line: escapes for line ends, \xHH for single bytes.
+  /// The same as printable() makes it; \n, \r, \t and \\ for a character or byte that is one.
   std::string label(std::int32_t id) const;
 
   /// The ids of a whole text, handed out in pieces; memory does not grow with the text. Returns

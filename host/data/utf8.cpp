@@ -64,15 +64,35 @@ std::string_view shorten_utf8(std::string_view text, std::size_t bytes) noexcept
   return text.substr(0, bytes);
 }
 
+std::string printable(std::string_view text) {
+  const auto is_obeyed = [](char32_t code) {
+    return (code >= 0x7F && code < 0xA0) || (code >= 0x2028 && code <= 0x202E) ||
+           (code >= 0x2066 && code <= 0x2069);
+  };
+  std::string shown;
+  while (!text.empty()) {
+    std::string_view sound = text.substr(0, find_invalid_utf8(text));
+    text.remove_prefix(sound.size());
+    while (!sound.empty()) {
+      const std::string_view before = sound;
+      const char32_t code = take_code_point(sound);
+      if (code < 0x20)
+        shown += fmt::format("\\x{:02x}", std::uint32_t(code));
+      else if (is_obeyed(code))
+        shown += fmt::format("\\u{:04x}", std::uint32_t(code));
+      else
+        shown += before.substr(0, before.size() - sound.size());
+    }
+    if (text.empty()) break;
+    shown += fmt::format("\\x{:02x}", static_cast<unsigned char>(text.front()));
+    text.remove_prefix(1);
+  }
+  return shown;
+}
+
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t kShown = 60;
-  std::string quoted = "'";
-  for (const char c : shorten_utf8(text, kShown))
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F)
-      quoted += fmt::format("\\x{:02x}", static_cast<unsigned char>(c));
-    else
-      quoted += c;
-  return quoted + (text.size() > kShown ? "'..." : "'");
+  return "'" + printable(shorten_utf8(text, kShown)) + (text.size() > kShown ? "'..." : "'");
 }
 
 }  // namespace unroll

@@ -28,7 +28,13 @@ std::string utf8_of(char32_t code);
 /// At most `bytes` of well-formed text, cut between code points.
 std::string_view shorten_utf8(std::string_view text, std::size_t bytes) noexcept;
 
-/// Well-formed text for an error message: quoted, on one line, not longer than a line.
+/// Any text so that a terminal only shows it: \x1b for a control character below 0x20 and for a
+/// byte that is not UTF-8, \u009b for the control characters from 0x7F on and for those that end
+/// lines or turn the direction of writing. A backslash stays one, so that repeating changes
+/// nothing.
+std::string printable(std::string_view text);
+
+/// A text for an error message: printable, quoted, not longer than a line.
 std::string in_quotes(std::string_view text);
 
 }  // namespace unroll

@@ -195,6 +195,16 @@ TEST(SummaryText, FitsWhateverTheNames) {
   EXPECT_TRUE(contains(table_text(results), "…"));
 }
 
+TEST(SummaryText, ShowsNamesThatATerminalWouldObey) {
+  const Case of = case_of("a\n\x1b[2J\xC2\x9B\xFFz");
+  const std::string shown = "a\\x0a\\x1b[2J\\u009b\\xffz";
+  const Results results = joined({rows_of(of, 4, 2, 8)});
+  for (const std::string& text :
+       {losses_text(results), table_text(results), benchmark::comparison_text(results, results)})
+    EXPECT_EQ(text.find_first_of("\x1b\xC2\xFF"), std::string::npos) << text;
+  EXPECT_TRUE(contains(table_text(results), shown)) << table_text(results);
+}
+
 std::string compared(const std::vector<Result>& before, const std::vector<Result>& after) {
   const std::string text = benchmark::comparison_text({{}, before}, {{}, after});
   expect_fits(text);

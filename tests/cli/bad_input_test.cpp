@@ -17,6 +17,12 @@ TEST_F(BadInputs, Numbers) {
       {"rate not a number", "", train("--lr nan"), 2, "--lr: got nan, expected a number above 0"},
       {"infinite rate", "", train("--lr inf"), 2,
        "--lr: got inf, expected a finite number above 0"},
+      {"rate above float32", "", train("--lr 1e39"), 2,
+       "--lr: got 1e+39, expected a number that float32 holds: 0, or of a size from 1.18e-38 to "
+       "3.4e+38"},
+      {"rate below float32", "", train("--lr 1e-50"), 2, "--lr: got 1e-50, expected a number that"},
+      {"limit above float32", "", train("--clip 1e300"), 2, "--clip: got 1e+300, expected a num"},
+      {"range above float32", "", train("--init-range 1e40"), 2, "--init-range: got 1e+40"},
       {"no rate", "", train("--lr 0"), 2, "--lr: got 0, expected a number above 0"},
       {"negative rate", "", train("--lr -1"), 2, "--lr: got -1"},
       {"rate too large", "", train("--lr 1e400"), 2, "--lr: got '1e400', expected a number"},
@@ -40,6 +46,9 @@ TEST_F(BadInputs, Numbers) {
       {"negative seed", "", train("--seed -1"), 2, "--seed: got -1"},
       {"threads in words", "", train("--threads many"), 2, "--threads: got 'many'"},
       {"too many threads", "", train("--threads 5000"), 2, "--threads: got 5000"},
+      {"more threads than can start", "",
+       "ulimit -v 1500000; unroll eval --checkpoint run --data data/test.txt --threads 4000", 1,
+       "from the system (Resource temporarily unavailable), expected 4000"},
       {"no epochs", "", train("--epochs 0"), 2, "--epochs: got 0"},
   });
 }
@@ -64,6 +73,37 @@ TEST_F(BadInputs, Spelling) {
       {"folder missing", "", "unroll train --data data --save", 2, "--save: got no value"},
       {"resume what", "", train("--resume run"), 2,
        "--resume: got 'run', expected nothing or auto; which run it is, --save says"},
+  });
+}
+
+TEST_F(BadInputs, NamesThatATerminalWouldObey) {
+  const std::string name = "\"$(printf 'n\\033[2J\\nunroll: saved\\302\\233')\"";
+  const char* shown = "n\\x1b[2J\\x0aunroll: saved\\u009b";
+  check({
+      {"text", "", train_on(name), 1, shown},
+      {"checkpoint", "", "unroll eval --data data/test.txt --checkpoint " + name, 1, shown},
+      {"run", "", "unroll report " + name, 1, shown},
+      {"weights", "", "unroll import --save new --weights " + name, 1, shown},
+      {"measurement", "", "unroll bench compare " + name + " b", 1, shown},
+      {"command", "", "unroll " + name, 2, shown},
+      {"flag", "", "unroll train --" + name, 2, shown},
+      {"word", "", "unroll train " + name, 2, shown},
+      {"number", "", train("--lr " + name), 2, shown},
+      {"choice", "", train("--optimizer " + name), 2, shown},
+      {"word asked for", "", "unroll predict --checkpoint run --word a" + name, 1, "--word: "},
+  });
+}
+
+TEST_F(BadInputs, PathsThatTheSystemRefuses) {
+  const std::string name = "$(printf %0300d 0)";
+  check({
+      {"run", "", "unroll report " + name, 1, "cannot be examined: File name too long"},
+      {"new run", "", "unroll train --data data --cache-dir $CACHE $SMALL --save " + name, 1,
+       ": File name too long"},
+      {"checkpoint", "", "unroll eval --data data/test.txt --checkpoint " + name, 1, "name too"},
+      {"text", "", "unroll eval --checkpoint run --data " + name, 1, "File name too long"},
+      {"no current folder", "", "mkdir gone; cd gone; rmdir ../gone; " + train_on("x"), 1,
+       "new: cannot be examined: No such file"},
   });
 }
 
@@ -102,7 +142,8 @@ TEST_F(BadInputs, Texts) {
        train_on("data/train.txt", "--split streams --batch-size 20 --bptt 100"), 1,
        "0 of them for training, expected some for training and some for validation; what fits: "},
       {"program, words", "head -c 9000 \"$PROGRAM\" >elf", train_on("elf"), 1,
-       "elf: line 1, byte offset 8: got byte 0x00, expected UTF-8 text without NUL (--tokenizer "},
+       "elf: line 1, byte offset 8: got byte 0x00, expected UTF-8 text without NUL (the "
+       "tokenizer "},
       {"program, characters", "", train_on("elf", "--tokenizer char"), 1,
        "byte offset 8: got byte"},
       {"not UTF-8", "{ yes a b | head -50; printf 'c \\377\\n'; yes a b | head -50; } >latin",

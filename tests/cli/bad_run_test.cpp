@@ -193,6 +193,19 @@ TEST_F(BadInputs, StreamsOfTraining) {
   }
 }
 
+TEST_F(BadInputs, TheCommandThatGoesOnCanBeCopied) {
+  const Output stopped = script(train_to("\"it's $(printf 'a\\tb')\"") + " >/dev/full");
+  const std::string says = "to go on: ";
+  const std::size_t at = stopped.err.find(says);
+  ASSERT_NE(at, std::string::npos) << stopped.err;
+  const std::string command = stopped.err.substr(at + says.size());
+  EXPECT_EQ(command, "unroll train --save $'it\\'s a\\x09b' --resume\n");
+  std::ofstream(path("again")) << "PATH=$(dirname \"$PROGRAM\"):$PATH; " << command;
+  const Output resumed = script("bash again");
+  EXPECT_EQ(resumed.status, 0) << resumed.err;
+  fs::remove_all(path("it's a\tb"));
+}
+
 /// A file system of `kilobytes` that is full after that.
 class SmallDisk {
  public:

@@ -3,9 +3,11 @@
 
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 
 #include "host/data/grammar.h"
+#include "host/data/utf8.h"
 #include "tests/support/program.h"
 
 namespace unroll::test {
@@ -156,6 +158,12 @@ TEST(CommandsOfCharacters, TrainEvalPredictAndGenerate) {
   EXPECT_EQ(text["text"], joined);
 }
 
+/// The byte that a token in JSON stands for, as docs/training.md says it.
+int byte_of(const std::string& token) {
+  return token.size() == 4 ? std::stoi(token.substr(2), nullptr, 16)
+                           : static_cast<unsigned char>(token.at(0));
+}
+
 TEST(CommandsOfBytes, TakeAnyBytes) {
   const TempFolder folder;
   std::string bytes;
@@ -167,12 +175,57 @@ TEST(CommandsOfBytes, TakeAnyBytes) {
   const Output generated = run_unroll("generate --json --length 50 --seed 1" + model);
   ASSERT_EQ(generated.status, 0) << generated.err;
   EXPECT_EQ(json::parse(generated.out)["tokens"].size(), 50U);  // valid JSON of invalid UTF-8
+  const json drawn = json::parse(generated.out);
+  ASSERT_EQ(drawn["ids"].size(), 50U);
+  for (int k = 0; k < 50; ++k) EXPECT_EQ(byte_of(drawn["tokens"][k]), drawn["ids"][k]) << k;
+
+  const json all = json::parse(run_unroll("predict --json --top 256" + model).out);
+  std::set<int> ids;
+  for (const json& next : all["next"]) {
+    EXPECT_EQ(byte_of(next["token"]), next["id"]);
+    ids.insert(int(next["id"]));
+  }
+  EXPECT_EQ(ids.size(), 256U);
+  const json one =
+      json::parse(run_unroll("predict --json --word \"$(printf '\\310')\"" + model).out);
+  EXPECT_EQ(one["id"], 200);
+  EXPECT_EQ(one["word"], "\\xc8");
+  const Output table = run_unroll("predict --top 256" + model);
+  EXPECT_TRUE(contains(table.out, "  \\xc8\n"));
+  EXPECT_TRUE(contains(table.out, "  \\x1b\n"));
+  EXPECT_EQ(find_invalid_utf8(table.out), table.out.size());
+
   const Output words = run_unroll("train --data " + folder.path().string() + "/text.txt --save " +
                                   folder.path().string() + "/words --cache-dir " +
                                   folder.path().string() + "/cache");
   EXPECT_EQ(words.status, 1);
   EXPECT_TRUE(contains(words.err, "text.txt: line 1, byte offset 0: got byte 0x80"));
-  EXPECT_TRUE(contains(words.err, "--tokenizer byte"));
+  EXPECT_TRUE(contains(words.err, "the tokenizer byte takes"));
+}
+
+/// Text of a model reaches a file as it is, and people without what a terminal obeys.
+TEST(CommandsOfWords, EscapeWhatATerminalObeys) {
+  const TempFolder folder;
+  std::string text;
+  for (int k = 0; k < 200; ++k) text += "the \x1b[31mred \xC2\x9B \xE2\x80\xAEturned end\n";
+  folder.write("text.txt", text);
+  const std::string model = train_tokens(folder, "--batch-size 4 --bptt 8");
+  const Output table = run_unroll("predict --text the --top 9" + model);
+  EXPECT_TRUE(contains(table.out, "  \\x1b[31mred\n")) << table.out;
+  EXPECT_TRUE(contains(table.out, "  \\u009b\n"));
+  EXPECT_TRUE(contains(table.out, "  \\u202eturned\n"));
+  EXPECT_EQ(table.out.find_first_of("\x1b\xC2\xE2"), std::string::npos);
+  EXPECT_TRUE(contains(run_unroll("predict --word \"$(printf '\\033[31mred')\"" + model).out,
+                       "P(\\x1b[31mred | "));
+  const Output report = run_unroll("predict --text the --top 9 --json" + model);
+  EXPECT_EQ(report.out.find_first_of("\x1b\xC2\xE2"), std::string::npos);
+  std::set<std::string> tokens;
+  const json parsed = json::parse(report.out);
+  for (const json& next : parsed["next"]) tokens.insert(next["token"]);
+  for (const char* token : {"\x1b[31mred", "\xC2\x9B", "\xE2\x80\xAEturned"})
+    EXPECT_TRUE(tokens.contains(token)) << token;
+  const Output drawn = run_unroll("generate --length 60" + model);
+  EXPECT_TRUE(contains(drawn.out, "\x1b[31mred")) << "a pipe gets the text itself";
 }
 
 struct BadLine {
@@ -215,6 +268,7 @@ TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
            {"train --dropout 1", "--dropout: got 1, expected 0 or more and below 1"},
            {"train --batch-size 0", "--batch-size: got 0"},
            {"train --nhid 10,20,30", "--nhid: got 3 sizes, expected 1 or one for each of 2"},
+           {"train --nlayers 3 --nhid 1,2,3 --nhid 4,5", "--nhid: got 2 sizes, expected 1 or one"},
            {"train --nhid -5", "--nhid: got -5"},
            {"train --tied --emsize 10", "--tied: got --emsize 10 and 200"},
            {"train --recipe zaremba-smal", "did you mean zaremba-small?"},
@@ -303,6 +357,9 @@ TEST(CommandLine, HelpAndVersionGoToStdout) {
   EXPECT_TRUE(contains(run_unroll("train --help").out, "--recipe"));
   EXPECT_TRUE(contains(run_unroll("--version").out, "unroll "));
   EXPECT_EQ(run_unroll("train --help").status, 0);
+  EXPECT_TRUE(contains(run_unroll("train --help").out, "Usage: unroll train [OPTIONS]"));
+  EXPECT_TRUE(contains(run_unroll("bench rnn --help").out, "Usage: unroll bench rnn [OPTIONS]"));
+  EXPECT_TRUE(contains(run_unroll("--help").out, "Usage: unroll [OPTIONS] SUBCOMMAND"));
 }
 
 TEST(CommandLine, AFullStdoutIsAFailure) {

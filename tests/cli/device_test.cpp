@@ -11,6 +11,7 @@
 #include "host/data/grammar.h"
 #include "tests/support/program.h"
 #include "unroll/backend.h"
+#include "unroll/cpu_limits.h"
 
 namespace unroll::test {
 namespace {
@@ -24,9 +25,15 @@ TEST(Doctor, SaysWhatAutoMeansHere) {
   EXPECT_EQ(page.status, 0) << page.err;
   EXPECT_EQ(page.err, "");
   EXPECT_TRUE(contains(page.out, "\ncpu            cpu ("));
+  EXPECT_TRUE(contains(page.out, "\nmemory         "));
+  const ProcessorLimit limit = processor_limit();
+  EXPECT_TRUE(contains(page.out, "\nprocessors     " + std::to_string(limit.processors)));
   const Output result = run_unroll("doctor --json");
   EXPECT_EQ(result.status, 0) << result.err;
   const json report = json::parse(result.out);
+  EXPECT_EQ(report["cpu"]["processors"], limit.processors);
+  EXPECT_EQ(report["cpu"]["processor_limit"].is_null(), limit.group_share == 0);
+  EXPECT_EQ(report["cpu"]["memory_limit"].is_null(), memory_limit().group_bytes == 0);
   std::string why;
   const bool gpu = cuda_device_count(&why) > 0;
   EXPECT_EQ(report["auto"]["device"] == "cpu", !gpu);
@@ -35,6 +42,19 @@ TEST(Doctor, SaysWhatAutoMeansHere) {
   EXPECT_TRUE(contains(page.out, "--device auto  " + device + (gpu ? "," : "; no GPU: " + why)));
   EXPECT_EQ(report["cuda"]["module"]["version"].is_null(),
             !report["cuda"]["module"]["why_not"].is_null());
+}
+
+TEST(Device, MoreThreadsThanProcessorsGetAWarning) {
+  const int most = processor_limit().processors;
+  const auto warned = [](int threads) {
+    const Output result =
+        run_unroll("eval --device cpu --checkpoint none --threads " + std::to_string(threads));
+    return bool(
+        contains(result.err, "warning: " + std::to_string(threads) + " threads take turns on "));
+  };
+  EXPECT_TRUE(warned(most + 1));
+  EXPECT_FALSE(warned(most));
+  EXPECT_FALSE(warned(0));
 }
 
 TEST(Doctor, NamesAGpu) {
@@ -150,7 +170,7 @@ TEST_F(EmulatedGpu, WithoutCudnnItIsNamed) {
   EXPECT_TRUE(contains(result.err, "unroll: recurrent algorithm cudnn: "));
   EXPECT_TRUE(contains(result.err, "libcudnn.so.9"));
   EXPECT_TRUE(
-      contains(result.err, ", expected cuDNN 9: install it, or use --rnn-algorithm stepwise\n"));
+      contains(result.err, ", expected cuDNN 9: install it, or use the algorithm stepwise\n"));
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
 }
 

@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
+
+#include "host/cli/command_line.h"
 
 namespace unroll::test {
 namespace {
@@ -104,6 +107,38 @@ TEST(TrainingDefaults, OfARunThatDoesNotSayItsRateAreTheOldOnes) {
   nlohmann::json stored = to_json(settings_of("--optimizer sgd --reduction time"));
   stored["lr"] = nullptr;
   EXPECT_EQ(cli::settings_from(JsonObject(stored, "config.json")).lr, 20);
+}
+
+TEST(TrainSettings, TheLastListCounts) {
+  using Units = std::vector<std::int64_t>;
+  EXPECT_EQ(settings_of("--nhid 10 --nhid 12").nhid, Units{12});
+  EXPECT_EQ(settings_of("--nhid 10,20,30 --nhid=40,50").nhid, (Units{40, 50}));
+  EXPECT_EQ(settings_of("--nhid 10 20 --epochs 1 --nhid 30 40").nhid, (Units{30, 40}));
+  EXPECT_EQ(settings_of("--nhid 10,20").nhid, (Units{10, 20}));
+}
+
+/// What is computed with as float32 is neither 0 nor infinity there, nor a rate 1.
+TEST(TrainSettings, NumbersAreFloat32s) {
+  for (const char* flag : {"--lr", "--clip", "--clip-value", "--weight-decay", "--init-range",
+                           "--forget-bias", "--lr-decay"})
+    for (const char* number : {"1e39", "1e300"}) {
+      SCOPED_TRACE(std::string(flag) + " " + number);
+      EXPECT_THROW(settings_of(std::string(flag) + " " + number).check(), cli::UsageError);
+    }
+  for (const char* flag : {"--lr", "--clip", "--clip-value", "--weight-decay", "--init-range",
+                           "--forget-bias", "--momentum", "--rms-decay", "--dropout"}) {
+    SCOPED_TRACE(flag);
+    EXPECT_THROW(settings_of(std::string(flag) + " 1e-50").check(), cli::UsageError);
+    EXPECT_THROW(settings_of(std::string(flag) + " 1e-40").check(), cli::UsageError);  // subnormal
+    EXPECT_NO_THROW(settings_of(std::string(flag) + " 1.2e-38").check());
+  }
+  EXPECT_THROW(settings_of("--forget-bias=-1e39").check(), cli::UsageError);
+  EXPECT_NO_THROW(settings_of("--clip 0 --dropout 0 --forget-bias=-3e38 --lr 3e38").check());
+  for (const char* flag : {"--momentum", "--rms-decay", "--dropout"}) {
+    SCOPED_TRACE(flag);
+    EXPECT_THROW(settings_of(std::string(flag) + " 0.999999999").check(), cli::UsageError);
+    EXPECT_NO_THROW(settings_of(std::string(flag) + " 0.9999999").check());
+  }
 }
 
 }  // namespace

@@ -44,6 +44,9 @@ TEST(Tokenizer, BytesComeBackWhateverTheyAre) {
   EXPECT_EQ(bytes.find("ab"), std::nullopt);
   EXPECT_EQ(bytes.label(0x80), "\\x80");
   EXPECT_EQ(bytes.label('\n'), "\\n");
+  EXPECT_EQ(bytes.label(0x1B), "\\x1b");
+  EXPECT_EQ(bytes.label('\\'), "\\\\");
+  EXPECT_EQ(bytes.label(' '), " ");
   EXPECT_THROW(bytes.text(256), std::invalid_argument);
   EXPECT_THROW(Tokenizer::parse(TokenizerKind::kByte, "a\n", "vocab.txt"), std::runtime_error);
 }

@@ -1,0 +1,69 @@
+#include "host/cli/terminal.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "host/data/utf8.h"
+
+namespace unroll::cli {
+namespace {
+
+constexpr std::string_view kUnquoted = "%+,-./:=@_";
+
+bool is_plain(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || kUnquoted.find(c) != kUnquoted.npos;
+}
+
+/// How many bytes at the end of a text begin a character that does not end there.
+std::size_t open_character(std::string_view text) {
+  for (std::size_t back = 1; back <= std::min<std::size_t>(3, text.size()); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if ((byte & 0xC0) == 0x80) continue;
+    const std::size_t length = byte < 0xC0 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+    return length > back ? back : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string shell_quoted(std::string_view word) {
+  if (!word.empty() && std::ranges::all_of(word, is_plain)) return std::string(word);
+  const bool plain = printable(word) == word;
+  std::string quoted = plain ? "'" : "$'";
+  for (const char c : word) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (plain)
+      quoted += c == '\'' ? "'\\''" : std::string(1, c);
+    else if (byte < 0x20 || byte >= 0x7F)
+      quoted += fmt::format("\\x{:02x}", byte);
+    else
+      quoted += (c == '\'' || c == '\\' ? "\\" : "") + std::string(1, c);
+  }
+  return quoted + "'";
+}
+
+std::string printable_lines(std::string_view text) {
+  std::string lines;
+  for (std::size_t end = 0; (end = text.find_first_of("\t\n")) != text.npos;
+       text.remove_prefix(end + 1))
+    lines += printable(text.substr(0, end)) + text[end];
+  return lines + printable(text);
+}
+
+std::string TerminalText::next(std::string_view piece) {
+  waiting_ += piece;
+  const std::size_t whole = waiting_.size() - open_character(waiting_);
+  std::string shown = printable_lines(std::string_view(waiting_).substr(0, whole));
+  waiting_.erase(0, whole);
+  return shown;
+}
+
+std::string TerminalText::rest() {
+  return printable_lines(std::exchange(waiting_, ""));
+}
+
+}  // namespace unroll::cli

@@ -1,0 +1,29 @@
+/// Texts of others on a terminal, and commands to be copied from it.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace unroll::cli {
+
+/// One word of a command line, as a POSIX shell reads it; quoted only where it must be. Control
+/// characters take the form $'\x1b', which bash, zsh and ksh read.
+std::string shell_quoted(std::string_view word);
+
+/// Text that comes in pieces, in which characters may be cut, for a terminal: control characters
+/// but tabs and line ends are escaped, as by printable().
+class TerminalText {
+ public:
+  /// What can be shown now; the bytes of a character that is not complete wait for the next piece.
+  std::string next(std::string_view piece);
+  /// What is left at the end.
+  std::string rest();
+
+ private:
+  std::string waiting_;
+};
+
+/// Lines as they are shown to people: printable(), except that tabs and line ends stay.
+std::string printable_lines(std::string_view text);
+
+}  // namespace unroll::cli

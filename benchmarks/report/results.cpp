@@ -177,7 +177,7 @@ class Records {
     if (is_comment) {
       comment = rest_.substr(1, rest_.find('\n') - 1);
       rest_.remove_prefix(comment.size() + 1);
-      if (comment.ends_with('\r')) comment.pop_back();
+      while (comment.ends_with('\r')) comment.pop_back();  // written, one would be a line end
       if (comment.starts_with(' ')) comment.erase(0, 1);
       return true;
     }
@@ -300,9 +300,12 @@ Results read_csv(const std::filesystem::path& file) {
   in.peek();  // a folder opens, and fails here
   if (!in.is_open() || in.bad())
     throw std::runtime_error(file.string() + ": cannot be read, expected a CSV");
-  const std::string text{std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()};
+  return read_csv({std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()}, file);
+}
+
+Results read_csv(const std::string& text, const std::filesystem::path& name) {
   Results results;
-  Records records(file, text);
+  Records records(name, text);
   std::vector<const Column*> header;
   while (records.next()) {
     if (records.is_comment) {  // of files that follow each other, what they have in common once

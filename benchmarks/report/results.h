@@ -56,5 +56,7 @@ std::string csv_header();
 ///           order, and one that is not known is passed over; several files may follow each other
 ///           in one, each with its # lines and header.
 Results read_csv(const std::filesystem::path& file);
+/// The same of the text of a file; `name` is how errors call it.
+Results read_csv(const std::string& text, const std::filesystem::path& name);
 
 }  // namespace unroll::benchmark

@@ -109,14 +109,18 @@ void run_rnn(const BenchFlags& flags) {
   if (stop_signal() != 0) throw Stopped(stop_signal(), "stopped; what had been measured is above");
 }
 
+/// Of a flag given twice the last list counts.
+void add_list(CLI::App& command, const char* flag, std::vector<std::string>& value,
+              const std::string& help) {
+  command.add_option(flag, value, help)->trigger_on_parse();
+}
+
 void add_rnn(CLI::App& bench, std::function<void()>& run) {
   const auto flags = std::make_shared<BenchFlags>();
   CLI::App* command = bench.add_subcommand(
       "rnn", "The recurrent node beside cuDNN on a GPU, beside oneDNN on a CPU");
   const auto list = [&](const char* flag, std::vector<std::string>& value,
-                        const std::string& help) {
-    command->add_option(flag, value, help)->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  };
+                        const std::string& help) { add_list(*command, flag, value, help); };
   std::string names;
   for (const StackShape& shape : benchmark::named_shapes())
     names += (names.empty() ? "" : ", ") + shape.name;
@@ -137,7 +141,9 @@ void add_rnn(CLI::App& bench, std::function<void()>& run) {
   command->add_option("--samples", flags->samples, "Of each algorithm")->capture_default_str();
   command->add_option("--device", flags->device, "auto, cpu, cuda or cuda:N")
       ->capture_default_str();
-  command->add_option("--threads", flags->threads, "Threads on the CPU; 0: one per processor")
+  command
+      ->add_option("--threads", flags->threads,
+                   "Threads on the CPU; 0: one per processor it may use")
       ->capture_default_str();
   command->add_option("--csv", flags->csv, "File for all numbers; written after every shape");
   command->add_option("--html", flags->html, "File for a page with charts");
@@ -149,8 +155,7 @@ void add_floor(CLI::App& bench, std::function<void()>& run) {
   CLI::App* command = bench.add_subcommand(
       "floor",
       "What no schedule of the recurrent node can beat on an H100: arithmetic, no measurement");
-  command->add_option("--shapes", *shapes, "As of rnn")
-      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  add_list(*command, "--shapes", *shapes, "As of rnn");
   command->callback([shapes, &run] {
     run = [shapes] {
       const std::vector<StackShape> chosen = chosen_shapes({.shapes = *shapes}, DeviceKind::kCuda);
@@ -170,16 +175,15 @@ void add_compare(CLI::App& bench, std::function<void()>& run) {
   command->add_option("AFTER", files->second, "CSV of another")->required();
   command->callback([files, &run] {
     run = [files] {
-      print(benchmark::comparison_text(benchmark::read_csv(files->first),
-                                       benchmark::read_csv(files->second)));
+      const Results before = benchmark::read_csv(files->first);  // its mistakes come first
+      print(benchmark::comparison_text(before, benchmark::read_csv(files->second)));
     };
   });
 }
 
 }  // namespace
 
-void add_bench(CLI::App& app, std::function<void()>& run) {
-  CLI::App* command = app.add_subcommand("bench", "How fast this machine is, beside its rivals");
+void add_bench(CLI::App* command, std::function<void()>& run) {
   command->require_subcommand(1);
   add_rnn(*command, run);
   add_floor(*command, run);

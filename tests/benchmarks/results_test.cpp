@@ -135,6 +135,7 @@ TEST(ResultsCsv, ReadsOtherLineEnds) {
   std::string windows;
   for (const char c : text) windows += c == '\n' ? std::string("\r\n") : std::string(1, c);
   EXPECT_EQ(to_csv(read(windows)), text);
+  EXPECT_EQ(to_csv(read("# a device\r\r\n" + text)), text);
   EXPECT_EQ(to_csv(read(text.substr(0, text.size() - 1))), text);
   EXPECT_EQ(to_csv(read(windows.substr(0, windows.size() - 1))), text);
   EXPECT_EQ(read(std::string(kHeader) + "\n").rows.size(), 0U) << "a run that was cut short";

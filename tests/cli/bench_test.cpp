@@ -155,6 +155,14 @@ TEST(BenchRnn, RefusesWhatItCannotMeasure) {
   }
 }
 
+TEST(BenchFloor, TheLastListOfShapesCounts) {
+  const Output run = run_unroll("bench floor --shapes wlm200 wlm1500 --shapes wlm650");
+  EXPECT_EQ(run.status, 0) << run.err;
+  EXPECT_TRUE(contains(run.out, "wlm650"));
+  EXPECT_FALSE(contains(run.out, "wlm200"));
+  EXPECT_FALSE(contains(run.out, "wlm1500"));
+}
+
 // What had been measured is kept.
 TEST(BenchRnn, StopsInGoodOrder) {
   const TempFolder folder;

@@ -65,7 +65,7 @@ Interface require() {
   const Library library = load();
   if (!library.why_not.empty())
     throw Unsupported("recurrent algorithm cudnn: " + library.why_not +
-                      ", expected cuDNN 9: install it, or use --rnn-algorithm stepwise");
+                      ", expected cuDNN 9: install it, or use the algorithm stepwise");
   return library.functions;
 }
 
@@ -145,7 +145,7 @@ void check(Status status, Stage stage, const char* call, const char* file, int l
                        (stage == Stage::kPlanning && category == int(Status::kBadParam));
   if (refused)
     throw Unsupported("cuDNN refuses: " + words(status) + " (in " + name +
-                      "), expected what it supports; use --rnn-algorithm stepwise");
+                      "), expected what it supports; use the algorithm stepwise");
   fail("cuDNN: " + words(status), name.c_str(), file, line);
 }
 

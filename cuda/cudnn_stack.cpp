@@ -54,7 +54,7 @@ int as_int(std::int64_t n) {
   if (n > std::numeric_limits<std::int32_t>::max())
     throw Unsupported("cuDNN: got a dimension of " + std::to_string(n) + ", expected at most " +
                       std::to_string(std::numeric_limits<std::int32_t>::max()) +
-                      "; use --rnn-algorithm stepwise");
+                      "; use the algorithm stepwise");
   return int(n);
 }
 
@@ -152,7 +152,7 @@ void CudnnStack::find_places(const CudnnContext& context, const RecurrentSpec& s
                             std::to_string(cell) + ": got " + std::to_string(extents[0]) + " x " +
                             std::to_string(extents[1]) + " x " + std::to_string(extents[2]) +
                             ", expected " + std::to_string(elements) +
-                            " elements; use --rnn-algorithm stepwise");
+                            " elements; use the algorithm stepwise");
         return std::size_t(static_cast<const std::byte*>(address) - base);
       };
       places_.push_back({offset(matrix, matrix_descriptor.get(), hidden_ * columns),

@@ -10,7 +10,7 @@ namespace unroll::gpu {
 namespace {
 
 [[noreturn]] void refuse(const std::string& what) {
-  throw Unsupported("recurrent algorithm persistent: " + what + "; use --rnn-algorithm stepwise");
+  throw Unsupported("recurrent algorithm persistent: " + what + "; use the algorithm stepwise");
 }
 
 PersistentProduct product_of(Precision precision) {

@@ -233,7 +233,7 @@ RecurrentAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
       } catch (const DeviceError& error) {
         if (cudaStreamSynchronize(device_.stream()) != cudaSuccess)
           throw DeviceError(std::string(error.what()) + "; it was recurrent algorithm " +
-                            to_string(other) + ", use --rnn-algorithm stepwise");
+                            to_string(other) + ", use the algorithm stepwise");
         std::fprintf(stderr,
                      "unroll: recurrent algorithm %s does not work here and is not used: %s\n",
                      to_string(other).c_str(), error.what());

@@ -70,7 +70,7 @@ class CudnnPlan final : public RecurrentPlan {
     if (is_spent_)
       throw Unsupported("recurrent algorithm " + context_.name +
                         ": got a second backward pass after one forward pass, expected one: cuDNN "
-                        "overwrites what the first has kept; use --rnn-algorithm stepwise");
+                        "overwrites what the first has kept; use the algorithm stepwise");
     is_spent_ = true;
     const Memory memory{args.reserve.as<std::byte>(), args.scratch.as<std::byte>()};
     for (std::size_t k = stacks_.size(); k-- > 0;) backward(args, memory, k);
@@ -317,7 +317,7 @@ void refuse(const std::string& algorithm, const RecurrentArgs& args) {
     what = "got lengths, expected sequences of all steps: cuDNN wants lengths on the host";
   if (!what.empty())
     throw Unsupported("recurrent algorithm " + algorithm + ": " + what +
-                      "; use --rnn-algorithm stepwise");
+                      "; use the algorithm stepwise");
 }
 
 }  // namespace

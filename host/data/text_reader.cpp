@@ -140,7 +140,7 @@ void TextReader::reject(std::size_t at) const {
                                        buffer_.begin() + std::ptrdiff_t(at), '\n');
   throw std::runtime_error(fmt::format(
       "{}: line {}, byte offset {}: got byte 0x{:02X}, expected UTF-8 text without NUL "
-      "(--tokenizer byte takes any bytes)",
+      "(the tokenizer byte takes any bytes)",
       source_.name(), line + 1, source_.position() - static_cast<std::int64_t>(filled_ - at),
       static_cast<unsigned char>(buffer_[at])));
 }

@@ -329,7 +329,7 @@ TEST_F(CorpusFiles, WhatIsNoCorpusIsNamed) {
   folder_.write("valid.txt", std::string_view("a\0b\n", 4));
   EXPECT_TRUE(contains(error(options(path)),
                        "valid.txt: line 1, byte offset 1: got byte 0x00, expected UTF-8 text "
-                       "without NUL (--tokenizer byte takes any bytes)"));
+                       "without NUL (the tokenizer byte takes any bytes)"));
   EXPECT_TRUE(contains(error(options(path, TokenizerKind::kChar)), "byte offset 1"));
   EXPECT_EQ(error(options(path, TokenizerKind::kByte)), "no exception");
   folder_.write("valid.txt", "a\n");

@@ -400,7 +400,7 @@ TEST_P(RecurrentPersistent, SaysHowManyUnitsWouldFit) {
     const std::string begin =
         "recurrent algorithm persistent: got 6000 hidden units, expected at most ";
     ASSERT_TRUE(text.starts_with(begin)) << text;
-    EXPECT_TRUE(text.ends_with(" multiprocessors; use --rnn-algorithm stepwise")) << text;
+    EXPECT_TRUE(text.ends_with(" multiprocessors; use the algorithm stepwise")) << text;
     EXPECT_EQ(text.find('\n'), text.npos) << text;
     const std::int64_t most = std::stoll(text.substr(begin.size()));
     const auto plan = [&](std::int64_t units) {

@@ -67,7 +67,7 @@ class OnRecurrentCases : public OnEachBackend {
       EXPECT_TRUE(text.starts_with("recurrent algorithm " + backend_->recurrent_algorithm() + ": "))
           << text;
       EXPECT_NE(text.find(why), text.npos) << text;
-      EXPECT_NE(text.find("; use --rnn-algorithm stepwise"), text.npos) << text;
+      EXPECT_NE(text.find("; use the algorithm stepwise"), text.npos) << text;
       EXPECT_EQ(text.find('\n'), text.npos) << text;
     }
   }

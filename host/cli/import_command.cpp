@@ -1,5 +1,4 @@
 /// unroll import: a checkpoint from weights that PyTorch trained.
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -10,6 +9,7 @@
 #include "host/cli/commands.h"
 #include "host/data/file.h"
 #include "host/data/hash.h"
+#include "host/data/text_format.h"
 #include "host/train/import.h"
 #include "host/train/model_file.h"
 #include "host/train/run_folder.h"
@@ -38,11 +38,11 @@ ImportOptions import_options(const ImportFlags& flags) {
 
 Tokenizer read_tokenizer(TokenizerKind kind, const std::filesystem::path& file) {
   if (kind == TokenizerKind::kByte) return Tokenizer::parse(kind, "", "");
-  const Descriptor in(::open(file.c_str(), O_RDONLY | O_CLOEXEC), file, "cannot be opened");
-  if (!std::filesystem::is_regular_file(file))
-    throw std::runtime_error(file.string() + ": is not a regular file, expected the vocabulary");
-  const MappedFile text(in.get(), file);
-  return Tokenizer::parse(kind, text_of(text.bytes()), file.string());
+  const MappedFile mapped(open_regular(file, "the vocabulary").get(), file);
+  std::string_view text = text_of(mapped.bytes());
+  require_no_other_format(text, file.string());
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  return Tokenizer::parse(kind, text, file.string());
 }
 
 ImportedModel read_weights(const ImportFlags& flags, const ImportOptions& options) {

@@ -1,7 +1,10 @@
 #include "host/cli/text_state.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <sstream>
 #include <stdexcept>
 
@@ -14,6 +17,22 @@ namespace {
 [[noreturn]] void fail_not_finite() {
   throw std::runtime_error(
       "the model gives probabilities of the next token that are not numbers, expected finite ones");
+}
+
+/// One line, however many there are.
+std::string about_unknown(const std::map<std::string, std::int64_t>& unknown) {
+  constexpr std::size_t kNamed = 5;
+  std::string names;
+  std::size_t named = 0;
+  std::int64_t total = 0;
+  for (const auto& [token, count] : unknown) {
+    total += count;
+    if (named++ < kNamed) names += (names.empty() ? "" : ", ") + in_quotes(token);
+  }
+  if (named > kNamed) names += fmt::format(" and {} more", named - kNamed);
+  const char* verb = named == 1 ? "is" : "are";
+  return fmt::format("{} {} not in the model's vocabulary and {} read as <unk>{}", names, verb,
+                     verb, total > 1 ? fmt::format(", {} times in all", total) : "");
 }
 
 }  // namespace
@@ -43,11 +62,11 @@ std::int32_t TextState::next() const {
 }
 
 void TextState::read(const std::string& text) {
-  const auto unknown = [](std::string_view token) {
-    note("warning: '" + std::string(token) +
-         "' is not in the model's vocabulary and is read as <unk>");
-  };
-  for (const std::int32_t token : model_.tokenizer.encode(text, unknown)) advance(token);
+  std::map<std::string, std::int64_t> unknown;  // and how often
+  const std::vector<std::int32_t> tokens =
+      model_.tokenizer.encode(text, [&](std::string_view token) { ++unknown[std::string(token)]; });
+  if (!unknown.empty()) warn(about_unknown(unknown));
+  for (const std::int32_t token : tokens) advance(token);
 }
 
 std::string json_text(const Tokenizer& tokenizer, std::int32_t id) {

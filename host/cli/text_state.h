@@ -26,7 +26,7 @@ class TextState {
   /// draw.
   std::int32_t next() const;
 
-  /// Reads the tokens of `text`; says on stderr which of them it does not know.
+  /// Reads the tokens of `text`; says on stderr, in one line, which it does not know.
   void read(const std::string& text);
 
  private:

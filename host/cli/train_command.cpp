@@ -98,15 +98,22 @@ void report_corpus(const LanguageCorpus& corpus) {
                    to_string(corpus.tokenizer.kind())));
   note(fmt::format("  {:<6} {:>13} {:>11} {:>9} {:>9} {:>11} {:>9}", "split", "tokens", "lines",
                    "empty", "types", "unknown", "longest"));
-  for (const auto& [name, split] :
-       {std::pair{"train", &corpus.train}, {"valid", &corpus.valid}, {"test", &corpus.test}}) {
-    const TextStatistics& s = split->statistics;
-    if (s.tokens == 0) continue;
+  const auto row = [](const char* name, const TextStatistics& s) {
+    if (s.tokens == 0) return;
     note(fmt::format("  {:<6} {:>13} {:>11} {:>9} {:>9} {:>9.3f} % {:>9}", name, s.tokens, s.lines,
                      s.empty_lines, s.types, 100 * double(s.unknown) / double(s.tokens),
                      s.longest_line));
     if (s.crlf_lines > 0) note(fmt::format("  {:<6} {} lines end in CR LF", name, s.crlf_lines));
+  };
+  if (corpus.streams.streams > 0) {  // of pieces of lines there is less to say
+    row("text", corpus.streams.text);
+    note(fmt::format("  {:<6} {:>13}", "train", corpus.train.statistics.tokens));
+    note(fmt::format("  {:<6} {:>13}", "valid", corpus.valid.statistics.tokens));
+    return;
   }
+  row("train", corpus.train.statistics);
+  row("valid", corpus.valid.statistics);
+  row("test", corpus.test.statistics);
 }
 
 void report_model(const LanguageModelConfig& config) {
@@ -134,15 +141,11 @@ LanguageCorpus read_corpus(const TrainFlags& flags, const TrainSettings& setting
     options.path = origin;
   options.cache_dir = flags.cache_dir;
   options.stop = &stop;
-  options.note = note;
-  LanguageCorpus corpus = read_language_corpus(options);
-  if (!stored) return corpus;
-  const std::string expected =
-      JsonObject(*stored, "config.json").object("training").string("text_fingerprint");
-  if (corpus.fingerprint != expected)
-    throw std::runtime_error(fmt::format("{}: is not the text that the run in {} was begun with",
-                                         corpus.name, flags.save));
-  return corpus;
+  options.note = warn;
+  if (stored)
+    options.fingerprint =
+        JsonObject(*stored, "config.json").object("training").string("text_fingerprint");
+  return read_language_corpus(options);
 }
 
 /// To be copied into a shell.

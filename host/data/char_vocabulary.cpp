@@ -12,7 +12,7 @@
 namespace unroll {
 namespace {
 
-constexpr char32_t kCodePoints = 0x110000;
+constexpr char32_t kUnknown = 0x110000;  // behind the last code point
 constexpr std::array<std::pair<char, char>, 4> kEscapes{
     {{'\n', 'n'}, {'\r', 'r'}, {'\t', 't'}, {'\\', '\\'}}};
 
@@ -46,18 +46,23 @@ std::string escape(std::string_view text) {
 
 CharVocabulary CharVocabulary::build(TextSource text, const Vocabulary::Limits& limits) {
   limits.check();
-  std::vector<std::int64_t> counts(kCodePoints);
+  std::vector<std::int64_t> counts;  // by code point
   TextReader reader(std::move(text));
   for (std::string_view block = reader.next_block(); !block.empty(); block = reader.next_block())
-    while (!block.empty()) ++counts[take_code_point(block)];
+    while (!block.empty()) {
+      const auto code = static_cast<std::size_t>(take_code_point(block));
+      if (code >= counts.size()) counts.resize(code + 1);
+      ++counts[code];
+    }
   if (reader.statistics().lines == 0)
     throw std::runtime_error(reader.name() +
                              ": is empty, expected text to build a vocabulary from");
 
   const auto by_count = [](const auto& a, const auto& b) { return a.second > b.second; };
   std::vector<std::pair<char32_t, std::int64_t>> entries;
-  for (char32_t code = 0; code < kCodePoints; ++code)
-    if (code != U'\n' && counts[code] > 0) entries.emplace_back(code, counts[code]);
+  const std::int64_t newlines = counts.size() > U'\n' ? std::exchange(counts[U'\n'], 0) : 0;
+  for (std::size_t code = 0; code < counts.size(); ++code)
+    if (counts[code] > 0) entries.emplace_back(code, counts[code]);
   std::stable_sort(entries.begin(), entries.end(), by_count);
   std::size_t kept = entries.size();
   if (limits.max_size > 0) kept = std::min(kept, static_cast<std::size_t>(limits.max_size) - 2);
@@ -65,17 +70,18 @@ CharVocabulary CharVocabulary::build(TextSource text, const Vocabulary::Limits& 
   std::int64_t unknown = 0;
   for (std::size_t k = kept; k < entries.size(); ++k) unknown += entries[k].second;
   entries.resize(kept);
-  entries.emplace_back(U'\n', counts[U'\n']);
-  entries.emplace_back(kCodePoints, unknown);
+  entries.emplace_back(U'\n', newlines);
+  entries.emplace_back(kUnknown, unknown);
   std::stable_sort(entries.begin(), entries.end(), by_count);
 
   std::vector<std::string> texts;
   for (const auto& [code, count] : entries)
-    texts.push_back(code == kCodePoints ? std::string(Vocabulary::kUnk) : utf8_of(code));
+    texts.push_back(code == kUnknown ? std::string(Vocabulary::kUnk) : utf8_of(code));
   return {std::move(texts), reader.name()};
 }
 
 CharVocabulary CharVocabulary::parse(std::string_view text, const std::string& name) {
+  if (text.empty()) throw std::runtime_error(name + ": is empty, expected one character per line");
   std::vector<std::string> texts;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());

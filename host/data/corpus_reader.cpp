@@ -1,5 +1,4 @@
 /// read_language_corpus(): from files by way of a token cache.
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,6 +9,7 @@
 
 #include "host/data/hash.h"
 #include "host/data/language_corpus.h"
+#include "host/data/mapped_text.h"
 #include "host/data/strict_json.h"
 #include "host/data/text_files.h"
 #include "host/data/token_cache.h"
@@ -35,11 +35,22 @@ void check(const CorpusOptions& o) {
   o.limits.check();
 }
 
+/// What older versions wrote is the bare hash of samples.
+constexpr std::string_view kWhole = "whole:";
+
+void require_fingerprint(const std::string& name, const std::string& got,
+                         const std::string& expected) {
+  if (got != expected)
+    throw std::runtime_error(fmt::format(
+        "{}: is not the text that the run was begun with: got fingerprint {}, expected {}", name,
+        got, expected));
+}
+
 /// The text in a cache and how it is divided, while the corpus that it becomes is made.
 struct Found {
   TokenCache cache;
   Tokenizer tokenizer;
-  std::vector<MappedFile> sources;  // where bytes are the tokens
+  std::vector<MappedText> sources;  // where bytes are the tokens
 };
 
 class CorpusReader {
@@ -52,8 +63,8 @@ class CorpusReader {
                                "split into streams");
     for (const fs::path& file : files_) {
       stop_if_asked(options.stop);
-      stamps_.push_back(stamp_source(file));
-      if (stamps_.back().size == 0)
+      sources_.push_back(stamp_source(file));
+      if (sources_.back().stamp.size == 0)
         throw std::runtime_error(file.string() + ": is empty, expected text");
     }
     key_ = {{"tokenizer", to_string(options.tokenizer)},
@@ -72,6 +83,10 @@ class CorpusReader {
     find_folder();
     std::optional<Found> found = read_cache();
     if (!found) found = make_cache();
+    if (const std::string& expected = options_.fingerprint; !expected.empty())
+      require_fingerprint(options_.path.string(),
+                          expected.starts_with(kWhole) ? fingerprint() : sampled_fingerprint(),
+                          expected);
     return corpus(std::move(*found));
   }
 
@@ -93,20 +108,14 @@ class CorpusReader {
       folder = variable("XDG_CACHE_HOME") / "unroll";
     if (folder.empty() && variable("HOME").is_absolute())
       folder = variable("HOME") / ".cache" / "unroll";
-    if (!folder.empty()) place_ = folder / token_cache_name(key_, stamps_);
+    if (!folder.empty()) place_ = folder / token_cache_name(key_, sources_);
   }
 
   std::optional<Found> read_cache() {
     if (place_.empty()) return std::nullopt;
     try {
       std::optional<TokenCache> cache = read_token_cache(place_);
-      if (!cache) return std::nullopt;
-      for (std::size_t k = 0; k < stamps_.size(); ++k)
-        if (cache->header.sources.size() != stamps_.size() ||
-            cache->header.sources[k] != stamps_[k]) {
-          note(files_[k].string() + ": changed since its cache was made: reading it again");
-          return std::nullopt;
-        }
+      if (!cache || !are_sources_of(cache->header)) return std::nullopt;
       Tokenizer tokenizer =
           Tokenizer::parse(options_.tokenizer, cache->vocabulary(), place_.string());
       check_sizes(cache->header, tokenizer);
@@ -119,15 +128,56 @@ class CorpusReader {
     }
   }
 
+  /// Whether the sources are those that a cache was made of. Learns their hashes, of which those
+  /// are read that another stamp makes doubtful.
+  bool are_sources_of(TokenCacheHeader& header) {
+    if (header.sources.size() != sources_.size())
+      throw std::runtime_error(place_.string() + ": the header is not one of these texts");
+    for (std::size_t k = 0; k < sources_.size(); ++k) {
+      const SourceStamp& then = header.sources[k];
+      SourceStamp& now = sources_[k];
+      if (now.stamp == then.stamp)
+        now.hash = then.hash;
+      else if (now.stamp.size == then.stamp.size)
+        now.hash = read_hash(k);
+      if (now.hash != then.hash) {
+        note(files_[k].string() + ": changed since its cache was made: reading it again");
+        return false;
+      }
+    }
+    if (const auto kept = kept_sources(); header.sources != kept) {
+      header.sources = kept;
+      try {
+        restamp_token_cache(place_, header);
+      } catch (const std::runtime_error& error) {
+        note(fmt::format("{}; the text is compared again next time", error.what()));
+      }
+    }
+    return true;
+  }
+
+  std::string read_hash(std::size_t k) const {
+    const Descriptor fd = open_regular(files_[k], "a text file");
+    std::string hash = file_hash(fd.get(), files_[k], options_.stop);
+    if (stamp_of(fd.get(), files_[k]) != sources_[k].stamp) throw changed_while_read(files_[k]);
+    return hash;
+  }
+
+  std::vector<SourceStamp> kept_sources() const {
+    std::vector<SourceStamp> kept = sources_;
+    for (SourceStamp& source : kept) source.stamp = source.stamp.to_keep();
+    return kept;
+  }
+
   /// That the header, which is whole, is one that make_cache() may have written for these sources.
   void check_sizes(const TokenCacheHeader& header, const Tokenizer& tokenizer) const {
     std::int64_t split = 0;
     for (const TextStatistics& text : header.splits) split += text.tokens;
-    const bool whole = streams() ? stream_split(header.tokens).train_batches > 0
-                                 : split == header.tokens && header.splits[0].tokens > 0;
-    const bool parts =
-        !bytes() || files_.size() == 1 ||
-        (header.splits[0].tokens == stamps_[0].size && header.splits[1].tokens == stamps_[1].size);
+    const bool whole = split == header.tokens && header.splits[0].tokens > 0 &&
+                       (!streams() || stream_split(header.tokens).train_batches > 0);
+    const bool parts = !bytes() || files_.size() == 1 ||
+                       (header.splits[0].tokens == sources_[0].stamp.size &&
+                        header.splits[1].tokens == sources_[1].stamp.size);
     if (header.key != key_ || header.width != width(tokenizer) || !whole || !parts ||
         (bytes() && header.tokens != source_bytes()))
       throw std::runtime_error(place_.string() + ": the header is not one of these texts");
@@ -139,27 +189,22 @@ class CorpusReader {
 
   std::int64_t source_bytes() const {
     std::int64_t sum = 0;
-    for (const SourceStamp& stamp : stamps_) sum += stamp.size;
+    for (const SourceStamp& source : sources_) sum += source.stamp.size;
     return sum;
   }
 
-  std::vector<MappedFile> map_sources() const {
-    std::vector<MappedFile> maps;
+  std::vector<MappedText> map_sources() const {
+    std::vector<MappedText> maps;
     if (!bytes()) return maps;
-    for (const fs::path& file : files_) {
-      const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC), file, "cannot be opened");
-      maps.emplace_back(fd.get(), file);
-      if (std::int64_t(maps.back().bytes().size()) != stamps_[maps.size() - 1].size)
-        throw std::runtime_error(file.string() + ": changed while it was read");
-    }
+    for (std::size_t k = 0; k < files_.size(); ++k) maps.emplace_back(files_[k], sources_[k]);
     return maps;
   }
 
   std::array<TextPart, 3> parts() const {
-    if (files_.size() > 1)
-      return {{{0, 0, stamps_[0].size}, {1, 0, stamps_[1].size}, {2, 0, stamps_[2].size}}};
-    if (streams()) return {{{0, 0, stamps_[0].size}, {}, {}}};
-    return cut_text(files_[0], stamps_[0].size, options_.tokenizer, options_.valid_fraction,
+    const auto size = [&](std::size_t k) { return sources_[k].stamp.size; };
+    if (files_.size() > 1) return {{{0, 0, size(0)}, {1, 0, size(1)}, {2, 0, size(2)}}};
+    if (streams()) return {{{0, 0, size(0)}, {}, {}}};
+    return cut_text(files_[0], size(0), options_.tokenizer, options_.valid_fraction,
                     options_.test_fraction);
   }
 
@@ -181,54 +226,54 @@ class CorpusReader {
                           : "beside line ends"));
     TokenCacheHeader header;
     header.key = key_;
-    header.sources = stamps_;
+    header.sources = sources_;
     header.width = width(tokenizer);
     if (bytes()) header.tokens = source_bytes();
     TokenCacheWriter writer(new_file(), std::move(header), tokenizer.vocabulary_text());
     const IdSink sink = [&](std::span<const std::int32_t> ids) {
       if (!bytes()) writer.add(ids);
     };
-    std::vector<MappedFile> sources = map_sources();
+    std::vector<Hash> hashes(files_.size());
     std::array<TextStatistics, 3> splits{};
     std::int64_t lines = 0;
     for (std::size_t k = 0; k < texts.size(); ++k) {
       if (texts[k].count == 0) continue;
       TextSource text = source(texts[k]);
+      text.hash_into(&hashes[texts[k].file]);
       if (files_.size() == 1) text.set_lines_before(lines);
       splits[k] = tokenizer.encode(std::move(text), sink);
       lines += splits[k].lines;
       if (splits[k].tokens == 0)
         throw std::runtime_error(files_[texts[k].file].string() + ": is empty, expected text");
     }
-    if (streams())
-      splits = stream_statistics(bytes() ? ids_of(sources[0]) : writer.ids(), splits[0], tokenizer);
-    for (const fs::path& file : files_)
-      if (stamp_source(file) != stamps_[std::size_t(&file - files_.data())])
-        throw std::runtime_error(file.string() + ": changed while it was read");
-    return {writer.finish(splits), std::move(tokenizer), std::move(sources)};
-  }
-
-  static TokenIds ids_of(const MappedFile& file) {
-    return {file.bytes().data(), std::int64_t(file.bytes().size()), 1};
+    if (streams()) stream_split(splits[0].tokens);  // it fits
+    for (std::size_t k = 0; k < files_.size(); ++k) {
+      sources_[k].hash = hashes[k].hex();
+      if (stamp_source(files_[k]).stamp != sources_[k].stamp) throw changed_while_read(files_[k]);
+    }
+    Found found{writer.finish(splits, kept_sources()), std::move(tokenizer), map_sources()};
+    try {
+      writer.commit();
+    } catch (const std::runtime_error& error) {
+      note(fmt::format("{}; the text is read again next time", error.what()));
+    }
+    return found;
   }
 
   NewFile new_file() {
     std::string why = "neither XDG_CACHE_HOME nor HOME is set";
-    if (!place_.empty()) {
-      std::error_code error;
-      fs::create_directories(place_.parent_path(), error);
-      try {
+    if (!place_.empty()) try {
+        std::error_code error;
+        fs::create_directories(place_.parent_path(), error);
         if (error)
           throw std::runtime_error(fmt::format("{}: cannot be made: {}",
                                                place_.parent_path().string(), error.message()));
         return NewFile(place_);
       } catch (const std::runtime_error& failure) {
-        if (!options_.cache_dir.empty()) throw;
         why = failure.what();
       }
-    }
     note(why + "; the ids go to a temporary file, and the text is read again next time");
-    place_ = fs::temp_directory_path();
+    place_ = temporary_folder();
     return NewFile::nameless();
   }
 
@@ -249,7 +294,7 @@ class CorpusReader {
           "expected some for training and some for validation; what fits: {}",
           options_.path.string(), tokens, batches, options_.streams, options_.steps, train,
           batches_that_fit(tokens / fewest_batches(), options_.streams, options_.steps)));
-    return {options_.streams, options_.steps, train, batches - train};
+    return {options_.streams, options_.steps, train, batches - train, {}};
   }
 
   /// The tokens that fill whole batches.
@@ -257,33 +302,32 @@ class CorpusReader {
     return s.streams * s.steps * (s.train_batches + s.valid_batches);
   }
 
-  std::array<TextStatistics, 3> stream_statistics(TokenIds ids, const TextStatistics& whole,
-                                                  const Tokenizer& tokenizer) const {
-    const LanguageCorpus::Streams s = stream_split(ids.size());
-    const std::int64_t share = used(s) / s.streams, train = s.train_batches * s.steps;
-    std::array<TextStatistics, 3> splits{};
-    std::vector<char> seen(2 * static_cast<std::size_t>(tokenizer.size()));
-    for (std::int64_t k = 0; k < used(s); ++k) {
-      if (k % (1 << 20) == 0) stop_if_asked(options_.stop);
-      const std::size_t part = k % share < train ? 0 : 1;
-      TextStatistics& split = splits[part];
-      const std::int32_t id = ids[k];
-      ++split.tokens;
-      split.lines += id == tokenizer.start() ? 1 : 0;
-      split.unknown += tokenizer.unk() == id ? 1 : 0;
-      char& known = seen[2 * static_cast<std::size_t>(id) + part];
-      split.types += std::exchange(known, 1) == 0 ? 1 : 0;
-    }
-    const double characters = double(whole.characters) / double(whole.tokens);
-    for (TextStatistics& split : splits)
-      split.characters = std::int64_t(std::llround(characters * double(split.tokens)));
-    return splits;
+  /// Those of a part, as far as they are known: the lines of the file lie across the streams.
+  static TextStatistics part_of(const TextStatistics& whole, std::int64_t tokens) {
+    const double share = double(tokens) / double(whole.tokens);
+    TextStatistics part;
+    part.tokens = tokens;
+    part.characters = std::int64_t(std::llround(share * double(whole.characters)));
+    return part;
+  }
+
+  std::string hash_of_texts(const std::function<std::string(std::size_t)>& hash) const {
+    nlohmann::json text = {{"key", key_}, {"sources", nlohmann::json::array()}};
+    for (std::size_t k = 0; k < sources_.size(); ++k)
+      text["sources"].push_back({sources_[k].stamp.size, hash(k)});
+    return hash_of(bytes_of(format_json(text, "fingerprint")));
   }
 
   std::string fingerprint() const {
-    nlohmann::json text = {{"key", key_}, {"sources", nlohmann::json::array()}};
-    for (const SourceStamp& stamp : stamps_) text["sources"].push_back({stamp.size, stamp.sample});
-    return hash_of(bytes_of(format_json(text, "fingerprint")));
+    return std::string(kWhole) + hash_of_texts([&](std::size_t k) { return sources_[k].hash; });
+  }
+
+  /// As older versions made it.
+  std::string sampled_fingerprint() const {
+    return hash_of_texts([&](std::size_t k) {
+      const Descriptor fd = open_regular(files_[k], "a text file");
+      return sample_hash(MappedFile(fd.get(), files_[k]).bytes());
+    });
   }
 
   LanguageCorpus corpus(Found found) const {
@@ -292,30 +336,36 @@ class CorpusReader {
     corpus.name = options_.path.string();
     corpus.ids_name = bytes() ? corpus.name : place_.string();
     corpus.fingerprint = fingerprint();
-    const auto memory = std::make_shared<const Found>(std::move(found));
+    const auto memory = std::make_shared<Found>(std::move(found));
     const TokenCacheHeader& header = memory->cache.header;
-    const TokenIds all = bytes() ? ids_of(memory->sources[0]) : memory->cache.ids();
-    if (streams()) corpus.streams = stream_split(all.size());
+    const TokenIds all = bytes() ? memory->sources[0].ids() : memory->cache.ids();
+    corpus.memory = memory;
+    if (bytes())
+      corpus.check_sources = [memory] {
+        for (MappedText& text : memory->sources) text.require_unchanged();
+      };
+    if (streams()) {
+      LanguageCorpus::Streams& s = corpus.streams = stream_split(all.size());
+      s.text = header.splits[0];
+      corpus.train = {all.first(used(s)), part_of(s.text, s.streams * s.steps * s.train_batches)};
+      corpus.valid = {all.first(used(s)), part_of(s.text, s.streams * s.steps * s.valid_batches)};
+      return corpus;
+    }
     std::int64_t first = 0;
     const std::array splits{&corpus.train, &corpus.valid, &corpus.test};
     for (std::size_t k = 0; k < splits.size(); ++k) {
       const TextStatistics& statistics = header.splits[k];
-      splits[k]->statistics = statistics;
-      if (streams())
-        splits[k]->ids = k < 2 ? all.first(used(corpus.streams)) : TokenIds();
-      else if (memory->sources.size() > 1)
-        splits[k]->ids = ids_of(memory->sources[k]);
-      else
-        splits[k]->ids =
-            all.subspan(std::exchange(first, first + statistics.tokens), statistics.tokens);
+      const std::int64_t from = std::exchange(first, first + statistics.tokens);
+      *splits[k] = {memory->sources.size() > 1 ? memory->sources[k].ids()
+                                               : all.subspan(from, statistics.tokens),
+                    statistics};
     }
-    corpus.memory = memory;
     return corpus;
   }
 
   const CorpusOptions& options_;
   std::vector<fs::path> files_;
-  std::vector<SourceStamp> stamps_;
+  std::vector<SourceStamp> sources_;  // hashes are learnt on the way
   nlohmann::json key_;
   fs::path place_;
 };
@@ -328,7 +378,10 @@ LanguageCorpus read_language_corpus(const CorpusOptions& options) {
   if (options.split == SplitKind::kStreams)
     throw std::runtime_error(
         "the built-in corpus has a split of its own, expected a file to split into streams");
-  return built_in_corpus(options.tokenizer, options.limits);
+  LanguageCorpus corpus = built_in_corpus(options.tokenizer, options.limits);
+  if (!options.fingerprint.empty())
+    require_fingerprint(corpus.name, corpus.fingerprint, options.fingerprint);
+  return corpus;
 }
 
 }  // namespace unroll

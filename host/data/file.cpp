@@ -1,5 +1,6 @@
 #include "host/data/file.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -7,12 +8,15 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
+#include <limits>
 #include <stdexcept>
 #include <utility>
 #include <vector>
 
 #include "host/data/hash.h"
+#include "host/data/interrupted.h"
 
 namespace unroll {
 namespace {
@@ -30,6 +34,17 @@ std::vector<std::int64_t> sample_positions(std::int64_t size) {
   for (std::int64_t k = 0; k < kSamples; ++k)  // last / 63 first, since last * 63 may overflow
     positions.push_back(last / (kSamples - 1) * k + last % (kSamples - 1) * k / (kSamples - 1));
   return positions;
+}
+
+/// What a file is that is not a regular one.
+std::string_view kind_of(const struct stat& status) {
+  if (S_ISDIR(status.st_mode)) return "a folder";
+  if (S_ISFIFO(status.st_mode)) return "a pipe";
+  return "a device or a socket";
+}
+
+std::int64_t nanoseconds(const struct timespec& time) {
+  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
 }
 
 }  // namespace
@@ -50,6 +65,38 @@ Descriptor::Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd
 
 void Descriptor::close(const std::filesystem::path& path) {
   if (::close(std::exchange(fd_, -1)) != 0) fail_call(path, "cannot be closed");
+}
+
+Descriptor open_regular(const std::filesystem::path& path, std::string_view expected) {
+  struct stat status {};
+  // A socket cannot be opened, and a device may do something when it is.
+  if (::stat(path.c_str(), &status) != 0) fail_call(path, "cannot be opened");
+  const auto require_regular = [&] {
+    if (!S_ISREG(status.st_mode))
+      throw std::runtime_error(
+          fmt::format("{}: is {}, expected {}", path.string(), kind_of(status), expected));
+  };
+  require_regular();
+  Descriptor fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC), path, "cannot be opened");
+  if (::fstat(fd.get(), &status) != 0) fail_call(path, "cannot be examined");
+  require_regular();  // it may be another one by now
+  return fd;
+}
+
+FileStamp FileStamp::to_keep() const {
+  constexpr std::int64_t kCoarsest = 2'000'000'000;  // FAT's
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  FileStamp kept = *this;
+  if (ctime_ns > std::chrono::nanoseconds(now).count() - kCoarsest)
+    kept.ctime_ns = std::numeric_limits<std::int64_t>::min();
+  return kept;
+}
+
+FileStamp stamp_of(int fd, const std::filesystem::path& path) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) fail_call(path, "cannot be examined");
+  return {status.st_size, nanoseconds(status.st_mtim), nanoseconds(status.st_ctim),
+          static_cast<std::int64_t>(status.st_ino)};
 }
 
 void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path) {
@@ -96,12 +143,25 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-std::string sample_hash(int fd, std::int64_t size, const std::filesystem::path& path) {
-  std::vector<std::byte> block(static_cast<std::size_t>(kSampleBytes));
+std::string file_hash(int fd, const std::filesystem::path& path, const std::atomic<bool>* stop) {
+  std::vector<std::byte> block(std::size_t{1} << 20);
   Hash hash;
-  for (const std::int64_t at : sample_positions(size))
-    hash.add(std::span(block).first(read_at(fd, at, block, path)));
+  std::int64_t at = 0;
+  for (std::size_t got = block.size(); got == block.size(); at += std::int64_t(got)) {
+    stop_if_asked(stop);
+    got = read_at(fd, at, block, path);
+    hash.add(std::span(block).first(got));
+  }
   return hash.hex();
+}
+
+std::filesystem::path temporary_folder() {
+  std::error_code error;
+  std::filesystem::path folder = std::filesystem::temp_directory_path(error);
+  if (error)
+    throw std::runtime_error(fmt::format(
+        "TMPDIR: got no folder for temporary files ({}), expected one", error.message()));
+  return folder;
 }
 
 std::string sample_hash(std::span<const std::byte> bytes) {

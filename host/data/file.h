@@ -2,10 +2,12 @@
 /// which file and why.
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <span>
+#include <string>
 #include <string_view>
 
 namespace unroll {
@@ -29,6 +31,26 @@ class Descriptor {
  private:
   int fd_;
 };
+
+/// Opens a regular file for reading. Never waits, as for the writer of a pipe.
+/// Errors    std::runtime_error "path: is a pipe, expected " and `expected`, for all else too that
+///           is not a regular file; as fail_call if it cannot be opened.
+Descriptor open_regular(const std::filesystem::path& path, std::string_view expected);
+
+/// By what a file is recognised as unchanged without being read.
+struct FileStamp {
+  std::int64_t size = 0, mtime_ns = 0, ctime_ns = 0, inode = 0;
+
+  bool operator==(const FileStamp&) const = default;
+
+  /// To be kept for a later comparison. A file that has just been written to may be again without
+  /// getting another time, since file systems count in steps of up to two seconds: its stamp then
+  /// becomes one that is equal to none.
+  FileStamp to_keep() const;
+};
+
+/// Errors    std::runtime_error naming `path` if the file cannot be examined.
+FileStamp stamp_of(int fd, const std::filesystem::path& path);
 
 /// Errors    std::runtime_error naming `path` if the system does not take all bytes.
 void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path);
@@ -57,9 +79,15 @@ class MappedFile {
   std::span<const std::byte> bytes_;
 };
 
-/// The hash of the first, the last and 62 evenly spaced blocks of 64 KiB in between: all of a text
-/// of up to 4 MiB, and of a larger one enough to notice a change that kept size and time.
-std::string sample_hash(int fd, std::int64_t size, const std::filesystem::path& path);
+/// The hash of all bytes of a file.
+/// Errors    std::runtime_error naming `path` if it cannot be read; Interrupted.
+std::string file_hash(int fd, const std::filesystem::path& path, const std::atomic<bool>* stop);
+
+/// The hash of the first, the last and 62 evenly spaced blocks of 64 KiB in between: all of a file
+/// of up to 4 MiB, and enough of a larger one to notice most damage.
 std::string sample_hash(std::span<const std::byte> bytes);
+
+/// The folder for temporary files. Errors: std::runtime_error if there is none.
+std::filesystem::path temporary_folder();
 
 }  // namespace unroll

@@ -38,13 +38,15 @@ struct CorpusOptions {
   double valid_fraction = 0.05, test_fraction = 0.05;  // kStreams: no test, it must be 0
   std::int64_t streams = 0, steps = 0;                 // kStreams: N and T
   std::filesystem::path cache_dir;  // empty: $XDG_CACHE_HOME/unroll, else $HOME/.cache/unroll
+  /// LanguageCorpus::fingerprint of the text that it must be; empty: any.
+  std::string fingerprint;
   const std::atomic<bool>* stop = nullptr;       // ends the reading when set
   std::function<void(const std::string&)> note;  // told what a user might want to know
 };
 
 struct TextSplit {
   TokenIds ids;  // kStreams: those of the whole file, in training and validation
-  /// kStreams: of lines only their number; characters, where tokens are words, in proportion.
+  /// kStreams: only tokens, and characters in proportion to them.
   TextStatistics statistics;
 };
 
@@ -53,14 +55,16 @@ struct LanguageCorpus {
   Tokenizer tokenizer;
   TextSplit train, valid, test;  // test may be empty
   std::string name;              // how errors call it
-  /// Equal for equal texts read in the same way, wherever they lie.
+  /// Equal for equal texts read in the same way, wherever they lie, and for no others.
   std::string fingerprint;
   std::string ids_name;  // how errors call the file of ids
   struct Streams {
     std::int64_t streams = 0, steps = 0;  // 0: not kStreams
     std::int64_t train_batches = 0, valid_batches = 0;
+    TextStatistics text;  // of the whole file
   } streams;
-  std::shared_ptr<const void> memory;  // what holds the ids
+  std::shared_ptr<const void> memory;   // what holds the ids
+  std::function<void()> check_sources;  // none where they lie in no file of the user's
 
   /// The training text for batches of `batch` streams and `bptt` steps.
   /// Errors    std::runtime_error if it does not fill one; std::invalid_argument if these are not
@@ -71,6 +75,12 @@ struct LanguageCorpus {
   /// One stream. Errors: std::invalid_argument if there is no test text.
   BatchStream test_stream() const;
 
+  /// To be called now and then where files of bytes are mapped, since they may be written to.
+  /// Errors    std::runtime_error, naming the file, if its content is not what it was.
+  void require_unchanged() const {
+    if (check_sources) check_sources();
+  }
+
  private:
   BatchStream one_stream(const TextSplit& split) const;
 };
@@ -79,11 +89,11 @@ struct LanguageCorpus {
 /// decoder worth while.
 inline constexpr std::int64_t kEvaluationSteps = 256;
 
-/// Reads the cache, or makes it where there is none, the sources have changed, or it is damaged.
+/// Reads the cache, or makes it where there is none, the sources have changed, it is damaged, or
+/// another user may write it. Where a cache cannot be made a temporary file will do.
 /// Errors    std::invalid_argument if an option is out of its range; std::runtime_error if a text
-///           is missing, empty, not text, or has no word; if the cache cannot be written, except
-///           that where no folder was given a temporary file will do; Interrupted, which leaves no
-///           file behind.
+///           is missing, empty, not text, has no word, or is not that of `fingerprint`; if the disk
+///           is full; Interrupted, which leaves no file behind.
 LanguageCorpus read_language_corpus(const CorpusOptions& options);
 
 /// A corpus of texts in memory: training, validation, test. `name` is how errors call it.

@@ -1,6 +1,5 @@
 #include "host/data/text_files.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -23,7 +22,7 @@ constexpr std::array kParts{"training", "validation", "test"};
 /// The first position from `at` on that follows a newline, or `size`.
 std::int64_t line_begin(const fs::path& file, std::int64_t at, std::int64_t size) {
   if (at <= 0 || at >= size) return std::clamp<std::int64_t>(at, 0, size);
-  const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC), file, "cannot be opened");
+  const Descriptor fd = open_regular(file, "a text file");
   std::vector<std::byte> block(std::size_t{1} << 16);
   for (--at; at < size;) {
     const std::size_t got = read_at(fd.get(), at, block, file);
@@ -47,13 +46,17 @@ void require_text(const fs::path& file) {
 
 std::vector<fs::path> find_texts(const fs::path& path) {
   std::error_code error;
-  if (!fs::exists(path, error))
+  const fs::file_status status = fs::status(path, error);
+  if (status.type() == fs::file_type::not_found)
     throw std::runtime_error(path.string() + ": no such file or folder");
-  if (!fs::is_directory(path, error)) return {path};
+  if (error)
+    throw std::runtime_error(
+        fmt::format("{}: cannot be opened: {}", path.string(), error.message()));
+  if (!fs::is_directory(status)) return {path};
   std::vector<fs::path> files;
   for (const char* name : kNames) {
     files.push_back(path / name);
-    if (!fs::is_regular_file(files.back(), error))
+    if (fs::status(files.back(), error).type() == fs::file_type::not_found)
       throw std::runtime_error(fmt::format("{}: no {}, expected train.txt, valid.txt and test.txt",
                                            path.string(), name));
   }
@@ -74,7 +77,8 @@ std::array<TextPart, 3> cut_text(const fs::path& file, std::int64_t size, Tokeni
       if (kind != TokenizerKind::kByte) require_text(file);
       throw std::runtime_error(
           fmt::format("{}: {} bytes, cut at line ends at fractions {} and {}, leave no {} text; "
-                      "expected more lines, other fractions, or --tokenizer byte",
+                      "expected more lines, other fractions, --split streams, which cuts between "
+                      "any two tokens, or --tokenizer byte",
                       file.string(), size, valid_fraction, test_fraction, kParts[k]));
     }
   return parts;

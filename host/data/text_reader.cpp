@@ -1,6 +1,5 @@
 #include "host/data/text_reader.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,7 +9,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/data/hash.h"
 #include "host/data/interrupted.h"
+#include "host/data/text_format.h"
 #include "host/data/utf8.h"
 
 namespace unroll {
@@ -18,7 +19,6 @@ namespace {
 
 constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
 constexpr std::size_t kLongestCodePoint = 4;
-constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 /// True at the six ASCII white space characters: everything that can end a word.
 constexpr std::array<bool, 256> make_white_table() {
@@ -44,13 +44,10 @@ TextSource::TextSource(std::string_view text, std::string name)
     : name_(std::move(name)), text_(text), left_(static_cast<std::int64_t>(text.size())) {}
 
 TextSource::TextSource(const std::filesystem::path& file, std::int64_t first, std::int64_t count)
-    : name_(file.string()), at_(first), left_(count) {
-  std::error_code error;
-  if (std::filesystem::is_directory(file, error))
-    throw std::runtime_error(name_ + ": is a folder, expected a text file");
-  file_ = std::make_shared<const Descriptor>(::open(file.c_str(), O_RDONLY | O_CLOEXEC), file,
-                                             "cannot be opened");
-}
+    : name_(file.string()),
+      file_(std::make_shared<const Descriptor>(open_regular(file, "a text file"))),
+      at_(first),
+      left_(count) {}
 
 std::size_t TextSource::read(std::span<char> buffer) {
   stop_if_asked(stop_);
@@ -61,9 +58,17 @@ std::size_t TextSource::read(std::span<char> buffer) {
     got = read_at(file_->get(), at_, std::as_writable_bytes(buffer), name_);
   else if (got > 0)
     std::memcpy(buffer.data(), text_.data() + at_, got);
+  if (hash_) hash_->add(std::as_bytes(buffer.first(got)));
   at_ += static_cast<std::int64_t>(got);
   left_ -= static_cast<std::int64_t>(got);
   return got;
+}
+
+std::string TextSource::beginning(std::size_t count) const {
+  if (!file_) return std::string(text_.substr(0, count));
+  std::string bytes(count, '\0');
+  bytes.resize(read_at(file_->get(), 0, std::as_writable_bytes(std::span(bytes)), name_));
+  return bytes;
 }
 
 TextReader::TextReader(TextSource source, Content content)
@@ -103,7 +108,8 @@ bool TextReader::refill() {
   end_ -= begin_;
   filled_ -= std::exchange(begin_, 0);
   // A word longer than half the buffer doubles it, so that reading stays linear in its length.
-  const std::size_t needed = std::max(kBufferBytes, 2 * filled_);
+  const auto block = std::size_t(std::min<std::int64_t>(kBufferBytes, source_.left()));
+  const std::size_t needed = std::max(block, 2 * filled_);
   if (buffer_.size() < needed) buffer_.resize(needed);
   const bool first = source_.position() == 0;
   const std::size_t got = source_.read(std::span(buffer_).subspan(filled_));
@@ -135,6 +141,7 @@ std::size_t TextReader::check() const {
 }
 
 void TextReader::reject(std::size_t at) const {
+  require_no_other_format(source_.beginning(kFormatBytes), source_.name());
   const std::int64_t line = source_.lines_before() + statistics_.lines +
                             std::count(buffer_.begin() + std::ptrdiff_t(end_),
                                        buffer_.begin() + std::ptrdiff_t(at), '\n');

@@ -18,6 +18,8 @@
 
 namespace unroll {
 
+class Hash;
+
 /// What a text is like. A reader fills in all but `tokens`, `unknown` and `types`.
 struct TextStatistics {
   std::int64_t tokens = 0;
@@ -40,7 +42,7 @@ class TextSource {
   /// `name` is how errors call the text.
   TextSource(std::string_view text, std::string name);
   /// `count` bytes from `first` on.
-  /// Errors    std::runtime_error if it cannot be opened, or is a folder.
+  /// Errors    std::runtime_error if it cannot be opened, or is not a regular file.
   explicit TextSource(const std::filesystem::path& file, std::int64_t first = 0,
                       std::int64_t count = kToTheEnd);
 
@@ -49,12 +51,18 @@ class TextSource {
   /// For messages: the lines of the file before this part of it.
   void set_lines_before(std::int64_t lines) { lines_before_ = lines; }
 
+  /// Adds to `hash`, which must outlive the reading, every byte that is read.
+  void hash_into(Hash* hash) { hash_ = hash; }
+
   /// Fills `buffer` as far as the source reaches and returns how far.
   /// Errors    std::runtime_error if it cannot be read; Interrupted.
   std::size_t read(std::span<char> buffer);
+  /// The first bytes of the whole file or text, at most `count`.
+  std::string beginning(std::size_t count) const;
 
   const std::string& name() const { return name_; }
   std::int64_t position() const { return at_; }  // in the file
+  std::int64_t left() const { return left_; }    // at most; a file may end before
   std::int64_t lines_before() const { return lines_before_; }
 
  private:
@@ -63,6 +71,7 @@ class TextSource {
   std::string_view text_;
   std::int64_t at_ = 0, left_ = 0, lines_before_ = 0;
   const std::atomic<bool>* stop_ = nullptr;
+  Hash* hash_ = nullptr;
 };
 
 /// Not thread-safe. Gives out either words or blocks.

@@ -28,7 +28,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr std::string_view kMagic = "UNROLLTK";
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kVersion = 2;
 constexpr std::int64_t kHeaderAt = 16;  // after magic and length
 constexpr std::int64_t kHashBytes = 32;
 constexpr std::int64_t kMaxHeaderBytes = 1 << 20, kMaxSources = 3;
@@ -39,6 +39,8 @@ constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
 // can be interrupted.
 constexpr std::int64_t kSyncBytes = 1 << 23, kUnsynced = 4 * kSyncBytes;
 constexpr std::array kSplitNames{"train", "valid", "test"};
+constexpr std::int64_t kLeast = std::numeric_limits<std::int64_t>::min();
+constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
 
 constexpr std::array<std::pair<const char*, std::int64_t TextStatistics::*>, 8> kStatistics{
     {{"tokens", &TextStatistics::tokens},
@@ -58,9 +60,11 @@ std::string header_text(const TokenCacheHeader& header, const std::string& name)
   json sources = json::array(), splits = json::object();
   for (const SourceStamp& source : header.sources)
     sources.push_back({{"path", source.path},
-                       {"size", source.size},
-                       {"mtime_ns", source.mtime_ns},
-                       {"sample_hash", source.sample}});
+                       {"size", source.stamp.size},
+                       {"mtime_ns", source.stamp.mtime_ns},
+                       {"ctime_ns", source.stamp.ctime_ns},
+                       {"inode", source.stamp.inode},
+                       {"hash", source.hash}});
   for (std::size_t k = 0; k < header.splits.size(); ++k)
     for (const auto& [key, member] : kStatistics)
       splits[kSplitNames[k]][key] = header.splits[k].*member;
@@ -87,11 +91,14 @@ std::string prefix(std::string header, std::size_t size) {
 
 /// The size of the header's text, whatever its numbers turn out to be.
 std::size_t largest_header(TokenCacheHeader header, const std::string& name) {
-  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
-  header.tokens = most;
+  header.tokens = kMost;
   header.ids_sample = std::string(kHashBytes, '0');
+  for (SourceStamp& source : header.sources) {
+    source.stamp = {kMost, kLeast, kLeast, kLeast};  // the lowest is the longest
+    source.hash = header.ids_sample;
+  }
   for (TextStatistics& split : header.splits)
-    for (const auto& [key, member] : kStatistics) split.*member = most;
+    for (const auto& [key, member] : kStatistics) split.*member = kMost;
   return header_text(header, name).size();
 }
 
@@ -106,10 +113,11 @@ TokenCacheHeader header_from(const JsonObject& json) {
     throw std::runtime_error(json.where() + ": sources: expected 1 to 3 of them");
   for (const nlohmann::json& value : sources) {
     const JsonObject source(value, json.where() + ": sources");
-    header.sources.push_back({source.string("path"), source.integer("size", 0, kLargest),
-                              source.integer("mtime_ns", std::numeric_limits<std::int64_t>::min(),
-                                             std::numeric_limits<std::int64_t>::max()),
-                              source.string("sample_hash")});
+    header.sources.push_back(
+        {source.string("path"),
+         {source.integer("size", 0, kLargest), source.integer("mtime_ns", kLeast, kMost),
+          source.integer("ctime_ns", kLeast, kMost), source.integer("inode", kLeast, kMost)},
+         source.string("hash")});
   }
   header.vocabulary_bytes = json.integer("vocabulary_bytes", 0, kLargest);
   header.vocabulary_hash = json.string("vocabulary_hash");
@@ -138,6 +146,19 @@ int open_unnamed(const fs::path& folder) {
   return ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 }
 
+/// What another user may write can hold any ids.
+void require_own(int fd, const fs::path& file) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) fail_call(file, "cannot be examined");
+  if (!S_ISREG(status.st_mode))
+    throw std::runtime_error(file.string() + ": is not a regular file, expected a token cache");
+  if (status.st_uid != ::geteuid() || (status.st_mode & (S_IWGRP | S_IWOTH)) != 0)
+    throw std::runtime_error(
+        fmt::format("{}: got the file of user {} with mode {:03o}, expected one of user {} that "
+                    "others cannot write",
+                    file.string(), status.st_uid, status.st_mode & 0777U, ::geteuid()));
+}
+
 void link_unnamed(int fd, const fs::path& place) {
   const std::string file = fmt::format("/proc/self/fd/{}", fd);
   // A link replaces nothing. Another process may make the same file in between, and again.
@@ -149,14 +170,13 @@ void link_unnamed(int fd, const fs::path& place) {
 }  // namespace
 
 SourceStamp stamp_source(const fs::path& file) {
-  const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC), file, "cannot be opened");
-  struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) fail_call(file, "cannot be examined");
-  if (!S_ISREG(status.st_mode))
-    throw std::runtime_error(file.string() + ": is not a file, expected a text file");
-  return {fs::canonical(file).string(), status.st_size,
-          std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec,
-          sample_hash(fd.get(), status.st_size, file)};
+  const Descriptor fd = open_regular(file, "a text file");
+  std::error_code error;
+  const fs::path path = fs::canonical(file, error);
+  if (error)
+    throw std::runtime_error(
+        fmt::format("{}: cannot be found: {}", file.string(), error.message()));
+  return {path.string(), stamp_of(fd.get(), file), ""};
 }
 
 TokenCacheHeader parse_token_cache_header(std::span<const std::byte> file,
@@ -202,15 +222,17 @@ TokenIds TokenCache::ids() const {
 }
 
 std::string token_cache_name(const json& key, const std::vector<SourceStamp>& sources) {
-  json text = {{"version", kVersion}, {"key", key}, {"paths", json::array()}};
+  json text = {
+      {"version", kVersion}, {"user", ::geteuid()}, {"key", key}, {"paths", json::array()}};
   for (const SourceStamp& source : sources) text["paths"].push_back(source.path);
   return hash_of(bytes_of(format_json(text, "key"))) + ".tokens";
 }
 
 std::optional<TokenCache> read_token_cache(const fs::path& file) {
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
+  const int fd = ::open(file.c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
   if (fd < 0 && (errno == ENOENT || errno == ENOTDIR)) return std::nullopt;
   const Descriptor open(fd, file, "cannot be opened");
+  require_own(open.get(), file);
   TokenCache cache{MappedFile(open.get(), file), {}};
   cache.header = parse_token_cache_header(cache.file.bytes(), file.string());
   if (hash_of(bytes_of(cache.vocabulary())) != cache.header.vocabulary_hash)
@@ -225,6 +247,14 @@ std::optional<TokenCache> read_token_cache(const fs::path& file) {
   if (sample_hash(ids) != cache.header.ids_sample)
     throw std::runtime_error(file.string() + ": the ids are not what their hash says");
   return cache;
+}
+
+void restamp_token_cache(const fs::path& file, const TokenCacheHeader& header) {
+  const Descriptor fd(::open(file.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), file,
+                      "cannot be opened");
+  require_own(fd.get(), file);
+  const auto size = static_cast<std::size_t>(header.vocabulary_offset - kHeaderAt - kHashBytes);
+  write_all(fd.get(), bytes_of(prefix(header_text(header, file.string()), size)), file);
 }
 
 NewFile::NewFile(fs::path place, std::string temporary, int fd)
@@ -242,7 +272,7 @@ NewFile::NewFile(fs::path place)
       }()) {}
 
 NewFile NewFile::nameless() {
-  NewFile file(fs::temp_directory_path() / "unroll-tokens");
+  NewFile file(temporary_folder() / "unroll-tokens");
   if (!file.temporary_.empty()) ::unlink(std::exchange(file.temporary_, {}).c_str());
   file.pending_ = false;
   return file;
@@ -258,9 +288,12 @@ NewFile::~NewFile() {
   if (!temporary_.empty() && fd_.get() >= 0) ::unlink(temporary_.c_str());
 }
 
+void NewFile::sync() {
+  if (pending_ && ::fsync(fd_.get()) != 0) fail_call(place_, "cannot be synced");
+}
+
 void NewFile::commit() {
   if (!pending_) return;
-  if (::fsync(fd_.get()) != 0) fail_call(place_, "cannot be synced");
   if (temporary_.empty()) {
     link_unnamed(fd_.get(), place_);
   } else if (::rename(temporary_.c_str(), place_.c_str()) != 0) {
@@ -306,25 +339,21 @@ void TokenCacheWriter::flush() {
   }
 }
 
-TokenIds TokenCacheWriter::ids() {
+TokenCache TokenCacheWriter::finish(const std::array<TextStatistics, 3>& splits,
+                                    const std::vector<SourceStamp>& sources) {
   flush();
-  if (mapped_.bytes().empty()) mapped_ = MappedFile(file_.fd(), file_.place());
-  return {mapped_.bytes().data() + header_.ids_offset, header_.tokens, header_.width};
-}
-
-TokenCache TokenCacheWriter::finish(const std::array<TextStatistics, 3>& splits) {
-  flush();
-  if (mapped_.bytes().empty()) mapped_ = MappedFile(file_.fd(), file_.place());
+  MappedFile mapped(file_.fd(), file_.place());
   header_.splits = splits;
+  header_.sources = sources;
   header_.ids_sample =
-      sample_hash(mapped_.bytes().subspan(static_cast<std::size_t>(header_.ids_offset)));
+      sample_hash(mapped.bytes().subspan(static_cast<std::size_t>(header_.ids_offset)));
   const std::string name = file_.place().string();
   const auto size = static_cast<std::size_t>(header_.vocabulary_offset - kHeaderAt - kHashBytes);
   const std::string bytes = prefix(header_text(header_, name), size) + vocabulary_;
   if (::lseek(file_.fd(), 0, SEEK_SET) != 0) fail_call(file_.place(), "cannot be written");
   write_all(file_.fd(), bytes_of(bytes), file_.place());
-  file_.commit();
-  return {std::move(mapped_), std::move(header_)};
+  file_.sync();
+  return {std::move(mapped), std::move(header_)};
 }
 
 }  // namespace unroll

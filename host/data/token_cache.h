@@ -7,6 +7,8 @@
 /// nothing: every length is checked against the file, and whatever does not fit is an error, upon
 /// which the caller makes the file again. Where bytes are the tokens there are no ids in it: the
 /// sources themselves are mapped.
+///
+/// A cache is used only by the user that made it, since another user's may hold another text.
 #pragma once
 
 #include <array>
@@ -26,16 +28,17 @@
 
 namespace unroll {
 
-/// By what a source is recognised as unchanged.
+/// By what a source is recognised as unchanged: by its stamp, or else by its content.
 struct SourceStamp {
   std::string path;  // canonical
-  std::int64_t size = 0, mtime_ns = 0;
-  std::string sample;  // sample_hash()
+  FileStamp stamp;
+  std::string hash;  // of all its bytes
 
   bool operator==(const SourceStamp&) const = default;
 };
 
-/// Errors    std::runtime_error if the file cannot be read.
+/// Without the hash, which takes reading it.
+/// Errors    std::runtime_error if the file cannot be opened, or is not a regular file.
 SourceStamp stamp_source(const std::filesystem::path& file);
 
 struct TokenCacheHeader {  // NOLINT(bugprone-exception-escape): the JSON library's own move
@@ -65,12 +68,18 @@ struct TokenCache {  // NOLINT(bugprone-exception-escape): as above
   TokenIds ids() const;
 };
 
-/// The cache's name in a folder of caches.
+/// The cache's name in a folder of caches, which users may share: each user has another.
 std::string token_cache_name(const nlohmann::json& key, const std::vector<SourceStamp>& sources);
 
 /// Nothing if there is no such file.
-/// Errors    std::runtime_error if it cannot be read or is damaged.
+/// Errors    std::runtime_error if it cannot be read, is damaged, or is not a regular file that
+///           only this user may write.
 std::optional<TokenCache> read_token_cache(const std::filesystem::path& file);
+
+/// Writes the stamps of its sources anew into a cache that was read. One that is interrupted leaves
+/// a damaged cache, which is made again.
+/// Errors    std::runtime_error if it cannot be written.
+void restamp_token_cache(const std::filesystem::path& file, const TokenCacheHeader& header);
 
 /// Where a cache is written: beside its final place without a name, so that a killed process leaves
 /// nothing; where the file system cannot do that, under a name that nobody else uses. Two that
@@ -89,7 +98,10 @@ class NewFile {
   int fd() const { return fd_.get(); }
   /// How errors call it.
   const std::filesystem::path& place() const { return place_; }
-  /// Syncs the file and gives it its name, replacing what has it.
+  /// Errors    std::runtime_error if not all of it reaches the disk.
+  void sync();
+  /// Gives it its name, replacing what has it. Errors: std::runtime_error, as where the folder does
+  /// not let it; the file can be used without a name.
   void commit();
 
  private:
@@ -104,14 +116,15 @@ class NewFile {
 /// Writes a cache: the ids as they come, then the header, which knows their number.
 class TokenCacheWriter {
  public:
-  /// `header` has all but tokens, ids_sample and splits.
+  /// `header` has all but tokens, ids_sample, splits, and the hashes of the sources.
   TokenCacheWriter(NewFile file, TokenCacheHeader header, std::string vocabulary);
 
   void add(std::span<const std::int32_t> ids);
-  /// The ids so far, mapped; no more can be added.
-  TokenIds ids();
   /// Errors    as add(): std::runtime_error if the disk is full, for instance.
-  TokenCache finish(const std::array<TextStatistics, 3>& splits);
+  TokenCache finish(const std::array<TextStatistics, 3>& splits,
+                    const std::vector<SourceStamp>& sources);
+  /// Makes the finished cache one to be found. Errors: as NewFile::commit().
+  void commit() { file_.commit(); }
 
  private:
   void flush();
@@ -121,7 +134,6 @@ class TokenCacheWriter {
   std::string vocabulary_;
   std::vector<std::byte> buffer_;
   std::int64_t written_ = 0, started_ = 0;  // bytes; those whose way to the disk has begun
-  MappedFile mapped_;
 };
 
 }  // namespace unroll

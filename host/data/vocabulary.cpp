@@ -125,8 +125,8 @@ Vocabulary::Vocabulary(std::vector<std::string> words, const std::string& name)
   for (std::size_t k = 0; k < words_.size(); ++k) {
     const auto first = static_cast<std::size_t>(ids_.add(words_[k]));
     if (first != k)
-      throw std::runtime_error(fmt::format("{}: line {}: token '{}' again, first on line {}", name,
-                                           k + 1, words_[k], first + 1));
+      throw std::runtime_error(fmt::format("{}: line {}: token {} again, first on line {}", name,
+                                           k + 1, in_quotes(words_[k]), first + 1));
   }
   const auto special = [&](std::string_view word) {
     const auto id = find(word);

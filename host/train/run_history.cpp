@@ -84,8 +84,10 @@ RunHistory read_run_history(std::istream& text, const std::string& name) {
 }
 
 RunHistory read_run_history(const std::filesystem::path& file) {
-  std::ifstream text(file, std::ios::binary);
-  if (!text || std::filesystem::is_directory(file))
+  std::error_code error;
+  std::ifstream text;  // opening a pipe would wait for its writer
+  if (std::filesystem::is_regular_file(file, error)) text.open(file, std::ios::binary);
+  if (!text.is_open())
     throw std::runtime_error(file.string() + ": cannot be opened, expected the metrics of a run");
   return read_run_history(text, file.string());
 }

@@ -251,9 +251,10 @@ class Trainer {
   // ---- divergence
 
   /// Reads what the steps since the last look have done, and does something about those that were
-  /// refused. Only what is due by the run's own settings looks: an interruption must not decide
-  /// when a run turns back.
+  /// refused; ends the run if its text has been overwritten. Only what is due by the run's own
+  /// settings looks: an interruption must not decide when a run turns back.
   void look() {
+    run_.corpus.require_unchanged();
     counters_ = step_.counters();
     statistics_ = step_.statistics();
     if (const std::int64_t refused = counters_.skipped - progress_.skipped; refused > 0) {
@@ -409,6 +410,7 @@ class Trainer {
     } else {
       result.test = Evaluator(run_.model, best.store, run_.corpus.tokenizer.start(), run_.stop)
                         .evaluate(run_.corpus.test_stream());
+      run_.corpus.require_unchanged();
       result.test.require_finite("the test text");
       write_metrics(evaluation_event("test", result.test));
       run_.observer.log(fmt::format("| End of training | test loss {:5.2f} | test ppl {:8.2f}",

@@ -150,6 +150,11 @@ TEST_F(BadInputs, Texts) {
        train_on("latin"), 1, "latin: line 51, byte offset 202: got byte 0xFF"},
       {"NUL", "{ yes a b | head -50; printf 'c \\0\\n'; yes a b | head -50; } >nul",
        train_on("nul"), 1, "nul: line 51, byte offset 202: got byte 0x00"},
+      {"compressed", "gzip -c data/train.txt >packed", train_on("packed"), 1,
+       "packed: is compressed by gzip, expected UTF-8 text: unpack it first"},
+      {"a pipe", "mkfifo fifo", train_on("fifo"), 1, "fifo: is a pipe, expected a text file"},
+      {"stdin that is a pipe", "", "cat data/train.txt | " + train_on("/dev/stdin"), 1,
+       "/dev/stdin: is a pipe, expected a text file"},
       {"folder into streams", "", train_on("data", "--split streams"), 1,
        "expected a file to split"},
   });
@@ -174,7 +179,8 @@ TEST_F(BadInputs, OneLongLine) {
       script("yes 'some words of one line' | head -c 100000000 | tr '\\n' ' ' >long");
   ASSERT_EQ(made.status, 0);
   check(
-      {{"100 MB on one line", "", train_on("long"), 1, "leave no validation text; expected more"}});
+      {{"100 MB on one line", "", train_on("long"), 1,
+        "leave no validation text; expected more lines, other fractions, --split streams, which"}});
   std::filesystem::remove(path("long"));
 }
 

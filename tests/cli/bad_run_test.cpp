@@ -28,20 +28,19 @@ TEST_F(BadInputs, RunFolders) {
        "--rnn-algorithm: got stepwise, expected auto: run was begun with it"},
       {"resume another text", "cp -r data other; echo a b c >>other/train.txt",
        "unroll train --save run --resume --epochs 2 --data other --cache-dir $CACHE", 1,
-       "other: is not the text that the run in run was begun with"},
+       "other: is not the text that the run was begun with: got fingerprint whole:"},
       {"train into a run", "", train_to("run"), 1, "--save: run already holds a run"},
       {"train onto a file", ": >file", train_to("file"), 1,
        "file: is a file, expected a run folder"},
       {"train below a file", "", train_to("file/run"), 1, "file/run: cannot be made: Not a direc"},
       {"train into a device", "", train_to("/dev/null/run"), 1, "/dev/null/run: cannot be made"},
       {"train into /proc", "", train_to("/proc/run"), 1, "/proc/run: cannot be made"},
-      {"cache in a device", "", train_to("new", "--cache-dir /dev/null/c"), 1,
-       "/dev/null/c: cannot"},
-      {"cache in /proc", "", train_to("new", "--cache-dir /proc/c"), 1, "/proc/c: cannot be made"},
       {"report of nothing", "", "unroll report none", 1, "none/metrics.jsonl: not found"},
       {"report of what", "", "unroll report", 2, "RUN is required"},
       {"report onto a folder", "", "unroll report run --output data", 1,
        "data: is a folder or a dev"},
+      {"report of a pipe", "mkdir piped; mkfifo piped/metrics.jsonl", "unroll report piped", 1,
+       "piped/metrics.jsonl: cannot be opened, expected the metrics of a run"},
       // Not a device, which a fault would replace for everybody.
       {"report onto a pipe", "mkfifo queue", "unroll report run --output queue", 1,
        "queue: is a folder or a device, expected a file"},
@@ -60,7 +59,7 @@ TEST_F(BadInputs, ChangedText) {
       "touch -r old changed/train.txt";
   check({{"resume a changed text", change,
           "unroll train --save crun --resume --epochs 2 --cache-dir $CACHE", 1,
-          "changed: is not the text that the run in crun was begun with"}});
+          "changed: is not the text that the run was begun with: got fingerprint whole:"}});
   const Output again = script(
       "cp old changed/valid.txt; unroll train --data changed --save cnew --cache-dir $CACHE "
       "--nhid 4 $SMALL");
@@ -81,7 +80,18 @@ TEST_F(BadInputs, DamagedCaches) {
     const Output result = script(run + " && rm -r new");
     EXPECT_EQ(result.status, 0) << result.err;
     EXPECT_TRUE(contains(result.err, "reading the text again"));
-    EXPECT_TRUE(read_text(cache) == sound);
+    // The header may know the texts' times better by now.
+    EXPECT_TRUE(read_text(cache).ends_with(sound.substr(sound.size() / 4 * 3)));
+  }
+}
+
+TEST_F(BadInputs, CachesThatCannotBeMade) {
+  for (const char* folder : {"/dev/null/c", "/proc/c"}) {
+    const Output result =
+        script(train_to("new", std::string("--cache-dir ") + folder) + " && rm -r new");
+    EXPECT_EQ(result.status, 0) << result.err;
+    EXPECT_TRUE(contains(result.err, std::string("warning: ") + folder + ": cannot be made: "));
+    EXPECT_TRUE(contains(result.err, "the ids go to a temporary file"));
   }
 }
 
@@ -136,8 +146,13 @@ TEST_F(BadInputs, Imports) {
       {"no vocabulary", "cp run/best/model.safetensors w", import + "w", 1,
        "vocab.txt: cannot be op"},
       {"text as vocabulary", "", ours + "--vocab data/test.txt", 1, "expected one token"},
-      {"folder as vocabulary", "", ours + "--vocab data", 1,
-       "data: is not a regular file, expected"},
+      {"folder as vocabulary", "", ours + "--vocab data", 1, "data: is a folder, expected the"},
+      {"pipe as vocabulary", "mkfifo vpipe", ours + "--vocab vpipe", 1,
+       "vpipe: is a pipe, expected the vocabulary"},
+      {"compressed vocabulary", "gzip -c run/best/vocab.txt >v.gz", ours + "--vocab v.gz", 1,
+       "v.gz: is compressed by gzip, expected UTF-8 text"},
+      {"UTF-16 vocabulary", "iconv -f UTF-8 -t UTF-16LE run/best/vocab.txt >v16",
+       ours + "--vocab v16", 1, "v16: is UTF-16LE, expected UTF-8 text"},
       {"other vocabulary", "printf '<eos>\\n<unk>\\na\\n' >v", ours + "--vocab v", 1,
        "v: got 3 tokens, expected"},
       {"bytes", "", ours + "--tokenizer byte", 1,
@@ -153,6 +168,14 @@ TEST_F(BadInputs, Imports) {
       {"onto a run", "", "unroll import --save run --weights w", 1, "run already holds a run"},
       {"onto a file", ": >file", "unroll import --save file --weights w", 1, "file: is a file"},
   });
+}
+
+TEST_F(BadInputs, VocabularyWithAByteOrderMark) {
+  const Output result = script(
+      "{ printf '\\357\\273\\277'; cat run/best/vocab.txt; } >vbom; unroll import --save new "
+      "--weights run/best/model.safetensors --vocab vbom && cmp new/best/vocab.txt "
+      "run/best/vocab.txt && rm -r new");
+  EXPECT_EQ(result.status, 0) << result.err << result.out;
 }
 
 TEST_F(BadInputs, Streams) {

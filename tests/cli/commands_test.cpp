@@ -1,6 +1,7 @@
 /// The commands from end to end, on a text small enough for a model to learn in a moment.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -101,6 +102,13 @@ TEST_F(Commands, PredictSaysWhatItDoesNotKnow) {
   const Output history = ask("predict --text 'he ate the zzyzx' --top 1");
   EXPECT_EQ(history.status, 0);
   EXPECT_TRUE(contains(history.err, "'zzyzx' is not in the model's vocabulary"));
+  const Output often = ask("predict --text 'zzyzx he zzyzx ate qq zzyzx' --top 1");
+  EXPECT_TRUE(contains(often.err,
+                       "warning: 'qq', 'zzyzx' are not in the model's vocabulary and are read as "
+                       "<unk>, 4 times in all\n"));
+  EXPECT_EQ(std::ranges::count(often.err, '\n'), 2);  // and the device
+  const Output many = ask("predict --text 'q1 q2 q3 q4 q5 q6 q7' --top 1");
+  EXPECT_TRUE(contains(many.err, "warning: 'q1', 'q2', 'q3', 'q4', 'q5' and 2 more are not in"));
   const Output word = ask("predict --text 'he ate the' --word zzyzx");
   EXPECT_EQ(word.status, 1);
   EXPECT_TRUE(contains(word.err, "--word: 'zzyzx'"));

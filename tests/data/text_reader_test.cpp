@@ -1,6 +1,7 @@
 #include "host/data/text_reader.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <vector>
 
@@ -114,6 +115,8 @@ TEST(Corpus, MissingFilesAreNamed) {
   const auto error = [](auto&& body) { return error_of<std::runtime_error>(body); };
   EXPECT_TRUE(contains(error([&] { TextSource(folder.path() / "no.txt"); }),
                        "no.txt: cannot be opened: No such file"));
+  ASSERT_EQ(::mkfifo((folder.path() / "pipe").c_str(), 0600), 0);  // it would wait for a writer
+  EXPECT_TRUE(contains(error([&] { TextSource(folder.path() / "pipe"); }), "is a pipe, expected"));
   EXPECT_TRUE(contains(error([&] { TextSource(folder.path()); }), "is a folder"));
 }
 
@@ -161,6 +164,42 @@ TEST(Corpus, ErrorsBeyondTheFirstBlockSayWhere) {
       "byte offset 500002"));
   const TokenText part = read_tokens(TextSource(file, 5, 10), words());
   EXPECT_EQ(part.ids, (Ids{1, 0, 1, 0}));
+}
+
+TEST(Corpus, WhatIsNoTextIsNamedByItsFirstBytes) {
+  const auto error = [](std::string_view text) {
+    return error_of<std::runtime_error>([&] { tokenize(text); });
+  };
+  const std::string rest = "and more than a block of other bytes \xFF";
+  const auto packed = [&](std::string_view begin) { return error(std::string(begin) + rest); };
+  using namespace std::string_view_literals;
+  EXPECT_EQ(packed("\x1F\x8B\x08"),
+            "text: is compressed by gzip, expected UTF-8 text: unpack it first");
+  EXPECT_TRUE(contains(packed("BZh91AY&SY"), "compressed by bzip2"));
+  EXPECT_TRUE(contains(packed("PK\x03\x04"), "compressed by zip"));
+  EXPECT_TRUE(contains(packed("\xFD\x37zXZ\0"sv), "compressed by xz"));
+  EXPECT_TRUE(contains(packed("\x28\xB5\x2F\xFD"), "compressed by zstd"));
+  EXPECT_TRUE(contains(packed("BZh9 is a word"), "got byte 0xFF"));
+  std::string little, big, cyrillic;
+  for (const char c : "some words"sv) {
+    little += {c, '\0'};
+    big += {'\0', c};
+    cyrillic += {c == 's' ? ' ' : c, c == 's' ? '\0' : '\x04'};
+  }
+  EXPECT_EQ(error(little),
+            "text: is UTF-16LE, expected UTF-8 text: iconv -f UTF-16LE -t UTF-8 makes it so");
+  EXPECT_TRUE(contains(error(big), "is UTF-16BE,"));
+  EXPECT_TRUE(contains(error(cyrillic + cyrillic), "is UTF-16LE,"));
+  EXPECT_TRUE(contains(error("\xFF\xFE" + little), "is UTF-16,"));
+  EXPECT_TRUE(contains(error("\xFE\xFF" + big), "is UTF-16,"));
+  EXPECT_TRUE(contains(error("\xFF\xFE\0\0a\0\0\0"sv), "is UTF-32,"));
+  EXPECT_TRUE(contains(error(std::string(100, '\0')), "got byte 0x00"));
+  EXPECT_TRUE(contains(error("words with one\0 that is a mistake"sv), "got byte 0x00"));
+  // It is the file that is named, whichever part of it is read.
+  const TempFolder folder;
+  const auto file = folder.write("x.gz", std::string("\x1F\x8B\x08") + rest);
+  EXPECT_TRUE(contains(
+      error_of<std::runtime_error>([&] { read_tokens(TextSource(file, 10), words()); }), "gzip"));
 }
 
 TEST(Corpus, StopsWhenAsked) {

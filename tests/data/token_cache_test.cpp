@@ -1,9 +1,12 @@
 #include "host/data/token_cache.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <cstring>
 #include <functional>
+#include <limits>
 
 #include "host/data/hash.h"
 #include "host/data/strict_json.h"
@@ -20,7 +23,7 @@ constexpr std::int64_t kHuge = std::int64_t{1} << 60;
 TokenCacheHeader header() {
   TokenCacheHeader h;
   h.key = {{"tokenizer", "word"}};
-  h.sources = {{"/a.txt", 10, 20, "hash"}};
+  h.sources = {{"/a.txt", {10, 20, 30, 40}, std::string(32, 'e')}};
   h.width = 2;
   return h;
 }
@@ -31,7 +34,8 @@ std::string whole_file(const TempFolder& folder) {
   const std::vector<std::int32_t> ids = {1, 2, 65535};
   writer.add(ids);
   writer.add(ids);
-  writer.finish({{{.tokens = 3}, {.tokens = 2}, {.tokens = 1}}});
+  writer.finish({{{.tokens = 3}, {.tokens = 2}, {.tokens = 1}}}, header().sources);
+  writer.commit();
   return read_text(place);
 }
 
@@ -53,6 +57,48 @@ TEST(TokenCache, ComesBackAsItWas) {
   EXPECT_EQ(cache->header.splits[1].tokens, 2);
   EXPECT_EQ(cache->header.ids_offset % 64, 0);
   EXPECT_FALSE(read_token_cache(folder.path() / "other.tokens"));
+}
+
+TEST(TokenCache, ItsStampsAreWrittenAnew) {
+  const TempFolder folder;
+  whole_file(folder);
+  const fs::path file = folder.path() / "x.tokens";
+  TokenCacheHeader other = read_token_cache(file)->header;
+  constexpr auto kLeast = std::numeric_limits<std::int64_t>::min();
+  other.sources[0].stamp = {kHuge, kLeast, kLeast, kLeast};  // the longest text there can be
+  restamp_token_cache(file, other);
+  const auto cache = read_token_cache(file);
+  EXPECT_EQ(cache->header.sources, other.sources);
+  EXPECT_EQ(cache->vocabulary(), "some words");
+  EXPECT_EQ(cache->ids()[5], 65535);
+}
+
+// What is not one's own file may hold any ids, and a pipe would wait for its writer.
+TEST(TokenCache, OnlyOnesOwnIsRead) {
+  const TempFolder folder;
+  whole_file(folder);
+  const fs::path file = folder.path() / "x.tokens", other = folder.path() / "y.tokens";
+  const auto error = [](const fs::path& place) {
+    return error_of<std::runtime_error>([&] { read_token_cache(place); });
+  };
+  EXPECT_EQ(error(file), "no exception");
+  for (const mode_t mode : {0620, 0602}) {
+    ::chmod(file.c_str(), mode);
+    EXPECT_TRUE(contains(error(file), "that others cannot write")) << mode;
+  }
+  ::chmod(file.c_str(), 0644);
+  EXPECT_EQ(error(file), "no exception");
+  fs::create_symlink(file, other);
+  EXPECT_TRUE(contains(error(other), "y.tokens: cannot be opened"));
+  fs::remove(other);
+  ASSERT_EQ(::mkfifo(other.c_str(), 0600), 0);
+  EXPECT_TRUE(contains(error(other), "is not a regular file, expected a token cache"));
+  fs::remove(other);
+  fs::create_directory(other);
+  EXPECT_TRUE(contains(error(other), "is not a regular file, expected a token cache"));
+  if (::geteuid() != 0) return;  // only root may give a file away
+  ASSERT_EQ(::chown(file.c_str(), 12345, 12345), 0);
+  EXPECT_TRUE(contains(error(file), "got the file of user 12345 with mode 644, expected one of"));
 }
 
 TEST(TokenCache, AnUnfinishedFileIsRemoved) {
@@ -92,7 +138,7 @@ TEST(TokenCache, ChecksLengthsThatAHashDoesNot) {
                            std::string(reinterpret_cast<const char*>(&size), sizeof size) + text +
                            hash_of(bytes_of(text)) + file.substr(16 + length + 32));
   };
-  EXPECT_TRUE(contains(changed([](json& h) { h["version"] = 2; }), "got version 2, expected 1"));
+  EXPECT_TRUE(contains(changed([](json& h) { h["version"] = 1; }), "got version 1, expected 2"));
   EXPECT_TRUE(contains(changed([](json& h) { h["tokens"] = kHuge; }), "as its header says"));
   EXPECT_TRUE(
       contains(changed([](json& h) { h["vocabulary_bytes"] = kHuge; }), "as its header says"));
@@ -106,6 +152,33 @@ TEST(TokenCache, ChecksLengthsThatAHashDoesNot) {
   EXPECT_TRUE(contains(changed([](json& h) { h["sources"] = json::array(); }), "1 to 3"));
   EXPECT_TRUE(contains(changed([](json& h) { h.erase("key"); }), "key is missing"));
   EXPECT_TRUE(contains(changed([](json& h) { h["key"] = 1; }), "an object"));
+}
+
+TEST(File, OnlyRegularFilesAreRead) {
+  const TempFolder folder;
+  const auto error = [](const fs::path& path) {
+    return error_of<std::runtime_error>([&] { open_regular(path, "a text"); });
+  };
+  EXPECT_EQ(error(folder.write("x", "")), "no exception");
+  EXPECT_TRUE(contains(error(folder.path() / "y"), "y: cannot be opened: No such file"));
+  ASSERT_EQ(::mkfifo((folder.path() / "y").c_str(), 0600), 0);  // it would wait for a writer
+  EXPECT_TRUE(contains(error(folder.path() / "y"), "y: is a pipe, expected a text"));
+  EXPECT_TRUE(contains(error(folder.path()), "is a folder, expected a text"));
+  EXPECT_TRUE(contains(error("/dev/null"), "is a device or a socket, expected a text"));
+}
+
+// A file system's clock may stand still for two seconds.
+TEST(File, AStampThatIsKeptIsOfAFileAtRest) {
+  const TempFolder folder;
+  const fs::path file = folder.write("x", "abc");
+  const Descriptor fd = open_regular(file, "a file");
+  const FileStamp now = stamp_of(fd.get(), file);
+  EXPECT_EQ(now.size, 3);
+  EXPECT_NE(now.to_keep(), now);
+  FileStamp old = now;
+  old.mtime_ns += 1'000'000'000'000;  // which a user may set to anything
+  old.ctime_ns -= 3'000'000'000;
+  EXPECT_EQ(old.to_keep(), old);
 }
 
 TEST(File, ASampleSeesTheBeginningAndTheEnd) {

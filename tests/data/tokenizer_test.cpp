@@ -128,7 +128,7 @@ TEST(Tokenizer, RejectsDamagedCharacterFiles) {
   EXPECT_TRUE(contains(error("\\n\n<unk>\n<unk>\n"), "line 3"));
   EXPECT_TRUE(contains(error("a\n<unk>\n"), "has no line '\\n'"));
   EXPECT_TRUE(contains(error("\\n\n"), "has no line '<unk>'"));
-  EXPECT_TRUE(contains(error(""), "has no line"));
+  EXPECT_TRUE(contains(error(""), "vocab.txt: is empty, expected one character per line"));
 }
 
 TEST(Tokenizer, WordsOfAPromptHaveNoLineEndOfTheirOwn) {

@@ -95,6 +95,7 @@ TEST(Vocabulary, RejectsDamagedFiles) {
   EXPECT_TRUE(contains(error("<unk>\n\n<eos>\n"), "line 2: blank"));
   EXPECT_TRUE(contains(error("\n"), "line 1: blank"));
   EXPECT_TRUE(contains(error("<unk>\n<eos>\na\na\n"), "line 4: token 'a' again, first on line 3"));
+  EXPECT_TRUE(contains(error("\x1B[1m\n\x1B[1m\n"), "line 2: token '\\x1b[1m' again"));
   EXPECT_TRUE(contains(error("<unk>\na\n"), "no token '<eos>'"));
   EXPECT_TRUE(contains(error("a\n<eos>\n"), "no token '<unk>'"));
   EXPECT_TRUE(contains(error("<unk>\r\n<eos>\r\n"), "line 1: white space"));

@@ -40,8 +40,8 @@ std::vector<std::string> seeds() {
       R"({"tokens":20,"characters":90,"lines":4,"unknown":1,"types":9,"empty_lines":0,)"
       R"("longest_line":30,"crlf_lines":0})";
   const std::string header =
-      R"({"version":1,"key":{"tokenizer":"word"},"sources":[{"path":"/a","size":90,"mtime_ns":5,)"
-      R"("sample_hash":"0f"}],"vocabulary_bytes":30,"vocabulary_hash":"0e","width":2,"tokens":60,)"
+      R"({"version":2,"key":{"tokenizer":"word"},"sources":[{"path":"/a","size":90,"mtime_ns":5,)"
+      R"("ctime_ns":6,"inode":7,"hash":"0f"}],"vocabulary_bytes":30,"vocabulary_hash":"0e","width":2,"tokens":60,)"
       R"("ids_sample":"0d","splits":{"train":)" +
       statistics + R"(,"valid":)" + statistics + R"(,"test":)" + statistics + "}}";
   return {header, file_of(header, 200)};

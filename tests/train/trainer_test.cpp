@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <functional>
@@ -47,6 +48,25 @@ TEST(Trainer, SameSeedSameBitsForAnyNumberOfThreads) {
   const std::string expected = bits(first, 1, 5);
   EXPECT_TRUE(expected == bits(second, 3, 5));
   EXPECT_FALSE(expected == bits(third, 1, 6));
+}
+
+// A run on another text than it began with would be one of neither.
+TEST(Trainer, BytesThatAreOverwrittenEndTheRun) {
+  const TempFolder folder;
+  std::string text = Grammar::english().sample(11, 200);
+  const std::filesystem::path file = folder.write("x.txt", text);
+  const LanguageCorpus corpus = read_language_corpus(
+      {.path = file, .tokenizer = TokenizerKind::kByte, .cache_dir = folder.path() / "cache"});
+  TrainingOptions options = small_options(folder.path() / "run");
+  const TrainParts overwritten{.after_step = [&](std::int64_t steps) {
+    if (steps != 30) return;
+    std::ranges::replace(text, 'e', 'o');
+    folder.write("x.txt", text);
+  }};
+  EXPECT_TRUE(contains(error_of<std::runtime_error>(
+                           [&] { train_small(corpus, small_model(corpus), options, overwritten); }),
+                       "x.txt: was changed while it was in use, expected it to stay as it was"));
+  EXPECT_EQ(load_checkpoint(options.run_dir, {.latest = true, .state = true}).step, 0);
 }
 
 TEST(Trainer, WritesTheLinesOfWordLanguageModel) {

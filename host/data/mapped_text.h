@@ -1,0 +1,38 @@
+/// A text whose bytes are the tokens, mapped into memory, where another program can
+/// change it. So it is looked at again now and then.
+#pragma once
+
+#include <filesystem>
+#include <stdexcept>
+#include <string>
+
+#include "host/data/file.h"
+#include "host/data/token_cache.h"
+#include "host/data/token_ids.h"
+
+namespace unroll {
+
+std::runtime_error changed_while_read(const std::filesystem::path& file);
+
+/// Movable; a move leaves the ids where they are.
+class MappedText {
+ public:
+  /// `source` has the hash of what is expected.
+  /// Errors    std::runtime_error if it cannot be opened, or is not the file of that stamp.
+  MappedText(const std::filesystem::path& path, const SourceStamp& source);
+
+  TokenIds ids() const;
+
+  /// Reads the file only if its stamp has changed.
+  /// Errors    std::runtime_error if its content has.
+  void require_unchanged();
+
+ private:
+  std::filesystem::path path_;
+  Descriptor fd_;
+  FileStamp kept_;
+  std::string hash_;
+  MappedFile file_;
+};
+
+}  // namespace unroll

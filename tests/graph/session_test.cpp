@@ -15,6 +15,7 @@
 #include "tests/support/language_model.h"
 #include "tests/support/random.h"
 #include "tests/support/recording_backend.h"
+#include "tests/support/temp_folder.h"
 #include "unroll/ops.h"
 #include "unroll/optimizer.h"
 #include "unroll/session.h"
@@ -487,6 +488,34 @@ TEST(SessionThreads, AnyNumberOfThreadsGivesTheSameBits) {
       for (const auto& [name, values] : one) EXPECT_TRUE(identical(many.at(name), values)) << name;
     }
   }
+}
+
+/// A machine with this much memory left.
+class SmallBackend final : public RecordingBackend {
+ public:
+  explicit SmallBackend(std::size_t available) : RecordingBackend(cpu(1)), available_(available) {}
+  DeviceMemoryUse memory() const override { return {.available = available_}; }
+
+ private:
+  std::size_t available_;
+};
+
+/// Each for itself would fit.
+TEST(SessionMemory, VariablesThatDoNotFitTogetherAreRefused) {
+  Graph one, g;
+  one.variable("a", {100}, uniform(-1, 1));
+  g.variable("a", {100}, uniform(-1, 1));
+  g.variable("b", {50}, uniform(-1, 1));
+  // 400 bytes and 200, and the 400 that the larger one starts with.
+  EXPECT_NO_THROW(Session(g, std::make_shared<SmallBackend>(1000)));
+  const auto store = std::make_shared<VariableStore>(std::make_shared<SmallBackend>(999), 1);
+  EXPECT_EQ(error_of<std::runtime_error>([&] { Session(g, store); }),
+            "out of memory: asked for 0.0 MB of variables, expected at most the 0.0 MB that are "
+            "available on " +
+                cpu(1)->name());
+  EXPECT_FALSE(store->contains("a"));
+  Session(one, store);
+  EXPECT_NO_THROW(Session(g, store)) << "what is there already takes no more";
 }
 
 TEST(SessionThreads, TheBackendSaysWhatItIs) {

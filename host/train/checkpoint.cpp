@@ -58,6 +58,54 @@ void move_to(const fs::path& from, const fs::path& to) {
     fail_call(to, fmt::format("cannot be made from {}", from.filename().string()));
 }
 
+/// Whether there is something of that name, be it a link that leads nowhere.
+bool is_there(const fs::path& path) {
+  struct stat status {};
+  if (::lstat(path.c_str(), &status) == 0) return true;
+  if (errno != ENOENT && errno != ENOTDIR) fail_call(path, "cannot be examined");
+  return false;
+}
+
+/// Follows links.
+bool is_folder(const fs::path& path) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) == 0) return S_ISDIR(status.st_mode);
+  if (errno != ENOENT && errno != ENOTDIR) fail_call(path, "cannot be examined");
+  return false;
+}
+
+void remove_tree(const fs::path& path) {
+  std::error_code error;
+  fs::remove_all(path, error);
+  if (error) fail(path, fmt::format("cannot be removed: {}", error.message()));
+}
+
+/// Without links.
+fs::path real_path(const fs::path& path) {
+  std::error_code error;
+  fs::path real = fs::canonical(path, error);
+  if (error) fail(path, error.message());
+  return real;
+}
+
+std::string target_of(const fs::path& link) {
+  std::error_code error;
+  const fs::path target = fs::read_symlink(link, error);
+  if (error) fail(link, fmt::format("cannot be read as a link: {}", error.message()));
+  return target.string();
+}
+
+/// Names in a folder; none if there is no such folder.
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  std::error_code error;
+  for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
+    names.push_back(at->path().filename().string());
+  if (error && error != std::errc::no_such_file_or_directory)
+    fail(folder, fmt::format("cannot be listed: {}", error.message()));
+  return names;
+}
+
 /// A new file and its hash, written piece by piece.
 class FileWriter {
  public:
@@ -184,25 +232,22 @@ bool is_leftover(const std::string& name) {
 /// Removes what a killed save left. The one thing worth keeping is a directory moved aside whose
 /// replacement did not arrive.
 void remove_leftovers(const fs::path& run_dir) {
-  std::vector<std::string> names;
-  for (const fs::directory_entry& entry : fs::directory_iterator(run_dir))
-    names.push_back(entry.path().filename().string());
-  for (const std::string& name : names) {
+  for (const std::string& name : names_in(run_dir)) {
     if (!is_leftover(name)) continue;
     const fs::path original = run_dir / name.substr(kReplaced.size());
-    if (name.starts_with(kReplaced) && !fs::exists(fs::symlink_status(original)))
+    if (name.starts_with(kReplaced) && !is_there(original))
       move_to(run_dir / name, original);
     else
-      fs::remove_all(run_dir / name);
+      remove_tree(run_dir / name);
   }
 }
 
 /// Gives `from` the name `to`. What is there already is exchanged for it in one step where the file
 /// system can do that; else it is moved aside, and remove_leftovers undoes that after a kill.
 void move_into_place(const fs::path& from, const fs::path& to) {
-  if (!fs::exists(fs::symlink_status(to))) return move_to(from, to);
+  if (!is_there(to)) return move_to(from, to);
   if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_EXCHANGE) == 0) {
-    fs::remove_all(from);
+    remove_tree(from);
     return;
   }
   if (errno != EINVAL && errno != ENOSYS) fail_call(to, "cannot be replaced");
@@ -214,7 +259,7 @@ void move_into_place(const fs::path& from, const fs::path& to) {
     errno = error;
     fail_call(to, "cannot be replaced");
   }
-  fs::remove_all(aside);
+  remove_tree(aside);
 }
 
 void point_link(const fs::path& link, const std::string& target) {
@@ -228,7 +273,7 @@ void delete_older(const fs::path& run_dir, std::int64_t step, const CheckpointSa
   // Not knowing what `best` points to is no licence to delete it.
   const fs::path link = run_dir / "best";
   std::string best;
-  if (fs::exists(fs::symlink_status(link))) best = fs::read_symlink(link).filename().string();
+  if (is_there(link)) best = fs::path(target_of(link)).filename().string();
   int kept = 1;
   for (const CheckpointEntry& entry : list_checkpoints(run_dir)) {
     const std::string name = entry.directory.filename().string();
@@ -238,7 +283,7 @@ void delete_older(const fs::path& run_dir, std::int64_t step, const CheckpointSa
     // Out of sight first: killed in the middle of deleting, it must not look like a checkpoint.
     const fs::path hidden = run_dir / (std::string(kTemporary) + name);
     move_to(entry.directory, hidden);
-    fs::remove_all(hidden);
+    remove_tree(hidden);
   }
 }
 
@@ -377,9 +422,9 @@ fs::path resolve(const fs::path& path, bool latest) {
   for (const char* name : {"best", "latest"}) {
     if (latest && std::string_view(name) == "best") continue;
     fs::path link = path / name;
-    if (!fs::exists(fs::symlink_status(link, error))) continue;
+    if (!is_there(link)) continue;
     if (is_checkpoint(link)) return link;
-    const std::string target = fs::read_symlink(link, error).string();
+    const std::string target = target_of(link);
     // A save was killed between move_into_place's two renames.
     if (fs::path aside = path / (std::string(kReplaced) + target); is_checkpoint(aside))
       return aside;
@@ -394,7 +439,7 @@ fs::path resolve(const fs::path& path, bool latest) {
 }
 
 Checkpoint load_directory(const fs::path& path, const CheckpointLoad& options) {
-  const fs::path directory = fs::canonical(path);
+  const fs::path directory = real_path(path);
   const Reader reader(directory);
 
   Checkpoint checkpoint;
@@ -429,7 +474,7 @@ void make_run_folder(const fs::path& run_dir) {
   if (fs::exists(run_dir, error) && !fs::is_directory(run_dir, error))
     fail(run_dir, "is a file, expected a run folder");
   std::vector<fs::path> parents;  // of folders that will be made
-  fs::path folder = fs::absolute(run_dir).lexically_normal();
+  fs::path folder = fs::absolute(run_dir, error).lexically_normal();
   if (!folder.has_filename()) folder = folder.parent_path();
   for (; !fs::exists(folder, error) && folder.has_relative_path(); folder = folder.parent_path())
     parents.push_back(folder.parent_path());
@@ -481,7 +526,7 @@ Checkpoint load_checkpoint(const fs::path& path, const CheckpointLoad& options) 
   fs::path wanted;
   std::string trouble;
   try {
-    wanted = fs::canonical(resolve(path, options.latest));
+    wanted = real_path(resolve(path, options.latest));
     return load_directory(wanted, options);
   } catch (const std::runtime_error& error) {
     trouble = error.what();
@@ -501,17 +546,13 @@ Checkpoint load_checkpoint(const fs::path& path, const CheckpointLoad& options) 
 }
 
 std::vector<CheckpointEntry> list_checkpoints(const fs::path& run_dir) {
-  std::vector<CheckpointEntry> entries;
-  std::error_code error;
-  fs::directory_iterator names(run_dir, error);
-  if (error == std::errc::no_such_file_or_directory) return entries;
   std::error_code none;
-  if (error && fs::exists(run_dir, none) && !fs::is_directory(run_dir, none))
+  if (fs::exists(run_dir, none) && !fs::is_directory(run_dir, none))
     fail(run_dir, "is a file, expected a run folder");
-  if (error) fail(run_dir, fmt::format("cannot be listed: {}", error.message()));
-  for (const fs::directory_entry& entry : names)
-    if (const auto step = step_of(entry.path().filename().string()); step && entry.is_directory())
-      entries.push_back({*step, entry.path()});
+  std::vector<CheckpointEntry> entries;
+  for (const std::string& name : names_in(run_dir))
+    if (const auto step = step_of(name); step && is_folder(run_dir / name))
+      entries.push_back({*step, run_dir / name});
   std::sort(entries.begin(), entries.end(),
             [](const CheckpointEntry& a, const CheckpointEntry& b) { return a.step > b.step; });
   return entries;

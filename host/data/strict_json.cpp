@@ -102,6 +102,7 @@ std::string shown(const json& value) {
 }  // namespace
 
 json parse_json(std::string_view text, const std::string& name) {
+  if (text.empty()) throw std::runtime_error(name + ": is empty, expected JSON");
   if (text.starts_with("\xEF\xBB\xBF"))
     throw std::runtime_error(name + ": got a byte order mark, expected JSON without one");
   // The library takes a NUL for the end of the text.

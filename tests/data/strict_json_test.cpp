@@ -34,6 +34,7 @@ TEST(StrictJson, RejectsWhatTheLibraryLetsPass) {
   EXPECT_TRUE(contains(error("{\"a\\n\":1,\"a\\n\":2}"), "key 'a\\x0a' twice"));
   EXPECT_TRUE(contains(error(std::string_view("{\"a\":1}\0garbage", 15)), "byte 7: got a NUL"));
   EXPECT_TRUE(contains(error("\xEF\xBB\xBF{}"), "byte order mark"));
+  EXPECT_EQ(error(""), "x.json: is empty, expected JSON");
   EXPECT_EQ(error(nested(kMaxJsonDepth)), "no exception");
   EXPECT_TRUE(contains(error(nested(kMaxJsonDepth + 1)), "at most 32 levels"));
   EXPECT_TRUE(contains(error(std::string(1'000'000, '[')), "at most 32 levels"));
@@ -41,10 +42,10 @@ TEST(StrictJson, RejectsWhatTheLibraryLetsPass) {
 
 TEST(StrictJson, RejectsWhatIsNotJsonOnOneShortLine) {
   for (const std::string& text :
-       {std::string(""), std::string("{} {}"), std::string("{\"a\":1,}"), std::string("{a:1}"),
-        std::string("[1 2]"), std::string("// c\n1"), std::string("NaN"), std::string("1e999"),
-        std::string("\"\xFF\""), std::string("\"\\uD800\""), std::string("01"),
-        std::string("\"a\nb\""), "\"" + std::string(100'000, 'x')}) {
+       {std::string("{} {}"), std::string("{\"a\":1,}"), std::string("{a:1}"), std::string("[1 2]"),
+        std::string("// c\n1"), std::string("NaN"), std::string("1e999"), std::string("\"\xFF\""),
+        std::string("\"\\uD800\""), std::string("01"), std::string("\"a\nb\""),
+        "\"" + std::string(100'000, 'x')}) {
     const std::string got = error(text);
     EXPECT_TRUE(contains(got, "x.json: byte ")) << text.substr(0, 20);
     EXPECT_EQ(got.find('\n'), got.npos);

@@ -249,9 +249,6 @@ void check_usage(const TrainFlags& flags, bool resume_given) {
   settings.check();
   device.rnn_algorithm = settings.rnn_algorithm;
   device.check();
-  settings.model_config();
-  settings.training_options();
-  settings.corpus_options();
 }
 
 /// The settings that a run was begun with, found to be those of its model.
@@ -300,7 +297,8 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
   return {settings, std::move(checkpoint)};
 }
 
-void train_and_report(const TrainFlags& flags, Start& start, std::atomic<bool>& stop) {
+void train_and_report(const TrainFlags& flags, Start& start, const RunLock& lock,
+                      std::atomic<bool>& stop) {
   DeviceFlags device = flags.device;
   const TrainSettings& settings = start.settings;
   device.rnn_algorithm = settings.rnn_algorithm;
@@ -317,6 +315,7 @@ void train_and_report(const TrainFlags& flags, Start& start, std::atomic<bool>& 
   const TrainingRun run{
       .model = config,
       .options = options,
+      .lock = lock,
       .corpus = corpus,
       .description = {config, origin_of(flags, start.stored()),
                       described_training(settings, corpus, *backend, device), nullptr},
@@ -355,7 +354,7 @@ void run_train(const TrainFlags& flags, bool resume_given) {
   const RunLock lock(flags.save);
   Start start = start_of(flags, resume_given);
   try {
-    train_and_report(flags, start, stop);
+    train_and_report(flags, start, lock, stop);
   } catch (const Interrupted&) {
     if (start.checkpoint)
       end_interrupted(flags, "stopped while reading the text; the run is as it was");

@@ -118,10 +118,15 @@ void for_each_setting(Visit&& visit) {
                 "Stop after so many validations without a better one; 0: never", true},
         &S::patience);
   visit(Setting{"--on-divergence", kTraining,
-                "If loss or gradient is not finite, or the loss far above its mean: stop, skip the "
-                "batch, or rollback (to the last checkpoint's weights, at half the rate)",
+                "If loss or gradient is not finite, or the loss above --loss-ceiling: stop, skip "
+                "the batch, or rollback (to the last checkpoint's weights, at half the rate)",
                 true},
         &S::on_divergence);
+  visit(Setting{"--loss-ceiling", kTraining,
+                "Nats per token above which a loss counts as divergence; 0: none [2 ln V + 3 for V "
+                "types]",
+                true},
+        &S::loss_ceiling);
   visit(Setting{"--verify-every", kTraining,
                 "Compute every so many steps twice and compare bits; 0: never", true},
         &S::verify_every);
@@ -360,7 +365,7 @@ void TrainSettings::check() const {
   require_count("--emsize", emsize, 0);
   require_range("--nlayers", double(nlayers), 1, double(kMaxLayers));
   for (const std::int64_t units : nhid) require_count("--nhid", units, 1);
-  if (nhid.size() > 1 && std::int64_t(nhid.size()) != nlayers)
+  if (nhid.size() != 1 && std::int64_t(nhid.size()) != nlayers)
     throw UsageError(fmt::format("--nhid: got {} sizes, expected 1 or one for each of {} layers",
                                  nhid.size(), nlayers));
   check_fraction("--dropout", dropout, true);
@@ -404,6 +409,7 @@ void TrainSettings::check() const {
   require_count("--eval-interval", eval_interval, 0);
   check_rnn_algorithm(rnn_algorithm);
   require_count("--patience", patience, 0);
+  if (loss_ceiling) require_range("--loss-ceiling", *loss_ceiling, 0, kNoLimit);
   require_count("--verify-every", verify_every, 0);
   require_count("--save-every", save_every, 0);
   require_count("--keep", keep, 0);
@@ -415,6 +421,9 @@ void TrainSettings::check() const {
     if constexpr (std::is_same_v<Value, std::optional<double>>)
       if (value) require_float32(flag_of(setting), *value);
   });
+  corpus_options();
+  model_config();
+  training_options();
 }
 
 CorpusOptions TrainSettings::corpus_options() const {
@@ -482,6 +491,7 @@ TrainingOptions TrainSettings::training_options() const {
                                                {{"stop", OnDivergence::kStop},
                                                 {"skip", OnDivergence::kSkip},
                                                 {"rollback", OnDivergence::kRollBack}});
+  options.loss_ceiling = loss_ceiling;
   options.verify_every = verify_every;
   options.overfit_one_batch = overfit_one_batch;
   options.save_interval = save_every;

@@ -45,13 +45,15 @@ struct TrainSettings {
 
   std::int64_t epochs = 40, patience = 0;
   std::string on_divergence = "stop";
+  std::optional<double> loss_ceiling;
   std::int64_t verify_every = 0;
   std::int64_t save_every = 2000, keep = 2, log_interval = 200;
 
-  /// Errors    UsageError if a value is out of its range or contradicts another.
+  /// Errors    UsageError if a value is out of its range, is none of the choices, or contradicts
+  ///           another.
   void check() const;
 
-  /// The same in the terms of the layers below; check() has passed. The vocabulary's size is still
+  /// The same in the terms of the layers below. The vocabulary's size is still
   /// to come, and so are path and sinks of the corpus.
   CorpusOptions corpus_options() const;
   LanguageModelConfig model_config() const;

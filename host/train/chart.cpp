@@ -16,7 +16,7 @@ constexpr std::size_t kDots = 80;    // more of them run into each other
 constexpr double kLetter = 6.2;      // width of a digit at the style sheet's 11 px
 constexpr double kBoldLetter = 8.2;  // of a bold one at the 14 px of paper
 constexpr double kLeft = 46, kBottom = 36;
-constexpr double kLabelRoom = 18;    // between the numbers of two divergences
+constexpr double kLabelRoom = 18;    // between the numbers of two marks
 constexpr double kTooLarge = 1e100;  // arithmetic on a range must not overflow
 
 struct Range {
@@ -48,7 +48,7 @@ Range y_range(const Chart& chart) {
 Range x_range(const Chart& chart) {
   double high = 1;
   for (const ChartSeries& series : chart.series)
-    if (!series.points.empty()) high = std::max(high, series.points.back().x);
+    for (const ChartPoint& point : series.points) high = std::max(high, point.x);
   for (const ChartMark& mark : chart.marks) high = std::max(high, mark.at.x);
   return {0, high};
 }
@@ -69,7 +69,8 @@ std::string tick_label(double value, double step) {
 
 /// Round perplexities whose logarithms are in the range, coarser ones if there are many.
 std::vector<double> perplexity_ticks(const Range& loss) {
-  if (loss.high > 300) return {};  // where exp() ends, and any use of such a scale
+  // Where exp() ends, and any use of such a scale.
+  if (loss.low < -300 || loss.high > 300) return {};
   const double low = std::exp(loss.low), high = std::exp(loss.high);
   for (const std::vector<double>& digits :
        {std::vector<double>{1, 10}, {1, 2, 5, 10}, {1, 1.5, 2, 3, 5, 7, 10}}) {
@@ -200,12 +201,12 @@ class Drawing {
     double last_label = -kLabelRoom;
     for (const ChartMark& mark : chart_.marks) {
       const double at_x = x(mark.at.x);
-      if (mark.kind == "diverged") {
+      if (mark.kind != "best") {
         const bool shown = std::isfinite(mark.at.y) && mark.at.y < y_.high;
         const double at_y = shown ? y(mark.at.y) : top_ + 1;
-        put("<g class=\"mark diverged\"><title>{}</title><path class=\"drop\" "
+        put("<g class=\"mark {}\"><title>{}</title><path class=\"drop\" "
             "d=\"M{:.1f} {:.1f}V{}\"/><path d=\"M{:.1f} {:.1f}l5 -9h-10z\"/>",
-            escape_html(mark.text), at_x, at_y, bottom_, at_x, at_y + 4);
+            class_of(mark.kind), escape_html(mark.text), at_x, at_y, bottom_, at_x, at_y + 4);
         if (!mark.label.empty() && at_x - last_label >= kLabelRoom) {
           put("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>", at_x, at_y - 8,
               escape_html(mark.label));

@@ -23,7 +23,7 @@ struct ChartSeries {
 /// A point that stands out. One off the scale is drawn at its edge.
 struct ChartMark {
   ChartPoint at;
-  std::string kind;   // class in the style sheet; "diverged" is a triangle, others are rings
+  std::string kind;   // class in the style sheet; "best" is a ring, others are triangles
   std::string label;  // drawn beside it where there is room; may be empty
   std::string text;   // what a browser shows when one points at it
 };

@@ -497,7 +497,6 @@ fs::path checkpoint_directory(const fs::path& run_dir, std::int64_t step) {
 fs::path save_checkpoint(const fs::path& run_dir, std::int64_t step,
                          const CheckpointContent& content, const CheckpointSave& options) {
   check(content, step, options);
-  make_run_folder(run_dir);
   remove_leftovers(run_dir);
 
   const std::string name = directory_name(step);

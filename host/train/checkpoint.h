@@ -44,8 +44,8 @@ struct CheckpointSave {
 /// Directories of larger step, left by a run that was taken up from an earlier point, are not
 /// touched. A directory of the same step is replaced. Returns the new directory.
 ///
-/// The run folder is made if it is missing. What a killed save left in it is removed. One writer
-/// per run folder: whoever calls holds the lock.
+/// The run folder must be there: make_run_folder() makes it. What a killed save left in it is
+/// removed. One writer per run folder: the caller holds the lock.
 /// Errors    std::invalid_argument if step or keep is negative, config is not an object, or a name
 ///           in `files` is taken or not a plain file name; std::runtime_error if the system fails a
 ///           call. After an error every link still leads to a whole checkpoint.

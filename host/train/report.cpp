@@ -14,8 +14,8 @@ namespace unroll {
 namespace {
 
 constexpr std::size_t kPoints = 600;  // of a curve: as many as a screen can tell apart
-constexpr std::size_t kEvents = 12;   // divergences that are listed
-constexpr std::size_t kMarks = 200;   // divergences that are drawn
+constexpr std::size_t kEvents = 12;   // divergences and jumps that are listed
+constexpr std::size_t kMarks = 200;   // of these, how many are drawn
 
 std::string duration(double seconds) {
   const auto total = std::int64_t(std::llround(std::clamp(seconds, 0.0, 1e12)));
@@ -66,9 +66,9 @@ std::string summary(const ReportData& data) {
                    history.test ? fmt::format("step {}", grouped(history.test->step)) : "none yet");
   html += summary_item("Steps", grouped(history.steps),
                        fmt::format("{} epoch{}", history.epochs, history.epochs == 1 ? "" : "s"));
-  html += summary_item("Tokens per second",
-                       std::isfinite(rate) ? grouped(std::llround(std::min(rate, 1e15))) : "–",
-                       "median");
+  html += summary_item(
+      "Tokens per second",
+      std::isfinite(rate) ? grouped(std::llround(std::clamp(rate, 0.0, 1e15))) : "–", "median");
   html += summary_item("Time", duration(history.seconds), "validation included");
   html += summary_item("Parameters", data.model ? grouped(parameter_count(data.model->model)) : "–",
                        data.model ? "float32" : "no checkpoint yet");
@@ -85,9 +85,10 @@ ChartSeries series_of(const std::string& name, const std::vector<Record>& record
   return series;
 }
 
-std::string divergence_text(const DivergenceRecord& event) {
+std::string event_text(const EventRecord& event) {
+  const std::string what = event.kind == "jump" ? "the loss jumped" : "diverged";
   std::string text = fmt::format("Step {}, epoch {}: {}", grouped(event.step), event.epoch,
-                                 event.reason.empty() ? "diverged" : event.reason);
+                                 event.reason.empty() ? what : event.reason);
   text +=
       std::isfinite(event.loss) ? fmt::format(" (loss {:.4g}", event.loss) : " (loss not finite";
   text += std::isfinite(event.limit) ? fmt::format(", limit {:.4g})", event.limit) : ")";
@@ -104,12 +105,12 @@ Chart loss_chart(const RunHistory& history) {
   chart.series = {series_of("training", history.train, &TrainRecord::loss),
                   series_of("validation", history.valid, &EvaluationRecord::loss)};
   chart.series.back().dots = true;
-  for (std::size_t k = 0; k < std::min(history.diverged.size(), kMarks); ++k) {
-    const DivergenceRecord& event = history.diverged[k];
+  for (std::size_t k = 0; k < std::min(history.events.size(), kMarks); ++k) {
+    const EventRecord& event = history.events[k];
     chart.marks.push_back({{double(event.step), event.loss},
-                           "diverged",
+                           event.kind,
                            k < kEvents ? std::to_string(k + 1) : "",
-                           divergence_text(event)});
+                           event_text(event)});
   }
   if (const EvaluationRecord* best = history.best())
     chart.marks.push_back({{double(best->step), best->loss},
@@ -121,14 +122,14 @@ Chart loss_chart(const RunHistory& history) {
 }
 
 std::string events(const RunHistory& history) {
-  if (history.diverged.empty()) return "";
+  if (history.events.empty()) return "";
   std::string html = "<ol class=\"events\">\n";
-  for (std::size_t k = 0; k < std::min(history.diverged.size(), kEvents); ++k)
-    html += "<li>" + escape_html(divergence_text(history.diverged[k])) + "</li>\n";
+  for (std::size_t k = 0; k < std::min(history.events.size(), kEvents); ++k)
+    html += "<li>" + escape_html(event_text(history.events[k])) + "</li>\n";
   html += "</ol>\n";
-  if (history.diverged.size() > kEvents)
-    html += fmt::format("<p class=\"note\">and {} more divergences</p>\n",
-                        grouped(std::int64_t(history.diverged.size() - kEvents)));
+  if (history.events.size() > kEvents)
+    html += fmt::format("<p class=\"note\">and {} more of them</p>\n",
+                        grouped(std::int64_t(history.events.size() - kEvents)));
   return html;
 }
 
@@ -140,7 +141,9 @@ std::string loss_figure(const RunHistory& history) {
   html +=
       "<figure><figcaption><span><i class=\"key training\"></i>training</span>"
       "<span><i class=\"key validation\"></i>validation</span>";
-  if (!history.diverged.empty()) html += "<span><i class=\"key diverged\"></i>diverged</span>";
+  for (const std::string& kind : {std::string("diverged"), std::string("jump")})
+    if (std::ranges::find(history.events, kind, &EventRecord::kind) != history.events.end())
+      html += fmt::format("<span><i class=\"key {0}\"></i>{0}</span>", kind);
   html += "<output></output></figcaption>\n";
   // Type would shrink with a wide drawing on a narrow screen, so there is one for each.
   chart.width = 960;

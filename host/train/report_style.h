@@ -5,15 +5,18 @@
 namespace unroll {
 
 inline constexpr const char* kReportStyle = R"css(
-:root { --training: #4c86c6; --validation: #c2571a; --diverged: #b3202c; --other: #3f7f6b; }
+:root { --training: #4c86c6; --validation: #c2571a; --diverged: #b3202c; --jump: #9a6c00;
+  --other: #3f7f6b; }
 @media screen and (prefers-color-scheme: dark) {
-  :root { --training: #6ba3e0; --validation: #f09554; --diverged: #f0707a; --other: #6fbfa3; }
+  :root { --training: #6ba3e0; --validation: #f09554; --diverged: #f0707a; --jump: #e0b050;
+    --other: #6fbfa3; }
 }
 figcaption output { margin-left: auto; color: var(--ink); font-variant-numeric: tabular-nums; }
 .key.training { border-color: var(--training); }
 .key.validation { border-color: var(--validation); }
-.key.diverged { width: 0; border: 5px solid transparent; border-top: 9px solid var(--diverged);
-  border-bottom: 0; vertical-align: 0; }
+.key.diverged, .key.jump { width: 0; border: 5px solid transparent; border-bottom: 0;
+  border-top: 9px solid var(--diverged); vertical-align: 0; }
+.key.jump { border-top-color: var(--jump); }
 .line { fill: none; stroke: var(--other); stroke-width: 1.5; stroke-linejoin: round;
   stroke-linecap: round; }
 .line.training { stroke: var(--training); stroke-width: 1.3; }
@@ -28,6 +31,8 @@ figcaption output { margin-left: auto; color: var(--ink); font-variant-numeric: 
 .mark.diverged path.drop { fill: none; stroke: var(--diverged); stroke-dasharray: 2 3;
   opacity: .6; }
 .mark.diverged text { fill: var(--diverged); }
+.mark.jump path, .mark.jump text { fill: var(--jump); }
+.mark.jump path.drop { fill: none; stroke: var(--jump); stroke-dasharray: 2 3; opacity: .6; }
 .cursor { stroke: var(--soft); stroke-dasharray: 3 3; fill: none; }
 .narrow { display: none; }
 .small { display: grid; grid-template-columns: repeat(3, 1fr); gap: 1.2rem; margin-top: 1.6rem; }

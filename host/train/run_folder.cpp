@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <stdexcept>
@@ -27,31 +28,69 @@ std::int64_t end_of_lines(int fd, std::int64_t size, const fs::path& file) {
   return size;
 }
 
+/// Opens a file that is to be written, and makes it if it is missing. A link would lead the writing
+/// to another place, and so would a second name of the file, or a pipe or device in its place.
+Descriptor open_own(const fs::path& file, int flags, mode_t mode) {
+  constexpr int kSafe = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+  const int opened = ::open(file.c_str(), kSafe | flags, mode);
+  if (opened < 0 && errno == ELOOP)
+    throw std::runtime_error(file.string() + ": is a link, expected a file of the run itself");
+  Descriptor fd(opened, file, "cannot be opened to write");
+  struct stat status {};
+  if (::fstat(fd.get(), &status) != 0) fail_call(file, "cannot be examined");
+  if (!S_ISREG(status.st_mode))
+    throw std::runtime_error(file.string() + ": is not a regular file, expected one");
+  if (status.st_nlink > 1)
+    throw std::runtime_error(
+        fmt::format("{}: has {} names (hard links), expected one: what is written to it would be "
+                    "written to the others too",
+                    file.string(), status.st_nlink));
+  return fd;
+}
+
+/// Lets those open the lock who may write to the folder, and no others: a reader could hold it.
+/// Where the file system keeps no rights of its own, this does nothing.
+void share_lock(int fd, const fs::path& run_dir) {
+  struct stat folder {
+  }, lock{};
+  if (::stat(run_dir.c_str(), &folder) != 0 || ::fstat(fd, &lock) != 0 ||
+      lock.st_uid != ::geteuid())
+    return;  // its owner has seen to it
+  mode_t mode = S_IRUSR | S_IWUSR;
+  if ((folder.st_mode & S_IWGRP) != 0 &&
+      (lock.st_gid == folder.st_gid || ::fchown(fd, static_cast<uid_t>(-1), folder.st_gid) == 0))
+    mode |= S_IRGRP | S_IWGRP;
+  if ((folder.st_mode & S_IWOTH) != 0) mode |= S_IROTH | S_IWOTH;
+  if ((lock.st_mode & mode_t{0777}) != mode) static_cast<void>(::fchmod(fd, mode));
+}
+
+bool is_file_of(int fd, const fs::path& file) {
+  struct stat ours {
+  }, there{};
+  return ::fstat(fd, &ours) == 0 && ::lstat(file.c_str(), &there) == 0 &&
+         ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
+}
+
 }  // namespace
 
 RunLock::RunLock(const fs::path& run_dir) : run_dir_(run_dir), made_(!fs::exists(run_dir)) {
   const fs::path file = run_dir / kLockName;
-  for (;;) {
+  do {
     make_run_folder(run_dir);
-    fd_.emplace(::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666), file, "cannot be made");
+    fd_.emplace(open_own(file, 0, S_IRUSR | S_IWUSR));
+    share_lock(fd_->get(), run_dir);
     if (::flock(fd_->get(), LOCK_EX | LOCK_NB) != 0) {
       if (errno == EWOULDBLOCK)
         throw std::runtime_error(run_dir.string() +
                                  ": another run is writing to it, expected one run a folder");
       fail_call(file, "cannot be locked");
     }
-    // Another process may have removed the file after it was opened: that is nobody's lock.
-    struct stat ours {
-    }, there{};
-    if (::fstat(fd_->get(), &ours) != 0) fail_call(file, "cannot be examined");
-    if (::stat(file.c_str(), &there) == 0 && ours.st_ino == there.st_ino &&
-        ours.st_dev == there.st_dev)
-      return;
-  }
+    // Another process may have removed the file after it was opened: that lock keeps no run out.
+  } while (!is_file_of(fd_->get(), file));
 }
 
 RunLock::~RunLock() {
-  if (!made_) return;
+  if (!made_ || !is_held()) return;
   std::error_code error;
   int entries = 0;
   for (fs::directory_iterator entry(run_dir_, error), end; !error && entry != end;
@@ -60,6 +99,18 @@ RunLock::~RunLock() {
   if (error || entries != 1) return;
   fs::remove(run_dir_ / kLockName, error);
   fs::remove(run_dir_, error);
+}
+
+bool RunLock::is_held() const {
+  return is_file_of(fd_->get(), run_dir_ / kLockName);
+}
+
+void RunLock::require_held() const {
+  if (!is_held())
+    throw std::runtime_error(
+        run_dir_.string() +
+        ": was moved, removed or replaced, or its .lock was, while the run wrote to it, expected "
+        "it to stay; checkpoints saved before are sound, wherever it is now");
 }
 
 double require_room(const fs::path& run_dir, std::int64_t bytes) {
@@ -74,10 +125,7 @@ double require_room(const fs::path& run_dir, std::int64_t bytes) {
 
 MetricsLog::MetricsLog(const fs::path& run_dir, std::int64_t bytes,
                        const std::function<void(const std::string&)>& warn)
-    : file_(run_dir / kName),
-      fd_(::open(file_.c_str(), O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666), file_,
-          "cannot be opened"),
-      bytes_(bytes) {
+    : file_(run_dir / kName), fd_(open_own(file_, O_APPEND, 0666)), bytes_(bytes) {
   struct stat status {};
   if (::fstat(fd_.get(), &status) != 0) fail_call(file_, "cannot be examined");
   if (status.st_size < bytes) {

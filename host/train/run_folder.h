@@ -13,19 +13,27 @@
 
 namespace unroll {
 
-/// A folder that nobody else may write checkpoints to as long as this lives. The lock belongs to
-/// the process: however it ends, the folder is free again.
+/// A folder that no other run may write checkpoints to as long as this lives. The lock belongs to
+/// the process: however it ends, the folder is free again. It is a file, .lock, that only those can
+/// open who may write to the folder, so that no reader can hold it.
 class RunLock {
  public:
   /// Makes the folder if it is missing.
-  /// Errors    std::runtime_error if it cannot be made or written, or another process holds it.
+  /// Errors    std::runtime_error if it cannot be made or written, or another process holds it, or
+  ///           the lock is not a regular file of one name.
   explicit RunLock(const std::filesystem::path& run_dir);
   /// Removes the folder if it was made for the lock and nothing has come into it.
   ~RunLock();
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
 
+  /// Errors    std::runtime_error if the folder is not there any more under its name, or is
+  /// another.
+  void require_held() const;
+
  private:
+  bool is_held() const;
+
   std::filesystem::path run_dir_;
   bool made_;
   std::optional<Descriptor> fd_;
@@ -41,6 +49,9 @@ double require_room(const std::filesystem::path& run_dir, std::int64_t bytes);
 ///    "seconds"}                                  every log interval; means over it
 ///   {"event": "valid", "step", "epoch", "loss", "ppl", "accuracy", "best", "seconds"}
 ///   {"event": "test", ...}                       as valid, without best
+///   {"event": "jump", "step", "epoch", "jumps", "loss", "limit", "seconds"}
+///                             steps since the last look whose loss was far above the mean, and
+///                             which were applied; loss and limit of the last of them
 ///   {"event": "diverged", "step", "epoch", "refused", "loss", "limit", "reason", "parameter",
 ///    "action", "seconds"}     steps refused since the last look; of their last row the first step,
 ///                             or the one at the look if others followed that were applied
@@ -54,7 +65,8 @@ class MetricsLog {
   /// Opens run_dir/metrics.jsonl and cuts it to its first `bytes`, which were there when the
   /// checkpoint was made from which the run goes on. `warn` is told if they are not there any more.
   /// The last of what is left then ends with a whole line.
-  /// Errors    std::runtime_error if it cannot be opened or cut.
+  /// Errors    std::runtime_error if it cannot be opened or cut, or is not a regular file of one
+  ///           name: no link is followed.
   MetricsLog(const std::filesystem::path& run_dir, std::int64_t bytes,
              const std::function<void(const std::string&)>& warn);
 

@@ -6,6 +6,7 @@
 #include <fstream>
 #include <limits>
 #include <stdexcept>
+#include <string_view>
 
 #include "host/data/strict_json.h"
 
@@ -13,6 +14,8 @@ namespace unroll {
 namespace {
 
 constexpr std::int64_t kLargest = std::int64_t(1) << 53;  // what every reader of JSON keeps exactly
+
+constexpr std::int64_t kLongestLine = 1 << 14;  // a run writes some 300 bytes
 
 bool is_given(const JsonObject& line, const char* key) {
   return line.has(key) && !line.at(key).is_null();
@@ -31,7 +34,7 @@ std::string string_or_empty(const JsonObject& line, const char* key) {
 void add_line(const JsonObject& line, RunHistory& history) {
   const std::string event = line.string("event");
   const bool train = event == "train", valid = event == "valid", test = event == "test";
-  if (!train && !valid && !test && event != "diverged") return;
+  if (!train && !valid && !test && event != "diverged" && event != "jump") return;
   const std::int64_t step = line.integer("step", 0, kLargest);
   const std::int64_t epoch = is_given(line, "epoch") ? line.integer("epoch", 0, kLargest) : 0;
   if (train) {
@@ -45,10 +48,9 @@ void add_line(const JsonObject& line, RunHistory& history) {
     else
       history.test = record;
   } else {
-    history.diverged.push_back({step, epoch, number_or_nan(line, "loss"),
-                                number_or_nan(line, "limit"), string_or_empty(line, "reason"),
-                                string_or_empty(line, "parameter"),
-                                string_or_empty(line, "action")});
+    history.events.push_back({event, step, epoch, number_or_nan(line, "loss"),
+                              number_or_nan(line, "limit"), string_or_empty(line, "reason"),
+                              string_or_empty(line, "parameter"), string_or_empty(line, "action")});
   }
   history.steps = step;
   history.epochs = epoch;
@@ -67,8 +69,11 @@ const EvaluationRecord* RunHistory::best() const {
 RunHistory read_run_history(std::istream& text, const std::string& name) {
   RunHistory history;
   std::int64_t number = 0;
-  for (std::string line; std::getline(text, line);) {
+  std::vector<char> room(kLongestLine + 1);
+  while (text.getline(room.data(), std::ssize(room))) {
     const bool whole = !text.eof();
+    // gcount() counts the newline, too.
+    const std::string_view line(room.data(), std::size_t(text.gcount()) - (whole ? 1 : 0));
     const std::string where = fmt::format("{}: line {}", name, ++number);
     nlohmann::json value;
     try {
@@ -80,13 +85,18 @@ RunHistory read_run_history(std::istream& text, const std::string& name) {
     add_line(JsonObject(value, where), history);
   }
   if (text.bad()) throw std::runtime_error(name + ": cannot be read");
+  if (!text.eof())
+    throw std::runtime_error(fmt::format("{}: line {}: is longer than {} bytes, expected a metric",
+                                         name, number + 1, kLongestLine));
   return history;
 }
 
 RunHistory read_run_history(const std::filesystem::path& file) {
-  std::error_code error;
-  std::ifstream text;  // opening a pipe would wait for its writer
-  if (std::filesystem::is_regular_file(file, error)) text.open(file, std::ios::binary);
+  // Before it is opened, or a pipe would wait for a writer.
+  std::error_code none;
+  const bool regular = std::filesystem::is_regular_file(file, none);
+  std::ifstream text;
+  if (regular) text.open(file, std::ios::binary);
   if (!text.is_open())
     throw std::runtime_error(file.string() + ": cannot be opened, expected the metrics of a run");
   return read_run_history(text, file.string());

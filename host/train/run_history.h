@@ -22,7 +22,9 @@ struct EvaluationRecord {
   double loss;  // nats per token
 };
 
-struct DivergenceRecord {
+/// Steps that were refused, or whose loss jumped.
+struct EventRecord {
+  std::string kind;  // "diverged" or "jump"
   std::int64_t step, epoch;
   double loss, limit;
   std::string reason, parameter, action;  // empty if not given
@@ -32,7 +34,7 @@ struct RunHistory {
   std::vector<TrainRecord> train{};
   std::vector<EvaluationRecord> valid{};
   std::optional<EvaluationRecord> test{};
-  std::vector<DivergenceRecord> diverged{};
+  std::vector<EventRecord> events{};
   std::int64_t steps = 0, epochs = 0;  // of the last event
   double seconds = 0;                  // likewise
 
@@ -43,7 +45,8 @@ struct RunHistory {
 /// Unknown events and keys are ignored, and so is a last line without an end that is not whole: the
 /// run may be writing it. `name` is how errors call the text.
 /// Errors    std::runtime_error, with the number of the line, at any other line that is not a JSON
-///           object with an event and what belongs to it; or if the text cannot be read.
+///           object with an event and what belongs to it, or is longer than any that a run writes;
+///           or if the text cannot be read.
 RunHistory read_run_history(std::istream& text, const std::string& name);
 RunHistory read_run_history(const std::filesystem::path& file);
 

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -51,9 +52,11 @@ std::string step_line(std::int64_t epoch, std::int64_t step, const Evaluation& v
                      step, valid.loss(), valid.perplexity());
 }
 
-/// In nats per token: twice the loss of a model that knows nothing, and a little.
-float loss_ceiling(const LanguageModelConfig& model) {
-  return float(2 * std::log(double(model.vocabulary)) + 3);
+/// In nats per token: what was asked for, else twice the loss of a model that knows nothing, and a
+/// little.
+float loss_ceiling(const LanguageModelConfig& model, const TrainingOptions& options) {
+  const double nats = options.loss_ceiling.value_or(2 * std::log(double(model.vocabulary)) + 3);
+  return nats > 0 ? float(nats) : std::numeric_limits<float>::infinity();
 }
 
 /// Whether a refused step keeps those after it from being applied.
@@ -67,7 +70,7 @@ TrainingGraph::Options graph_options(const LanguageModelConfig& model,
           .optimizer = options.optimizer,
           .learning_rate = options.schedule.learning_rate,
           .reduction = options.reduction,
-          .guard = {.ceiling = loss_ceiling(model), .halts = halts(options)},
+          .guard = {.ceiling = loss_ceiling(model, options), .halts = halts(options)},
           .chunk_rows = options.chunk_rows,
           .initialization = options.initialization};
 }
@@ -84,10 +87,7 @@ class Trainer {
         evaluator_(run.model, step_.store(), run.corpus.tokenizer.start(), run.stop) {
     if (run.resume) {
       progress_ = step_.restore(*run.resume);
-      if (progress_.position > queue_.length())
-        throw std::runtime_error(fmt::format("{}: got position {} in an epoch of {} timesteps",
-                                             run.resume->directory.string(), progress_.position,
-                                             queue_.length()));
+      check_place(progress_, {queue_.length(), options_.bptt}, run.resume->directory.string());
       step_.set_count(progress_.step);
       counters_ = step_.counters();
       statistics_ = step_.statistics();
@@ -257,15 +257,32 @@ class Trainer {
     run_.corpus.require_unchanged();
     counters_ = step_.counters();
     statistics_ = step_.statistics();
+    if (const std::int64_t jumps = counters_.jumps - progress_.jumps; jumps > 0) {
+      progress_.jumps = counters_.jumps;
+      report_jumps(jumps);
+    }
     if (const std::int64_t refused = counters_.skipped - progress_.skipped; refused > 0) {
       progress_.skipped = counters_.skipped;
       answer(refused);
     }
   }
 
+  void report_jumps(std::int64_t jumps) {
+    nlohmann::ordered_json line = event("jump");
+    line["jumps"] = jumps;
+    line["loss"] = statistics_.jump_loss;
+    line["limit"] = statistics_.jump_limit;
+    write_metrics(line);
+    run_.observer.warn(fmt::format(
+        "by step {}: the loss jumped{} to {:.3f} where at most {:.3f} was expected; the run goes "
+        "on",
+        progress_.step, jumps == 1 ? "" : fmt::format(" {} times, last", jumps),
+        statistics_.jump_loss, statistics_.jump_limit));
+  }
+
   /// Why the first of the last row of refused steps was.
   std::string reason() const {
-    std::string reason = fmt::format("loss {:.3f} is above its limit {:.3f}",
+    std::string reason = fmt::format("loss {:.3f} is above the ceiling {:.3f}",
                                      statistics_.refused_loss, statistics_.refused_limit);
     if (!std::isfinite(statistics_.refused_loss))
       reason = "the loss is not finite";
@@ -322,6 +339,7 @@ class Trainer {
     counters_ = step_.counters();
     statistics_ = step_.statistics();
     counters_.skipped = progress_.skipped;
+    counters_.jumps = progress_.jumps;
     lift_halt();
     start_interval();
     step_.clear_carried_state();  // it was at another place of the text
@@ -435,6 +453,7 @@ class Trainer {
   // ---- checkpoints
 
   std::filesystem::path save(const Saving& saving) {
+    run_.lock.require_held();
     if (saving.scheduled) {
       look();
       progress_.scheduled_save = progress_.step;
@@ -481,6 +500,7 @@ class Trainer {
   }
 
   void write_metrics(nlohmann::ordered_json line) {
+    run_.lock.require_held();
     line["seconds"] = seconds();
     metrics_->write(line);
   }

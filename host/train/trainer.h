@@ -9,12 +9,14 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "host/data/language_corpus.h"
 #include "host/models/language_model.h"
 #include "host/train/evaluate.h"
 #include "host/train/model_file.h"
+#include "host/train/run_folder.h"
 #include "host/train/schedule.h"
 
 namespace unroll {
@@ -39,10 +41,13 @@ struct TrainingOptions {
   std::int64_t eval_interval = 0;  // steps between validations within an epoch; 0: none
   std::int64_t patience = 0;       // stop after so many validations without a gain; 0: never
   OnDivergence on_divergence = OnDivergence::kStop;
+  /// Nats per token above which a step is refused; 0: any finite loss will do; none given: 2 ln V +
+  /// 3, twice the loss of a model that knows nothing, and a little.
+  std::optional<double> loss_ceiling;
   std::int64_t verify_every = 0;   // compute every so many steps twice, compare bits; 0: never
   bool overfit_one_batch = false;  // the first batch again and again, from a zero state
 
-  std::filesystem::path run_dir;   // locked by the caller
+  std::filesystem::path run_dir;
   std::int64_t save_interval = 0;  // steps between checkpoints within an epoch; 0: none
   int keep = 2;                    // newest checkpoints, beside the best
   std::int64_t log_interval = 200;
@@ -76,6 +81,7 @@ struct TrainingResult {
 struct TrainingRun {
   LanguageModelConfig model;
   TrainingOptions options;
+  const RunLock& lock;  // on options.run_dir
   const LanguageCorpus& corpus;
   ModelDescription description;  // `recurrent_algorithm` is added to its training
   std::shared_ptr<Backend> backend;
@@ -86,10 +92,9 @@ struct TrainingRun {
 };
 
 /// Trains, from the start or from `run.resume`, with a line for every interval and epoch.
-/// Errors    std::runtime_error if a file cannot be written, a step needs more memory than there
-/// is,
-///           training diverged, or a step computed twice gave different bits; std::invalid_argument
-///           if an option is out of its range.
+/// Errors    std::runtime_error if a file cannot be written, the run folder is moved or replaced, a
+///           step needs more memory than there is, training diverged, or a step computed twice gave
+///           different bits; std::invalid_argument if an option is out of its range.
 TrainingResult train(const TrainingRun& run);
 
 }  // namespace unroll

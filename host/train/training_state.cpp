@@ -11,11 +11,13 @@
 #include <stdexcept>
 
 #include "host/data/utf8.h"
+#include "unroll/optimizer.h"
 
 namespace unroll {
 namespace {
 
-constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kMost = std::int64_t(1) << 53;  // so that sums of some cannot overflow
+constexpr double kLongest = 1e15;                      // seconds
 constexpr double kFinite = std::numeric_limits<double>::max();
 
 StoredType stored_type(DType dtype) {
@@ -42,55 +44,142 @@ std::optional<std::size_t> find_refused(std::span<const std::byte> piece, Accept
   return std::nullopt;
 }
 
+/// The shape that it has in a checkpoint of this variable, or that it had in earlier versions, which
+/// knew fewer of its numbers.
+bool is_shape_of(const TensorData& tensor, const Shape& shape) {
+  if (std::ranges::equal(tensor.shape, shape.dims())) return true;
+  std::int64_t earlier = 0;
+  if (tensor.name == Optimizer::kCounters) earlier = 4;
+  if (tensor.name == Optimizer::kStatistics) earlier = 7;
+  return earlier > 0 && shape.rank() == 1 && tensor.shape == std::vector<std::int64_t>{earlier};
+}
+
 /// Lists the members of Progress once, for both directions.
 template <typename P, typename Visit>
 void visit(P& p, Visit&& member) {
-  member("step", p.step, 0);
-  member("epoch", p.epoch, 1);
-  member("position", p.position, 0);
-  member("best_log_prob", p.best.log_prob, -kFinite);
-  member("best_tokens", p.best.tokens, 0);
-  member("best_hits", p.best.hits, 0);
-  member("best_step", p.best_step, 0);
-  member("best_epoch", p.best_epoch, 0);
-  member("last_log_prob", p.last.log_prob, -kFinite);
-  member("last_tokens", p.last.tokens, 0);
-  member("last_hits", p.last.hits, 0);
-  member("evaluated_step", p.evaluated_step, -1);
-  member("without_gain", p.without_gain, 0);
-  member("epoch_improved", p.epoch_improved, 0);
-  member("rate_divisor", p.rate_divisor, 1);
-  member("rate_scale", p.rate_scale, 0);
-  member("scheduled_save", p.scheduled_save, 0);
-  member("rollbacks", p.rollbacks, 0);
-  member("skipped", p.skipped, 0);
-  member("interval_start", p.interval_start, 0);
-  member("metrics_bytes", p.metrics_bytes, 0);
-  member("seconds", p.seconds, 0);
+  member("step", p.step, 0, kMost);
+  member("epoch", p.epoch, 1, kMost);
+  member("position", p.position, 0, kMost);
+  member("best_log_prob", p.best.log_prob, -kFinite, kFinite);
+  member("best_tokens", p.best.tokens, 0, kMost);
+  member("best_hits", p.best.hits, 0, kMost);
+  member("best_step", p.best_step, 0, kMost);
+  member("best_epoch", p.best_epoch, 0, kMost);
+  member("last_log_prob", p.last.log_prob, -kFinite, kFinite);
+  member("last_tokens", p.last.tokens, 0, kMost);
+  member("last_hits", p.last.hits, 0, kMost);
+  member("evaluated_step", p.evaluated_step, -1, kMost);
+  member("without_gain", p.without_gain, 0, kMost);
+  member("epoch_improved", p.epoch_improved, 0, 0);
+  member("rate_divisor", p.rate_divisor, 1, kFinite);
+  member("rate_scale", p.rate_scale, 0, 1);
+  member("scheduled_save", p.scheduled_save, 0, kMost);
+  member("rollbacks", p.rollbacks, 0, kMost);
+  member("skipped", p.skipped, 0, kMost);
+  member("jumps", p.jumps, 0, kMost);
+  member("interval_start", p.interval_start, 0, kMost);
+  member("metrics_bytes", p.metrics_bytes, 0, kMost);
+  member("seconds", p.seconds, 0, kLongest);
+}
+
+struct Count {
+  const char* name;
+  std::int64_t value;
+};
+
+void require_at_most(const std::string& where, const Count& small, const Count& large) {
+  if (small.value > large.value)
+    throw std::runtime_error(fmt::format("{}: {}: got {}, expected at most {}, {}", where,
+                                         small.name, small.value, large.value, large.name));
+}
+
+/// Numbers that each are in their range may still contradict each other.
+void check(const Progress& p, const std::string& where) {
+  const Count step{"step", p.step}, epoch{"epoch", p.epoch};
+  for (const Count& part :
+       {Count{"best_step", p.best_step}, Count{"evaluated_step", p.evaluated_step},
+        Count{"without_gain", p.without_gain}, Count{"scheduled_save", p.scheduled_save},
+        Count{"skipped", p.skipped}, Count{"jumps", p.jumps},
+        Count{"interval_start", p.interval_start}})
+    require_at_most(where, part, step);
+  require_at_most(where, {"best_epoch", p.best_epoch}, epoch);
+  require_at_most(where, {"best_hits", p.best.hits}, {"best_tokens", p.best.tokens});
+  require_at_most(where, {"last_hits", p.last.hits}, {"last_tokens", p.last.tokens});
+  const bool evaluated = p.evaluated_step >= 0;
+  if ((p.last.tokens > 0) != evaluated || (p.best.tokens > 0) != evaluated)
+    throw std::runtime_error(fmt::format(
+        "{}: got {} and {} tokens of the best and the last validation, and evaluated_step {}, "
+        "expected none and -1, or both validations",
+        where, p.best.tokens, p.last.tokens, p.evaluated_step));
+  if (evaluated && !(std::isfinite(p.best.perplexity()) && std::isfinite(p.last.perplexity())))
+    throw std::runtime_error(where + ": got a validation whose perplexity is not finite");
 }
 
 }  // namespace
 
 nlohmann::json to_json(const Progress& progress) {
   nlohmann::json json;
-  visit(progress, [&](const char* name, const auto& value, auto) { json[name] = value; });
+  visit(progress, [&](const char* name, const auto& value, auto, auto) { json[name] = value; });
   return json;
 }
 
 Progress progress_from(const JsonObject& json) {
   struct Read {
     const JsonObject& json;
-    void operator()(const char* name, std::int64_t& value, std::int64_t low) const {
-      value = json.integer(name, low, kMost);
+    void operator()(const std::string& name, std::int64_t& value, std::int64_t low,
+                    std::int64_t high) const {
+      // An older version did not count jumps.
+      if (name != "jumps" || json.has(name)) value = json.integer(name, low, high);
     }
-    void operator()(const char* name, double& value, double low) const {
-      value = json.number(name, low, kFinite);
+    void operator()(const char* name, double& value, double low, double high) const {
+      value = json.number(name, low, high);
     }
-    void operator()(const char* name, bool& value, int) const { value = json.boolean(name); }
+    void operator()(const char* name, bool& value, int, int) const { value = json.boolean(name); }
   };
   Progress progress;
   visit(progress, Read{json});
+  check(progress, json.where());
   return progress;
+}
+
+void check_place(const Progress& progress, const EpochShape& epoch, const std::string& where) {
+  const std::int64_t batches = 1 + (epoch.timesteps - 1) / epoch.bptt, position = progress.position;
+  const bool at_end = position == epoch.timesteps;
+  const std::int64_t batch = at_end ? batches : position / epoch.bptt;
+  const std::int64_t before = progress.step - batch;  // steps of the epochs before
+  if (position <= epoch.timesteps && (at_end || position % epoch.bptt == 0) &&
+      before % batches == 0 && before / batches == progress.epoch - 1)
+    return;
+  throw std::runtime_error(fmt::format(
+      "{}: got step {} at position {} of epoch {}, which contradict each other: expected epochs of "
+      "{} batches of {} timesteps, {} in all",
+      where, progress.step, position, progress.epoch, batches, epoch.bptt, epoch.timesteps));
+}
+
+void check_guard(const GuardState& state, const Progress& progress, const std::string& where) {
+  const StepCounters& c = state.counters;
+  const Count step{"step", progress.step}, skipped{"skipped", c.skipped}, jumps{"jumps", c.jumps};
+  const Count updates{"updates", c.updates};
+  for (const Count& count : {updates, skipped, jumps, Count{"refused", c.refused}}) {
+    if (count.value < 0)
+      throw std::runtime_error(
+          fmt::format("{}: {}: got {}, expected 0 or more", where, count.name, count.value));
+    require_at_most(where, count, step);
+  }
+  require_at_most(where, {"updates and skipped", c.updates + c.skipped}, step);
+  require_at_most(where, {"refused", c.refused}, skipped);
+  require_at_most(where, {"skipped of progress.json", progress.skipped}, skipped);
+  require_at_most(where, {"jumps of progress.json", progress.jumps}, jumps);
+  require_at_most(where, {"interval_start of progress.json", progress.interval_start}, updates);
+  if (c.culprit < -1 || c.culprit >= state.parameters)
+    throw std::runtime_error(fmt::format("{}: culprit: got {}, expected -1 or one of {} parameters",
+                                         where, c.culprit, state.parameters));
+  const StepStatistics& s = state.statistics;
+  if (!std::isfinite(s.loss_mean) || !std::isfinite(s.loss_variance) || s.loss_variance < 0 ||
+      std::isnan(s.loss_sum))
+    throw std::runtime_error(fmt::format(
+        "{}: got a loss of mean {}, variance {} and sum {}, expected numbers, no variance below 0",
+        where, s.loss_mean, s.loss_variance, s.loss_sum));
 }
 
 std::vector<TensorData> variable_tensors(const VariableStore& store,
@@ -112,7 +201,7 @@ std::vector<TensorData> variable_tensors(const VariableStore& store,
 
 void check_type(const TensorData& tensor, const TensorType& type, const std::string& where) {
   const StoredType expected = stored_type(type.dtype);
-  if (tensor.type == expected && std::ranges::equal(tensor.shape, type.shape.dims())) return;
+  if (tensor.type == expected && is_shape_of(tensor, type.shape)) return;
   throw std::runtime_error(fmt::format("{}: tensor {}: got {} [{}], expected {} {}", where,
                                        in_quotes(tensor.name), stored_type_name(tensor.type),
                                        fmt::join(tensor.shape, ", "), stored_type_name(expected),
@@ -137,6 +226,8 @@ void write_variable(const TensorData& tensor, const std::string& where, Accepted
     store.backend().upload(static_cast<std::byte*>(target.data) + at, piece.data(), piece.size());
     at += piece.size();
   });
+  if (at < target.bytes())  // of an earlier version
+    store.backend().clear(static_cast<std::byte*>(target.data) + at, target.bytes() - at);
   store.touch(tensor.name);
 }
 

@@ -12,6 +12,7 @@
 #include "host/data/strict_json.h"
 #include "host/train/evaluate.h"
 #include "host/train/safetensors.h"
+#include "unroll/cells/loss_guard.h"
 #include "unroll/session.h"
 
 namespace unroll {
@@ -34,6 +35,7 @@ struct Progress {
   std::int64_t scheduled_save = 0;  // step of the last checkpoint that was not an interruption's
   std::int64_t rollbacks = 0;       // since a validation was best
   std::int64_t skipped = 0;         // steps that changed nothing, of those that are known
+  std::int64_t jumps = 0;           // steps whose loss was far above the mean, of those reported
   std::int64_t interval_start = 0;  // steps applied before the log interval under way
 
   std::int64_t metrics_bytes = 0;
@@ -41,8 +43,25 @@ struct Progress {
 };
 
 nlohmann::json to_json(const Progress& progress);
-/// Errors    std::runtime_error if a member is missing or out of its range.
+/// Errors    std::runtime_error if a member is missing or out of its range, or contradicts another.
 Progress progress_from(const JsonObject& json);
+
+struct EpochShape {
+  std::int64_t timesteps, bptt;  // both 1 or more
+};
+
+/// Errors    std::runtime_error, with `where`, unless step, epoch and position belong together.
+void check_place(const Progress& progress, const EpochShape& epoch, const std::string& where);
+
+struct GuardState {
+  StepCounters counters;
+  StepStatistics statistics;
+  std::int64_t parameters;  // that a culprit may be
+};
+
+/// Errors    std::runtime_error, with `where`, where counters or statistics contradict each other,
+///           or the progress that was saved with them.
+void check_guard(const GuardState& state, const Progress& progress, const std::string& where);
 
 /// Variables as tensors that are read from the store when they are written: no copy is made. The
 /// store must outlive them.
@@ -52,10 +71,12 @@ std::vector<TensorData> variable_tensors(const VariableStore& store,
 /// Which float32 values of a file are taken.
 enum class Accepted : std::uint8_t { kFinite, kNumbers, kAny };
 
-/// Errors    std::runtime_error, with `where`, unless the tensor has that type and shape.
+/// Errors    std::runtime_error, with `where`, unless the tensor has that type and shape. Counters
+///           and statistics of a step may lack their last numbers, which earlier versions did not
+///           have.
 void check_type(const TensorData& tensor, const TensorType& type, const std::string& where);
 
-/// Writes the variable's value, piece by piece.
+/// Writes the variable's value, piece by piece; numbers that an earlier version did not have are 0.
 /// Errors    std::runtime_error, with `where`, unless type and shape are the variable's and every
 ///           value is accepted. The variable is then written in part.
 void write_variable(const TensorData& tensor, const std::string& where, Accepted accepted,

@@ -94,7 +94,15 @@ std::string TrainingStep::culprit(const StepCounters& counters) const {
 Progress TrainingStep::restore(const Checkpoint& checkpoint) {
   learning_rate_.reset();
   restore_parameters(checkpoint, config_, *store_);
-  return restore_state(checkpoint, state_variables(), *store_);
+  const Progress progress = restore_state(checkpoint, state_variables(), *store_);
+  if (progress.step != checkpoint.step)
+    throw std::runtime_error(
+        fmt::format("{}/progress.json: step: got {}, expected {} as in manifest.json",
+                    checkpoint.directory.string(), progress.step, checkpoint.step));
+  const std::string where = (checkpoint.directory / "state.safetensors").string();
+  const std::size_t parameters = graph_.graph.variables(/*trainable_only=*/true).size();
+  check_guard({counters(), statistics(), std::int64_t(parameters)}, progress, where);
+  return progress;
 }
 
 void TrainingStep::run_verified(const Batch& batch, double learning_rate) {

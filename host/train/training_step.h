@@ -58,7 +58,7 @@ class TrainingStep {
   std::string culprit(const StepCounters& counters) const;
 
   /// Parameters and state of a checkpoint; returns where its run was.
-  /// Errors    as restore_parameters() and restore_state().
+  /// Errors    as restore_parameters(), restore_state() and check_guard().
   Progress restore(const Checkpoint& checkpoint);
 
   /// The carried hidden state becomes zero.

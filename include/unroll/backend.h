@@ -270,16 +270,16 @@ struct ParameterUpdate {
 };
 
 /// One optimiser step over every parameter: joint norm, clipping, update, if cells::guard_step()
-/// lets it. A step whose loss or norm is not finite, or whose loss is above its limit, is refused:
-/// parameters and slots keep their bits, and of counters and statistics only norm, skipped, refused
-/// and what a refused step says of itself change.
+/// lets it. A step whose loss or norm is not finite, or whose loss is above the ceiling, is
+/// refused: parameters and slots keep their bits, and of counters and statistics only norm,
+/// skipped, refused and what a refused step says of itself change.
 struct ApplyGradients {
   OptimizerSpec spec;
   LossGuardSpec guard;
   View loss;           // [1]
   View learning_rate;  // [1]
-  View counters;       // [4] int64 in and out: StepCounters
-  View statistics;     // [7] in and out: StepStatistics
+  View counters;       // [5] int64 in and out: StepCounters
+  View statistics;     // [9] in and out: StepStatistics
   std::span<const ParameterUpdate> parameters;
   View scratch;  // apply_gradients_scratch_bytes(parameters)
 };

@@ -1,6 +1,6 @@
 /// Optimisers: minimize(cost) adds the training operation to the graph.
 ///
-/// A step whose loss or gradient norm is not finite, or whose loss is above its limit, changes no
+/// A step whose loss or gradient norm is not finite, or whose loss is above the ceiling, changes no
 /// parameter and is counted. Everything that changes from step to step lives in variables on the
 /// device.
 #pragma once
@@ -33,8 +33,8 @@ class Optimizer {
 
   // Variables that minimize() adds; a store knows them by these names.
   static constexpr const char* kLearningRate = "optimizer/learning_rate";  // [1]
-  static constexpr const char* kCounters = "optimizer/counters";      // [4] int64: StepCounters
-  static constexpr const char* kStatistics = "optimizer/statistics";  // [7]: StepStatistics
+  static constexpr const char* kCounters = "optimizer/counters";      // [5] int64: StepCounters
+  static constexpr const char* kStatistics = "optimizer/statistics";  // [9]: StepStatistics
 
  private:
   OptimizerSpec spec_;

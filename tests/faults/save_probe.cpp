@@ -85,6 +85,7 @@ void check(const fs::path& run_dir) {
 void save(const fs::path& run_dir, char** arguments) {
   const Sample sample(std::atoll(arguments[1]));
   ::getppid();
+  make_run_folder(run_dir);
   save_checkpoint(run_dir, std::atoll(arguments[0]), sample.content(),
                   {.best = std::atoi(arguments[2]) != 0, .keep = std::atoi(arguments[3])});
   ::getppid();

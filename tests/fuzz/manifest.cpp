@@ -32,6 +32,7 @@ class Saved {
         {"w", StoredType::kF32, {3}, std::as_bytes(std::span<const float>(kWeights))}};
     content.state = {{"s", StoredType::kF32, {3}, std::as_bytes(std::span<const float>(kWeights))}};
     content.files = {{"notes", "text"}};
+    make_run_folder(run_dir_);
     directory_ = save_checkpoint(run_dir_, 7, content, {.best = true});
   }
   ~Saved() {

@@ -1,10 +1,11 @@
-/// The limit of the loss: what it is, and that a run which diverges cannot move it.
+/// Which losses are refused, which are jumps, and that a new level of the loss is learnt.
 #include "unroll/cells/loss_guard.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include "tests/support/random.h"
@@ -19,22 +20,22 @@ struct Guard {
   StepCounters counters{};
   StepStatistics statistics{};
 
-  float limit() const { return cells::loss_limit(spec, counters, statistics); }
+  float limit() const { return cells::jump_limit(counters, statistics); }
   bool accepts(float loss) {
     return cells::guard_step(spec, {.loss = loss, .norm = 1, .culprit = -1}, counters, statistics);
   }
 };
 
-TEST(LossGuard, KnowsOnlyTheCeilingUntilItHasSeenAHundredLosses) {
+TEST(LossGuard, KnowsNoJumpUntilItHasSeenAHundredLosses) {
   Guard guard;
   for (int k = 0; k < 100; ++k) {
-    EXPECT_EQ(guard.limit(), kCeiling) << k;
+    EXPECT_EQ(guard.limit(), INFINITY) << k;
     EXPECT_TRUE(guard.accepts(5));
   }
   EXPECT_NEAR(guard.limit(), 8, 1e-5);  // no deviation: the mean and three nats
 }
 
-TEST(LossGuard, LossesThatClimbFromTheStartDoNotBecomeTheMeasure) {
+TEST(LossGuard, LossesThatClimbEndAtTheCeiling) {
   Guard guard;
   float loss = 9.2F;
   while (guard.accepts(loss)) loss *= 1.02F;
@@ -64,10 +65,41 @@ TEST(LossGuard, IsTheMeanAndTenDeviations) {
   EXPECT_NEAR(guard.limit(), mean + 10 * std::sqrt(square - mean * mean), 1e-4);
 }
 
-TEST(LossGuard, AFallingLossNeverRaisesAnAlarm) {
+TEST(LossGuard, AFallingLossIsNoJump) {
   Guard guard;
   for (int k = 0; k < 5000; ++k)
     EXPECT_TRUE(guard.accepts(float(9.2 * std::exp(-k / 800.0) + 0.3 * std::sin(k)))) << k;
+  EXPECT_EQ(guard.counters.jumps, 0);
+}
+
+// A text that is one line again and again, and then another text: the loss jumps once or twice, no
+// step is refused, and the mean is that of the new text as soon as it has forgotten the old one.
+TEST(LossGuard, ANewLevelIsAJumpAndThenTheMean) {
+  Guard guard;
+  for (int k = 0; k < 800; ++k) EXPECT_TRUE(guard.accepts(0.01F));
+  EXPECT_EQ(guard.counters.jumps, 0);
+  const float limit = guard.limit();
+  for (int k = 0; k < 1000; ++k) EXPECT_TRUE(guard.accepts(7.6F + 0.2F * std::sin(float(k)))) << k;
+  EXPECT_EQ(guard.counters.skipped, 0);
+  EXPECT_GE(guard.counters.jumps, 1);
+  EXPECT_LE(guard.counters.jumps, 2);
+  EXPECT_GT(guard.statistics.jump_loss, limit);
+  EXPECT_GE(guard.statistics.jump_limit, limit);
+  EXPECT_NEAR(guard.statistics.loss_mean, 7.6, 0.1);
+}
+
+TEST(LossGuard, WhatIsRefusedIsNoJumpAndMovesNoMean) {
+  Guard guard;
+  for (int k = 0; k < 200; ++k) EXPECT_TRUE(guard.accepts(4));
+  const StepStatistics before = guard.statistics;
+  for (const float loss : {std::nextafter(kCeiling, 100.0F), 1e30F, INFINITY, -INFINITY, NAN})
+    EXPECT_FALSE(guard.accepts(loss)) << loss;
+  EXPECT_EQ(guard.counters.jumps, 0);
+  EXPECT_EQ(guard.counters.skipped, 5);
+  EXPECT_EQ(guard.statistics.loss_mean, before.loss_mean);
+  EXPECT_EQ(guard.statistics.loss_variance, before.loss_variance);
+  EXPECT_TRUE(guard.accepts(kCeiling));
+  EXPECT_EQ(guard.counters.jumps, 1);
 }
 
 TEST(LossGuard, WithoutACeilingAnyFiniteLossPasses) {
@@ -75,6 +107,21 @@ TEST(LossGuard, WithoutACeilingAnyFiniteLossPasses) {
   guard.spec = {};
   for (int k = 0; k < 200; ++k) EXPECT_TRUE(guard.accepts(k < 150 ? 1.0F : 1e30F)) << k;
   EXPECT_FALSE(guard.accepts(INFINITY));
+  EXPECT_FALSE(guard.accepts(NAN));
+  EXPECT_GE(guard.counters.jumps, 1);
+}
+
+// Not even the first loss, whose square is no float.
+TEST(LossGuard, MeanAndVarianceStayNumbers) {
+  const float most = std::numeric_limits<float>::max();
+  for (const float first : {most, -most, 1e20F}) {
+    Guard guard;
+    guard.spec = {};
+    for (int k = 0; k < 300; ++k) EXPECT_TRUE(guard.accepts(k % 7 == 0 ? first : 2.0F));
+    EXPECT_TRUE(std::isfinite(guard.statistics.loss_mean));
+    EXPECT_TRUE(std::isfinite(guard.statistics.loss_variance));
+    EXPECT_TRUE(std::isfinite(guard.limit()));
+  }
 }
 
 }  // namespace

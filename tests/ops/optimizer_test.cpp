@@ -108,8 +108,8 @@ class ApplyGradientsKernel : public OnEachBackend {
     }
     t.loss = memory_->inout<float>({1}, {1});
     t.learning_rate = memory_->in<float>({float(c.learning_rate)}, {1});
-    t.counters = memory_->inout<std::int64_t>({0, 0, 0, 7}, {4});
-    t.statistics = memory_->inout<float>(std::vector<float>(7), {7});
+    t.counters = memory_->inout<std::int64_t>({0, 0, 0, 7, 0}, {5});
+    t.statistics = memory_->inout<float>(std::vector<float>(9), {9});
     t.scratch = memory_->raw(backend_->apply_gradients_scratch_bytes(t.parameters));
     return t;
   }
@@ -203,11 +203,11 @@ class ApplyGradientsKernel : public OnEachBackend {
 
   StepCounters counters(const Training& t) {
     const std::vector<std::int64_t> c = memory_->get<std::int64_t>(t.counters);
-    return {c[0], c[1], c[2], c[3]};
+    return {c[0], c[1], c[2], c[3], c[4]};
   }
   StepStatistics statistics(const Training& t) {
     const std::vector<float> s = memory_->get(t.statistics);
-    return {s[0], s[1], s[2], s[3], s[4], s[5], s[6]};
+    return {s[0], s[1], s[2], s[3], s[4], s[5], s[6], s[7], s[8]};
   }
 
   std::vector<Dims> shapes_{std::begin(kShapes), std::end(kShapes)};
@@ -254,7 +254,7 @@ TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {
       std::int64_t bad_steps = 0;
       const auto expect_skipped = [&](std::int64_t culprit) {
         StepCounters now = counters(t);
-        write<std::int64_t>(t.counters, {now.updates, now.skipped, 0, 7});  // a new row
+        write<std::int64_t>(t.counters, {now.updates, now.skipped, 0, 7, 0});  // a new row
         const float loss = memory_->get(t.loss)[0], loss_sum = statistics(t).loss_sum;
         apply(c, t);
         const auto after = state(t);
@@ -276,7 +276,7 @@ TEST_P(ApplyGradientsKernel, WhatIsNotFiniteChangesNothingButTheCount) {
         write<float>(t.loss, {loss});
         expect_skipped(-1);
       }
-      // A loss above its limit; at the limit it would pass.
+      // A loss above the ceiling; at the ceiling it would pass.
       t.guard.ceiling = 1;
       write<float>(t.loss, {std::nextafter(1.0F, 2.0F)});
       expect_skipped(-1);
@@ -317,7 +317,8 @@ TEST_P(ApplyGradientsKernel, ZeroGradientsHaveNormZero) {
   }
 }
 
-// Losses around a mean, some of them far above it, and some that are no numbers.
+// Losses around a mean, some of them far above it, some above the ceiling or no numbers at all. A
+// new level, from step 200 on, becomes the mean.
 TEST_P(ApplyGradientsKernel, TheGuardMatchesFloat64) {
   const OptimizerCase& c = kKinds[0];
   Random random(75);
@@ -327,8 +328,10 @@ TEST_P(ApplyGradientsKernel, TheGuardMatchesFloat64) {
   double sum = 0;
   for (int step = 0; step < 300; ++step) {
     float loss = 4 + float(random.uniform(-1, 1));
-    if (step > 120 && step % 17 == 16) loss *= 4;
+    if (step > 120 && step % 61 == 60) loss *= 4;
+    if (step >= 200) loss += 10;
     if (step % 50 == 49) loss = kNan;
+    if (step % 50 == 48) loss = 20.5F;
     write<float>(t.loss, {loss});
     const bool accepted = expected.accept(double(loss));
     if (accepted) sum += double(loss);
@@ -338,13 +341,19 @@ TEST_P(ApplyGradientsKernel, TheGuardMatchesFloat64) {
     ASSERT_EQ(after.updates, before.updates + (accepted ? 1 : 0)) << step;
     ASSERT_EQ(after.skipped, before.skipped + (accepted ? 0 : 1)) << step;
     ASSERT_EQ(after.refused, accepted ? 0 : before.refused + 1) << step;
+    ASSERT_EQ(after.jumps, expected.jumps) << step;
     const StepStatistics measured = statistics(t);
+    if (after.jumps > before.jumps) {
+      ASSERT_EQ(measured.jump_loss, loss) << step;
+      ASSERT_GT(loss, measured.jump_limit) << step;
+    }
     // Sums of positive numbers that forget: two roundings of each of the last hundred or so.
     ASSERT_NEAR(measured.loss_mean, expected.mean, 1e-4) << step;
     ASSERT_NEAR(measured.loss_variance, expected.variance, 1e-3) << step;
     ASSERT_NEAR(measured.loss_sum, sum, 1e-6 * sum * (step + 1)) << step;
   }
   EXPECT_GT(counters(t).skipped, 10);
+  EXPECT_GT(counters(t).jumps, 1);
 }
 
 TEST_P(ApplyGradientsKernel, AGuardThatHaltsRefusesUntilItIsTold) {
@@ -368,7 +377,7 @@ TEST_P(ApplyGradientsKernel, AGuardThatHaltsRefusesUntilItIsTold) {
   EXPECT_EQ(statistics(t).refused_limit, 2);
   const auto after = state(t);
   for (std::size_t k = 0; k < before.size(); ++k) EXPECT_TRUE(identical(after[k], before[k]));
-  write<std::int64_t>(t.counters, {now.updates, now.skipped, 0, now.culprit});
+  write<std::int64_t>(t.counters, {now.updates, now.skipped, 0, now.culprit, now.jumps});
   now = step(1);
   EXPECT_EQ(now.updates, 2);
   EXPECT_EQ(now.refused, 0);
@@ -398,7 +407,7 @@ class OptimizerOp : public OnEachBackend {};
 
 StepCounters counters_of(const VariableStore& store) {
   const auto c = store.read<std::int64_t>(Optimizer::kCounters);
-  return {c[0], c[1], c[2], c[3]};
+  return {c[0], c[1], c[2], c[3], c[4]};
 }
 
 std::vector<float> norm_of(const VariableStore& store) {

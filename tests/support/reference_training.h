@@ -154,19 +154,21 @@ struct OptimizerState {
   double norm = 0;
 };
 
-/// Bounds a loss by mean + max(10 sd, 3) of those before it, once there are a hundred.
+/// Refuses a loss above the ceiling. One above mean + max(10 sd, 3) of those before it, once there
+/// are a hundred, is a jump.
 struct LossGuard {
   double ceiling;
   double mean = 0, variance = 0;
-  int count = 0;
+  int count = 0, jumps = 0;
 
-  double limit() const {
-    return count < 100 ? ceiling
-                       : std::min(ceiling, mean + std::max(10 * std::sqrt(variance), 3.0));
+  double jump_limit() const {
+    return count < 100 ? std::numeric_limits<double>::infinity()
+                       : mean + std::max(10 * std::sqrt(variance), 3.0);
   }
   /// Returns whether the loss may pass.
   bool accept(double loss) {
-    if (!std::isfinite(loss) || loss > limit()) return false;
+    if (!std::isfinite(loss) || loss > ceiling) return false;
+    if (loss > jump_limit()) ++jumps;
     const double weight = std::max(0.01, 1.0 / ++count), difference = loss - mean;
     mean += weight * difference;
     variance = (1 - weight) * (variance + weight * difference * difference);

@@ -61,7 +61,7 @@ struct TrainParts {
 
 inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelConfig& config,
                               const TrainingOptions& options, const TrainParts& parts = {}) {
-  std::filesystem::create_directories(options.run_dir);
+  const RunLock lock(options.run_dir);
   TrainedRun trained;
   std::optional<Checkpoint> checkpoint;
   if (parts.resume) checkpoint = load_checkpoint(options.run_dir, {.latest = true, .state = true});
@@ -72,6 +72,7 @@ inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelC
   };
   trained.result = train({.model = config,
                           .options = options,
+                          .lock = lock,
                           .corpus = corpus,
                           .description = {config, kBuiltInCorpus, nullptr, nullptr},
                           .backend = parts.backend,

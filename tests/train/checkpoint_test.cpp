@@ -44,6 +44,7 @@ class Sample {
 
 fs::path save(const fs::path& run, std::int64_t step, bool best = false, int keep = 2) {
   const Sample sample(step);
+  make_run_folder(run);
   return save_checkpoint(run, step, sample.content(), {.best = best, .keep = keep});
 }
 
@@ -392,6 +393,17 @@ TEST(Checkpoint, SaysWhyItCannotSave) {
                        "latest: cannot be made from .tmp-latest: Is a directory"));
 }
 
+// A folder that was there and is gone is not made anew.
+TEST(Checkpoint, MakesNoRunFolder) {
+  const TempFolder folder;
+  const fs::path run = folder.path() / "run";
+  const Sample sample(1);
+  EXPECT_TRUE(
+      contains(error_of<std::runtime_error>([&] { save_checkpoint(run, 1, sample.content(), {}); }),
+               "run: cannot be listed: No such file or directory"));
+  EXPECT_FALSE(fs::exists(run));
+}
+
 TEST(Checkpoint, RejectsBadArgumentsBeforeTouchingTheFolder) {
   const TempFolder folder;
   const fs::path run = folder.path() / "run";
@@ -415,6 +427,7 @@ TEST(Checkpoint, RejectsBadArgumentsBeforeTouchingTheFolder) {
                          "expected a plain name"))
         << name;
   EXPECT_FALSE(fs::exists(run));
+  make_run_folder(run);
   // Content that only its own writer refuses leaves nothing behind either.
   EXPECT_TRUE(contains(error(1, 1,
                              [](CheckpointContent& c) {

@@ -1,6 +1,7 @@
 #include "host/train/report.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 
 #include <cmath>
 #include <sstream>
@@ -43,9 +44,10 @@ TEST(RunHistory, HoldsWhatWasLogged) {
   EXPECT_EQ(run.best()->step, 10);
   ASSERT_TRUE(run.test);
   EXPECT_EQ(run.test->loss, 5.125);
-  ASSERT_EQ(run.diverged.size(), 1U);
-  EXPECT_TRUE(std::isnan(run.diverged[0].loss));
-  EXPECT_EQ(run.diverged[0].parameter, "");
+  ASSERT_EQ(run.events.size(), 1U);
+  EXPECT_EQ(run.events[0].kind, "diverged");
+  EXPECT_TRUE(std::isnan(run.events[0].loss));
+  EXPECT_EQ(run.events[0].parameter, "");
   EXPECT_EQ(run.steps, 20);
   EXPECT_EQ(run.epochs, 2);
   EXPECT_EQ(run.seconds, 75);
@@ -72,10 +74,16 @@ TEST(RunHistory, NamesTheLineThatIsWrong) {
   EXPECT_TRUE(contains(parse_error("{\"event\":\"train\"}\n"), "step"));
   EXPECT_TRUE(contains(parse_error("{\"event\":\"train\",\"step\":-1}\n"), "step"));
   EXPECT_TRUE(contains(parse_error("{\"event\":\"train\",\"step\":1,\"loss\":\"x\"}\n"), "loss"));
+  const std::string longer = R"({"event":"train","step":1,"x":")" + std::string(20000, 'x');
+  EXPECT_TRUE(contains(parse_error(good + longer + "\"}\n"), "metrics: line 2: is longer than"));
+  EXPECT_TRUE(contains(parse_error(good + longer), "metrics: line 2: is longer than"));
   const TempFolder folder;
   const auto read = [](const std::filesystem::path& file) { read_run_history(file); };
   EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { read(folder.path()); }), "opened"));
   EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { read(folder.path() / "x"); }), "x"));
+  ASSERT_EQ(::mkfifo((folder.path() / "pipe").c_str(), 0600), 0);  // would wait for a writer
+  EXPECT_TRUE(
+      contains(error_of<std::runtime_error>([&] { read(folder.path() / "pipe"); }), "pipe"));
 }
 
 TEST(Chart, ThinningKeepsTheExtremes) {
@@ -150,6 +158,18 @@ TEST(Report, IsAWholePageWithItsNumbers) {
   EXPECT_FALSE(contains(html, "recipe")) << "what was not given is left out";
 }
 
+TEST(Report, TellsAJumpFromADivergence) {
+  const std::string jump =
+      R"({"event":"jump","step":12,"epoch":1,"jumps":2,"loss":9.5,"limit":8.25,"seconds":2})"
+      "\n";
+  const std::string html = make_report(example(kRun + jump));
+  EXPECT_TRUE(balanced(html));
+  EXPECT_TRUE(contains(html, "Step 12, epoch 1: the loss jumped (loss 9.5, limit 8.25)"));
+  for (const char* part : {"class=\"mark jump\"", "class=\"key jump\"", "class=\"mark diverged\""})
+    EXPECT_TRUE(contains(html, part));
+  EXPECT_FALSE(contains(make_report(example(kRun)), "class=\"key jump\""));
+}
+
 TEST(Report, EscapesWhatComesFromFiles) {
   const std::string html = make_report(example(kRun));
   EXPECT_TRUE(contains(html, "<h1>run &lt;1&gt; &amp; &quot;more&quot;</h1>"));
@@ -181,7 +201,8 @@ TEST(Report, StaysSmallHoweverLongTheRun) {
 }
 
 TEST(Report, StandsValuesOfAllSizes) {
-  for (const char* loss : {"0", "-3", "1e-300", "1e300", "null", "750", "5"})
+  for (const char* loss :
+       {"0", "-3", "1e-300", "1e300", "null", "750", "5", "-270800811", "-1e300", "-305", "-1e99"})
     for (const char* other : {"5", "5.000000000000001", "1e308"}) {
       SCOPED_TRACE(std::string(loss) + " " + other);
       std::string text;
@@ -197,6 +218,22 @@ TEST(Report, StandsValuesOfAllSizes) {
       EXPECT_FALSE(contains(body, "\"inf"));
     }
   EXPECT_TRUE(contains(make_report({"empty", parse("")}), "Nothing has been logged yet"));
+}
+
+// Steps that go backwards are drawn inside the box, and numbers without measure are cut to one.
+TEST(Report, StandsWhatNoRunWrites) {
+  const std::string most = "9007199254740992";
+  const std::string html = make_report(example(
+      R"({"event":"train","step":)" + most + R"(,"epoch":)" + most +
+      R"(,"loss":5,"tokens_per_second":-1e308,"lr":-1e308,"gradient_norm":1e-308,"seconds":-1e308})"
+      "\n"
+      R"({"event":"train","step":1,"epoch":1,"loss":4,"tokens_per_second":1e308,"seconds":1e308})"
+      "\n"));
+  EXPECT_TRUE(balanced(html));
+  const std::string body = html.substr(html.find("<body>"), html.find("<script>"));
+  for (const char* part : {"nan", "\"inf", "-9,223"}) EXPECT_FALSE(contains(body, part)) << part;
+  const std::size_t line = body.find("class=\"line training\"");
+  EXPECT_TRUE(contains(body.substr(line, 120), "M914.0 "));  // the right edge
 }
 
 }  // namespace

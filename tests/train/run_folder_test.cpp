@@ -1,10 +1,14 @@
 #include "host/train/run_folder.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
+#include <functional>
 #include <limits>
+#include <utility>
 
 #include "tests/support/temp_folder.h"
 
@@ -52,6 +56,98 @@ TEST(RunLock, SaysWhatIsWrongWithTheFolder) {
                        "is a file, expected a run folder"));
 }
 
+/// Everything that may stand in a file's place and would lead the writing to another, by name.
+struct Planted {
+  explicit Planted(const std::filesystem::path& place)
+      : file(place), target(place.parent_path() / "of the user") {
+    std::ofstream(target) << "not yours\n";
+  }
+  void make(const std::string& kind) const {
+    std::filesystem::remove(file);
+    if (kind == "a link") std::filesystem::create_symlink(target, file);
+    if (kind == "a dangling link") std::filesystem::create_symlink("none", file);
+    if (kind == "a second name") std::filesystem::create_hard_link(target, file);
+    if (kind == "a pipe") ::mkfifo(file.c_str(), 0600);
+    if (kind == "a folder") std::filesystem::create_directory(file);
+  }
+  void expect_untouched() const {
+    EXPECT_EQ(read_text(target), "not yours\n");
+    EXPECT_FALSE(std::filesystem::exists(file.parent_path() / "none"));
+  }
+
+  std::filesystem::path file, target;
+};
+
+constexpr std::pair<const char*, const char*> kPlanted[] = {
+    {"a link", "is a link, expected a file of the run itself"},
+    {"a dangling link", "is a link, expected a file of the run itself"},
+    {"a second name", "has 2 names (hard links), expected one"},
+    {"a pipe", "is not a regular file, expected one"},
+    {"a folder", "cannot be opened to write: Is a directory"}};
+
+TEST(RunLock, OpensNothingButAFileOfItsOwn) {
+  const TempFolder folder;
+  const Planted planted(folder.path() / ".lock");
+  for (const auto& [kind, says] : kPlanted) {
+    SCOPED_TRACE(kind);
+    planted.make(kind);
+    EXPECT_TRUE(
+        contains(error_of<std::runtime_error>([&] { const RunLock lock(folder.path()); }), says));
+    planted.expect_untouched();
+  }
+}
+
+mode_t mode_of(const std::filesystem::path& file) {
+  struct stat status {};
+  return ::stat(file.c_str(), &status) == 0 ? status.st_mode & 0777 : 0;
+}
+
+// A reader who could open it could hold it.
+TEST(RunLock, CanBeOpenedByThoseWhoMayWriteToTheFolder) {
+  const TempFolder folder;
+  const auto file = folder.path() / ".lock";
+  for (const bool older : {false, true})
+    for (const auto& [folder_mode, lock_mode] :
+         {std::pair<mode_t, mode_t>{0755, 0600}, {0700, 0600}, {0775, 0660}, {0777, 0666}}) {
+      std::filesystem::remove(file);
+      if (older) {  // an older version made it readable
+        std::ofstream(file) << "";
+        ::chmod(file.c_str(), 0644);
+      }
+      ::chmod(folder.path().c_str(), folder_mode);
+      const RunLock lock(folder.path());
+      EXPECT_EQ(mode_of(file), lock_mode) << std::oct << folder_mode;
+    }
+}
+
+TEST(RunLock, NoticesThatItsFolderIsAnother) {
+  namespace fs = std::filesystem;
+  const auto error = [](const std::function<void(const fs::path&)>& change) {
+    const TempFolder folder;
+    const auto run = folder.path() / "run";
+    const RunLock lock(run);
+    lock.require_held();
+    change(run);
+    return error_of<std::runtime_error>([&] { lock.require_held(); });
+  };
+  const auto away = [](const fs::path& run) { fs::rename(run, run.parent_path() / "moved"); };
+  EXPECT_TRUE(contains(error(away), "run: was moved, removed or replaced"));
+  EXPECT_TRUE(contains(error([](const fs::path& run) { fs::remove_all(run); }), "was moved"));
+  EXPECT_TRUE(contains(error([](const fs::path& run) { fs::remove(run / ".lock"); }), "was moved"));
+  EXPECT_TRUE(contains(error([&](const fs::path& run) {
+                         away(run);
+                         const RunLock other(run);
+                         std::ofstream(run / "theirs") << "";
+                       }),
+                       "was moved"));
+  // Moved away and linked to, it is the same.
+  EXPECT_EQ(error([&](const fs::path& run) {
+              away(run);
+              fs::create_symlink("moved", run);
+            }),
+            "no exception");
+}
+
 TEST(RequireRoom, SaysWhatIsFreeAndWhatIsNeeded) {
   const TempFolder folder;
   require_room(folder.path(), 1);
@@ -92,6 +188,18 @@ TEST(MetricsLog, DoesNotGoOnInTheMiddleOfALine) {
   MetricsLog log(folder.path(), 100, [](const std::string&) {});
   log.write({{"step", 3}});
   EXPECT_EQ(read_text(folder.path() / "metrics.jsonl"), "{\"step\":1}\n{\"step\":3}\n");
+}
+
+TEST(MetricsLog, OpensNothingButAFileOfItsOwn) {
+  const TempFolder folder;
+  const Planted planted(folder.path() / "metrics.jsonl");
+  for (const auto& [kind, says] : kPlanted) {
+    SCOPED_TRACE(kind);
+    planted.make(kind);
+    EXPECT_TRUE(contains(
+        error_of<std::runtime_error>([&] { MetricsLog log(folder.path(), 0, no_warning); }), says));
+    planted.expect_untouched();
+  }
 }
 
 }  // namespace

@@ -293,10 +293,12 @@ class FaultyBackend : public RecordingBackend {
   FaultyBackend() : RecordingBackend(cpu(1)) {}
 
   Fault before, after;
+  Fault every;          // before each step
   std::int64_t at = 0;  // which step, from 1
 
   void apply_gradients(const ApplyGradients& args) override {
     const bool now = ++steps_ == at;
+    if (every) every(args);
     if (now && before) before(args);
     RecordingBackend::apply_gradients(args);
     if (now && after) after(args);
@@ -371,7 +373,7 @@ TEST_F(Divergence, ALossThatIsNotFiniteIsNamedAsSuch) {
       contains(error_of<std::runtime_error>([&] { run(); }), "step 25: the loss is not finite"));
 }
 
-TEST_F(Divergence, ALossFarAboveItsMeanIsRefusedEvenAfterANan) {
+TEST_F(Divergence, ALossAboveTheCeilingIsRefusedEvenAfterANan) {
   options.on_divergence = OnDivergence::kSkip;
   options.epochs = 4;
   // A NaN early on, and then, once a hundred losses are known, weights that predict nonsense.
@@ -394,7 +396,70 @@ TEST_F(Divergence, ALossFarAboveItsMeanIsRefusedEvenAfterANan) {
   options.on_divergence = OnDivergence::kStop;
   const std::string error = error_of<std::runtime_error>([&] { run(); });
   EXPECT_TRUE(contains(error, "diverged at step 121: loss "));
-  EXPECT_TRUE(contains(error, "is above its limit"));
+  EXPECT_TRUE(contains(error, "is above the ceiling"));
+}
+
+// A loss far above the mean, but below the ceiling: the step is applied, and the look that finds it
+// says so once, wherever the run was cut.
+TEST_F(Divergence, AJumpIsAppliedAndReported) {
+  options.epochs = 4;
+  const auto jump = [&] {
+    backend = std::make_shared<FaultyBackend>();
+    backend->at = 135;
+    backend->before = [](const ApplyGradients& args) { *args.loss.as<float>() = 8; };
+  };
+  jump();
+  const TrainedRun run = this->run();
+  ASSERT_GT(run.result.steps, 140);
+  EXPECT_EQ(run.result.skipped, 0);
+  ASSERT_EQ(run.warnings.size(), 1U);
+  EXPECT_TRUE(contains(run.warnings[0], "by step 140: the loss jumped to 8.000 where at most "));
+  const std::vector<nlohmann::json> events = metrics_of(options.run_dir, "jump");
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0].at("step"), 140);
+  EXPECT_EQ(events[0].at("jumps"), 1);
+  EXPECT_EQ(events[0].at("loss"), 8);
+  EXPECT_LT(events[0].at("limit"), 8);
+  for (const std::int64_t cut_at : {135, 137, 140}) {
+    SCOPED_TRACE(cut_at);
+    const TempFolder cut_folder;
+    TrainingOptions cut = options;
+    cut.run_dir = cut_folder.path() / "run";
+    jump();
+    train_small(corpus, config, cut, {.backend = backend, .stop_after = cut_at});
+    train_small(corpus, config, cut, {.backend = backend, .resume = true});
+    EXPECT_TRUE(final_bits(cut.run_dir) == final_bits(options.run_dir));
+    EXPECT_EQ(metrics_of(cut.run_dir, "jump").size(), 1U);
+  }
+}
+
+TEST_F(Divergence, JumpsBetweenTwoLooksAreOneEvent) {
+  options.epochs = 4;
+  std::int64_t step = 0;
+  backend->at = 0;
+  backend->every = [&](const ApplyGradients& args) {
+    if (++step >= 131 && step <= 139) *args.loss.as<float>() = step % 2 == 1 ? 8 : 9;
+  };
+  const TrainedRun run = this->run();
+  ASSERT_EQ(run.warnings.size(), 1U);
+  EXPECT_TRUE(contains(run.warnings[0], "by step 140: the loss jumped "));
+  EXPECT_EQ(metrics_of(options.run_dir, "jump").size(), 1U);
+}
+
+TEST_F(Divergence, TheCeilingIsWhatWasAskedFor) {
+  const auto with_loss = [&](float loss, std::optional<double> ceiling) {
+    std::filesystem::remove_all(options.run_dir);
+    options.loss_ceiling = ceiling;
+    backend = std::make_shared<FaultyBackend>();
+    backend->at = 25;
+    backend->before = [=](const ApplyGradients& args) { *args.loss.as<float>() = loss; };
+    return error_of<std::runtime_error>([&] { run(); });
+  };
+  EXPECT_EQ(with_loss(7, std::nullopt), "no exception");
+  EXPECT_TRUE(contains(with_loss(7, 6), "step 25: loss 7.000 is above the ceiling 6.000"));
+  EXPECT_TRUE(contains(with_loss(1e6F, std::nullopt), "is above the ceiling"));
+  EXPECT_EQ(with_loss(1e6F, 0), "no exception");
+  EXPECT_TRUE(contains(with_loss(kNan, 0), "step 25: the loss is not finite"));
 }
 
 TEST_F(Divergence, SkippingLeavesTheBatchOutAndNothingElse) {
@@ -515,6 +580,35 @@ TEST_F(Divergence, RollsBackToAnotherCheckpointIfTheScheduledOneIsGone) {
   const TrainedRun rolled = run();
   ASSERT_EQ(rolled.warnings.size(), 3U);
   EXPECT_TRUE(contains(rolled.warnings.back(), "back to the weights of step 10"));
+}
+
+// The folder is not made anew, nor is another one written to that has its name.
+TEST(Trainer, EndsIfItsFolderIsMovedAway) {
+  const LanguageCorpus corpus = small_corpus();
+  const LanguageModelConfig config = small_model(corpus);
+  for (const bool replaced : {false, true}) {
+    const TempFolder folder, uncut;
+    TrainingOptions options = small_options(folder.path() / "run");
+    options.save_interval = 10;
+    const auto move = [&](std::int64_t step) {
+      if (step != 15) return;
+      std::filesystem::rename(folder.path() / "run", folder.path() / "moved");
+      if (replaced) std::filesystem::create_directory(folder.path() / "run");
+    };
+    const std::string error = error_of<std::runtime_error>(
+        [&] { train_small(corpus, config, options, {.after_step = move}); });
+    EXPECT_TRUE(contains(error, "run: was moved, removed or replaced"));
+    EXPECT_EQ(std::filesystem::exists(folder.path() / "run"), replaced);
+    if (replaced) {
+      EXPECT_TRUE(std::filesystem::is_empty(folder.path() / "run"));
+    }
+    options.run_dir = folder.path() / "moved";
+    train_small(corpus, config, options, {.resume = true});
+    TrainingOptions other = options;
+    other.run_dir = uncut.path() / "run";
+    train_small(corpus, config, other);
+    EXPECT_TRUE(final_bits(options.run_dir) == final_bits(other.run_dir));
+  }
 }
 
 TEST_F(Divergence, AFlippedBitInAVerifiedStepIsFound) {

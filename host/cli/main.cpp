@@ -25,8 +25,9 @@ void keep_standard_streams() {
 
 int main(int argc, char** argv) {
   keep_standard_streams();
-  // A full disk or a closed pipe is an error of the call, not a signal.
+  // A closed pipe or a limit on the size of files is an error of the call, not a signal.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   unroll::cli::report_lost_mappings();
   try {
     return unroll::cli::run(argc, argv);

@@ -34,6 +34,8 @@ void handle_lost_mapping(int) {
 
 void handle_stop(int signal) {
   const int error = errno;
+  // The system sends SIGXCPU again every second: that is not a second request.
+  if (signal == SIGXCPU && caught.load() != 0) return;
   if (caught.exchange(signal) != 0) ::_exit(128 + signal);
   stop.store(true);
   write_line("\nunroll: stopping after what is under way; a second signal ends it at once\n");
@@ -43,7 +45,7 @@ void handle_stop(int signal) {
 }  // namespace
 
 std::atomic<bool>& catch_stop_signals() {
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU}) {
     struct sigaction before {};
     // nohup, or a shell that runs us in the background, wants it ignored.
     if (::sigaction(signal, nullptr, &before) == 0 && before.sa_handler != SIG_IGN)

@@ -1,5 +1,6 @@
-/// Ending a run on request: the first SIGINT, SIGTERM or SIGHUP asks for it, a second one ends the
-/// program at once.
+/// Ending a run on request: SIGINT, SIGTERM and SIGHUP ask for it, and so do SIGUSR1, SIGUSR2 and
+/// SIGXCPU, which job schedulers send when the time is nearly over. A second signal ends the
+/// program at once, and so does SIGQUIT, with a core dump.
 #pragma once
 
 #include <atomic>

@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Stops training runs by SIGTERM and SIGINT in every phase, and goes on with them.
+"""Stops training runs by SIGTERM and SIGINT in every phase, by other signals in the middle, and by
+a limit on the size of files, and goes on with them.
 
 A stopped run ends with 128 + the signal within five seconds, says on its last line how to go on,
 prints nothing on stdout and leaves nothing temporary. Gone on with, it ends with the bits of a run
-that nobody stopped. A second signal ends it at once. A second run on its folder does not disturb
-it.
+that was not stopped. A second signal ends it at once. A second run on its folder does not disturb
+it. Where a file may not grow any more, the run ends with a line and status 1, and goes on later.
 
   signal_test.py PROGRAM [MB]    MB: the size of the text whose reading is stopped.
 """
 import collections
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -28,6 +30,7 @@ FLAGS = ["--threads", "1", "--emsize", "8", "--nhid", "8", "--batch-size", "4", 
          "--model", "gru", "--dropout", "0.3", "--epochs", str(EPOCHS), "--save-every", "1",
          "--eval-interval", str(EVERY), "--log-interval", "1"]
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
+OF_SCHEDULERS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
 
 
 def write_text(path, words):
@@ -175,6 +178,47 @@ class Signals:
 
     # ---- the others
 
+    def schedulers(self):
+        for number in OF_SCHEDULERS:
+            self.phase(f"training, by {number.name}", number, self.batch(1, EVERY // 2),
+                       lambda: True)
+
+    def repeated_limit_of_time(self):
+        """The system sends SIGXCPU every second from the limit on; one is enough, and two no more."""
+        self.fresh()
+        process = self.start()
+        for line in process.stderr:
+            if self.batch(1, 5)(line):
+                break
+        process.send_signal(signal.SIGXCPU)
+        if not any("unroll: stopping" in line for line in process.stderr):
+            self.problems.append("limit of time: no word on the signal")
+        for _ in range(20):
+            process.send_signal(signal.SIGXCPU)
+        lines = process.stderr.read().splitlines()
+        if process.wait() != 128 + signal.SIGXCPU:
+            self.problems.append(f"limit of time: exit {process.returncode}")
+        if not any(f"unroll train --save {self.run} --resume" in line for line in lines):
+            self.problems.append(f"limit of time: not saved: {lines}")
+        self.hits["repeated limit of time"] += 1
+        self.compare("limit of time", self.finish("--resume"))
+
+    def file_size(self):
+        """metrics.jsonl reaches the limit, when checkpoints have been made."""
+        limit = os.path.getsize(f"{self.run}/metrics.jsonl") * 4 // 5
+        latest = f"{self.run}/latest"
+        if any(os.path.getsize(f"{latest}/{name}") > limit for name in os.listdir(latest)):
+            self.problems.append("limit of size: a checkpoint's files are longer than the metrics")
+        self.fresh()
+        done = subprocess.run(
+            self.command(), env=self.environment(), text=True, capture_output=True, timeout=60,
+            preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)))
+        says = "metrics.jsonl: cannot be written: File too large"
+        if done.returncode != 1 or not done.stderr.splitlines()[-1].endswith(says):
+            self.problems.append(f"limit of size: exit {done.returncode}, {done.stderr[-300:]}")
+        self.hits["limit of size"] += 1
+        self.compare("limit of size", self.finish("--resume"))
+
     def reading(self):
         """Nothing is there yet, or the run is as it was."""
         self.fresh()
@@ -263,7 +307,8 @@ def main():
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="unroll-signals-", dir=place) as scratch:
         test = Signals(program, scratch, megabytes)
-        for part in (test.phases, test.second_signal, test.two_runs, test.reading):
+        for part in (test.phases, test.schedulers, test.second_signal, test.repeated_limit_of_time,
+                     test.file_size, test.two_runs, test.reading):
             start = time.monotonic()
             part()
             print(f"{part.__name__}: {time.monotonic() - start:.1f} s", flush=True)

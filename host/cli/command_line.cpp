@@ -1,5 +1,6 @@
 #include "host/cli/command_line.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -11,7 +12,6 @@
 #include <csignal>
 #include <cstdio>
 #include <cstring>
-#include <fstream>
 #include <limits>
 #include <new>
 #include <numeric>
@@ -21,6 +21,8 @@
 
 #include "host/cli/commands.h"
 #include "host/cli/terminal.h"
+#include "host/data/file.h"
+#include "host/data/hash.h"
 #include "unroll/cpu_limits.h"
 
 namespace unroll::cli {
@@ -367,24 +369,23 @@ void print_json(const Json& json) {
 }
 
 void replace_file(const std::filesystem::path& file, const std::string& text) {
-  const std::filesystem::path temporary = fmt::format("{}.{}.tmp", file.string(), ::getpid());
   std::error_code error;
   // Else a device would become a file.
   if (std::filesystem::exists(file, error) && !std::filesystem::is_regular_file(file, error))
     throw std::runtime_error(file.string() + ": is a folder or a device, expected a file");
-  error.clear();
-  errno = 0;
-  {
-    std::ofstream out(temporary, std::ios::binary);
-    out << text;
-    out.close();
-    if (!out) error = {errno != 0 ? errno : EIO, std::generic_category()};
+  const std::filesystem::path temporary = fmt::format("{}.{}.tmp", file.string(), ::getpid());
+  // What a process of this number left. A link is removed, and is not followed by O_EXCL.
+  ::unlink(temporary.c_str());
+  Descriptor out(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666), file,
+                 "cannot be written");
+  try {
+    write_all(out.get(), bytes_of(text), file);
+    out.close(file);
+    if (::rename(temporary.c_str(), file.c_str()) != 0) fail_call(file, "cannot be written");
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
   }
-  if (!error) std::filesystem::rename(temporary, file, error);
-  if (!error) return;
-  std::error_code ignored;
-  std::filesystem::remove(temporary, ignored);
-  throw std::runtime_error(file.string() + ": cannot be written: " + error.message());
 }
 
 void note(const std::string& line) {

@@ -292,6 +292,31 @@ TEST_F(BadCheckpoints, Configurations) {
       "expected F32 [8000000000, 4]");
 }
 
+// What a run was begun with is not of this command line, so the status is 1.
+TEST_F(BadCheckpoints, SettingsOfARun) {
+  for (const auto& [name, value, says] :
+       {std::tuple<std::string, json, const char*>{"nhid", json::array(), "--nhid: got 0 sizes"},
+        {"nlayers", std::int64_t(1) << 62, "--nlayers: got 4.6"},
+        {"optimizer", "x", "--optimizer: got 'x', expected one of sgd"},
+        {"batch_size", 0, "--batch-size: got 0, expected"},
+        {"loss_ceiling", -1, "--loss-ceiling: got -1, expected"},
+        {"epochs", "x", "epochs: got \"x\", expected a whole number"}}) {
+    fs::remove_all(path("bad-run"));
+    fs::copy(path("run"), path("bad-run"),
+             fs::copy_options::recursive | fs::copy_options::copy_symlinks);
+    const fs::path latest = fs::canonical(path("bad-run/latest"));
+    json config = json::parse(read_text(latest / "config.json"));
+    config["training"][name] = value;
+    // The only one, or another would be used instead.
+    for (const auto& entry : fs::directory_iterator(path("bad-run")))
+      if (entry.is_directory() && !entry.is_symlink() && entry.path() != latest)
+        fs::remove_all(entry.path());
+    write(latest / "config.json", config.dump());
+    check({{name.c_str(), "", "unroll train --save bad-run --resume --epochs 2 --cache-dir $CACHE",
+            1, says}});
+  }
+}
+
 TEST_F(BadCheckpoints, ARunFallsBackAndACheckpointDoesNot) {
   ASSERT_EQ(script("cp -r run two; echo x >>two/best/model.safetensors").status, 0);
   const Output run = script("unroll eval --checkpoint two --data data/test.txt");

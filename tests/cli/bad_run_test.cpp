@@ -48,6 +48,46 @@ TEST_F(BadInputs, RunFolders) {
   });
 }
 
+// A run folder of another user's making leads no writing out of it.
+TEST_F(BadInputs, LinksInARunFolder) {
+  const std::string resume = "unroll train --save planted --resume --epochs 2 --cache-dir $CACHE";
+  const std::string begin = "rm -rf planted; cp -a run planted; ";
+  script("echo mine >victim");
+  check({
+      {"metrics are a link", begin + "ln -sf ../victim planted/metrics.jsonl", resume, 1,
+       "planted/metrics.jsonl: is a link, expected a file of the run itself"},
+      {"metrics have two names", begin + "ln -f victim planted/metrics.jsonl", resume, 1,
+       "planted/metrics.jsonl: has 2 names (hard links), expected one"},
+      {"metrics are a pipe", begin + "rm planted/metrics.jsonl; mkfifo planted/metrics.jsonl",
+       resume, 1, "planted/metrics.jsonl: is not a regular file, expected one"},
+      {"lock is a link", begin + "ln -sf ../victim planted/.lock", resume, 1,
+       "planted/.lock: is a link, expected a file of the run itself"},
+      {"lock is a link to nothing", begin + "ln -sf ../none planted/.lock", resume, 1,
+       "planted/.lock: is a link, expected a file of the run itself"},
+      {"lock of an import", begin + "rm -r planted/*; ln -sf ../victim planted/.lock",
+       "unroll import --save planted --weights run/best/model.safetensors", 1,
+       "planted/.lock: is a link, expected a file of the run itself"},
+      {"report of a pipe", "rm -rf planted; mkdir planted; mkfifo planted/metrics.jsonl",
+       "unroll report planted", 1, "planted/metrics.jsonl: cannot be opened"},
+  });
+  // The name of the file that becomes the page follows from the number of the process.
+  const Output page = script(
+      "rm -rf planted; sh -c 'ln -s victim page.$$.tmp; exec \"$PROGRAM\" report run --output "
+      "page'; "
+      "s=$?; ls page.*; exit $s");
+  EXPECT_EQ(page.status, 0) << page.err;
+  EXPECT_EQ(page.out, "");
+  EXPECT_TRUE(contains(read_text(path("page")), "</html>"));
+  EXPECT_EQ(read_text(path("victim")), "mine\n");
+}
+
+TEST_F(BadInputs, LimitsOnTheSizeOfFiles) {
+  check({{"report", "", "ulimit -f 1; unroll report run --output page2", 1,
+          "page2: cannot be written: File too large"},
+         {"stdout", "", "ulimit -f 1; unroll train --help >$CACHE/help", 1,
+          "stdout cannot be written: File too large"}});
+}
+
 TEST_F(BadInputs, ChangedText) {
   script("cp -r data changed");
   const Output begun =

@@ -24,14 +24,6 @@ constexpr std::array kPacked{Packed{"\x1F\x8B"sv, "gzip"}, Packed{"PK\x03\x04"sv
                              Packed{"\x28\xB5\x2F\xFD"sv, "zstd"}};
 constexpr std::string_view kBzip2 = "BZh", kBzip2Block = "1AY&SY";
 
-std::string_view packed_by(std::string_view begin) {
-  for (const Packed& packed : kPacked)
-    if (begin.starts_with(packed.begin)) return packed.name;
-  if (begin.starts_with(kBzip2) && begin.substr(kBzip2.size()).substr(1).starts_with(kBzip2Block))
-    return "bzip2";
-  return "";
-}
-
 /// Text in UTF-16 without a mark: its ASCII characters, blanks at least, leave a zero in every
 /// other byte, always on the same side.
 std::string_view unmarked_utf16(std::string_view begin) {
@@ -43,21 +35,28 @@ std::string_view unmarked_utf16(std::string_view begin) {
   return "";
 }
 
-std::string_view wide_encoding(std::string_view begin) {
+}  // namespace
+
+std::string_view compression_of(std::string_view begin) {
+  for (const Packed& packed : kPacked)
+    if (begin.starts_with(packed.begin)) return packed.name;
+  if (begin.starts_with(kBzip2) && begin.substr(kBzip2.size()).substr(1).starts_with(kBzip2Block))
+    return "bzip2";
+  return "";
+}
+
+std::string_view wide_encoding_of(std::string_view begin) {
   // That of UTF-16LE begins that of UTF-32LE.
   if (begin.starts_with("\xFF\xFE\0\0"sv) || begin.starts_with("\0\0\xFE\xFF"sv)) return "UTF-32";
   if (begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF")) return "UTF-16";
-  return unmarked_utf16(begin);
+  return unmarked_utf16(begin.substr(0, kFormatBytes));
 }
 
-}  // namespace
-
 void require_no_other_format(std::string_view begin, const std::string& name) {
-  begin = begin.substr(0, kFormatBytes);
-  if (const std::string_view packed = packed_by(begin); !packed.empty())
+  if (const std::string_view packed = compression_of(begin); !packed.empty())
     throw std::runtime_error(
         fmt::format("{}: is compressed by {}, expected UTF-8 text: unpack it first", name, packed));
-  if (const std::string_view encoding = wide_encoding(begin); !encoding.empty())
+  if (const std::string_view encoding = wide_encoding_of(begin); !encoding.empty())
     throw std::runtime_error(
         fmt::format("{}: is {}, expected UTF-8 text: iconv -f {} -t UTF-8 makes it so", name,
                     encoding, encoding));

@@ -1,9 +1,12 @@
 #include "host/train/foreign_file.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cctype>
 
+#include "host/data/text_format.h"
 #include "host/data/utf8.h"
 
 namespace unroll {
@@ -30,13 +33,7 @@ constexpr std::array kMagic = {
     Magic{"GGUF"sv, "is a GGUF file, as llama.cpp reads"sv},
     Magic{"\x93NUMPY"sv, "is an array of NumPy's (.npy)"sv},
     Magic{"TFL3"sv, "is a model of TensorFlow Lite"sv, 4},
-    Magic{"\x1f\x8b"sv, "is compressed with gzip"sv}, Magic{"BZh"sv, "is compressed with bzip2"sv},
-    Magic{"\xFD"
-          "7zXZ\0"sv,
-          "is compressed with xz"sv},
-    Magic{"\x28\xB5\x2F\xFD"sv, "is compressed with zstd"sv},
-    Magic{"ustar"sv, "is a tar archive"sv, 257}, Magic{"\xFF\xFE"sv, "is text in UTF-16"sv},
-    Magic{"\xFE\xFF"sv, "is text in UTF-16"sv}};
+    Magic{"ustar"sv, "is a tar archive"sv, 257}};
 
 /// By the name of its first entry.
 std::string_view zip_archive(std::string_view head) {
@@ -88,6 +85,10 @@ std::optional<std::string> foreign_file(std::string_view head) {
   if (head.starts_with("PK\x03\x04") || head.starts_with("PK\x05\x06"))
     return std::string(zip_archive(head));
   if (is_onnx(head)) return "is an ONNX model";
+  if (const std::string_view packed = compression_of(head); !packed.empty())
+    return fmt::format("is compressed by {}", packed);
+  if (const std::string_view encoding = wide_encoding_of(head); !encoding.empty())
+    return fmt::format("is text in {}", encoding);
   if (is_text(head)) return std::string(text_file(head));
   return std::nullopt;
 }

@@ -1,6 +1,5 @@
 #include "host/train/safetensors.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/stat.h>
 
@@ -148,14 +147,7 @@ bool TensorBytes::operator==(const TensorBytes& other) const {
 }
 
 SafetensorsFile SafetensorsFile::read(const std::filesystem::path& file) {
-  // Non-blocking, or opening a pipe would wait for a writer.
-  Descriptor in(::open(file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC), file, "cannot be opened");
-  struct stat status {};
-  if (::fstat(in.get(), &status) != 0) fail_call(file, "cannot be examined");
-  if (!S_ISREG(status.st_mode))
-    throw std::runtime_error(
-        fmt::format("{}: is not a regular file, expected a safetensors file", file.string()));
-  return read(std::move(in), file.string());
+  return read(open_regular(file, "a safetensors file"), file.string());
 }
 
 SafetensorsFile SafetensorsFile::read(Descriptor file, const std::string& name) {

@@ -136,13 +136,13 @@ TEST(Safetensors, CallsOtherFormatsByTheirNames) {
       {"\x93NUMPY\1\0v\0{'descr': "s + rest, "is an array of NumPy's"},
       {"\x1c\0\0\0TFL3"s + rest, "is a model of TensorFlow Lite"},
       {"\x8\x8\x12\7pytorch\x1a" + rest, "is an ONNX model"},
-      {"\x1f\x8b\x8\0\1\2\3\4"s + rest, "is compressed with gzip"},
-      {"BZh91AY&SY" + rest, "is compressed with bzip2"},
+      {"\x1f\x8b\x8\0\1\2\3\4"s + rest, "is compressed by gzip"},
+      {"BZh91AY&SY" + rest, "is compressed by bzip2"},
       {"\xFD"
        "7zXZ\0\0\4"s +
            rest,
-       "is compressed with xz"},
-      {"\x28\xB5\x2F\xFD\4\1\2\3" + rest, "is compressed with zstd"},
+       "is compressed by xz"},
+      {"\x28\xB5\x2F\xFD\4\1\2\3" + rest, "is compressed by zstd"},
       {"model.safetensors" + std::string(240, '\0') + "ustar" + rest, "is a tar archive"},
       {"\xFF\xFEw\0o\0r\0d\0"s, "is text in UTF-16"},
       {R"({"metadata":{"total_size":1},"weight_map":{"a":"model-00001-of-00002.safetensors"}})",

@@ -34,10 +34,9 @@ ReportSample draw_sample(const LoadedModel& model, double temperature) {
 }
 
 ReportModel describe_best(const std::filesystem::path& run) {
-  Checkpoint checkpoint = load_checkpoint(run, {.damaged = warn, .most_bytes = most_bytes});
-  nlohmann::json config = checkpoint.config;
-  const LoadedModel model = model_from(std::move(checkpoint), cpu(0));
-  ReportModel report{model.description.model, std::move(config)};
+  const Checkpoint checkpoint = load_checkpoint(run, {.damaged = warn, .most_bytes = most_bytes});
+  const LoadedModel model = model_from(checkpoint, cpu(0));
+  ReportModel report{model.description.model, checkpoint.config};
   for (const double temperature : {0.5, 0.8, 1.0})
     report.samples.push_back(draw_sample(model, temperature));
   return report;

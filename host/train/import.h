@@ -3,7 +3,6 @@
 /// open is asked for, and nothing that is missing is guessed.
 #pragma once
 
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <stdexcept>

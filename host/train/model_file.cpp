@@ -189,7 +189,7 @@ std::int64_t most_bytes(const Checkpoint& checkpoint, const std::string& file) {
   return std::int64_t(std::min(bytes, kMost));
 }
 
-LoadedModel model_from(Checkpoint checkpoint, std::shared_ptr<Backend> backend) {
+LoadedModel model_from(const Checkpoint& checkpoint, std::shared_ptr<Backend> backend) {
   const std::string where = (checkpoint.directory / "config.json").string();
   const JsonObject config(checkpoint.config, where);
   ModelDescription description;

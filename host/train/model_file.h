@@ -78,7 +78,7 @@ LoadedModel load_model(const std::filesystem::path& path, std::shared_ptr<Backen
                        const std::function<void(const std::string&)>& warn = {});
 
 /// The configuration and the vocabulary of a checkpoint, and its parameters in a store.
-LoadedModel model_from(Checkpoint checkpoint, std::shared_ptr<Backend> backend);
+LoadedModel model_from(const Checkpoint& checkpoint, std::shared_ptr<Backend> backend);
 
 /// Writes a checkpoint's parameters to variables of the store, which are made where they are
 /// missing. Errors    std::runtime_error, before any variable is made, unless the tensors are

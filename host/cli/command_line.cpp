@@ -23,6 +23,7 @@
 #include "host/cli/terminal.h"
 #include "host/data/file.h"
 #include "host/data/hash.h"
+#include "host/data/utf8.h"
 #include "unroll/cpu_limits.h"
 
 namespace unroll::cli {
@@ -222,7 +223,7 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 
 void fail_choice(const std::string& flag, const std::string& name,
                  const std::vector<std::string>& names) {
-  throw UsageError(fmt::format("{}: got '{}', expected one of {}{}", flag, name,
+  throw UsageError(fmt::format("{}: got {}, expected one of {}{}", flag, in_quotes(name),
                                fmt::join(names, ", "), did_you_mean(name, names)));
 }
 
@@ -261,9 +262,9 @@ void check_rnn_algorithm(const std::string& name) {
     return;
   if (std::ranges::find(kCudnnForms, name) != std::end(kCudnnForms)) return;
   throw UsageError(
-      fmt::format("--rnn-algorithm: got '{}', expected auto, stepwise, stepwise:K with K "
+      fmt::format("--rnn-algorithm: got {}, expected auto, stepwise, stepwise:K with K "
                   "timesteps, 1 or more, persistent, {}",
-                  name, fmt::join(kCudnnForms, ", ")));
+                  in_quotes(name), fmt::join(kCudnnForms, ", ")));
 }
 
 void check_rnn_algorithm(const std::string& name, CellKind cell, GruReset reset) {

@@ -19,6 +19,7 @@ void save_small_model(const std::filesystem::path& run) {
   config.hidden = {5};
   VariableStore store(cpu(1), 1);
   for (const VariableInfo& info : parameters(config)) store.require(info);
+  std::filesystem::create_directories(run);
   save_model(run, 3, {config, "a <text>", {{"lr", 0.5}}, nullptr},
              Tokenizer::parse(TokenizerKind::kWord, "<eos>\n<unk>\nsome\nwords\n", "test"), store,
              {.best = true});

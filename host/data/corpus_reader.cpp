@@ -136,14 +136,12 @@ class CorpusReader {
     for (std::size_t k = 0; k < sources_.size(); ++k) {
       const SourceStamp& then = header.sources[k];
       SourceStamp& now = sources_[k];
-      if (now.stamp == then.stamp)
-        now.hash = then.hash;
-      else if (now.stamp.size == then.stamp.size)
-        now.hash = read_hash(k);
-      if (now.hash != then.hash) {
+      if (now.stamp != then.stamp &&
+          (now.stamp.size != then.stamp.size || read_hash(k) != then.hash)) {
         note(files_[k].string() + ": changed since its cache was made: reading it again");
         return false;
       }
+      now.hash = then.hash;
     }
     if (const auto kept = kept_sources(); header.sources != kept) {
       header.sources = kept;

@@ -84,19 +84,20 @@ Descriptor open_regular(const std::filesystem::path& path, std::string_view expe
 }
 
 FileStamp FileStamp::to_keep() const {
-  constexpr std::int64_t kCoarsest = 2'000'000'000;  // FAT's
-  const auto now = std::chrono::system_clock::now().time_since_epoch();
   FileStamp kept = *this;
-  if (ctime_ns > std::chrono::nanoseconds(now).count() - kCoarsest)
-    kept.ctime_ns = std::numeric_limits<std::int64_t>::min();
+  if (!at_rest) kept.ctime_ns = std::numeric_limits<std::int64_t>::min();
   return kept;
 }
 
 FileStamp stamp_of(int fd, const std::filesystem::path& path) {
+  constexpr std::int64_t kCoarsest = 2'000'000'000;  // of a clock: FAT's
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
   struct stat status {};
   if (::fstat(fd, &status) != 0) fail_call(path, "cannot be examined");
-  return {status.st_size, nanoseconds(status.st_mtim), nanoseconds(status.st_ctim),
-          static_cast<std::int64_t>(status.st_ino)};
+  const std::int64_t changed = nanoseconds(status.st_ctim);
+  return {status.st_size, nanoseconds(status.st_mtim), changed,
+          static_cast<std::int64_t>(status.st_ino),
+          changed < std::chrono::nanoseconds(now).count() - kCoarsest};
 }
 
 void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path) {

@@ -40,12 +40,15 @@ Descriptor open_regular(const std::filesystem::path& path, std::string_view expe
 /// By what a file is recognised as unchanged without being read.
 struct FileStamp {
   std::int64_t size = 0, mtime_ns = 0, ctime_ns = 0, inode = 0;
+  /// When the stamp was taken nothing had been written for longer than file systems' clocks stand
+  /// still: whatever is written afterwards gets another time.
+  bool at_rest = false;
 
-  bool operator==(const FileStamp&) const = default;
-
-  /// To be kept for a later comparison. A file that has just been written to may be again without
-  /// getting another time, since file systems count in steps of up to two seconds: its stamp then
-  /// becomes one that is equal to none.
+  bool operator==(const FileStamp& other) const {
+    return size == other.size && mtime_ns == other.mtime_ns && ctime_ns == other.ctime_ns &&
+           inode == other.inode;
+  }
+  /// To be kept for a later comparison: equal to no other if the file was not at rest.
   FileStamp to_keep() const;
 };
 

@@ -174,11 +174,13 @@ TEST(File, AStampThatIsKeptIsOfAFileAtRest) {
   const Descriptor fd = open_regular(file, "a file");
   const FileStamp now = stamp_of(fd.get(), file);
   EXPECT_EQ(now.size, 3);
+  EXPECT_FALSE(now.at_rest);
   EXPECT_NE(now.to_keep(), now);
   FileStamp old = now;
-  old.mtime_ns += 1'000'000'000'000;  // which a user may set to anything
-  old.ctime_ns -= 3'000'000'000;
+  old.at_rest = true;
+  EXPECT_EQ(old, now);
   EXPECT_EQ(old.to_keep(), old);
+  EXPECT_TRUE(stamp_of(open_regular("/bin/sh", "a file").get(), "/bin/sh").at_rest);
 }
 
 TEST(File, ASampleSeesTheBeginningAndTheEnd) {

@@ -84,7 +84,27 @@ Tensor stack(CellKind cell, bool backward, Tensor x, Tensor h0) {
   return GradientDescentOptimizer(0).minimize(reduce_sum(slice(y, 0, -1)));
 }
 
-/// The gradient of b is a times 1, and b's slots take it up.
+/// a: h [M, H]. Loss and gradients of a decoder.
+Tensor decoder(Tensor a, Tensor b) {
+  Graph& graph = a.graph();
+  constexpr std::int64_t kWords = 1000;
+  const Tensor weight = graph.variable("weight", {kWords, a.shape()[1]}, uniform(-9, 9));
+  const Tensor bias = graph.variable("bias", {kWords}, constant(0));
+  const Tensor targets =
+      graph.variable("targets", {a.shape()[0]}, constant(0), false, DType::kInt32);
+  const Tensor loss = softmax_cross_entropy(a, weight, bias, targets).loss;
+  return GradientDescentOptimizer(0).minimize(loss + reduce_sum(b));
+}
+
+/// Rows of which one has a gradient, a's.
+Tensor update_rows(Tensor a, Tensor b) {
+  Graph& graph = a.graph();
+  const Tensor table = graph.variable("table", {1000, a.shape()[1]}, constant(0));
+  const Tensor ids = graph.variable("ids", {a.shape()[0]}, constant(0), false, DType::kInt32);
+  return AdamOptimizer(0.1).minimize(reduce_sum(embedding(table, ids) * a) + reduce_sum(b));
+}
+
+/// The weight's gradient is a, and its slots take that up.
 Tensor update(OptimizerKind kind, Tensor a, Tensor b) {
   const Tensor weight = a.graph().variable("weight", a.shape(), constant(0));
   return Optimizer({.kind = kind}, 0.1).minimize(reduce_sum(weight * a) + reduce_sum(b));
@@ -102,6 +122,8 @@ std::vector<Kernel> kernels() {
       {"reduce_sum", square, {1}, [](Tensor a, Tensor b) { return reduce_sum(a, 0) * b; }},
       {"softmax", square, {1}, [](Tensor a, Tensor b) { return softmax(a * 50) * b; }},
       {"matmul", square, square, [](Tensor a, Tensor b) { return matmul(a, b); }},
+      {"cross_entropy", square, {1}, decoder},
+      {"adam of rows", square, {1}, update_rows},
       {"dropout", million, {1}, [](Tensor a, Tensor b) { return dropout(a, 0.5) * b; }},
   };
   for (const CellKind cell : {CellKind::kLstm, CellKind::kGru, CellKind::kRnnTanh})

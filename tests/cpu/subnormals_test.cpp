@@ -169,7 +169,8 @@ TEST_P(Subnormals, ElementwiseReadsAndWritesThemAsZero) {
       if (which == ElementwiseKind::kReluGradient) expected = x > 0 ? y : 0;
       if (which == ElementwiseKind::kLog && x == 0)
         expected = -std::numeric_limits<float>::infinity();
-      ASSERT_EQ(got[k], flushed(expected)) << "kind " << kind << " of " << a[k] << " and " << b[k];
+      ASSERT_TRUE(got[k] == flushed(expected) || (std::isnan(got[k]) && std::isnan(expected)))
+          << "kind " << kind << " of " << a[k] << " and " << b[k] << ": " << got[k];
     }
   }
 }
@@ -214,7 +215,7 @@ TEST_P(Subnormals, SoftmaxAndItsGradientsGiveZero) {
 
 TEST_P(Subnormals, ProductsOfTheSmallAndSumsOfThemAreZero) {
   for (const std::int64_t n : {5, 150})  // on the caller only, and shared
-    for (const auto& [a, b] : {std::pair{kSubnormal, 1.0F}, {1.0F, kSubnormal}, {1e-21F, 1e-21F}})
+    for (const auto& [a, b] : {std::pair{kSubnormal, 1e10F}, {1e10F, kSubnormal}, {1e-21F, 1e-21F}})
       for (const bool transpose : {false, true}) {
         const Floats left(std::size_t(n * n), a), right(left.size(), b);
         const Floats got = check("matmul", [&](const auto& backend) {

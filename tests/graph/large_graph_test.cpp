@@ -73,7 +73,7 @@ TEST_F(LargeGraph, ManyPlaceholdersAreFedAndManyResultsRead) {
 TEST_F(LargeGraph, AStackOfManyLayersIsTrained) {
   Graph g;
   RecurrentSpec spec{.cell = CellKind::kRnnTanh, .hidden = {}};
-  spec.hidden.assign(kMany / 4, 1);  // a layer has four variables
+  spec.hidden.assign(kMany / 2, 1);  // a layer has four variables
   RecurrentInputs in;
   in.x = g.placeholder("x", {2, 1, 1});
   in.weights = recurrent_weights(g, spec, 1, "rnn.", {constant(1), constant(0), constant(0)});

@@ -293,7 +293,7 @@ TEST_F(BadCheckpoints, Configurations) {
 }
 
 // What a run was begun with is not of this command line, so the status is 1.
-TEST_F(BadCheckpoints, SettingsOfARun) {
+TEST_F(BadCheckpoints, SettingsThatNoCommandLineAllows) {
   for (const auto& [name, value, says] :
        {std::tuple<std::string, json, const char*>{"nhid", json::array(), "--nhid: got 0 sizes"},
         {"nlayers", std::int64_t(1) << 62, "--nlayers: got 4.6"},

@@ -136,7 +136,7 @@ void change_checkpoint(const std::filesystem::path& run, const std::function<voi
   const Checkpoint old = load_checkpoint(run, {.latest = true, .state = true});
   Changed changed;
   for (const TensorData& tensor : old.state->tensors()) {
-    changed.state[tensor.name] = {tensor.bytes.begin(), tensor.bytes.end()};
+    changed.state[tensor.name] = tensor.bytes.all();
     changed.shapes[tensor.name] = tensor.shape;
   }
   changed.progress = nlohmann::json::parse(old.files.at("progress.json"));
@@ -146,7 +146,7 @@ void change_checkpoint(const std::filesystem::path& run, const std::function<voi
   content.vocabulary = old.vocabulary;
   for (const TensorData& tensor : old.model.tensors()) content.tensors.push_back(tensor);
   for (TensorData tensor : old.state->tensors()) {
-    tensor.bytes = changed.state.at(tensor.name);
+    tensor.bytes = TensorBytes(changed.state.at(tensor.name));
     tensor.shape = changed.shapes.at(tensor.name);
     content.state.push_back(tensor);
   }

@@ -103,7 +103,7 @@ TEST_F(BadInputs, PathsThatTheSystemRefuses) {
       {"checkpoint", "", "unroll eval --data data/test.txt --checkpoint " + name, 1, "name too"},
       {"text", "", "unroll eval --checkpoint run --data " + name, 1, "File name too long"},
       {"no current folder", "", "mkdir gone; cd gone; rmdir ../gone; " + train_on("x"), 1,
-       "new: cannot be examined: No such file"},
+       "new: cannot be made: No such file"},
   });
 }
 

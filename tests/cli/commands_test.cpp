@@ -25,9 +25,10 @@ class Commands : public ::testing::Test {
     folder_->write("train.txt", grammar.sample(1, 500));
     folder_->write("valid.txt", grammar.sample(2, 40));
     folder_->write("test.txt", grammar.sample(3, 40));
-    trained_ = run_unroll("train --data " + data() + " --save " + save() + caches() +
-                          " --nhid 24 --emsize 16 --nlayers 1 --dropout 0 --epochs 2 --lr 0.02 "
-                          "--clip 1 --log-interval 50");
+    trained_ = run_unroll(
+        "train --data " + data() + " --save " + save() + caches() +
+        " --nhid 24 --emsize 16 --nlayers 1 --dropout 0 --epochs 2 --optimizer adam --lr 0.02 "
+        "--clip 1 --log-interval 50");
   }
   static void TearDownTestSuite() { delete folder_; }
 

@@ -102,7 +102,7 @@ class BadInputs : public ::testing::Test {
   }
 
   static constexpr const char* kSmall =
-      "--nlayers 1 --emsize 4 --epochs 1 --batch-size 2 --bptt 5 --threads 1";
+      "--nlayers 1 --emsize 4 --optimizer adam --epochs 1 --batch-size 2 --bptt 5 --threads 1";
 
  private:
   static TempFolder *folder_, *cache_;

@@ -400,7 +400,7 @@ TEST(Checkpoint, MakesNoRunFolder) {
   const Sample sample(1);
   EXPECT_TRUE(
       contains(error_of<std::runtime_error>([&] { save_checkpoint(run, 1, sample.content(), {}); }),
-               "run: cannot be listed: No such file or directory"));
+               ".tmp-step-00000001: cannot be made: No such file or directory"));
   EXPECT_FALSE(fs::exists(run));
 }
 

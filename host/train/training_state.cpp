@@ -44,8 +44,8 @@ std::optional<std::size_t> find_refused(std::span<const std::byte> piece, Accept
   return std::nullopt;
 }
 
-/// The shape that it has in a checkpoint of this variable, or that it had in earlier versions, which
-/// knew fewer of its numbers.
+/// The shape that it has in a checkpoint of this variable, or that it had in earlier versions,
+/// which knew fewer of its numbers.
 bool is_shape_of(const TensorData& tensor, const Shape& shape) {
   if (std::ranges::equal(tensor.shape, shape.dims())) return true;
   std::int64_t earlier = 0;

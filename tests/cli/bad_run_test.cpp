@@ -174,7 +174,8 @@ TEST_F(BadInputs, Imports) {
   const std::string ours = import + "run/best/model.safetensors ";
   check({
       {"no such weights", "", import + "none", 1, "none: "},
-      {"folder of weights", "", import + "data", 1, "data: is a folder, expected a safetensors file"},
+      {"folder of weights", "", import + "data", 1,
+       "data: is a folder, expected a safetensors file"},
       {"text as weights", "", import + "data/train.txt", 1,
        "data/train.txt: is plain text; expected a safetensors file"},
       {"pickle in a zip",

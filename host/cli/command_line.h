@@ -1,27 +1,22 @@
-/// What the commands share: errors of usage, choices by name, the device, and output that notices
-/// when it cannot be written.
+/// What the commands share: errors of usage, choices by name, and the device.
 #pragma once
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
-#include <filesystem>
 #include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include "host/cli/output.h"
 #include "host/data/tokenizer.h"
 #include "host/data/utf8.h"
 #include "unroll/backend.h"
 
 namespace unroll::cli {
-
-/// Reports keep the order in which they are written.
-using Json = nlohmann::ordered_json;
 
 /// The command line is wrong: exit status 2. Everything else that fails is 1.
 struct UsageError : std::runtime_error {
@@ -57,13 +52,6 @@ TokenizerKind choose_tokenizer(const std::string& name);
 void require_range(const std::string& flag, double value, double low, double high,
                    bool open = false);
 
-/// A signal, or what would have been one, ended the command in good order: exit status 128 +
-/// signal, and a line unless it is empty.
-struct Stopped : std::runtime_error {
-  Stopped(int by, const std::string& what) : std::runtime_error(what), signal(by) {}
-  int signal;
-};
-
 /// Throws UsageError unless it is auto, stepwise, stepwise:K with K >= 1, persistent,
 /// cudnn or cudnn:FORM.
 void check_rnn_algorithm(const std::string& name);
@@ -93,23 +81,6 @@ struct DeviceFlags {
   const CLI::Option* precision_option_ = nullptr;
   const CLI::Option* threads_option_ = nullptr;
 };
-
-/// Writes lines to stdout, as printable_lines(). Errors: Stopped, without a line, if the pipe has
-/// no reader any more; std::runtime_error if it cannot be written for another reason.
-void print(const std::string& text);
-void print_json(const Json& json);
-/// The same for bytes that are the product, and so stay as they are.
-void print_raw(const std::string& text);
-
-/// Complete or not at all: a reader of the old file never sees half of the new one.
-/// Errors    std::runtime_error, as for a folder or a device such as /dev/null.
-void replace_file(const std::filesystem::path& file, const std::string& text);
-
-/// A line on stderr, as printable(): what comes from a file or a name can neither steer the
-/// terminal nor forge a line.
-void note(const std::string& line);
-/// The same as a warning.
-void warn(const std::string& line);
 
 /// What a command line asks for, not begun: a command with its flags, or the text of a help page.
 /// Errors    UsageError, of one line.

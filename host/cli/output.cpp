@@ -1,0 +1,66 @@
+#include "host/cli/output.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <system_error>
+
+#include "host/cli/terminal.h"
+#include "host/data/file.h"
+#include "host/data/hash.h"
+#include "host/data/utf8.h"
+
+namespace unroll::cli {
+
+void print(const std::string& text) {
+  print_raw(printable_lines(text));
+}
+
+void print_raw(const std::string& text) {
+  errno = 0;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
+    return;
+  if (errno == EPIPE) throw Stopped(SIGPIPE, "");
+  throw std::runtime_error(std::string("stdout cannot be written: ") + std::strerror(errno));
+}
+
+void print_json(const Json& json) {
+  // Text of the user's may hold bytes that are not UTF-8. What printable() escapes then are
+  // characters inside texts, as \uHHHH, which is JSON's own form.
+  print_raw(printable(json.dump(-1, ' ', false, Json::error_handler_t::replace)) + "\n");
+}
+
+void replace_file(const std::filesystem::path& file, const std::string& text) {
+  std::error_code error;
+  // Else a device would become a file.
+  if (std::filesystem::exists(file, error) && !std::filesystem::is_regular_file(file, error))
+    throw std::runtime_error(file.string() + ": is a folder or a device, expected a file");
+  const std::filesystem::path temporary = fmt::format("{}.{}.tmp", file.string(), ::getpid());
+  // What a process of this number left. A link is removed, and is not followed by O_EXCL.
+  ::unlink(temporary.c_str());
+  Descriptor out(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666), file,
+                 "cannot be written");
+  try {
+    write_all(out.get(), bytes_of(text), file);
+    out.close(file);
+    if (::rename(temporary.c_str(), file.c_str()) != 0) fail_call(file, "cannot be written");
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+}
+
+void note(const std::string& line) {
+  std::fputs((printable(line) + "\n").c_str(), stderr);
+}
+
+void warn(const std::string& line) {
+  note("warning: " + line);
+}
+
+}  // namespace unroll::cli

@@ -1,4 +1,4 @@
-/// What subnormal numbers cost: each of the CPU's kernels on normal numbers, and on such as are
+/// What subnormal numbers cost: the CPU's kernels on normal numbers, and on such as are
 /// subnormal or give subnormal results. Prints both times and their ratio; exit status 1 if a
 /// ratio reaches --limit. Processors differ: where they are slow at all, it is by 2 to 200 times.
 #include <fmt/format.h>

@@ -109,7 +109,7 @@ void run_rnn(const BenchFlags& flags) {
   if (stop_signal() != 0) throw Stopped(stop_signal(), "stopped; what had been measured is above");
 }
 
-/// Of a flag given twice the last list counts.
+/// Where the flag is given twice, the last list counts.
 void add_list(CLI::App& command, const char* flag, std::vector<std::string>& value,
               const std::string& help) {
   command.add_option(flag, value, help)->trigger_on_parse();

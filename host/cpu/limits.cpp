@@ -35,7 +35,7 @@ std::vector<std::string> words_of(const std::string& line) {
   return words;
 }
 
-/// Of a file's first line; none if there is no such file.
+/// The words of a file's first line; none if there is no such file.
 std::vector<std::string> words_in(const fs::path& file) {
   std::ifstream in(file);
   std::string line;

@@ -183,7 +183,7 @@ void reduce(Device& device, const Reduce& args) {
     else
       out[at] = out[at] < in[i] || std::isnan(in[i]) ? in[i] : out[at];
   }
-  // Of a maximum, too: what was chosen may be subnormal.
+  // A maximum, too, is scaled, by 1: what was chosen may be subnormal.
   row_kernels().scale(out, sums ? args.scale : 1, args.out.elements());
 }
 

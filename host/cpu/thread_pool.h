@@ -29,9 +29,9 @@ Range split_range(std::int64_t count, std::int64_t grain, int part, int parts);
 
 class ThreadPool {
  public:
-  /// Throws std::invalid_argument unless threads >= 1, std::runtime_error if the system starts
-  /// fewer. The caller of run() is one of them: a pool
-  /// of size 1 starts no thread.
+  /// The caller of run() is one of the threads: a pool of size 1 starts none.
+  /// Errors    std::invalid_argument unless threads >= 1; std::runtime_error if the system starts
+  ///           fewer.
   explicit ThreadPool(int threads);
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;

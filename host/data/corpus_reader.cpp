@@ -300,7 +300,8 @@ class CorpusReader {
     return s.streams * s.steps * (s.train_batches + s.valid_batches);
   }
 
-  /// Those of a part, as far as they are known: the lines of the file lie across the streams.
+  /// The statistics of a part, as far as they are known: the lines of the file lie across the
+  /// streams.
   static TextStatistics part_of(const TextStatistics& whole, std::int64_t tokens) {
     const double share = double(tokens) / double(whole.tokens);
     TextStatistics part;

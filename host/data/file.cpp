@@ -43,8 +43,10 @@ std::string_view kind_of(const struct stat& status) {
   return "a device or a socket";
 }
 
+/// Times so far from now that they do not fit count as the last that does.
 std::int64_t nanoseconds(const struct timespec& time) {
-  return std::int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
+  constexpr std::int64_t kMost = 9'000'000'000;
+  return std::clamp(std::int64_t{time.tv_sec}, -kMost, kMost) * 1'000'000'000 + time.tv_nsec;
 }
 
 }  // namespace

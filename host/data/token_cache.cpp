@@ -194,7 +194,8 @@ TokenCacheHeader parse_token_cache_header(std::span<const std::byte> file,
       std::int64_t(length) > size - kHeaderAt - kHashBytes)
     throw std::runtime_error(
         fmt::format("{}: got a header of {} bytes in a file of {}", name, length, size));
-  const std::string_view header = text.substr(kHeaderAt, length);
+  // A copy: what is parsed must be what was hashed, and another process may write to the file.
+  const std::string header(text.substr(kHeaderAt, length));
   if (hash_of(bytes_of(header)) != text.substr(kHeaderAt + length, kHashBytes))
     throw std::runtime_error(name + ": the header is not what its hash says");
 
@@ -331,7 +332,7 @@ void TokenCacheWriter::flush() {
   write_all(file_.fd(), buffer_, file_.place());
   written_ += std::int64_t(buffer_.size());
   buffer_.clear();
-  // Only hurries what commit() does and checks.
+  // Only hurries what sync() does and checks.
   for (; written_ - started_ >= kSyncBytes; started_ += kSyncBytes) {
     ::sync_file_range(file_.fd(), started_, kSyncBytes, SYNC_FILE_RANGE_WRITE);
     if (started_ >= kUnsynced)

@@ -92,7 +92,9 @@ std::string printable(std::string_view text) {
 
 std::string in_quotes(std::string_view text) {
   constexpr std::size_t kShown = 60;
-  return "'" + printable(shorten_utf8(text, kShown)) + (text.size() > kShown ? "'..." : "'");
+  const std::string shown = printable(text.substr(0, 4 * kShown));
+  const bool whole = text.size() <= 4 * kShown && shown.size() <= kShown;
+  return "'" + std::string(whole ? shown : shorten_utf8(shown, kShown)) + (whole ? "'" : "'...");
 }
 
 }  // namespace unroll

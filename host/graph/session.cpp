@@ -48,6 +48,9 @@ void require_memory(const VariableStore& store, std::span<const Tensor> variable
     largest = std::max(largest, own);
   }
   if (store.backend().kind() == DeviceKind::kCpu) bytes += largest;
+  // Where even so little is said not to be there, the system slows a program down, or ends it soon.
+  constexpr double kLittle = 1 << 26;
+  if (bytes < kLittle) return;
   const auto available = double(store.backend().memory().available);
   if (bytes <= available) return;
   std::ostringstream message;

@@ -80,8 +80,9 @@ json write_tensors(const fs::path& path, std::span<const TensorData> tensors,
   return file.finish();
 }
 
-/// The most bytes that a text of a checkpoint may have, so that a hostile one does not fill the
-/// memory.
+/// The most files of a checkpoint, and the most bytes that a text among them may have, so that a
+/// hostile one does not fill the memory.
+constexpr std::size_t kMostFiles = 16;
 std::int64_t most_text_bytes(std::string_view name) {
   return std::int64_t(1) << (name == kManifestName ? 20 : name == kVocabulary ? 30 : 24);
 }
@@ -164,6 +165,8 @@ class Reader {
     fields.integer("step", 0, kMaxBytes);
     fields.object("files");
     if (manifest_text(manifest) != text) fail(name, "is damaged: got other text than was written");
+    if (const std::size_t count = manifest.at("files").size(); count > kMostFiles)
+      fail(name, fmt::format("lists {} files, expected at most {}", count, kMostFiles));
     for (const auto& [file, entry] : manifest.at("files").items())
       if (!is_plain_name(file))
         fail(name, "got a file name with a folder or a control character, expected a plain name");
@@ -240,6 +243,10 @@ void check_content(const CheckpointContent& content) {
       if (!is_plain_name(name) || name == taken)
         throw std::invalid_argument(
             fmt::format("a checkpoint file named '{}', expected a plain name not in use", name));
+  constexpr std::size_t kOwn = 4;  // configuration, vocabulary, model, state
+  if (content.files.size() + kOwn > kMostFiles)
+    throw std::invalid_argument(fmt::format("{} further files of a checkpoint, expected at most {}",
+                                            content.files.size(), kMostFiles - kOwn));
   require_room_for(kVocabulary, content.vocabulary.value_or("").size());
   for (const auto& [name, text] : content.files) require_room_for(name, text.size());
 }

@@ -41,8 +41,9 @@ class CellUnknown : public std::runtime_error {
 /// another's alias, as safetensors.torch.save_model() does, is that one. The network has all its
 /// biases or none, and the decoder has one unless the network has none; those that are not there
 /// are zero. The weights are tied if decoder.weight is an alias of encoder.weight, or has its shape
-/// and bits. `name` is how errors call the file. Shapes    encoder.weight [V, E]; rnn.weight_ih_lK
-/// [gates H_K, E or H_(K-1)]; rnn.weight_hh_lK
+/// and bits. `name` is how errors call the file.
+///
+/// Shapes    encoder.weight [V, E]; rnn.weight_ih_lK [gates H_K, E or H_(K-1)]; rnn.weight_hh_lK
 ///           [gates H_K, H_K]; rnn.bias_ih_lK and rnn.bias_hh_lK [gates H_K]; decoder.weight
 ///           [V, H of the last]; decoder.bias [V].
 /// Errors    std::runtime_error if a weight is missing, surplus, not F32, of another shape, or not

@@ -81,16 +81,15 @@ LoadedModel load_model(const std::filesystem::path& path, std::shared_ptr<Backen
 LoadedModel model_from(const Checkpoint& checkpoint, std::shared_ptr<Backend> backend);
 
 /// Writes a checkpoint's parameters to variables of the store, which are made where they are
-/// missing. Errors    std::runtime_error, before any variable is made, unless the tensors are
-/// exactly the
+/// missing.
+/// Errors    std::runtime_error, before any variable is made, unless the tensors are exactly the
 ///           model's; also if a value is not finite.
 void restore_parameters(const Checkpoint& checkpoint, const LanguageModelConfig& model,
                         VariableStore& store);
 
 /// Writes the checkpoint's state to variables that the store has, and returns the progress.
 /// Errors    std::runtime_error if there is none, its tensors are not exactly `variables`, or a
-/// value
-///           is not a number, except among the optimiser's statistics.
+///           value is not a number, except among the optimiser's statistics.
 Progress restore_state(const Checkpoint& checkpoint, const std::vector<std::string>& variables,
                        VariableStore& store);
 

@@ -123,7 +123,7 @@ class SafetensorsFile {
 };
 
 /// A safetensors file about to be written: `header`, then `data` one after the other. Its bytes
-/// depend on the tensors alone, not on their order: wide types first, then by name, which aligns
+/// depend only on the tensors, not on their order: wide types first, then by name, which aligns
 /// each.
 struct SafetensorsImage {
   std::string header;  // length prefix included; size a multiple of 8

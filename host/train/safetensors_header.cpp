@@ -216,7 +216,7 @@ class HeaderScanner {
     return number;
   }
 
-  /// The decoded string. Its raw bytes are UTF-8 already, for the whole header is.
+  /// The decoded string. Its raw bytes are UTF-8 already, because the whole header is.
   std::string string() {
     expect('"');
     std::string value;

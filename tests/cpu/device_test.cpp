@@ -1,4 +1,4 @@
-/// The packed weights that plans share: one copy for all who ask, and none that nobody holds.
+/// The packed weights that plans share: one copy for all that ask, and none that no plan holds.
 #include "host/cpu/device.h"
 
 #include <gtest/gtest.h>

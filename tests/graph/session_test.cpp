@@ -502,20 +502,29 @@ class SmallBackend final : public RecordingBackend {
 
 /// Each for itself would fit.
 TEST(SessionMemory, VariablesThatDoNotFitTogetherAreRefused) {
+  constexpr std::int64_t kMillion = 1'000'000;
   Graph one, g;
-  one.variable("a", {100}, uniform(-1, 1));
-  g.variable("a", {100}, uniform(-1, 1));
-  g.variable("b", {50}, uniform(-1, 1));
-  // 400 bytes and 200, and the 400 that the larger one starts with.
-  EXPECT_NO_THROW(Session(g, std::make_shared<SmallBackend>(1000)));
-  const auto store = std::make_shared<VariableStore>(std::make_shared<SmallBackend>(999), 1);
+  one.variable("a", {10 * kMillion}, constant(0));
+  g.variable("a", {10 * kMillion}, constant(0));
+  g.variable("b", {5 * kMillion}, constant(0));
+  // 40 MB and 20, and the 40 that the larger one starts with.
+  EXPECT_NO_THROW(Session(g, std::make_shared<SmallBackend>(100 * kMillion)));
+  const auto store =
+      std::make_shared<VariableStore>(std::make_shared<SmallBackend>(99 * kMillion), 1);
   EXPECT_EQ(error_of<std::runtime_error>([&] { Session(g, store); }),
-            "out of memory: asked for 0.0 MB of variables, expected at most the 0.0 MB that are "
+            "out of memory: asked for 100.0 MB of variables, expected at most the 99.0 MB that are "
             "available on " +
                 cpu(1)->name());
   EXPECT_FALSE(store->contains("a"));
   Session(one, store);
   EXPECT_NO_THROW(Session(g, store)) << "what is there already takes no more";
+}
+
+// A group of processes that has reached its limit is slowed down: a run in it goes on.
+TEST(SessionMemory, LittleIsNotRefusedWhereNothingIsLeft) {
+  Graph g;
+  g.variable("a", {1000}, constant(0));
+  EXPECT_NO_THROW(Session(g, std::make_shared<SmallBackend>(0)));
 }
 
 TEST(SessionThreads, TheBackendSaysWhatItIs) {

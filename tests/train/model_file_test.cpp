@@ -171,7 +171,7 @@ void replace_file(const std::filesystem::path& checkpoint, const std::string& na
       << format_json(manifest, "manifest");
 }
 
-// Of a file that no model of this configuration can have, nothing is read: not even its hash, which
+// A file that no model of this configuration can have is not read, not even for its hash, which
 // would take minutes.
 TEST(ModelFile, RefusesFilesThatAreTooLargeBeforeTheyAreRead) {
   for (const char* name :

@@ -10,6 +10,7 @@
 
 #include "host/cpu/kernels.h"
 #include "host/cpu/random.h"
+#include "host/cpu/row_sum.h"
 #include "host/cpu/subnormals.h"
 
 namespace unroll::host {
@@ -538,9 +539,8 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     float* sum = to.as<float>() + gate * cell.units;
     device_.pool.parallel_for(cell.units, kUnitBlock, [&](std::int64_t begin, std::int64_t end) {
       std::memset(sum + begin, 0, std::size_t(end - begin) * sizeof(float));
-      for (std::int64_t row = 0; row < args_.steps * args_.batch; ++row)
-        row_kernels().accumulate(dgates + row * gate_row(cell) + slot * cell.padded + begin,
-                                 sum + begin, end - begin);
+      add_rows({dgates + slot * cell.padded + begin, args_.steps * args_.batch, end - begin,
+                gate_row(cell), sum + begin});
     });
   }
 

@@ -45,21 +45,34 @@ float max_or_nan_of(const float* x, std::int64_t n) {
   return best_of(x, n, [](Packet a, Packet b) { return max_or_nan(a, b); });
 }
 
+/// Blocks are added up, and then their sums: one chain over millions of numbers would lose what it
+/// adds. A multiple of every packet.
+constexpr std::int64_t kBlock = 1 << 14;
+
 float sum_of(const float* x, std::int64_t n) {
   Packet total(0.0f);
-  for_each_packet(
-      n, [&](std::int64_t i) { total += load(x + i); },
-      [&](std::int64_t i, std::int64_t count) { total += load(x + i, count); });
+  for (; n > 0; x += kBlock, n -= kBlock) {
+    Packet block(0.0f);
+    for_each_packet(
+        n < kBlock ? n : kBlock, [&](std::int64_t i) { block += load(x + i); },
+        [&](std::int64_t i, std::int64_t count) { block += load(x + i, count); });
+    total += block;
+  }
   return horizontal_sum(total);
 }
 
 float dot_of(const float* x, const float* y, std::int64_t n) {
   Packet total(0.0f);
-  for_each_packet(
-      n, [&](std::int64_t i) { total = fma(load(x + i), load(y + i), total); },
-      [&](std::int64_t i, std::int64_t count) {
-        total = fma(load(x + i, count), load(y + i, count), total);
-      });
+  for (; n > 0; x += kBlock, y += kBlock, n -= kBlock) {
+    Packet block(0.0f);
+    for_each_packet(
+        n < kBlock ? n : kBlock,
+        [&](std::int64_t i) { block = fma(load(x + i), load(y + i), block); },
+        [&](std::int64_t i, std::int64_t count) {
+          block = fma(load(x + i, count), load(y + i, count), block);
+        });
+    total += block;
+  }
   return horizontal_sum(total);
 }
 

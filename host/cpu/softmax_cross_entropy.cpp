@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "host/cpu/kernels.h"
+#include "host/cpu/row_sum.h"
 #include "host/cpu/subnormals.h"
 
 namespace unroll::host {
@@ -114,9 +115,7 @@ class CpuSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
                             hidden, true});
     if (a.dbias)
       device_.pool.parallel_for(classes, 64, [&](std::int64_t begin, std::int64_t end) {
-        for (std::int64_t row = 0; row < rows; ++row)
-          row_kernels().accumulate(dlogits + row * classes + begin, a.dbias.as<float>() + begin,
-                                   end - begin);
+        add_rows({dlogits + begin, rows, end - begin, classes, a.dbias.as<float>() + begin});
       });
   }
 

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "host/cpu/kernels.h"
+#include "host/cpu/row_sum.h"
 
 namespace unroll::host {
 namespace {
@@ -115,10 +116,15 @@ void reduce_middle(Device& device, const Reduce& args, std::int64_t outer, std::
     for (std::int64_t r = 0; r < outer; ++r) {
       float* to = out + r * inner + begin;
       const float* from = in + r * middle * inner + begin;
+      if (sums) {
+        std::memset(to, 0, std::size_t(end - begin) * sizeof(float));
+        add_rows({from, middle, end - begin, inner, to});
+        if (args.scale != 1) kernels.scale(to, args.scale, end - begin);
+        continue;
+      }
       std::memcpy(to, from, std::size_t(end - begin) * sizeof(float));
       for (std::int64_t k = 1; k < middle; ++k)
-        (sums ? kernels.accumulate : kernels.accumulate_max)(from + k * inner, to, end - begin);
-      if (sums && args.scale != 1) kernels.scale(to, args.scale, end - begin);
+        kernels.accumulate_max(from + k * inner, to, end - begin);
     }
   });
 }

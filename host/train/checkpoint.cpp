@@ -204,6 +204,7 @@ void make_run_folder(const fs::path& run_dir) {
   std::error_code error;
   if (fs::exists(run_dir, error) && !fs::is_directory(run_dir, error))
     fail(run_dir, "is a file, expected a run folder");
+  if (is_checkpoint(run_dir)) fail(run_dir, "is a checkpoint, expected a run folder");
   std::vector<fs::path> parents;  // of folders that will be made
   fs::path folder = fs::absolute(run_dir, error).lexically_normal();
   if (!folder.has_filename()) folder = folder.parent_path();

@@ -54,7 +54,7 @@ std::filesystem::path save_checkpoint(const std::filesystem::path& run_dir, std:
                                       const CheckpointSave& options);
 
 /// Makes the folder that checkpoints go to, unless it is there.
-/// Errors    std::runtime_error if it is a file or cannot be made.
+/// Errors    std::runtime_error if it is a file or itself a checkpoint, or cannot be made.
 void make_run_folder(const std::filesystem::path& run_dir);
 
 /// Undoes what a save that was killed may have left, for a run that goes on: removes temporary

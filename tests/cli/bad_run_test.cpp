@@ -31,6 +31,8 @@ TEST_F(BadInputs, RunFolders) {
        "unroll train --save run --resume --epochs 2 --data other --cache-dir $CACHE", 1,
        "other: is not the text that the run was begun with: got fingerprint whole:"},
       {"train into a run", "", train_to("run"), 1, "--save: run already holds a run"},
+      {"train into a checkpoint", "", train_to("run/best"), 1,
+       "run/best: is a checkpoint, expected a run folder"},
       {"train onto a file", ": >file", train_to("file"), 1,
        "file: is a file, expected a run folder"},
       {"train below a file", "", train_to("file/run"), 1, "file/run: cannot be made: Not a direc"},
@@ -211,6 +213,8 @@ TEST_F(BadInputs, Imports) {
        "cp elman/best/vocab.txt vocab.txt",
        import + "w", 1, "rnn_relu or rnn_logistic: expected --model to say it"},
       {"onto a run", "", "unroll import --save run --weights w", 1, "run already holds a run"},
+      {"into a checkpoint", "", "unroll import --save run/best --weights w", 1,
+       "run/best: is a checkpoint, expected a run folder"},
       {"onto a file", ": >file", "unroll import --save file --weights w", 1, "file: is a file"},
   });
 }

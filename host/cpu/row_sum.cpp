@@ -1,0 +1,24 @@
+#include "host/cpu/row_sum.h"
+
+#include <algorithm>
+
+#include "host/cpu/kernels.h"
+
+namespace unroll::host {
+
+void add_rows(const RowSum& s) {
+  // Blocks of about the square root of the largest sums: neither chain is then long.
+  constexpr std::int64_t kBlockRows = 1024, kTile = 64;
+  const RowKernels& kernels = row_kernels();
+  for (std::int64_t first = 0; first < s.columns; first += kTile) {
+    const std::int64_t width = std::min(kTile, s.columns - first);
+    for (std::int64_t row = 0; row < s.rows;) {
+      const std::int64_t end = std::min(row + kBlockRows, s.rows);
+      float block[kTile] = {};
+      for (; row < end; ++row) kernels.accumulate(s.x + row * s.stride + first, block, width);
+      kernels.accumulate(block, s.sum + first, width);
+    }
+  }
+}
+
+}  // namespace unroll::host

@@ -10,7 +10,8 @@ namespace unroll::cli {
 namespace {
 
 std::atomic<bool> stop{false};
-std::atomic<int> caught{0};
+std::atomic<int> caught{0};            // the first
+std::atomic<bool> insisted_on{false};  // by a signal that is no mere warning
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 void write_line(std::string_view line) {
@@ -34,11 +35,17 @@ void handle_lost_mapping(int) {
 
 void handle_stop(int signal) {
   const int error = errno;
-  // The system sends SIGXCPU again every second: that is not a second request.
-  if (signal == SIGXCPU && caught.load() != 0) return;
-  if (caught.exchange(signal) != 0) ::_exit(128 + signal);
+  const bool warning = signal == SIGUSR1 || signal == SIGUSR2 || signal == SIGXCPU;
+  if (!warning && insisted_on.exchange(true)) ::_exit(128 + signal);
+  int none = 0;
+  const bool first = caught.compare_exchange_strong(none, signal);
   stop.store(true);
-  write_line("\nunroll: stopping after what is under way; a second signal ends it at once\n");
+  if (!warning)
+    write_line(
+        "\nunroll: stopping after what is under way; the next SIGINT, SIGTERM or SIGHUP ends it at "
+        "once\n");
+  else if (first)
+    write_line("\nunroll: stopping after what is under way\n");
   errno = error;
 }
 

@@ -1,6 +1,8 @@
-/// Ending a run on request: SIGINT, SIGTERM and SIGHUP ask for it, and so do SIGUSR1, SIGUSR2 and
-/// SIGXCPU, which job schedulers send when the time is nearly over. A second signal ends the
-/// program at once, and so does SIGQUIT, with a core dump.
+/// Ending a run on request: SIGINT, SIGTERM and SIGHUP ask for it, and a second one of them ends
+/// the program at once, as does SIGQUIT, with a core dump. SIGUSR1 and SIGUSR2, which job
+/// schedulers send when the time is nearly over, and SIGXCPU, which the system sends every second
+/// from its limit on, ask for it too but never end anything: a scheduler's SIGTERM that follows is
+/// not to cut off the save.
 #pragma once
 
 #include <atomic>
@@ -11,7 +13,7 @@ namespace unroll::cli {
 /// when this is called stays so.
 std::atomic<bool>& catch_stop_signals();
 
-/// The signal that set the flag; 0: none.
+/// The first signal, which set the flag; 0: none.
 int stop_signal();
 
 /// A mapped file that has shrunk, or whose disk fails, ends the program with a line and status 1.

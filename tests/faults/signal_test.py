@@ -4,8 +4,9 @@ a limit on the size of files, and goes on with them.
 
 A stopped run ends with 128 + the signal within five seconds, says on its last line how to go on,
 prints nothing on stdout and leaves nothing temporary. Gone on with, it ends with the bits of a run
-that was not stopped. A second signal ends it at once. A second run on its folder does not disturb
-it. Where a file may not grow any more, the run ends with a line and status 1, and goes on later.
+that was not stopped. A second SIGTERM or SIGINT ends it at once, but one that follows a scheduler's
+warnings does not. A second run on its folder does not disturb it. Where a file may not grow any
+more, the run ends with a line and status 1, and goes on later.
 
   signal_test.py PROGRAM [MB]    MB: the size of the text whose reading is stopped.
 """
@@ -30,7 +31,10 @@ FLAGS = ["--threads", "1", "--emsize", "8", "--nhid", "8", "--batch-size", "4", 
          "--model", "gru", "--dropout", "0.3", "--epochs", str(EPOCHS), "--save-every", "1",
          "--eval-interval", str(EVERY), "--log-interval", "1"]
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-OF_SCHEDULERS = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+WARNINGS = (signal.SIGUSR1, signal.SIGUSR2, signal.SIGXCPU)
+OF_SCHEDULERS = (signal.SIGHUP, *WARNINGS)
+MIXED = ((signal.SIGUSR2, signal.SIGINT), (signal.SIGXCPU, signal.SIGTERM),
+         (signal.SIGUSR1, signal.SIGHUP), WARNINGS, (*WARNINGS, signal.SIGTERM))
 
 
 def write_text(path, words):
@@ -184,7 +188,8 @@ class Signals:
                        lambda: True)
 
     def repeated_limit_of_time(self):
-        """The system sends SIGXCPU every second from the limit on; one is enough, and two no more."""
+        """The system sends SIGXCPU every second from the limit on; one is enough, and two no more.
+        The status is that of the first signal."""
         self.fresh()
         process = self.start()
         for line in process.stderr:
@@ -195,6 +200,7 @@ class Signals:
             self.problems.append("limit of time: no word on the signal")
         for _ in range(20):
             process.send_signal(signal.SIGXCPU)
+        process.send_signal(signal.SIGTERM)
         lines = process.stderr.read().splitlines()
         if process.wait() != 128 + signal.SIGXCPU:
             self.problems.append(f"limit of time: exit {process.returncode}")
@@ -262,21 +268,39 @@ class Signals:
         if again and subprocess.run(["diff", "-r", kept, self.run], check=False).returncode != 0:
             self.problems.append(f"{name}, {number.name}: the run has changed")
 
-    def second_signal(self):
+    def send_together(self, numbers):
+        """Returns the process, which has ended, and its lines after the signals."""
         self.fresh()
         process = self.start()
         for line in process.stderr:
             if self.batch(1, 5)(line):
                 break
-        process.send_signal(signal.SIGSTOP)  # so that both are there when it goes on
-        for number in SIGNALS:
+        process.send_signal(signal.SIGSTOP)  # so that all are there when it goes on
+        for number in numbers:
             process.send_signal(number)
         process.send_signal(signal.SIGCONT)
         lines = process.stderr.read().splitlines()
-        if process.wait() not in (130, 143) or any("saved" in line for line in lines):
-            self.problems.append(f"second signal: exit {process.returncode}, {lines}")
-        self.hits["second signal"] += 1
-        self.compare("second signal", self.finish("--resume"))
+        process.wait()
+        return process, lines
+
+    def second_signal(self):
+        for numbers in (SIGNALS, (*WARNINGS, *SIGNALS)):
+            process, lines = self.send_together(numbers)
+            if process.returncode not in (130, 143) or any("saved" in line for line in lines):
+                self.problems.append(f"{numbers}: exit {process.returncode}, {lines}")
+            self.hits["second signal"] += 1
+            self.compare("second signal", self.finish("--resume"))
+
+    def mixed_signals(self):
+        """The system chooses which of those that wait comes first."""
+        for numbers in MIXED:
+            process, lines = self.send_together(numbers)
+            if process.returncode not in [128 + number for number in numbers]:
+                self.problems.append(f"{numbers}: exit {process.returncode}")
+            if not lines or f"unroll train --save {self.run} --resume" not in lines[-1]:
+                self.problems.append(f"{numbers}: not saved: {lines}")
+            self.hits["warnings, then a signal"] += 1
+            self.compare(f"{numbers}", self.finish("--resume"))
 
     def two_runs(self):
         self.fresh()
@@ -307,8 +331,8 @@ def main():
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="unroll-signals-", dir=place) as scratch:
         test = Signals(program, scratch, megabytes)
-        for part in (test.phases, test.schedulers, test.second_signal, test.repeated_limit_of_time,
-                     test.file_size, test.two_runs, test.reading):
+        for part in (test.phases, test.schedulers, test.second_signal, test.mixed_signals,
+                     test.repeated_limit_of_time, test.file_size, test.two_runs, test.reading):
             start = time.monotonic()
             part()
             print(f"{part.__name__}: {time.monotonic() - start:.1f} s", flush=True)

@@ -297,7 +297,7 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
   return {settings, std::move(checkpoint)};
 }
 
-void train_and_report(const TrainFlags& flags, Start& start, const RunLock& lock,
+void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
                       std::atomic<bool>& stop) {
   DeviceFlags device = flags.device;
   const TrainSettings& settings = start.settings;
@@ -351,7 +351,7 @@ void train_and_report(const TrainFlags& flags, Start& start, const RunLock& lock
 void run_train(const TrainFlags& flags, bool resume_given) {
   std::atomic<bool>& stop = catch_stop_signals();
   check_usage(flags, resume_given);
-  const RunLock lock(flags.save);
+  RunLock lock(flags.save);
   Start start = start_of(flags, resume_given);
   try {
     train_and_report(flags, start, lock, stop);

@@ -107,7 +107,7 @@ bool is_leftover(const std::string& name) {
   if (name.starts_with(kReplaced)) return step_of(name.substr(kReplaced.size())).has_value();
   if (!name.starts_with(kTemporary)) return false;
   const std::string rest = name.substr(kTemporary.size());
-  return rest == "latest" || rest == "best" || step_of(rest);
+  return rest == "latest" || rest == "best" || rest == "metrics.jsonl" || step_of(rest);
 }
 
 /// Removes what a killed save left. The one thing worth keeping is a directory moved aside whose

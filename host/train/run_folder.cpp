@@ -7,11 +7,16 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <span>
 #include <stdexcept>
+#include <utility>
+#include <vector>
 
 #include "host/data/hash.h"
 #include "host/train/checkpoint.h"
+#include "host/train/checkpoint_files.h"
 
 namespace unroll {
 namespace {
@@ -19,6 +24,12 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kLockName = ".lock";
+
+struct stat status_of(int fd, const fs::path& file) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) fail_call(file, "cannot be examined");
+  return status;
+}
 
 /// Where the last whole line of a file of `size` bytes ends.
 std::int64_t end_of_lines(int fd, std::int64_t size, const fs::path& file) {
@@ -29,23 +40,58 @@ std::int64_t end_of_lines(int fd, std::int64_t size, const fs::path& file) {
 }
 
 /// Opens a file that is to be written, and makes it if it is missing. A link would lead the writing
-/// to another place, and so would a second name of the file, or a pipe or device in its place.
+/// to another place, and so would a pipe or device in its place.
 Descriptor open_own(const fs::path& file, int flags, mode_t mode) {
   constexpr int kSafe = O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
   const int opened = ::open(file.c_str(), kSafe | flags, mode);
   if (opened < 0 && errno == ELOOP)
     throw std::runtime_error(file.string() + ": is a link, expected a file of the run itself");
   Descriptor fd(opened, file, "cannot be opened to write");
-  struct stat status {};
-  if (::fstat(fd.get(), &status) != 0) fail_call(file, "cannot be examined");
-  if (!S_ISREG(status.st_mode))
+  if (!S_ISREG(status_of(fd.get(), file).st_mode))
     throw std::runtime_error(file.string() + ": is not a regular file, expected one");
-  if (status.st_nlink > 1)
-    throw std::runtime_error(
-        fmt::format("{}: has {} names (hard links), expected one: what is written to it would be "
-                    "written to the others too",
-                    file.string(), status.st_nlink));
   return fd;
+}
+
+void copy(int from, int to, std::int64_t bytes, const fs::path& file) {
+  std::vector<std::byte> block(std::size_t{1} << 20);
+  for (std::int64_t at = 0; at < bytes;) {
+    const auto most = std::size_t(std::min(bytes - at, std::int64_t(block.size())));
+    const std::size_t got = read_at(from, at, std::span(block).first(most), file);
+    if (got == 0) return;
+    write_all(to, std::span(block).first(got), file);
+    at += std::int64_t(got);
+  }
+}
+
+/// Puts a copy of the first `bytes` in the place of `file`, and opens it to append. It can be read
+/// by no others than the original.
+Descriptor replace_by_copy(const Descriptor& original, const fs::path& file, std::int64_t bytes) {
+  const fs::path temporary = file.parent_path() / (".tmp-" + file.filename().string());
+  ::unlink(temporary.c_str());  // what a killed run left
+  Descriptor fd(::open(temporary.c_str(), O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC,
+                       S_IRUSR | S_IWUSR),
+                temporary, "cannot be made");
+  try {
+    const struct stat status = status_of(original.get(), file);
+    mode_t mode = status.st_mode & mode_t{0777};
+    if (::fchown(fd.get(), static_cast<uid_t>(-1), status.st_gid) != 0) mode &= ~mode_t{S_IRWXG};
+    copy(original.get(), fd.get(), bytes, temporary);
+    if (::fchmod(fd.get(), mode) != 0 || ::fsync(fd.get()) != 0 ||
+        ::rename(temporary.c_str(), file.c_str()) != 0)
+      fail_call(file, "cannot be replaced by a copy");
+  } catch (...) {
+    ::unlink(temporary.c_str());
+    throw;
+  }
+  sync_directory(file.parent_path());
+  return fd;
+}
+
+/// What is written to a file of several names would be written to the others too.
+Descriptor open_metrics(const fs::path& file, std::int64_t bytes) {
+  Descriptor fd = open_own(file, O_APPEND, 0666);
+  if (status_of(fd.get(), file).st_nlink == 1) return fd;
+  return replace_by_copy(fd, file, bytes);
 }
 
 /// Lets those open the lock who may write to the folder, and no others: a reader could hold it.
@@ -56,6 +102,8 @@ void share_lock(int fd, const fs::path& run_dir) {
   if (::stat(run_dir.c_str(), &folder) != 0 || ::fstat(fd, &lock) != 0 ||
       lock.st_uid != ::geteuid())
     return;  // its owner has seen to it
+  // Its other names may be those of a private file.
+  if (lock.st_nlink > 1) return;
   mode_t mode = S_IRUSR | S_IWUSR;
   if ((folder.st_mode & S_IWGRP) != 0 &&
       (lock.st_gid == folder.st_gid || ::fchown(fd, static_cast<uid_t>(-1), folder.st_gid) == 0))
@@ -64,29 +112,30 @@ void share_lock(int fd, const fs::path& run_dir) {
   if ((lock.st_mode & mode_t{0777}) != mode) static_cast<void>(::fchmod(fd, mode));
 }
 
-bool is_file_of(int fd, const fs::path& file) {
+/// Whether what is open is what has that name. `flags` are those of fstatat().
+bool is_same(int fd, const fs::path& path, int flags) {
   struct stat ours {
   }, there{};
-  return ::fstat(fd, &ours) == 0 && ::lstat(file.c_str(), &there) == 0 &&
+  return ::fstat(fd, &ours) == 0 && ::fstatat(AT_FDCWD, path.c_str(), &there, flags) == 0 &&
          ours.st_ino == there.st_ino && ours.st_dev == there.st_dev;
 }
 
 }  // namespace
 
 RunLock::RunLock(const fs::path& run_dir) : run_dir_(run_dir), made_(!fs::exists(run_dir)) {
-  const fs::path file = run_dir / kLockName;
-  do {
+  // Another process may remove the file after it was opened: that lock keeps no run out. On a file
+  // system that numbers its files anew each time, this would go on for ever.
+  constexpr int kTries = 100;
+  for (int k = 0; k < kTries; ++k) {
     make_run_folder(run_dir);
-    fd_.emplace(open_own(file, 0, S_IRUSR | S_IWUSR));
-    share_lock(fd_->get(), run_dir);
-    if (::flock(fd_->get(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EWOULDBLOCK)
-        throw std::runtime_error(run_dir.string() +
-                                 ": another run is writing to it, expected one run a folder");
-      fail_call(file, "cannot be locked");
-    }
-    // Another process may have removed the file after it was opened: that lock keeps no run out.
-  } while (!is_file_of(fd_->get(), file));
+    folder_.emplace(::open(run_dir.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC), run_dir,
+                    "cannot be opened");
+    take();
+    if (is_held()) return;
+  }
+  throw std::runtime_error(
+      fmt::format("{}: got another file each of {} times that it was locked, expected it to stay",
+                  (run_dir / kLockName).string(), kTries));
 }
 
 RunLock::~RunLock() {
@@ -101,16 +150,39 @@ RunLock::~RunLock() {
   fs::remove(run_dir_, error);
 }
 
-bool RunLock::is_held() const {
-  return is_file_of(fd_->get(), run_dir_ / kLockName);
+void RunLock::take() {
+  const fs::path file = run_dir_ / kLockName;
+  Descriptor fd = open_own(file, 0, S_IRUSR | S_IWUSR);
+  share_lock(fd.get(), run_dir_);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno == EWOULDBLOCK)
+      throw std::runtime_error(run_dir_.string() +
+                               ": another run is writing to it, expected one run a folder");
+    fail_call(file, "cannot be locked");
+  }
+  fd_.emplace(std::move(fd));
 }
 
-void RunLock::require_held() const {
-  if (!is_held())
-    throw std::runtime_error(
-        run_dir_.string() +
-        ": was moved, removed or replaced, or its .lock was, while the run wrote to it, expected "
-        "it to stay; checkpoints saved before are sound, wherever it is now");
+bool RunLock::is_folder_there() const {
+  return is_same(folder_->get(), run_dir_, 0);
+}
+
+bool RunLock::is_held() const {
+  return is_folder_there() && is_same(fd_->get(), run_dir_ / kLockName, AT_SYMLINK_NOFOLLOW);
+}
+
+void RunLock::require_held() {
+  if (is_held()) return;
+  // A program that removes old files takes the lock first, because nothing is written to it.
+  struct stat lock {};
+  if (is_folder_there() && ::lstat((run_dir_ / kLockName).c_str(), &lock) != 0 && errno == ENOENT) {
+    take();
+    if (is_held()) return;
+  }
+  throw std::runtime_error(
+      run_dir_.string() +
+      ": was moved, removed or replaced, or its .lock was replaced, while the run wrote to it, "
+      "expected it to stay; checkpoints saved before are sound, wherever it is now");
 }
 
 double require_room(const fs::path& run_dir, std::int64_t bytes) {
@@ -125,9 +197,8 @@ double require_room(const fs::path& run_dir, std::int64_t bytes) {
 
 MetricsLog::MetricsLog(const fs::path& run_dir, std::int64_t bytes,
                        const std::function<void(const std::string&)>& warn)
-    : file_(run_dir / kName), fd_(open_own(file_, O_APPEND, 0666)), bytes_(bytes) {
-  struct stat status {};
-  if (::fstat(fd_.get(), &status) != 0) fail_call(file_, "cannot be examined");
+    : file_(run_dir / kName), fd_(open_metrics(file_, bytes)), bytes_(bytes) {
+  const struct stat status = status_of(fd_.get(), file_);
   if (status.st_size < bytes) {
     warn(fmt::format("{}: got {} bytes, expected at least {}: lines before the checkpoint are lost",
                      file_.string(), status.st_size, bytes));

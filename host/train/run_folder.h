@@ -20,23 +20,26 @@ class RunLock {
  public:
   /// Makes the folder if it is missing.
   /// Errors    std::runtime_error if it cannot be made or written, or another process holds it, or
-  ///           the lock is not a regular file of one name.
+  ///           the lock is not a regular file.
   explicit RunLock(const std::filesystem::path& run_dir);
   /// Removes the folder if it was made for the lock and nothing has come into it.
   ~RunLock();
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
 
+  /// Makes the lock anew if it was removed.
   /// Errors    std::runtime_error if the folder is not there any more under its name, or is
-  /// another.
-  void require_held() const;
+  ///           another, or another process has made a lock in it.
+  void require_held();
 
  private:
+  void take();
+  bool is_folder_there() const;
   bool is_held() const;
 
   std::filesystem::path run_dir_;
   bool made_;
-  std::optional<Descriptor> fd_;
+  std::optional<Descriptor> folder_, fd_;
 };
 
 /// Returns the bytes that the folder's file system has left for us.
@@ -65,8 +68,10 @@ class MetricsLog {
   /// Opens run_dir/metrics.jsonl and cuts it to its first `bytes`, which were there when the
   /// checkpoint was made from which the run goes on. `warn` is told if they are not there any more.
   /// The last of what is left then ends with a whole line.
-  /// Errors    std::runtime_error if it cannot be opened or cut, or is not a regular file of one
-  ///           name: no link is followed.
+  /// A file of several names, as backups by hard links make them, is replaced by a copy first, so
+  /// that the others keep what they have.
+  /// Errors    std::runtime_error if it cannot be opened, cut or copied, or is not a regular file:
+  ///           no link is followed.
   MetricsLog(const std::filesystem::path& run_dir, std::int64_t bytes,
              const std::function<void(const std::string&)>& warn);
 

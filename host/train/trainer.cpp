@@ -85,6 +85,7 @@ class Trainer {
         schedule_(with_steps(options_, queue_.batches())),
         step_(run.model, graph_options(run.model, options_), run.backend, options_.seed),
         evaluator_(run.model, step_.store(), run.corpus.tokenizer.start(), run.stop) {
+    run.lock.require_held();
     if (run.resume) {
       progress_ = step_.restore(*run.resume);
       check_place(progress_, {queue_.length(), options_.bptt}, run.resume->directory.string());

@@ -81,7 +81,7 @@ struct TrainingResult {
 struct TrainingRun {
   LanguageModelConfig model;
   TrainingOptions options;
-  const RunLock& lock;  // on options.run_dir
+  RunLock& lock;  // on options.run_dir
   const LanguageCorpus& corpus;
   ModelDescription description;  // `recurrent_algorithm` is added to its training
   std::shared_ptr<Backend> backend;
@@ -92,9 +92,10 @@ struct TrainingRun {
 };
 
 /// Trains, from the start or from `run.resume`, with a line for every interval and epoch.
-/// Errors    std::runtime_error if a file cannot be written, the run folder is moved or replaced, a
-///           step needs more memory than there is, training diverged, or a step computed twice gave
-///           different bits; std::invalid_argument if an option is out of its range.
+/// Errors    std::runtime_error if a file cannot be written, the run folder is moved or replaced,
+///           the text is overwritten, a step needs more memory than there is, training diverged, or
+///           a step computed twice gave different bits; std::invalid_argument if an option is out
+///           of its range.
 TrainingResult train(const TrainingRun& run);
 
 }  // namespace unroll

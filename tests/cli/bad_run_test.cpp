@@ -59,8 +59,6 @@ TEST_F(BadInputs, LinksInARunFolder) {
   check({
       {"metrics are a link", begin + "ln -sf ../victim planted/metrics.jsonl", resume, 1,
        "planted/metrics.jsonl: is a link, expected a file of the run itself"},
-      {"metrics have two names", begin + "ln -f victim planted/metrics.jsonl", resume, 1,
-       "planted/metrics.jsonl: has 2 names (hard links), expected one"},
       {"metrics are a pipe", begin + "rm planted/metrics.jsonl; mkfifo planted/metrics.jsonl",
        resume, 1, "planted/metrics.jsonl: is not a regular file, expected one"},
       {"lock is a link", begin + "ln -sf ../victim planted/.lock", resume, 1,
@@ -82,6 +80,22 @@ TEST_F(BadInputs, LinksInARunFolder) {
   EXPECT_EQ(page.out, "");
   EXPECT_TRUE(contains(read_text(path("page")), "</html>"));
   EXPECT_EQ(read_text(path("victim")), "mine\n");
+}
+
+// It goes on as a full copy does, and the run that it was made of stays as it is.
+TEST_F(BadInputs, ABackupByHardLinksGoesOn) {
+  const auto before = snapshot();
+  const Output resumed = script(
+      "cp -a run full; cp -al run linked; for r in full linked; do "
+      "unroll train --save $r --resume --epochs 2 --cache-dir $CACHE || exit 1; done; "
+      "for f in model state; do cmp full/latest/$f.safetensors linked/latest/$f.safetensors || "
+      "exit 1; done; test $(wc -l <full/metrics.jsonl) = $(wc -l <linked/metrics.jsonl)");
+  EXPECT_EQ(resumed.status, 0) << resumed.err << resumed.out;
+  EXPECT_FALSE(contains(resumed.err, "warning")) << resumed.err;
+  EXPECT_GT(fs::file_size(path("linked/metrics.jsonl")), fs::file_size(path("run/metrics.jsonl")));
+  fs::remove_all(path("full"));
+  fs::remove_all(path("linked"));
+  EXPECT_TRUE(snapshot() == before);
 }
 
 TEST_F(BadInputs, LimitsOnTheSizeOfFiles) {

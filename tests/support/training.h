@@ -61,7 +61,7 @@ struct TrainParts {
 
 inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelConfig& config,
                               const TrainingOptions& options, const TrainParts& parts = {}) {
-  const RunLock lock(options.run_dir);
+  RunLock lock(options.run_dir);
   TrainedRun trained;
   std::optional<Checkpoint> checkpoint;
   if (parts.resume) checkpoint = load_checkpoint(options.run_dir, {.latest = true, .state = true});

@@ -281,6 +281,7 @@ TEST(Checkpoint, IgnoresAndCleansWhatAKilledSaveLeft) {
   fs::create_directories(run / ".tmp-step-00000200");
   std::ofstream(run / ".tmp-step-00000200" / "config.json") << "{";
   fs::create_directory_symlink("step-00000100", run / ".tmp-latest");
+  std::ofstream(run / ".tmp-metrics.jsonl") << "{";
   fs::create_directories(run / ".old-step-00000100");
   folder.write("notes.txt", "the user's own");
   EXPECT_EQ(load_checkpoint(run).step, 100);

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <functional>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "tests/support/temp_folder.h"
@@ -66,7 +67,6 @@ struct Planted {
     std::filesystem::remove(file);
     if (kind == "a link") std::filesystem::create_symlink(target, file);
     if (kind == "a dangling link") std::filesystem::create_symlink("none", file);
-    if (kind == "a second name") std::filesystem::create_hard_link(target, file);
     if (kind == "a pipe") ::mkfifo(file.c_str(), 0600);
     if (kind == "a folder") std::filesystem::create_directory(file);
   }
@@ -81,7 +81,6 @@ struct Planted {
 constexpr std::pair<const char*, const char*> kPlanted[] = {
     {"a link", "is a link, expected a file of the run itself"},
     {"a dangling link", "is a link, expected a file of the run itself"},
-    {"a second name", "has 2 names (hard links), expected one"},
     {"a pipe", "is not a regular file, expected one"},
     {"a folder", "cannot be opened to write: Is a directory"}};
 
@@ -120,12 +119,55 @@ TEST(RunLock, CanBeOpenedByThoseWhoMayWriteToTheFolder) {
     }
 }
 
+// Backups by hard links give the lock a second name. A planted one is a file of the user's.
+TEST(RunLock, LeavesTheModeOfALockOfTwoNames) {
+  const TempFolder folder;
+  const auto file = folder.path() / ".lock", other = folder.write("private", "mine\n");
+  ::chmod(other.c_str(), 0600);
+  ::chmod(folder.path().c_str(), 0777);
+  std::filesystem::create_hard_link(other, file);
+  const RunLock lock(folder.path());
+  EXPECT_EQ(mode_of(other), 0600);
+  EXPECT_EQ(read_text(other), "mine\n");
+  EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { const RunLock second(folder.path()); }),
+                       "another run is writing to it"));
+}
+
+TEST(RunLock, IsMadeAnewWhereItWasRemoved) {
+  const TempFolder folder;
+  const auto run = folder.path() / "run", file = run / ".lock";
+  RunLock lock(run);
+  for (int k = 0; k < 3; ++k) {
+    std::filesystem::remove(file);
+    lock.require_held();
+    EXPECT_TRUE(std::filesystem::exists(file));
+    EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { const RunLock second(run); }),
+                         "another run is writing to it"));
+  }
+}
+
+TEST(RunLock, NoticesThatAnotherHasMadeALock) {
+  const TempFolder folder;
+  for (const bool ended : {false, true}) {
+    RunLock lock(folder.path());
+    std::filesystem::remove(folder.path() / ".lock");
+    std::optional<RunLock> other(folder.path());
+    if (ended) other.reset();  // what it has written is there
+    for (int k = 0; k < 2; ++k)
+      EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { lock.require_held(); }),
+                           "or its .lock was replaced"));
+    if (!ended) {
+      EXPECT_EQ(error_of<std::runtime_error>([&] { other->require_held(); }), "no exception");
+    }
+  }
+}
+
 TEST(RunLock, NoticesThatItsFolderIsAnother) {
   namespace fs = std::filesystem;
   const auto error = [](const std::function<void(const fs::path&)>& change) {
     const TempFolder folder;
     const auto run = folder.path() / "run";
-    const RunLock lock(run);
+    RunLock lock(run);
     lock.require_held();
     change(run);
     return error_of<std::runtime_error>([&] { lock.require_held(); });
@@ -133,7 +175,11 @@ TEST(RunLock, NoticesThatItsFolderIsAnother) {
   const auto away = [](const fs::path& run) { fs::rename(run, run.parent_path() / "moved"); };
   EXPECT_TRUE(contains(error(away), "run: was moved, removed or replaced"));
   EXPECT_TRUE(contains(error([](const fs::path& run) { fs::remove_all(run); }), "was moved"));
-  EXPECT_TRUE(contains(error([](const fs::path& run) { fs::remove(run / ".lock"); }), "was moved"));
+  EXPECT_TRUE(contains(error([&](const fs::path& run) {
+                         away(run);
+                         fs::create_directory(run);  // without a lock in it
+                       }),
+                       "was moved"));
   EXPECT_TRUE(contains(error([&](const fs::path& run) {
                          away(run);
                          const RunLock other(run);
@@ -188,6 +234,28 @@ TEST(MetricsLog, DoesNotGoOnInTheMiddleOfALine) {
   MetricsLog log(folder.path(), 100, [](const std::string&) {});
   log.write({{"step", 3}});
   EXPECT_EQ(read_text(folder.path() / "metrics.jsonl"), "{\"step\":1}\n{\"step\":3}\n");
+}
+
+// As backups by hard links make it.
+TEST(MetricsLog, LeavesWhatTheOtherNamesOfItsFileHave) {
+  namespace fs = std::filesystem;
+  const TempFolder folder;
+  const auto file = folder.path() / "metrics.jsonl";
+  std::string lines;
+  for (int k = 0; lines.size() < 3'000'000; ++k) lines += "{\"step\":" + std::to_string(k) + "}\n";
+  const auto backup = folder.write("backup", lines);
+  ::chmod(backup.c_str(), 0640);
+  fs::create_hard_link(backup, file);
+  folder.write(".tmp-metrics.jsonl", "left by a killed run");
+  const std::size_t kept = lines.find('\n', 2'500'000) + 1;
+  MetricsLog log(folder.path(), std::int64_t(kept), no_warning);
+  log.write({{"step", -1}});
+  EXPECT_EQ(log.sync(), fs::file_size(file));
+  EXPECT_TRUE(read_text(file) == lines.substr(0, kept) + "{\"step\":-1}\n");
+  EXPECT_TRUE(read_text(backup) == lines);
+  EXPECT_EQ(fs::hard_link_count(file), 1U);
+  EXPECT_EQ(mode_of(file), 0640);
+  EXPECT_FALSE(fs::exists(folder.path() / ".tmp-metrics.jsonl"));
 }
 
 TEST(MetricsLog, OpensNothingButAFileOfItsOwn) {

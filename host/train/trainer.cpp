@@ -458,6 +458,8 @@ class Trainer {
     if (saving.scheduled) {
       look();
       progress_.scheduled_save = progress_.step;
+    } else {
+      run_.corpus.require_unchanged();  // the steps since the last look may be of another text
     }
     ResumeState state{progress_, step_.state_variables()};
     state.progress.metrics_bytes = metrics_->sync();

@@ -69,6 +69,32 @@ TEST(Trainer, BytesThatAreOverwrittenEndTheRun) {
   EXPECT_EQ(load_checkpoint(options.run_dir, {.latest = true, .state = true}).step, 0);
 }
 
+// No look comes between the last steps and the save that an interruption asks for.
+TEST(Trainer, AnInterruptionSavesNothingOfBytesThatWereOverwritten) {
+  for (const bool changed : {true, false}) {
+    SCOPED_TRACE(changed);
+    const TempFolder folder;
+    std::string text = Grammar::english().sample(11, 200);
+    const std::filesystem::path file = folder.write("x.txt", text);
+    const LanguageCorpus corpus = read_language_corpus(
+        {.path = file, .tokenizer = TokenizerKind::kByte, .cache_dir = folder.path() / "cache"});
+    const TrainingOptions options = small_options(folder.path() / "run");
+    const TrainParts parts{.stop_after = 33, .after_step = [&](std::int64_t steps) {
+                             if (steps != 30) return;
+                             if (changed) std::ranges::replace(text, 'e', 'o');
+                             folder.write("x.txt", text);
+                           }};
+    const std::string error = error_of<std::runtime_error>(
+        [&] { train_small(corpus, small_model(corpus), options, parts); });
+    if (changed)
+      EXPECT_TRUE(contains(error, "x.txt: was changed while it was in use, expected it to stay"));
+    else
+      EXPECT_EQ(error, "no exception");
+    EXPECT_EQ(load_checkpoint(options.run_dir, {.latest = true, .state = true}).step,
+              changed ? 0 : 33);
+  }
+}
+
 TEST(Trainer, WritesTheLinesOfWordLanguageModel) {
   const LanguageCorpus corpus = small_corpus();
   const TempFolder folder;

@@ -352,11 +352,12 @@ class Trainer {
   Checkpoint scheduled_checkpoint() const {
     try {
       return load_checkpoint(checkpoint_directory(options_.run_dir, progress_.scheduled_save),
-                             {.state = true});
+                             {.state = true, .most_bytes = most_bytes});
     } catch (const std::runtime_error& error) {
       run_.observer.warn(error.what());
-      return load_checkpoint(options_.run_dir,
-                             {.latest = true, .state = true, .damaged = run_.observer.warn});
+      return load_checkpoint(
+          options_.run_dir,
+          {.latest = true, .state = true, .damaged = run_.observer.warn, .most_bytes = most_bytes});
     }
   }
 
@@ -370,11 +371,8 @@ class Trainer {
   bool validate() {
     look();
     const Evaluation valid = evaluator_.evaluate(run_.corpus.validation_stream());
-    if (!std::isfinite(valid.perplexity()))
-      throw std::runtime_error(
-          fmt::format("training diverged: the validation perplexity of epoch {} is not finite; try "
-                      "a lower --lr",
-                      progress_.epoch));
+    valid.require_finite(
+        fmt::format("training diverged in epoch {}: the validation text", progress_.epoch));
     const bool best = progress_.best.tokens == 0 || valid.loss() < progress_.best.loss();
     progress_.last = valid;
     progress_.evaluated_step = progress_.step;

@@ -399,6 +399,19 @@ TEST_F(Divergence, ALossThatIsNotFiniteIsNamedAsSuch) {
       contains(error_of<std::runtime_error>([&] { run(); }), "step 25: the loss is not finite"));
 }
 
+TEST_F(Divergence, AValidationThatIsNotFiniteEndsTheRun) {
+  backend->at = corpus.training_stream(options.batch, options.bptt).batches();
+  backend->after = [](const ApplyGradients& args) {
+    for (const ParameterUpdate& update : args.parameters)
+      for (std::int64_t k = 0; k < update.parameter.elements(); ++k)
+        update.parameter.as<float>()[k] = kNan;
+  };
+  const std::string error = error_of<std::runtime_error>([&] { run(); });
+  EXPECT_TRUE(contains(error, "training diverged in epoch 1: the validation text: got a loss of "));
+  EXPECT_TRUE(contains(error, "nats per token from the model, expected one whose perplexity is"));
+  EXPECT_TRUE(all_finite(options.run_dir / "latest"));
+}
+
 TEST_F(Divergence, ALossAboveTheCeilingIsRefusedEvenAfterANan) {
   options.on_divergence = OnDivergence::kSkip;
   options.epochs = 4;

@@ -281,6 +281,11 @@ class Trainer {
         statistics_.jump_loss, statistics_.jump_limit));
   }
 
+  /// Whether the first of the last row of refused steps had only too high a loss.
+  static bool is_finite(const StepStatistics& statistics) {
+    return std::isfinite(statistics.refused_loss) && std::isfinite(statistics.refused_norm);
+  }
+
   /// Why the first of the last row of refused steps was.
   std::string reason() const {
     std::string reason = fmt::format("loss {:.3f} is above the ceiling {:.3f}",
@@ -313,9 +318,10 @@ class Trainer {
     if (options_.on_divergence == OnDivergence::kStop)
       throw std::runtime_error(fmt::format(
           "training diverged at {}; that step changed nothing, and the checkpoint of step {} is "
-          "sound: try a lower --lr or --clip, or go on from there with --resume --on-divergence "
-          "skip (or rollback)",
-          what, last_saved_));
+          "sound: try a lower --lr or --clip, or go on from there with --resume {}",
+          what, last_saved_,
+          is_finite(statistics_) ? "--loss-ceiling 0, if the model may be so wrong"
+                                 : "--on-divergence skip (or rollback)"));
     if (options_.on_divergence == OnDivergence::kRollBack) return roll_back(what);
     if (counters_.refused >= kMostRefused)
       throw std::runtime_error(fmt::format(

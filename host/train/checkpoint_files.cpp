@@ -298,8 +298,11 @@ Checkpoint read_checkpoint_files(const fs::path& directory, const CheckpointLoad
 }
 
 bool is_checkpoint(const fs::path& directory) {
-  std::error_code none;
-  return fs::exists(directory / kManifestName, none);
+  const fs::path manifest = directory / kManifestName;
+  struct stat status {};
+  if (::stat(manifest.c_str(), &status) == 0) return true;
+  if (errno != ENOENT && errno != ENOTDIR) fail_call(manifest, "cannot be examined");
+  return false;
 }
 
 }  // namespace unroll

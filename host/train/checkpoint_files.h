@@ -26,6 +26,7 @@ Checkpoint read_checkpoint_files(const std::filesystem::path& directory,
                                  const CheckpointLoad& options);
 
 /// Whether it is a directory with a manifest.
+/// Errors    std::runtime_error if the system does not say.
 bool is_checkpoint(const std::filesystem::path& directory);
 
 /// Errors    std::runtime_error if the system fails a call.

@@ -47,7 +47,7 @@ namespace cells {
 /// A loss above it is a jump: mean + max(10 sd, 3), once 100 steps have been applied.
 UNROLL_HD inline float jump_limit(const StepCounters& counters, const StepStatistics& statistics) {
   constexpr std::int64_t kWarmUp = 100;
-  constexpr float kDeviations = 10, kNats = 3, kNone = std::numeric_limits<float>::infinity();
+  constexpr float kDeviations = 10, kNats = 3, kNone = INFINITY;
   if (counters.updates < kWarmUp) return kNone;
   const float spread = kDeviations * std::sqrt(statistics.loss_variance);
   return statistics.loss_mean + (spread > kNats ? spread : kNats);

@@ -490,16 +490,6 @@ TEST(SessionThreads, AnyNumberOfThreadsGivesTheSameBits) {
   }
 }
 
-/// A machine with this much memory left.
-class SmallBackend final : public RecordingBackend {
- public:
-  explicit SmallBackend(std::size_t available) : RecordingBackend(cpu(1)), available_(available) {}
-  DeviceMemoryUse memory() const override { return {.available = available_}; }
-
- private:
-  std::size_t available_;
-};
-
 /// Each for itself would fit.
 TEST(SessionMemory, VariablesThatDoNotFitTogetherAreRefused) {
   constexpr std::int64_t kMillion = 1'000'000;

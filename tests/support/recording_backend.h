@@ -88,4 +88,14 @@ class RecordingBackend : public Backend {
   std::shared_ptr<Backend> inner_;
 };
 
+/// A machine with this much memory left.
+class SmallBackend final : public RecordingBackend {
+ public:
+  explicit SmallBackend(std::size_t available) : RecordingBackend(cpu(1)), available_(available) {}
+  DeviceMemoryUse memory() const override { return {.available = available_}; }
+
+ private:
+  std::size_t available_;
+};
+
 }  // namespace unroll::test

@@ -197,15 +197,6 @@ TEST(Trainer, SaysWhatMemoryAStepTookAndHowTheCellsWereComputed) {
   EXPECT_EQ(config.at("training").at("recurrent_algorithm"), "stepwise");
 }
 
-class SmallBackend : public RecordingBackend {
- public:
-  explicit SmallBackend(std::size_t available) : RecordingBackend(cpu(1)), available_(available) {}
-  DeviceMemoryUse memory() const override { return {.available = available_}; }
-
- private:
-  std::size_t available_;
-};
-
 TEST(Trainer, RefusesABatchThatDoesNotFitAndSaysWhichWould) {
   const LanguageCorpus corpus = small_corpus();
   const auto error = [&](std::int64_t batch, std::size_t available) {

@@ -55,9 +55,14 @@ class CudaBackend final : public Backend {
   void clear(void* device, std::size_t bytes) override {
     UNROLL_CUDA_CHECK(cudaMemsetAsync(device, 0, bytes, device_.stream()));
   }
-  void synchronize() override { UNROLL_CUDA_CHECK(cudaStreamSynchronize(device_.stream())); }
+  void synchronize() override {
+    UNROLL_CUDA_CHECK(cudaStreamSynchronize(device_.stream()));
+    device_.grid_watcher().check();
+  }
   double elapsed(const std::function<void()>& work) override {
-    return seconds(device_.stream(), work);
+    const double time = seconds(device_.stream(), work);
+    device_.grid_watcher().check();
+    return time;
   }
   std::unique_ptr<Replay> capture(std::function<void()> work) override {
     return std::make_unique<GraphReplay>(device_.stream(), std::move(work));

@@ -18,7 +18,8 @@ Device::Device(int ordinal, const CudaOptions& options)
       precision_(options.precision),
       stream_(make_stream()),
       cublas_(stream_.get(), options.precision),
-      partial_sums_(make_device_memory(kPartialSums * sizeof(float))) {
+      partial_sums_(make_device_memory(kPartialSums * sizeof(float))),
+      grid_watcher_(stream_.get()) {
   UNROLL_CUDA_CHECK(cudaDeviceGetAttribute(&processors_, cudaDevAttrMultiProcessorCount, ordinal));
   UNROLL_CUDA_CHECK(
       cudaDeviceGetAttribute(&shared_memory_, cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal));

@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "cuda/gemm.h"
+#include "cuda/grid_watcher.h"
 #include "cuda/packed_matrix.h"
 #include "cuda/runtime.h"
 #include "unroll/backend.h"
@@ -41,6 +42,7 @@ class Device {
     cublas_.multiply(args);
   }
   PackedVariables& packed_variables() { return packed_variables_; }
+  GridWatcher& grid_watcher() { return grid_watcher_; }
 
   /// What sums in two stages keep in between: for one operation, until the next one on the stream.
   static constexpr std::int64_t kPartialSums = 1024;
@@ -62,6 +64,7 @@ class Device {
   Stream stream_;
   Cublas cublas_;
   DeviceMemory partial_sums_;
+  GridWatcher grid_watcher_;
   PackedVariables packed_variables_;
 };
 

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include "cuda/gate_math.cuh"
 #include "cuda/gates.h"
 #include "cuda/pack.cuh"
 #include "unroll/cells/gru.h"
@@ -93,7 +94,7 @@ struct ElmanStep {
   static __device__ __forceinline__ Units<width> forward(Units<width> (&x)[kSlots],
                                                          const Units<width>&, Units<width>&) {
 #pragma unroll
-    for (int k = 0; k < width; ++k) x[0].v[k] = cells::rnn_forward<kind>(x[0].v[k]);
+    for (int k = 0; k < width; ++k) x[0].v[k] = cells::rnn_forward<kind>(Real(x[0].v[k])).v;
     return x[0];
   }
 
@@ -102,7 +103,8 @@ struct ElmanStep {
                                                           const Units<width>&, const Units<width>&,
                                                           const Units<width>& dh, Units<width>&) {
 #pragma unroll
-    for (int k = 0; k < width; ++k) y[0].v[k] = cells::rnn_backward<kind>(y[0].v[k], dh.v[k]);
+    for (int k = 0; k < width; ++k)
+      y[0].v[k] = cells::rnn_backward<kind>(Real(y[0].v[k]), Real(dh.v[k])).v;
     return {};
   }
 };
@@ -118,15 +120,11 @@ struct LstmStep {
     Units<width> h;
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      const auto y =
-          cells::lstm_activate(cells::LstmGates<float>{x[0].v[k], x[1].v[k], x[2].v[k], x[3].v[k]});
-      const auto state = cells::lstm_forward(y, c_prev.v[k]);
-      x[0].v[k] = y.i;
-      x[1].v[k] = y.f;
-      x[2].v[k] = y.g;
-      x[3].v[k] = y.o;
-      h.v[k] = state.h;
-      c.v[k] = state.c;
+      const auto y = cells::lstm_activate(gates(x, k));
+      const auto state = cells::lstm_forward(y, Real(c_prev.v[k]));
+      set(x, k, y);
+      h.v[k] = state.h.v;
+      c.v[k] = state.c.v;
     }
     return h;
   }
@@ -139,15 +137,28 @@ struct LstmStep {
                                                           Units<width>& dc) {
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      const auto d =
-          cells::lstm_backward(cells::LstmGates<float>{y[0].v[k], y[1].v[k], y[2].v[k], y[3].v[k]},
-                               c_prev.v[k], c.v[k], dh.v[k], dc.v[k]);
-      y[0].v[k] = d.i;
-      y[1].v[k] = d.f;
-      y[2].v[k] = d.g;
-      y[3].v[k] = d.o;
+      Real carried(dc.v[k]);
+      set(y, k,
+          cells::lstm_backward(gates(y, k), Real(c_prev.v[k]), Real(c.v[k]), Real(dh.v[k]),
+                               carried));
+      dc.v[k] = carried.v;
     }
     return {};
+  }
+
+ private:
+  template <int width>
+  static __device__ __forceinline__ cells::LstmGates<Real> gates(const Units<width> (&x)[kSlots],
+                                                                 int k) {
+    return {Real(x[0].v[k]), Real(x[1].v[k]), Real(x[2].v[k]), Real(x[3].v[k])};
+  }
+  template <int width>
+  static __device__ __forceinline__ void set(Units<width> (&x)[kSlots], int k,
+                                             const cells::LstmGates<Real>& gates) {
+    x[0].v[k] = gates.i.v;
+    x[1].v[k] = gates.f.v;
+    x[2].v[k] = gates.g.v;
+    x[3].v[k] = gates.o.v;
   }
 };
 
@@ -161,11 +172,9 @@ struct GruAfterStep {
                                                          Units<width>& state) {
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      cells::GruGates<float> y{x[1].v[k], x[2].v[k], x[3].v[k], x[0].v[k]};
-      state.v[k] = cells::gru_after_forward(y, h_prev.v[k]);
-      x[1].v[k] = y.r;
-      x[2].v[k] = y.z;
-      x[3].v[k] = y.n;
+      cells::GruGates<Real> y = gates(x, k);
+      state.v[k] = cells::gru_after_forward(y, Real(h_prev.v[k])).v;
+      set(x, k, y);
     }
     return state;
   }
@@ -178,15 +187,27 @@ struct GruAfterStep {
     Units<width> dh_prev;
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      const auto d = cells::gru_after_backward(
-          cells::GruGates<float>{y[1].v[k], y[2].v[k], y[3].v[k], y[0].v[k]}, h_prev.v[k], dh.v[k],
-          dh_prev.v[k]);
-      y[0].v[k] = d.q;
-      y[1].v[k] = d.r;
-      y[2].v[k] = d.z;
-      y[3].v[k] = d.n;
+      Real direct;
+      set(y, k,
+          cells::gru_after_backward(gates(y, k), Real(h_prev.v[k]), Real(dh.v[k]), direct));
+      dh_prev.v[k] = direct.v;
     }
     return dh_prev;
+  }
+
+ private:
+  template <int width>
+  static __device__ __forceinline__ cells::GruGates<Real> gates(const Units<width> (&x)[kSlots],
+                                                                int k) {
+    return {Real(x[1].v[k]), Real(x[2].v[k]), Real(x[3].v[k]), Real(x[0].v[k])};
+  }
+  template <int width>
+  static __device__ __forceinline__ void set(Units<width> (&x)[kSlots], int k,
+                                             const cells::GruGates<Real>& gates) {
+    x[0].v[k] = gates.q.v;
+    x[1].v[k] = gates.r.v;
+    x[2].v[k] = gates.z.v;
+    x[3].v[k] = gates.n.v;
   }
 };
 
@@ -201,9 +222,9 @@ struct GruBeforeMix {
                                                          Units<width>& state) {
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      cells::GruGates<float> y{0, x[1].v[k], x[2].v[k], 0};
-      state.v[k] = cells::gru_before_forward(y, h_prev.v[k]);
-      x[2].v[k] = y.n;
+      cells::GruGates<Real> y{Real(), Real(x[1].v[k]), Real(x[2].v[k]), Real()};
+      state.v[k] = cells::gru_before_forward(y, Real(h_prev.v[k])).v;
+      x[2].v[k] = y.n.v;
     }
     return state;
   }
@@ -216,11 +237,13 @@ struct GruBeforeMix {
     Units<width> dh_prev;
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      cells::GruGates<float> d{};
-      cells::gru_mix_backward(cells::GruGates<float>{0, y[1].v[k], y[2].v[k], 0}, h_prev.v[k],
-                              dh.v[k], d, dh_prev.v[k]);
-      y[1].v[k] = d.z;
-      y[2].v[k] = d.n;
+      cells::GruGates<Real> d{};
+      Real direct;
+      cells::gru_mix_backward({Real(), Real(y[1].v[k]), Real(y[2].v[k]), Real()},
+                              Real(h_prev.v[k]), Real(dh.v[k]), d, direct);
+      dh_prev.v[k] = direct.v;
+      y[1].v[k] = d.z.v;
+      y[2].v[k] = d.n.v;
     }
     return dh_prev;
   }

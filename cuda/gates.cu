@@ -70,10 +70,10 @@ __global__ void __launch_bounds__(kThreads)
   Four h = previous_state<GruBeforeMix, E, 4>(cell, place);
 #pragma unroll
   for (int k = 0; k < 4; ++k) {
-    cells::GruGates<float> y{r.v[k], z.v[k], 0, 0};
-    h.v[k] = cells::gru_before_reset(y, h.v[k]);
-    r.v[k] = y.r;
-    z.v[k] = y.z;
+    cells::GruGates<Real> y{Real(r.v[k]), Real(z.v[k]), Real(), Real()};
+    h.v[k] = cells::gru_before_reset(y, Real(h.v[k])).v;
+    r.v[k] = y.r.v;
+    z.v[k] = y.z.v;
   }
   store(gates, r);
   store(gates + args.padded, z);

@@ -23,12 +23,18 @@
 /// Who overwrites data must know that it was read. A block has read what it awaited in one round
 /// before it publishes the next. So two buffers in turn suffice where every block that reads
 /// another is also awaited by it; one does not.
+///
+/// A wait that does not end would take the device from everybody, and __trap() the context with all
+/// that it holds. So a block that has polled for too long gives up: it says what it waited for and
+/// leaves, and so do all others that wait (grid_watch.h). Flags are out of step then.
 #pragma once
 
 #include <cuda_runtime.h>
 
 #include <cstdint>
 #include <cuda/atomic>
+
+#include "cuda/grid_watch.h"
 
 namespace unroll::gpu {
 
@@ -40,26 +46,46 @@ __device__ inline std::uint32_t published(const std::uint32_t* flags, int block)
   return flags[block];
 }
 
-/// Shows what all threads of this block wrote so far to whoever awaits the value. For all threads
-/// of the block.
+/// Shows what all threads of this block wrote so far to whatever awaits the value. For all threads
+/// of the block, which is one-dimensional.
+///
+/// A thread of the last warp does it: that warp has no flags to poll unless there are very many, and
+/// the store takes as long as the slowest write before it.
 __device__ inline void publish(std::uint32_t* flags, int block, std::uint32_t value) {
   __syncthreads();
-  if (threadIdx.x == 0) GridFlag(flags[block]).store(value, cuda::memory_order_release);
+  if (threadIdx.x == (blockDim.x - 1) / 32 * 32)
+    GridFlag(flags[block]).store(value, cuda::memory_order_release);
 }
 
-/// Until flags [first, first + count) have come to the value. For all threads of a one-dimensional
-/// block.
-__device__ inline void await(std::uint32_t* flags, int first, int count, std::uint32_t value) {
-  // A poll takes a tenth of a microsecond at least, so this is seconds, and a fault: better an
-  // error than a device that hangs.
-  constexpr std::uint32_t kMostPolls = 1U << 25;
-  for (int i = int(threadIdx.x); i < count; i += int(blockDim.x)) {
-    const GridFlag flag(flags[first + i]);
-    std::uint32_t polls = 0;
-    while (std::int32_t(flag.load(cuda::memory_order_acquire) - value) < 0)
-      if (++polls == kMostPolls) __trap();
+/// Whether to give up a wait that has taken so many polls: because it was too many, or because
+/// another block gave up.
+__device__ inline bool gives_up(const GridWatch& watch, std::uint32_t polls,
+                                      const GridFault& fault) {
+  GridFlag stop(*watch.stop);
+  if (stop.load(cuda::memory_order_acquire) != 0) return true;
+  if (polls < kMostPolls) return false;
+  if (stop.exchange(1, cuda::memory_order_relaxed) == 0) {  // the first one says why
+    *watch.fault = fault;
+    __threadfence_system();
   }
-  __syncthreads();
+  return true;
+}
+
+/// Until the first `count` flags have come to the value. False if that was given up: the block has
+/// to leave. For all threads of a one-dimensional block.
+__device__ inline bool await(const GridWatch& watch, std::uint32_t* flags, int count,
+                             std::uint32_t value) {
+  bool gave_up = false;
+  for (int i = int(threadIdx.x); i < count && !gave_up; i += int(blockDim.x)) {
+    const GridFlag flag(flags[i]);
+    std::uint32_t seen = flag.load(cuda::memory_order_acquire);
+    for (std::uint32_t polls = 1; std::int32_t(seen - value) < 0 && !gave_up; ++polls) {
+      seen = flag.load(cuda::memory_order_acquire);
+      if (polls % kPollsBetweenLooks == 0)
+        gave_up = gives_up(watch, polls, {1, std::int32_t(blockIdx.x), i, value, seen});
+    }
+  }
+  return __syncthreads_or(int(gave_up)) == 0;
 }
 
 }  // namespace unroll::gpu

@@ -105,6 +105,7 @@ struct Decision {
   StepCounters* counters;
   StepStatistics* statistics;
   StepControl* control;  // out
+  const std::uint32_t* stop;  // of the device's GridWatch
 };
 
 /// The last parameter whose sum is not finite, or -1, goes with the sum.
@@ -130,6 +131,10 @@ __global__ __launch_bounds__(kDecideThreads) void decide_kernel(
   }
   joint = Reduce(storage).Reduce(joint, AddNorms());
   if (threadIdx.x > 0) return;
+  if (*a.stop != 0) {  // the gradients are those of a step that was not done to its end
+    *a.control = {};
+    return;
+  }
   const double norm = sqrt(joint.sum), clip = double(a.spec.clip_norm);
   StepControl control{};
   control.apply =
@@ -311,7 +316,8 @@ void decide(Device& device, const ApplyGradients& args, const Scratch& scratch) 
          Decision{args.spec, args.guard, scratch.pieces, scratch.norms, args.loss.as<float>(),
                   args.learning_rate.as<float>(),
                   reinterpret_cast<StepCounters*>(args.counters.as<std::int64_t>()),
-                  reinterpret_cast<StepStatistics*>(args.statistics.as<float>()), scratch.control});
+                  reinterpret_cast<StepStatistics*>(args.statistics.as<float>()), scratch.control,
+                  device.grid_watcher().watch().stop});
 }
 
 bool only_rows_with_gradient(const ApplyGradients& args, const ParameterUpdate& p) {

@@ -9,6 +9,7 @@
 
 #include "cuda/device.h"
 #include "cuda/gates.h"
+#include "cuda/grid_watch.h"
 #include "cuda/persistent_shape.h"
 #include "unroll/backend.h"
 
@@ -27,6 +28,7 @@ struct PersistentArgs : GateShape {
   const void* weight[kPersistentCells];  // [slots that R feeds Hp, Hp]
   std::int32_t sign[kPersistentCells];   // +1, or -1: from the last timestep to the first
   std::uint32_t* flags;  // as PersistentLayer says, which no others use: zeros at first
+  GridWatch watch;
 };
 
 /// Forward, the gates hold W x, but for the slot that W does not feed, and are activated if

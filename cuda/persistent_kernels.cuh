@@ -49,7 +49,7 @@ struct Share {
 /// The parts of a block's shared memory.
 template <typename E>
 struct Memory {
-  E* weights;   // [rows, weight_stride]
+  E* weights;   // as the product takes them; of slots that follow each other, unit by unit
   E* stages;    // [stages, batch_tile, stage_stride]
   float* sums;  // [depth_warps, batch_tile, sum_stride]: by sequence and row of the weights
 
@@ -72,6 +72,46 @@ struct Item {
   }
 };
 
+/// What a block does again in every timestep, worked out once: it takes divisions, which would be
+/// on the way from what others published to what this block does.
+struct Work {
+  Slice slice;
+  int stages, ahead;  // of the depth; of them, those on their way before the first is multiplied
+  int row, column;    // of a stage, the first 16 bytes that this thread copies
+  int rows_a_round;   // rows from there to the next ones
+
+  __device__ __forceinline__ Work(const PersistentShape& shape, int pack) : slice(shape) {
+    stages = (shape.padded_depth + shape.width - 1) / shape.width;
+    ahead = stages == shape.stages ? stages : shape.stages - 1;
+    const int packs = shape.width / pack;  // as many as threads, or a power of two less
+    row = int(threadIdx.x) / packs;
+    column = int(threadIdx.x) % packs * pack;
+    rows_a_round = kPersistentThreads / packs;
+  }
+};
+
+/// Goes through a matrix, each thread by steps of the block, without a division in each.
+struct BlockWalk {
+  int row, column;
+
+  __device__ __forceinline__ explicit BlockWalk(int columns_)
+      : row(int(threadIdx.x) / columns_),
+        column(int(threadIdx.x) % columns_),
+        columns(columns_),
+        rows_a_step(kPersistentThreads / columns_),
+        columns_a_step(kPersistentThreads % columns_) {}
+  __device__ __forceinline__ void next() {
+    row += rows_a_step;
+    column += columns_a_step;
+    if (column < columns) return;
+    column -= columns;
+    ++row;
+  }
+
+ private:
+  int columns, rows_a_step, columns_a_step;
+};
+
 template <typename E>
 __device__ __forceinline__ void clear_weights(const PersistentShape& shape,
                                               const Memory<E>& memory) {
@@ -82,21 +122,18 @@ __device__ __forceinline__ void clear_weights(const PersistentShape& shape,
   __syncthreads();
 }
 
-/// Row (slot, unit) of the share from R's row slot Hp + unit.
+/// Row (unit, slot) of the share from R's row slot Hp + unit.
 template <typename Product, int slots, typename E>
 __device__ __forceinline__ void load_rows(const PersistentShape& shape, const Share& share,
                                           const Memory<E>& memory, const E* weight, int padded) {
   constexpr int kPack = 16 / sizeof(E);
   clear_weights(shape, memory);
-  const int packs = padded / kPack, count = slots * share.units * packs;
 #pragma unroll 4
-  for (int k = int(threadIdx.x); k < count; k += kPersistentThreads) {
-    const int row = k / packs, column = k % packs * kPack;
-    const int slot = row / share.units, unit = row % share.units;
-    const auto pack = load<kPack>(
-        weight + (std::int64_t(slot) * padded + share.first_unit + unit) * padded + column);
-    store(memory.weights + (slot * shape.units + unit) * shape.weight_stride + column,
-          map(pack, [](E x) { return Product::rounded(x); }));
+  for (BlockWalk walk(padded / kPack); walk.row < slots * share.units; walk.next()) {
+    const int slot = walk.row % slots, unit = share.first_unit + walk.row / slots;
+    const E* const from = weight + (std::int64_t(slot) * padded + unit) * padded;
+    Product::store_weights(shape, memory.weights, walk.row, walk.column * kPack,
+                           load<kPack>(from + walk.column * kPack));
   }
 }
 
@@ -105,14 +142,13 @@ template <typename Product, typename E>
 __device__ __forceinline__ void load_columns(const PersistentShape& shape, const Share& share,
                                              const Memory<E>& memory, const E* weight, int padded) {
   clear_weights(shape, memory);
-  const int quads = share.units / 4, count = shape.depth * quads;
 #pragma unroll 4
-  for (int k = int(threadIdx.x); k < count; k += kPersistentThreads) {
-    const int row = k / quads, unit = k % quads * 4;
-    const auto quad = load<4>(weight + std::int64_t(row) * padded + share.first_unit + unit);
+  for (BlockWalk walk(share.units / 4); walk.row < shape.depth; walk.next()) {
+    const int unit = walk.column * 4;
+    const auto quad = load<4>(weight + std::int64_t(walk.row) * padded + share.first_unit + unit);
 #pragma unroll
     for (int q = 0; q < 4; ++q)
-      memory.weights[(unit + q) * shape.weight_stride + row] = Product::rounded(quad.v[q]);
+      Product::store_weights(shape, memory.weights, unit + q, walk.row, Pack<E, 1>{quad.v[q]});
   }
 }
 
@@ -124,52 +160,68 @@ struct Exchanged {
   int rows;
 };
 
-/// Starts to copy a stage. What is past the depth, as far as anybody multiplies it, becomes zero.
+/// Starts to copy a stage. What is past the depth, as far as it is multiplied, becomes zero.
 template <typename E>
-__device__ __forceinline__ void copy_stage(const PersistentShape& shape, const Exchanged<E>& from,
-                                           E* to, int stage) {
+__device__ __forceinline__ void copy_stage(const PersistentShape& shape, const Work& work,
+                                           const Exchanged<E>& from, E* to, int stage) {
   constexpr int kPack = 16 / sizeof(E);
-  const int packs = shape.width / kPack, first = stage * shape.width;  // powers of two
-  const int shift = 31 - __clz(packs);
-#pragma unroll 4
-  for (int k = int(threadIdx.x); k < from.rows << shift; k += kPersistentThreads) {
-    const int row = k >> shift, column = (k & (packs - 1)) * kPack;
-    E* const place = to + row * shape.stage_stride + column;
-    if (first + column < shape.depth)
-      __pipeline_memcpy_async(place, from.data + row * from.stride + first + column, 16);
-    else if (first + column < shape.padded_depth)
+  const int column = stage * shape.width + work.column;
+  E* place = to + work.row * shape.stage_stride + work.column;
+  const int stride = work.rows_a_round * shape.stage_stride;
+  if (column < shape.depth) {
+    const E* source = from.data + work.row * from.stride + column;
+#pragma unroll 1
+    for (int row = work.row; row < from.rows; row += work.rows_a_round) {
+      __pipeline_memcpy_async(place, source, 16);
+      place += stride;
+      source += work.rows_a_round * from.stride;
+    }
+  } else if (column < shape.padded_depth) {
+    for (int row = work.row; row < from.rows; row += work.rows_a_round, place += stride)
       store(place, Pack<E, kPack>{});
   }
 }
 
-/// `sums` of all warps, from the weights and the exchanged matrix. Ends with a barrier. One stage
-/// is multiplied while the others are on their way.
+/// Until all but the last `ahead` - 1 stages that were asked for are there. The instruction takes
+/// a constant.
+__device__ __forceinline__ void wait_for_stage(int ahead) {
+  static_assert(kMostStages == 4);
+  switch (ahead) {
+    case 1:
+      return __pipeline_wait_prior(0);
+    case 2:
+      return __pipeline_wait_prior(1);
+    case 3:
+      return __pipeline_wait_prior(2);
+    default:
+      return __pipeline_wait_prior(3);
+  }
+}
+
+/// `sums` of all warps, from the weights and the exchanged matrix, `ahead` stages of which are on
+/// their way. Ends with a barrier. One stage is multiplied while the others come.
 template <typename Product, int n, typename E>
-__device__ __forceinline__ void multiply(const PersistentShape& shape, const Memory<E>& memory,
-                                         const Exchanged<E>& from) {
-  const Slice slice(shape);
+__device__ __forceinline__ void multiply_stages(const PersistentShape& shape,
+                                                const Memory<E>& memory, const Work& work,
+                                                const Exchanged<E>& from) {
+  const Slice& slice = work.slice;
   const bool idle = slice.row_tile >= shape.row_tiles;
   const int stage_elements = shape.batch_tile * shape.stage_stride;
-  const int count = (shape.padded_depth + shape.width - 1) / shape.width;
-  const E* const weights = memory.weights + slice.row_tile * shape.row_tile * shape.weight_stride;
+  const E* weights = memory.weights + slice.row_tile * shape.row_tile * shape.weight_stride;
   typename Product::template Sums<n> sums(shape);
-  const int ahead = count == shape.stages ? count : shape.stages - 1;
-  for (int k = 0; k < ahead; ++k) {
-    copy_stage(shape, from, memory.stages + k * stage_elements, k);
-    __pipeline_commit();
-  }
   int buffer = 0, next = shape.stages - 1;  // of this stage and of the next one to be copied
-  for (int k = 0; k < count; ++k) {
-    __pipeline_wait_prior(std::size_t(ahead - 1));
+#pragma unroll 1
+  for (int k = 0; k < work.stages; ++k) {
+    wait_for_stage(work.ahead);
     // Others' copies have arrived, too; and the buffer of the stage before is free.
     __syncthreads();
-    if (k + ahead < count)
-      copy_stage(shape, from, memory.stages + next * stage_elements, k + ahead);
+    if (k + work.ahead < work.stages)
+      copy_stage(shape, work, from, memory.stages + next * stage_elements, k + work.ahead);
     __pipeline_commit();
-    const int left = shape.padded_depth - k * shape.width;
     if (!idle)
-      sums.add(shape, weights + k * shape.width, memory.stages + buffer * stage_elements,
-               slice.begin, min(slice.end, left));
+      sums.add(shape, weights, memory.stages + buffer * stage_elements, slice.begin,
+               min(slice.end, shape.padded_depth - k * shape.width));
+    weights += shape.width * Product::kColumnStride;
     next = buffer;
     buffer = buffer + 1 < shape.stages ? buffer + 1 : 0;
   }
@@ -179,80 +231,101 @@ __device__ __forceinline__ void multiply(const PersistentShape& shape, const Mem
   __syncthreads();
 }
 
-/// The same for as few times kSequences as there are.
+/// The whole product, for as few times kSequences as there are.
 template <typename Product, typename E>
 __device__ __forceinline__ void multiply(const PersistentShape& shape, const Memory<E>& memory,
-                                         const Exchanged<E>& from) {
+                                         const Work& work, const Exchanged<E>& from) {
+#pragma unroll 1
+  for (int k = 0; k < work.ahead; ++k) {
+    copy_stage(shape, work, from, memory.stages + k * shape.batch_tile * shape.stage_stride, k);
+    __pipeline_commit();
+  }
   switch ((from.rows + Product::kSequences - 1) / Product::kSequences) {
     case 1:
-      return multiply<Product, 1>(shape, memory, from);
+      return multiply_stages<Product, 1>(shape, memory, work, from);
     case 2:
-      return multiply<Product, 2>(shape, memory, from);
+      return multiply_stages<Product, 2>(shape, memory, work, from);
     case 3:
-      return multiply<Product, 3>(shape, memory, from);
+      return multiply_stages<Product, 3>(shape, memory, work, from);
     case 4:
-      return multiply<Product, 4>(shape, memory, from);
+      return multiply_stages<Product, 4>(shape, memory, work, from);
     case 5:
-      return multiply<Product, 5>(shape, memory, from);
+      return multiply_stages<Product, 5>(shape, memory, work, from);
     case 6:
-      return multiply<Product, 6>(shape, memory, from);
+      return multiply_stages<Product, 6>(shape, memory, work, from);
     default:
-      return multiply<Product, 8>(shape, memory, from);
+      return multiply_stages<Product, 8>(shape, memory, work, from);
   }
 }
 
-/// An item's sum in a row of the weights, in the order of the depth.
-__device__ __forceinline__ float add_sums(const PersistentShape& shape, const float* sums,
-                                          const Item& item, int row) {
-  const float* from = sums + item.row * shape.sum_stride + row;
-  float sum = *from;
-  for (int part = 1; part < shape.depth_warps; ++part)
-    sum += *(from += shape.batch_tile * shape.sum_stride);
+template <int count>
+struct Sums {
+  float v[count];
+};
+
+/// An item's sums in neighbouring rows of the weights, `count` for each unit, added up in the order
+/// of the depth. All are loaded before the first is needed.
+template <int count>
+__device__ __forceinline__ Sums<count> add_sums(const PersistentShape& shape, const float* sums,
+                                                const Item& item) {
+  constexpr int kMostParts = kPersistentThreads / 32, kWidth = count == 4 ? 4 : 1;
+  const float* const from = sums + item.row * shape.sum_stride + item.unit * count;
+  const int part_stride = shape.batch_tile * shape.sum_stride;
+  Pack<float, kWidth> part[kMostParts][count / kWidth] = {};
+#pragma unroll
+  for (int k = 0; k < kMostParts; ++k)
+    if (k < shape.depth_warps)
+#pragma unroll
+      for (int i = 0; i < count / kWidth; ++i)
+        part[k][i] = load<kWidth>(from + k * part_stride + i * kWidth);
+  Sums<count> sum;
+#pragma unroll
+  for (int i = 0; i < count; ++i) {
+    sum.v[i] = part[0][i / kWidth].v[i % kWidth];
+#pragma unroll
+    for (int k = 1; k < kMostParts; ++k) sum.v[i] += part[k][i / kWidth].v[i % kWidth];
+  }
   return sum;
 }
 
-/// A cell at the step-th timestep that it takes, as far as those of both passes are alike, and the
-/// rows of a [T N] tensor that it has moved by.
-template <typename Cell>
-struct Moved {
-  Cell cell;
-  std::int64_t rows;
+/// By what a cell moves from one timestep to the next that it takes.
+struct Move {
+  std::int32_t times;
+  std::int64_t rows, elements;  // of tensors [T N] and [T N Hp]
+
+  template <typename Cell>
+  __device__ __forceinline__ Move(const PersistentArgs<Cell>& args, int cell)
+      : times(args.sign[cell]),
+        rows(std::int64_t(times) * args.batch),
+        elements(rows * args.padded) {}
 };
+
+/// As far as cells of both passes are alike.
 template <typename Step, typename E, typename Cell>
-__device__ __forceinline__ Moved<Cell> move_cell(const PersistentArgs<Cell>& args, int which,
-                                                 int step) {
-  Cell cell = args.cell[which];
-  const int times = args.sign[which] * step;
-  const std::int64_t rows = std::int64_t(times) * args.batch, move = rows * args.padded;
-  cell.gates += move * Step::kSlots;
-  cell.h_prev = static_cast<const E*>(cell.h_prev) + move;
+__device__ __forceinline__ void advance_common(Cell& cell, const Move& move) {
+  cell.gates += move.elements * Step::kSlots;
+  cell.h_prev = static_cast<const E*>(cell.h_prev) + move.elements;
   if constexpr (kOwnState<Step, E>) {
-    cell.state_prev += move;
-    cell.state += move;
+    cell.state_prev += move.elements;
+    cell.state += move.elements;
   }
-  cell.dropout.index += rows * cell.dropout.row_index;
-  cell.t += times;
-  return {cell, rows};
+  cell.dropout.index += move.rows * cell.dropout.row_index;
+  cell.t += move.times;
 }
 
 template <typename Step, typename E>
-__device__ __forceinline__ ForwardCell cell_at(const PersistentArgs<ForwardCell>& args, int which,
-                                               int step) {
-  auto [cell, rows] = move_cell<Step, E>(args, which, step);
-  cell.h = static_cast<E*>(cell.h) + rows * args.padded;
-  if (cell.above) cell.above = static_cast<E*>(cell.above) + rows * cell.above_row;
-  if (cell.y) cell.y += rows * cell.y_row;
-  if (step + 1 < args.steps) cell.h_n = cell.c_n = nullptr;
-  return cell;
+__device__ __forceinline__ void advance(ForwardCell& cell, const Move& move) {
+  advance_common<Step, E>(cell, move);
+  cell.h = static_cast<E*>(cell.h) + move.elements;
+  if (cell.above) cell.above = static_cast<E*>(cell.above) + move.rows * cell.above_row;
+  if (cell.y) cell.y += move.rows * cell.y_row;
 }
 
 template <typename Step, typename E>
-__device__ __forceinline__ BackwardCell cell_at(const PersistentArgs<BackwardCell>& args, int which,
-                                                int step) {
-  auto [cell, rows] = move_cell<Step, E>(args, which, step);
-  cell.dgates = static_cast<E*>(cell.dgates) + rows * args.padded * Step::kSlots;
-  if (cell.dy) cell.dy += rows * cell.dy_row;
-  return cell;
+__device__ __forceinline__ void advance(BackwardCell& cell, const Move& move) {
+  advance_common<Step, E>(cell, move);
+  cell.dgates = static_cast<E*>(cell.dgates) + move.elements * Step::kSlots;
+  if (cell.dy) cell.dy += move.rows * cell.dy_row;
 }
 
 template <typename Product, typename Step>
@@ -263,23 +336,27 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
   const PersistentShape& shape = args.shape;
   const Share share(shape, args.batch, args.padded);
   const Memory<E> memory(shape);
+  const Work work(shape, 16 / int(sizeof(E)));
   std::uint32_t* const flags = args.flags + share.group * shape.flag_stride;
-  const std::uint32_t start = published(flags, share.block);
+  std::uint32_t round = published(flags, share.block);
   const std::uint64_t number = dropout_step(args);
   const Item items[kItems] = {Item(shape, 0), Item(shape, 1)};
+  ForwardCell cell = args.cell[share.cell];
+  const Move move(args, share.cell);
+  float *const h_n = cell.h_n, *const c_n = cell.c_n;
   Units<1> bias[kItems][kSlots] = {};
 #pragma unroll
   for (int r = 0; r < kItems; ++r)
 #pragma unroll
     for (int s = 0; s < kSlots; ++s)
       if (items[r].unit < share.units)
-        bias[r][s] = load<1>(args.cell[share.cell].bias + s * args.padded + share.first_unit +
-                             items[r].unit);
+        bias[r][s] = load<1>(cell.bias + s * args.padded + share.first_unit + items[r].unit);
   load_rows<Product, kOfR>(shape, share, memory, static_cast<const E*>(args.weight[share.cell]),
                            args.padded);
 
   for (int step = 0; step < args.steps; ++step) {
-    const auto cell = cell_at<Step, E>(args, share.cell, step);
+    cell.h_n = step + 1 < args.steps ? nullptr : h_n;
+    cell.c_n = step + 1 < args.steps ? nullptr : c_n;
     for (int first = 0; first < share.rows; first += shape.batch_tile) {
       const int rows = min(shape.batch_tile, share.rows - first);
       const auto is_mine = [&](const Item& item) {
@@ -291,8 +368,9 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
       const auto gates_of = [&](const Place& place) {
         return cell.gates + place.row * std::int64_t(kSlots) * args.padded + place.unit;
       };
-      // Only loads, whose values nobody waits for before the product is done.
-      Units<1> x[kItems][kSlots] = {}, prev[kItems] = {}, h[kItems] = {}, state[kItems];
+      // Only loads, whose values nothing waits for before the product is done.
+      Units<1> x[kItems][kSlots] = {}, prev[kItems] = {}, state[kItems];
+      E h_prev[kItems] = {};
       std::int32_t length[kItems] = {};
 #pragma unroll
       for (int r = 0; r < kItems; ++r) {
@@ -303,28 +381,28 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
           x[r][s] = load<1>(gates_of(place) + s * args.padded);
         prev[r] = previous_state<Step, E, 1>(cell, place);
         length[r] = length_of(args, place.row);
-        if (args.lengths) h[r] = load_floats<1>(static_cast<const E*>(cell.h_prev) + place.at);
+        if (args.lengths) h_prev[r] = static_cast<const E*>(cell.h_prev)[place.at];
       }
-      if (step > 0 && first == 0) await(flags, 0, shape.blocks, start + std::uint32_t(step));
-      multiply<Product>(shape, memory,
+      if (step > 0 && first == 0 && !await(args.watch, flags, shape.blocks, round)) return;
+      multiply<Product>(shape, memory, work,
                         Exchanged<E>{static_cast<const E*>(cell.h_prev) +
                                          std::int64_t(share.first_row + first) * args.padded,
                                      args.padded, rows});
+      Units<1> h[kItems];
 #pragma unroll
       for (int r = 0; r < kItems; ++r) {
         if (!is_mine(items[r])) continue;
+        const auto sums = add_sums<kOfR>(shape, memory.sums, items[r]);
 #pragma unroll
-        for (int s = 0; s < kSlots; ++s) {
-          x[r][s].v[0] += bias[r][s].v[0];
-          if (s < kOfR)
-            x[r][s].v[0] += add_sums(shape, memory.sums, items[r], s * shape.units + items[r].unit);
-        }
+        for (int s = 0; s < kSlots; ++s)
+          x[r][s].v[0] += s < kOfR ? bias[r][s].v[0] + sums.v[s < kOfR ? s : 0] : bias[r][s].v[0];
         state[r] = prev[r];
+        h[r].v[0] = as_float(h_prev[r]);
         if (cell.t < length[r]) h[r] = Step::forward(x[r], prev[r], state[r]);
         store_rounded(static_cast<E*>(cell.h) + place_of(items[r]).at, h[r]);
       }
       // Before everything that only later kernels read.
-      if (first + rows == share.rows) publish(flags, share.block, start + std::uint32_t(step + 1));
+      if (first + rows == share.rows) publish(flags, share.block, ++round);
 #pragma unroll
       for (int r = 0; r < kItems; ++r) {
         if (!is_mine(items[r])) continue;
@@ -336,6 +414,7 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
         store_outputs<Step, E>(args, cell, place, h[r], state[r], live, number);
       }
     }
+    advance<Step, E>(cell, move);
   }
 }
 
@@ -350,18 +429,21 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
   const PersistentShape& shape = args.shape;
   const Share share(shape, args.batch, args.padded);
   const Memory<E> memory(shape);
+  const Work work(shape, 16 / int(sizeof(E)));
   std::uint32_t* const flags = args.flags + share.group * shape.flag_stride;
-  const std::uint32_t start = published(flags, share.block);
+  std::uint32_t round = published(flags, share.block);
   const std::uint64_t number = dropout_step(args);
   const Item items[kItems] = {Item(shape, 0), Item(shape, 1)};
-  const bool carries = kIsGru<Step> || args.lengths;
+  BackwardCell cell = args.cell[share.cell];
+  const Move move(args, share.cell);
+  const std::int64_t gate_row = std::int64_t(kSlots) * args.padded;
+  const E* published_gates = nullptr;  // gradients of the step before
+  const bool carries = kIsGru<Step> || args.lengths, drops = drops_gradients(args, cell);
   load_columns<Product>(shape, share, memory, static_cast<const E*>(args.weight[share.cell]),
                         args.padded);
 
   for (int step = 0; step <= args.steps; ++step) {
     const bool has_gates = step < args.steps;
-    const auto cell = cell_at<Step, E>(args, share.cell, has_gates ? step : step - 1);
-    const bool drops = drops_gradients(args, cell);
     for (int first = 0; first < share.rows; first += shape.batch_tile) {
       const int rows = min(shape.batch_tile, share.rows - first);
       const auto is_mine = [&](const Item& item) {
@@ -370,21 +452,19 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
       const auto place_of = [&](const Item& item) {
         return Place(share.first_row + first + item.row, share.first_unit + item.unit, args.padded);
       };
-      const auto gates_of = [&](const Place& place) {
-        return place.row * std::int64_t(kSlots) * args.padded + place.unit;
-      };
-      // Only loads, whose values nobody waits for before the product is done, and masks.
+      const auto gates_of = [&](const Place& place) { return place.row * gate_row + place.unit; };
+      // Only loads, whose values nothing waits for before the product is done, and masks.
       Units<1> y[kItems][kSlots] = {}, prev[kItems] = {}, state[kItems] = {}, dh[kItems] = {},
                dy[kItems] = {}, dc[kItems] = {};
       Kept<1> kept[kItems] = {};
-      std::int32_t length[kItems] = {};
+      bool live[kItems] = {};
 #pragma unroll
       for (int r = 0; r < kItems; ++r) {
         if (!is_mine(items[r])) continue;
         const Place place = place_of(items[r]);
         if (step == 0 || carries) dh[r] = load<1>(cell.dh + place.at);
-        if (!has_gates) continue;
-        length[r] = length_of(args, place.row);
+        live[r] = has_gates && cell.t < length_of(args, place.row);
+        if (!live[r]) continue;  // there may never have been gates
         dy[r] = output_gradient<1>(args, cell, place);
         if (drops) kept[r] = draw_kept<1>(cell.dropout, number, place, args.dropout);
         prev[r] = previous_state<Step, E, 1>(cell, place);
@@ -397,45 +477,41 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
           y[r][s] = load<1>(cell.gates + gates_of(place) + s * args.padded);
       }
       if (step > 0) {
-        if (first == 0) await(flags, 0, shape.blocks, start + std::uint32_t(step));
-        const auto before = cell_at<Step, E>(args, share.cell, step - 1);
-        const std::int64_t row_elements = std::int64_t(kSlots) * args.padded;
-        multiply<Product>(shape, memory,
-                          Exchanged<E>{static_cast<const E*>(before.dgates) +
-                                           (share.first_row + first) * row_elements,
-                                       row_elements, rows});
+        if (first == 0 && !await(args.watch, flags, shape.blocks, round)) return;
+        multiply<Product>(shape, memory, work,
+                          Exchanged<E>{published_gates + (share.first_row + first) * gate_row,
+                                       gate_row, rows});
       }
 #pragma unroll
       for (int r = 0; r < kItems; ++r) {
         if (!is_mine(items[r])) continue;
         const Place place = place_of(items[r]);
-        if (step > 0) dh[r].v[0] += add_sums(shape, memory.sums, items[r], items[r].unit);
+        if (step > 0) dh[r].v[0] += add_sums<1>(shape, memory.sums, items[r]).v[0];
         if (!has_gates) {
           store(cell.dh + place.at, dh[r]);
           continue;
         }
-        if (cell.t < length[r]) {
+        if (live[r]) {
           if (drops) dy[r] = drop(dy[r], kept[r], args.dropout);
           dh[r].v[0] += dy[r].v[0];
           dh[r] = Step::backward(y[r], prev[r], state[r], dh[r], dc[r]);
-        } else {  // the state passed through, and so does its gradient
-#pragma unroll
-          for (int s = 0; s < kSlots; ++s) y[r][s] = {};
-        }
+        }  // else the state passed through, and so does its gradient; those of the gates are zero
         E* const dgates = static_cast<E*>(cell.dgates) + gates_of(place);
 #pragma unroll
         for (int s = 0; s < kSlots; ++s) store_rounded(dgates + s * args.padded, y[r][s]);
       }
       if (!has_gates) continue;
-      if (first + rows == share.rows) publish(flags, share.block, start + std::uint32_t(step + 1));
+      if (first + rows == share.rows) publish(flags, share.block, ++round);
 #pragma unroll
       for (int r = 0; r < kItems; ++r) {
         if (!is_mine(items[r])) continue;
         const Place place = place_of(items[r]);
-        if (kIsLstm && cell.t < length[r]) store(cell.dc + place.at, dc[r]);
+        if (kIsLstm && live[r]) store(cell.dc + place.at, dc[r]);
         if (carries) store(cell.dh + place.at, dh[r]);
       }
     }
+    published_gates = static_cast<const E*>(cell.dgates);
+    advance<Step, E>(cell, move);
   }
 }
 

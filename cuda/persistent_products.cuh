@@ -16,7 +16,7 @@
 
 namespace unroll::gpu {
 
-/// Of a warp.
+/// What a warp multiplies.
 struct Slice {
   int row_tile, depth_part;
   int begin, end;  // elements of each stage that it multiplies
@@ -37,7 +37,14 @@ struct Fp32Product {
   using Element = float;
   static constexpr int kSequences = 4;  // across lanes: a tile has n times as many
 
-  static __device__ __forceinline__ float rounded(float weight) { return weight; }
+  /// Weights lie in rows, weight_stride apart.
+  static constexpr int kColumnStride = 1;
+  template <int count>
+  static __device__ __forceinline__ void store_weights(const PersistentShape& shape, float* weights,
+                                                       int row, int column,
+                                                       const Pack<float, count>& pack) {
+    store(weights + row * shape.weight_stride + column, pack);
+  }
 
   template <int n>
   class Sums {
@@ -103,28 +110,42 @@ struct TensorProduct {
   using Element = E;
   static constexpr int kSequences = 8;
   static constexpr bool kIsTf32 = std::is_same_v<E, float>;
-  static constexpr int kStep = 64 / sizeof(E);  // of the depth
+  static constexpr int kStep = 64 / sizeof(E);  // of the depth: two instructions
+  static constexpr int kPack = 16 / sizeof(E), kWord = 4 / sizeof(E);
 
-  static __device__ __forceinline__ E rounded(E weight) {
-    if constexpr (kIsTf32)
-      return round_to_tf32(weight);
-    else
-      return weight;
+  /// Weights lie as instructions take them: [tile of 16 rows, step, instruction, lane, 4 words]. So
+  /// a lane loads its whole operand at once, no bank is asked twice, and nothing is filled up.
+  static constexpr int kColumnStride = 16;
+  template <int count>
+  static __device__ __forceinline__ void store_weights(const PersistentShape& shape, E* weights,
+                                                       int row, int column,
+                                                       const Pack<E, count>& pack) {
+    constexpr int kTogether = count < kWord ? count : kWord;
+    E* const tile = weights + row / 16 * 16 * shape.weight_stride + column / kStep * kStep * 16;
+#pragma unroll
+    for (int k = 0; k < count; k += kTogether) {
+      const int word = (column + k) % kPack / kWord;
+      const int lane = row % 8 * 4 + column % kStep / kPack;
+      const int place = (word / 2 * 32 + lane) * 4 + word % 2 * 2 + row % 16 / 8;
+      Pack<E, kTogether> part;
+#pragma unroll
+      for (int q = 0; q < kTogether; ++q) part.v[q] = rounded(pack.v[k + q]);
+      gpu::store(tile + place * kWord + (column + k) % kWord, part);
+    }
   }
 
   template <int n>
   class Sums {
    public:
-    __device__ __forceinline__ explicit Sums(const PersistentShape&)
-        : row_(int(threadIdx.x) % 32 / 4), part_(int(threadIdx.x) % 4) {}
+    __device__ __forceinline__ explicit Sums(const PersistentShape&) {}
 
     __device__ __forceinline__ void add(const PersistentShape& shape, const E* weights,
                                         const E* stage, int begin, int end) {
-      const E* const w = weights + row_ * shape.weight_stride + part_ * (kStep / 4);
-      const E* const x = stage + row_ * shape.stage_stride + part_ * (kStep / 4);
+      const E* const w = weights + lane() * kPack;
+      const E* const x = stage + lane() / 4 * shape.stage_stride + lane() % 4 * kPack;
 #pragma unroll 2
       for (int k = begin; k < end; k += kStep) {
-        const Words upper = words(w + k), lower = words(w + 8 * shape.weight_stride + k);
+        const Words a[2] = {words(w + k * 16), words(w + k * 16 + 32 * kPack)};
         Words b[n];
 #pragma unroll
         for (int j = 0; j < n; ++j) {
@@ -136,28 +157,36 @@ struct TensorProduct {
               word = __float_as_uint(round_to_tf32(__uint_as_float(word)));
         }
 #pragma unroll
-        for (int j = 0; j < n; ++j)
+        for (int half = 0; half < 2; ++half)
 #pragma unroll
-          for (int half = 0; half < 4; half += 2)
-            multiply_words(sum_[j],
-                           {upper.v[half], lower.v[half], upper.v[half + 1], lower.v[half + 1]},
-                           {b[j].v[half], b[j].v[half + 1]});
+          for (int j = 0; j < n; ++j)
+            multiply_words(sum_[half % kChains][j], a[half].v,
+                           {b[j].v[2 * half], b[j].v[2 * half + 1]});
       }
     }
 
+    /// to: [sequence, row] of the tile.
     __device__ __forceinline__ void store(const PersistentShape& shape, float* to) {
+      to += lane() % 4 * 2 * shape.sum_stride + lane() / 4;
 #pragma unroll
       for (int j = 0; j < n; ++j)
 #pragma unroll
-        for (int k = 0; k < 4; ++k)
-          to[(j * 8 + part_ * 2 + k % 2) * shape.sum_stride + row_ + k / 2 * 8] = sum_[j][k];
+        for (int k = 0; k < 4; ++k) {
+          float sum = sum_[0][j][k];
+          if constexpr (kChains == 2) sum += sum_[1][j][k];
+          to[(j * 8 + k % 2) * shape.sum_stride + k / 2 * 8] = sum;
+        }
     }
 
    private:
     using Words = Pack<std::uint32_t, 4>;
+    /// Products that add up in the same registers wait for each other: with few sequences there are
+    /// too few others meanwhile.
+    static constexpr int kChains = n <= 2 ? 2 : 1;
 
+    static __device__ __forceinline__ int lane() { return int(threadIdx.x) % 32; }
     static __device__ __forceinline__ Words words(const E* from) {
-      const auto elements = load<16 / sizeof(E)>(from);
+      const auto elements = load<kPack>(from);
       Words words;
       memcpy(&words, &elements, sizeof words);
       return words;
@@ -171,9 +200,16 @@ struct TensorProduct {
         multiply_bf16(c, a, b);
     }
 
-    int row_, part_;  // row: of the factors, by lane / 4; part: lane % 4
-    float sum_[n][4] = {};
+    float sum_[kChains][n][4] = {};
   };
+
+ private:
+  static __device__ __forceinline__ E rounded(E weight) {
+    if constexpr (kIsTf32)
+      return round_to_tf32(weight);
+    else
+      return weight;
+  }
 };
 
 using Tf32Product = TensorProduct<float>;

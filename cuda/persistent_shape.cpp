@@ -7,7 +7,6 @@ namespace unroll::gpu {
 namespace {
 
 constexpr std::int32_t kWarps = kPersistentThreads / 32;
-constexpr std::int32_t kMostStages = 4;  // one in use, the others on their way
 
 // Of an H200, in cycles of its 1755 MHz; published or assumed, not measured yet.
 constexpr double kMegahertz = 1755;
@@ -107,9 +106,11 @@ bool complete(const PersistentTask& task, PersistentShape& s) {
 
   const std::size_t element = element_bytes(task.product);
   const std::int32_t padded_rows = s.row_tiles * s.row_tile;
-  s.weight_stride = stride(step, s.padded_depth);
+  s.weight_stride =
+      task.product == PersistentProduct::kFp32 ? stride(step, s.padded_depth) : s.padded_depth;
   s.stage_stride = stride(step, s.width);
-  s.sum_stride = round_up(padded_rows, 16) + 8;
+  // So that the lanes that store sums of one row, and of one sequence, use different banks.
+  s.sum_stride = round_up(padded_rows, 16) + (task.product == PersistentProduct::kFp32 ? 8 : 4);
   s.stage_offset = align(element * std::size_t(padded_rows) * std::size_t(s.weight_stride));
   s.sum_offset =
       s.stage_offset + std::size_t(s.stages) *

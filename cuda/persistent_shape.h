@@ -31,6 +31,7 @@ struct PersistentTask {
 inline constexpr int kPersistentThreads = 256;
 /// (Sequence, unit) pairs of a batch tile that a thread works on at most.
 inline constexpr int kPersistentItems = 2;
+inline constexpr int kMostStages = 4;  // one in use, the others on their way
 
 struct PersistentShape {
   // Blocks.
@@ -47,7 +48,8 @@ struct PersistentShape {
   std::int32_t batch_tile;     // sequences multiplied at a time
   std::int32_t width, stages;  // of the depth in one stage, elements; buffers in use
 
-  // Shared memory: elements from one row to the next, and bytes where each part begins.
+  // Shared memory: elements from one row to the next, and bytes where each part begins. Tensor
+  // cores' weights lie in another order, in as many elements.
   std::int32_t weight_stride, stage_stride, sum_stride;
   std::size_t stage_offset, sum_offset, shared_bytes;
 

@@ -35,8 +35,8 @@ __global__ void follow_kernel(int* counter) {
 
 /// words [2, blocks]: `rounds` times every block writes a word, 1 more than one that it read
 /// before, and reads all others'. *wrong becomes 1 if it read anything but the number of the round.
-__global__ void exchange_kernel(std::uint32_t* flags, std::uint32_t* words, std::uint32_t rounds,
-                                int* wrong) {
+__global__ void exchange_kernel(const GridWatch watch, std::uint32_t* flags, std::uint32_t* words,
+                                std::uint32_t rounds, int* wrong) {
   const int blocks = int(gridDim.x), block = int(blockIdx.x), thread = int(threadIdx.x);
   const int source = (block + 1) % blocks;
   std::uint32_t value = published(flags, block), next = 1;
@@ -45,7 +45,7 @@ __global__ void exchange_kernel(std::uint32_t* flags, std::uint32_t* words, std:
     std::uint32_t* const half = words + round % 2 * std::uint32_t(blocks);
     if (thread == source % kThreads) half[block] = next;
     publish(flags, block, ++value);
-    await(flags, 0, blocks, value);
+    if (!await(watch, flags, blocks, value)) return;
     for (int k = thread; k < blocks; k += kThreads) {
       const std::uint32_t word = __ldcg(half + k);
       if (k == source) next = word + 1;
@@ -182,7 +182,7 @@ double exchange_seconds(Device& device) {
   const auto exchange = [&](std::uint32_t rounds) {
     return [&, rounds] {
       launch_cooperative(device.stream(), blocks, kThreads, device.shared_memory(), exchange_kernel,
-                         static_cast<std::uint32_t*>(flags.get()),
+                         device.grid_watcher().watch(), static_cast<std::uint32_t*>(flags.get()),
                          static_cast<std::uint32_t*>(words.get()), rounds,
                          static_cast<int*>(wrong.get()));
     };
@@ -194,6 +194,7 @@ double exchange_seconds(Device& device) {
   const double many = least_seconds(device.stream(), exchange(4 * rounds));
   int went_wrong = 0;
   UNROLL_CUDA_CHECK(cudaMemcpy(&went_wrong, wrong.get(), sizeof(int), cudaMemcpyDeviceToHost));
+  device.grid_watcher().check();
   if (went_wrong)
     fail("a block read what another had not written", "exchange_kernel", __FILE__, __LINE__);
   return (many - few) / (3 * rounds);

@@ -449,6 +449,7 @@ class OwnPlan final : public RecurrentPlan {
     all.shape = shape;
     all.steps = std::int32_t(args_.steps);
     all.flags = flags;
+    all.watch = device_.grid_watcher().watch();
     for (int first = stage.first; first < stage.first + stage.count; first += cells) {
       for (int k = 0; k < cells; ++k) all.weight[k] = recurrent_weight(first + k, 0).data;
       launch(first, all);

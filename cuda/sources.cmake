@@ -13,6 +13,7 @@ set(UNROLL_CUDA_SOURCES
   cuda/gates.cu
   cuda/gemm.cpp
   cuda/graph.cpp
+  cuda/grid_watcher.cpp
   cuda/layout.cu
   cuda/module.cpp
   cuda/optimizer.cu

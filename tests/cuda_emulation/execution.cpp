@@ -19,6 +19,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/cuda_emulation/fiber.h"
@@ -87,6 +88,7 @@ struct SharedMemoryDeleter {
 struct Block {
   uint3 index;
   unsigned returned, in_barrier;
+  bool voting, voted;  // in sync_threads_or(), by those that came; by all, in the last barrier
   Thread threads[kMaxThreads];
   Warp warps[kMaxThreads / kWarp];
   unsigned first_turn, first_flip;                           // of the threads not yet started
@@ -273,6 +275,12 @@ std::string what_threads_do() {
   return text;
 }
 
+/// As the environment says; 0: none.
+std::int64_t lost_store() {
+  const char* const text = std::getenv("UNROLL_EMULATED_LOST_STORE");
+  return text ? std::atoll(text) : 0;
+}
+
 void enter(Block& entered) {
   block = &entered;
   blockIdx = entered.index;
@@ -284,6 +292,7 @@ void begin(Block& begun, std::uint64_t number) {
   begun.index = {unsigned(number % gridDim.x), unsigned(number / gridDim.x % gridDim.y),
                  unsigned(number / gridDim.x / gridDim.y)};
   begun.returned = begun.in_barrier = begun.first_turn = 0;
+  begun.voting = false;
   begun.ready_head = begun.ready_count = begun.polling_count = 0;
   begun.first_flip = unsigned(order.flip(count));
   for (unsigned first = 0; first < count; first += kWarp)
@@ -337,7 +346,7 @@ void run_together(std::size_t number) {
       enter(*blocks[k]);
       if (take_turn()) ++ended;
     }
-    if (progress) continue;
+    if (progress || lost_store() != 0) continue;
     enter(**std::find_if(blocks.begin(), blocks.end(),
                          [](const auto& one) { return one->returned < count; }));
     fail("the blocks wait for each other for ever: of this one " + what_threads_do());
@@ -369,12 +378,19 @@ void sync_threads() {
   progress = true;
   if (++block->in_barrier == count) {
     block->in_barrier = 0;
+    block->voted = std::exchange(block->voting, false);
     const auto new_flip = unsigned(order.flip(count));
     for (unsigned turn = 0; turn < std::bit_ceil(count); ++turn)
       if ((turn ^ new_flip) < count) push_ready(turn ^ new_flip);
     turn_ends = kernel->cooperative && order.ends_turn(false);
   }
   run_next();
+}
+
+bool sync_threads_or(bool predicate) {
+  block->voting = block->voting || predicate;
+  sync_threads();
+  return block->voted;  // until the next barrier, to which this thread has to come
 }
 
 std::uint64_t exchange(WarpOperation operation, unsigned mask, std::uint64_t value, int source) {
@@ -422,8 +438,9 @@ std::uint32_t load(const std::uint32_t* address) {
 }
 
 void store(std::uint32_t* address, std::uint32_t value) {
+  static std::int64_t stores = 0;
   progress = true;
-  *address = value;
+  if (++stores != lost_store()) *address = value;
   if (!kernel->cooperative || !order.ends_turn(true)) return;
   push_ready(current);
   turn_ends = true;

@@ -27,7 +27,8 @@ struct Exchange {
   cudaError_t run(int rounds, ExchangeFault fault = ExchangeFault::kNone, unsigned threads = 70,
                   cudaStream_t stream = nullptr, bool cooperative = true) const {
     return start_with_shared(stream, blocks, threads, blocks * sizeof(std::uint32_t), cooperative,
-                             exchange_states, flags.get(), states.get(), rounds, fault);
+                             exchange_states, gpu::GridWatch{stop.get(), this->fault.get()},
+                             flags.get(), states.get(), rounds, fault);
   }
   /// After an even number of rounds.
   std::vector<std::uint32_t> expected(int rounds) const {
@@ -51,7 +52,8 @@ struct Exchange {
   }
 
   unsigned blocks;
-  Array<std::uint32_t> flags, states;
+  Array<std::uint32_t> flags, states, stop{std::vector<std::uint32_t>{0}};
+  Array<gpu::GridFault> fault{std::vector<gpu::GridFault>(1)};
 };
 
 TEST_P(GridInEveryOrder, CooperatingBlocksSeeEachOther) {
@@ -83,6 +85,22 @@ TEST(Emulation, FaultsOfAnExchangeShowInTheOrder) {
     }
     EXPECT_GT(shown, 0) << int(fault);
   }
+}
+
+// The last block's first value does not come: one of the others says so, and all leave.
+TEST(Emulation, AWaitThatDoesNotEndIsGivenUp) {
+  const Environment waits("UNROLL_EMULATED_LOST_STORE", "999999999");  // a number that never comes
+  const Exchange exchange(3);
+  EXPECT_EQ(exchange.run(4, ExchangeFault::kDoesNotPublish), cudaSuccess);
+  const gpu::GridFault fault = exchange.fault.values()[0];
+  EXPECT_EQ(exchange.stop.values()[0], 1U);
+  EXPECT_EQ(fault.is_set, 1U);
+  EXPECT_GE(fault.block, 0);
+  EXPECT_LT(fault.block, 3);
+  EXPECT_EQ(fault.flag, 2);
+  EXPECT_EQ(fault.expected, 1U);
+  EXPECT_EQ(fault.seen, 0U);
+  EXPECT_EQ(exchange.flags.values(), (std::vector<std::uint32_t>{1, 1, 0}));
 }
 
 TEST(EmulationDeathTest, NamesBlocksThatWaitForEver) {

@@ -81,8 +81,8 @@ __global__ void block_primitives(const int* in, int* out) {
   out[4 + kPrimitiveThreads + threadIdx.x] = exclusive;
 }
 
-__global__ void exchange_states(std::uint32_t* flags, std::uint32_t* states, int rounds,
-                                ExchangeFault fault) {
+__global__ void exchange_states(const gpu::GridWatch watch, std::uint32_t* flags,
+                                std::uint32_t* states, int rounds, ExchangeFault fault) {
   const int blocks = int(gridDim.x), block = int(blockIdx.x), thread = int(threadIdx.x);
   auto* const terms = reinterpret_cast<std::uint32_t*>(gpu::dynamic_shared());
   const bool last = block + 1 == blocks, one_buffer = fault == ExchangeFault::kOneBuffer;
@@ -102,7 +102,9 @@ __global__ void exchange_states(std::uint32_t* flags, std::uint32_t* states, int
     }
     ++value;
     if (!last || fault != ExchangeFault::kDoesNotPublish) gpu::publish(flags, block, value);
-    if (!last || fault != ExchangeFault::kDoesNotAwait) gpu::await(flags, 0, blocks, value);
+    if ((!last || fault != ExchangeFault::kDoesNotAwait) &&
+        !gpu::await(watch, flags, blocks, value))
+      return;
   }
 }
 

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 
+#include "cuda/grid_watch.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
 
 namespace unroll::test {
@@ -30,8 +31,8 @@ enum class ExchangeFault { kNone, kDoesNotAwait, kDoesNotPublish, kOneBuffer };
 /// states [2, blocks]; `rounds` times each becomes the sum of all, weighted by 2 k + 1 for block k,
 /// plus the number of its block. Round k reads half k % 2. Cooperative, with a word of dynamic
 /// shared memory for each block. The last block has the fault, or all have one buffer.
-__global__ void exchange_states(std::uint32_t* flags, std::uint32_t* states, int rounds,
-                                ExchangeFault fault);
+__global__ void exchange_states(gpu::GridWatch watch, std::uint32_t* flags, std::uint32_t* states,
+                                int rounds, ExchangeFault fault);
 /// out[block] = word `word` of dynamic shared memory, as it is at first; then the block writes
 /// there.
 __global__ void use_dynamic_shared(std::uint32_t* out, int word);

@@ -61,7 +61,7 @@ void expect_sound(const PersistentTask& task, const PersistentShape& s) {
   EXPECT_EQ(s.width / s.depth_warps % step, 0);
   EXPECT_GT(s.width / s.depth_warps, 0);
   EXPECT_GE(s.stages, 1);
-  EXPECT_LE(s.stages, 4);
+  EXPECT_LE(s.stages, kMostStages);
   if (s.stages == 1) {
     EXPECT_LE(s.padded_depth, s.width);
   }
@@ -74,7 +74,9 @@ void expect_sound(const PersistentTask& task, const PersistentShape& s) {
   EXPECT_GE(s.weight_stride, s.padded_depth);
   EXPECT_GE(s.stage_stride, s.width);
   EXPECT_GE(s.sum_stride, s.row_tiles * s.row_tile);
-  for (const std::int64_t stride : {s.weight_stride, s.stage_stride}) {
+  EXPECT_EQ(s.sum_stride % 4, 0);  // an LSTM's four sums are loaded at once
+  EXPECT_TRUE(fp32 || s.weight_stride == s.padded_depth);  // tensor cores': by lanes, not by rows
+  for (const std::int64_t stride : {fp32 ? s.weight_stride : s.stage_stride, s.stage_stride}) {
     std::set<std::int64_t> banks;  // of 16 bytes
     for (std::int64_t lane = 0; lane < 8; ++lane) {
       const std::int64_t row = lane * 16 / (step * std::int64_t(element));

@@ -1,6 +1,6 @@
 /// Activations and their derivatives written in terms of their own value, as the cells use them.
-/// T is float in a CUDA kernel, a vector of floats in the CPU's kernels, double in tests; exp, tanh
-/// and select are found beside T.
+/// T is a float or gpu::Real in a CUDA kernel, a vector of floats in the CPU's kernels, double in
+/// tests; exp, tanh, logistic and select of its own are found beside T.
 #pragma once
 
 #include <cmath>

@@ -69,6 +69,10 @@ inline int __clz(int bits) {
 inline void __syncthreads() {
   emulation::sync_threads();
 }
+inline int __syncthreads_or(int predicate) {
+  return emulation::sync_threads_or(predicate != 0);
+}
+inline void __threadfence_system() {}
 inline void __syncwarp(unsigned mask = 0xFFFFFFFF) {
   emulation::exchange(emulation::WarpOperation::kSync, mask, 0, 0);
 }

@@ -30,6 +30,8 @@ void run(const Kernel& kernel);
 // ---- called by the threads of a running kernel
 
 void sync_threads();
+/// Whether any thread of the block came with true.
+bool sync_threads_or(bool predicate);
 
 enum class WarpOperation : std::uint8_t { kSync, kShuffle, kBallot, kTogether };
 /// Waits for all threads of the warp that `mask` names and that have not returned. A shuffle gives
@@ -49,7 +51,9 @@ std::byte* dynamic_shared();
 void use_static_shared();
 
 /// Atomic. Who reads the same value from the same place twice in a row waits for another block: its
-/// turn ends. When no block does anything else any more, they wait for ever, which is an error.
+/// turn ends. When no block does anything else any more, they wait for ever, which is an error; but
+/// not where UNROLL_EMULATED_LOST_STORE=N in the environment makes such a wait: the N-th store of
+/// the program has no effect.
 std::uint32_t load(const std::uint32_t* address);
 void store(std::uint32_t* address, std::uint32_t value);
 

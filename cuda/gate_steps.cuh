@@ -70,8 +70,7 @@ __device__ __forceinline__ Kept<width> draw_kept(std::uint64_t key, std::uint64_
 
 template <int width>
 __device__ __forceinline__ Units<width> drop(const Units<width>& x, const Kept<width>& kept,
-                                             float rate) {
-  const float scale = 1 / (1 - rate);
+                                             float scale) {
   Units<width> y;
 #pragma unroll
   for (int k = 0; k < width; ++k) y.v[k] = kept.v[k] ? x.v[k] * scale : 0;
@@ -315,7 +314,7 @@ __device__ __forceinline__ void store_outputs(const GateShape& args, const Forwa
     const Units<width> dropped =
         args.dropout > 0
             ? drop(out, draw_kept<width>(cell.dropout, dropout_step, place, args.dropout),
-                   args.dropout)
+                   args.kept_scale)
             : out;
     store_rounded(static_cast<E*>(cell.above) + place.row * cell.above_row + place.unit, dropped);
   }

@@ -98,8 +98,8 @@ __global__ void __launch_bounds__(kThreads)
   Four dh = load_floats<4>(cell.dh + place.at);
   Four dy = output_gradient<4>(args, cell, place);
   if (drops_gradients(args, cell))
-    dy =
-        drop(dy, draw_kept<4>(cell.dropout, dropout_step(args), place, args.dropout), args.dropout);
+    dy = drop(dy, draw_kept<4>(cell.dropout, dropout_step(args), place, args.dropout),
+              args.kept_scale);
 #pragma unroll
   for (int k = 0; k < 4; ++k) dh.v[k] += dy.v[k];
   const Four prev = previous_state<Step, E, 4>(cell, place);

@@ -91,6 +91,7 @@ struct GateShape {
   std::int32_t batch, units, padded, cells;
   bool training;
   float dropout;                // rate, 0: none
+  float kept_scale;             // 1 / (1 - rate): what dropout multiplies by
   const std::int64_t* step;     // [1]
   const std::int32_t* lengths;  // [N] or null
 };

@@ -41,9 +41,10 @@ namespace unroll::gpu {
 using GridFlag = cuda::atomic_ref<std::uint32_t, cuda::thread_scope_device>;
 
 /// What this block published last, in the launch before; the first value of this one is 1 more.
-/// For every thread, before publish().
-__device__ inline std::uint32_t published(const std::uint32_t* flags, int block) {
-  return flags[block];
+/// For every thread, before publish(). Not an ordinary load: the hardware would wait for it where
+/// the value is first compared, in each round anew, and for all other loads on their way there.
+__device__ inline std::uint32_t published(std::uint32_t* flags, int block) {
+  return GridFlag(flags[block]).load(cuda::memory_order_acquire);
 }
 
 /// Shows what all threads of this block wrote so far to whatever awaits the value. For all threads

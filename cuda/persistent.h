@@ -18,15 +18,24 @@ namespace unroll::gpu {
 /// The directions of a layer.
 inline constexpr int kPersistentCells = 2;
 
+/// By how many elements a cell's pointers move from one timestep to the next that it takes: worked
+/// out by the host, because a kernel would do it anew in each timestep.
+struct CellMove {
+  std::int64_t elements;       // of tensors [T N Hp]
+  std::int64_t above, output;  // of those whose rows are above_row, and y_row or dy_row, apart
+  std::int64_t dropout;        // of the index of masks
+  std::int32_t times;          // +1, or -1: from the last timestep to the first
+};
+
 /// Pointers are those of the first timestep that a cell takes; buffers of all timesteps lie one
-/// after the other, in the direction that `sign` says. h_n and c_n are written after the last one.
+/// after the other. h_n and c_n are written after the last one.
 template <typename Cell>
 struct PersistentArgs : GateShape {
   PersistentShape shape;
   std::int32_t steps;
   Cell cell[kPersistentCells];
   const void* weight[kPersistentCells];  // [slots that R feeds Hp, Hp]
-  std::int32_t sign[kPersistentCells];   // +1, or -1: from the last timestep to the first
+  CellMove move[kPersistentCells];
   std::uint32_t* flags;  // as PersistentLayer says, which no others use: zeros at first
   GridWatch watch;
 };

@@ -64,11 +64,20 @@ struct Memory {
 /// A sequence and a unit of a batch tile, which a thread works on throughout.
 struct Item {
   int row, unit;  // within tile and share
+  Place place;    // in the first tile
 
-  __device__ __forceinline__ Item(const PersistentShape& shape, int round) {
-    const int item = int(threadIdx.x) + round * kPersistentThreads;
-    row = item / shape.units;
-    unit = item % shape.units;
+  __device__ __forceinline__ Item(const PersistentShape& shape, const Share& share, int round,
+                                  int padded)
+      : row((int(threadIdx.x) + round * kPersistentThreads) / shape.units),
+        unit((int(threadIdx.x) + round * kPersistentThreads) % shape.units),
+        place(share.first_row + row, share.first_unit + unit, padded) {}
+
+  /// In the tile that begins with row `first` of the share.
+  __device__ __forceinline__ Place at(int first, int padded) const {
+    Place moved = place;
+    moved.row += first;
+    moved.at += std::int64_t(first) * padded;
+    return moved;
   }
 };
 
@@ -76,17 +85,21 @@ struct Item {
 /// on the way from what others published to what this block does.
 struct Work {
   Slice slice;
-  int stages, ahead;  // of the depth; of them, those on their way before the first is multiplied
+  int ahead;          // stages that are on their way before the first is multiplied
   int row, column;    // of a stage, the first 16 bytes that this thread copies
   int rows_a_round;   // rows from there to the next ones
+  int place, place_stride, stage_elements;  // in a stage's buffer: of both; of the buffer
 
   __device__ __forceinline__ Work(const PersistentShape& shape, int pack) : slice(shape) {
-    stages = (shape.padded_depth + shape.width - 1) / shape.width;
-    ahead = stages == shape.stages ? stages : shape.stages - 1;
-    const int packs = shape.width / pack;  // as many as threads, or a power of two less
+    ahead = shape.padded_depth <= shape.width * shape.stages ? shape.stages : shape.stages - 1;
+    const int packs = shape.width / pack;
     row = int(threadIdx.x) / packs;
     column = int(threadIdx.x) % packs * pack;
     rows_a_round = kPersistentThreads / packs;
+    if (row == rows_a_round) row = shape.group_batch;  // these threads are too many: none
+    place = row * shape.stage_stride + column;
+    place_stride = rows_a_round * shape.stage_stride;
+    stage_elements = shape.batch_tile * shape.stage_stride;
   }
 };
 
@@ -152,32 +165,33 @@ __device__ __forceinline__ void load_columns(const PersistentShape& shape, const
   }
 }
 
-/// The exchanged matrix: elements of one share's sequences.
+/// Of the exchanged matrix [rows, depth] what a thread copies: rows from its first one on, as many
+/// apart as it copies in a round.
 template <typename E>
 struct Exchanged {
-  const E* data;  // [rows, depth] out of rows `stride` apart
+  const E* data;  // in the thread's first row the first element of the depth
   std::int64_t stride;
-  int rows;
+  int rows;  // of the matrix
 };
 
-/// Starts to copy a stage. What is past the depth, as far as it is multiplied, becomes zero.
+/// Starts to copy a stage into a buffer, whose first column is `first` of the depth. What is past
+/// the depth, as far as it is multiplied, becomes zero.
 template <typename E>
 __device__ __forceinline__ void copy_stage(const PersistentShape& shape, const Work& work,
-                                           const Exchanged<E>& from, E* to, int stage) {
+                                           const Exchanged<E>& from, E* buffer, int first) {
   constexpr int kPack = 16 / sizeof(E);
-  const int column = stage * shape.width + work.column;
-  E* place = to + work.row * shape.stage_stride + work.column;
-  const int stride = work.rows_a_round * shape.stage_stride;
+  const int column = first + work.column;
+  E* place = buffer + work.place;
   if (column < shape.depth) {
-    const E* source = from.data + work.row * from.stride + column;
+    const E* source = from.data + column;
 #pragma unroll 1
     for (int row = work.row; row < from.rows; row += work.rows_a_round) {
       __pipeline_memcpy_async(place, source, 16);
-      place += stride;
-      source += work.rows_a_round * from.stride;
+      place += work.place_stride;
+      source += from.stride;
     }
   } else if (column < shape.padded_depth) {
-    for (int row = work.row; row < from.rows; row += work.rows_a_round, place += stride)
+    for (int row = work.row; row < from.rows; row += work.rows_a_round, place += work.place_stride)
       store(place, Pack<E, kPack>{});
   }
 }
@@ -206,24 +220,25 @@ __device__ __forceinline__ void multiply_stages(const PersistentShape& shape,
                                                 const Exchanged<E>& from) {
   const Slice& slice = work.slice;
   const bool idle = slice.row_tile >= shape.row_tiles;
-  const int stage_elements = shape.batch_tile * shape.stage_stride;
   const E* weights = memory.weights + slice.row_tile * shape.row_tile * shape.weight_stride;
   typename Product::template Sums<n> sums(shape);
-  int buffer = 0, next = shape.stages - 1;  // of this stage and of the next one to be copied
+  // The buffers of this stage and of the next one to be copied, whose first column is `first`.
+  E *buffer = memory.stages, *next = memory.stages + (shape.stages - 1) * work.stage_elements;
+  E* const end = memory.stages + shape.stages * work.stage_elements;
+  int first = work.ahead * shape.width, depth = shape.padded_depth;  // that is left
 #pragma unroll 1
-  for (int k = 0; k < work.stages; ++k) {
+  for (; depth > 0; depth -= shape.width) {
     wait_for_stage(work.ahead);
     // Others' copies have arrived, too; and the buffer of the stage before is free.
     __syncthreads();
-    if (k + work.ahead < work.stages)
-      copy_stage(shape, work, from, memory.stages + next * stage_elements, k + work.ahead);
+    if (first < shape.padded_depth) copy_stage(shape, work, from, next, first);
     __pipeline_commit();
-    if (!idle)
-      sums.add(shape, weights, memory.stages + buffer * stage_elements, slice.begin,
-               min(slice.end, shape.padded_depth - k * shape.width));
+    if (!idle) sums.add(shape, weights, buffer, slice.begin, min(slice.end, depth));
+    first += shape.width;
     weights += shape.width * Product::kColumnStride;
     next = buffer;
-    buffer = buffer + 1 < shape.stages ? buffer + 1 : 0;
+    buffer += work.stage_elements;
+    if (buffer == end) buffer = memory.stages;
   }
   if (!idle)
     sums.store(shape, memory.sums + slice.depth_part * shape.batch_tile * shape.sum_stride +
@@ -235,9 +250,10 @@ __device__ __forceinline__ void multiply_stages(const PersistentShape& shape,
 template <typename Product, typename E>
 __device__ __forceinline__ void multiply(const PersistentShape& shape, const Memory<E>& memory,
                                          const Work& work, const Exchanged<E>& from) {
+  E* buffer = memory.stages;
 #pragma unroll 1
-  for (int k = 0; k < work.ahead; ++k) {
-    copy_stage(shape, work, from, memory.stages + k * shape.batch_tile * shape.stage_stride, k);
+  for (int k = 0; k < work.ahead; ++k, buffer += work.stage_elements) {
+    copy_stage(shape, work, from, buffer, k * shape.width);
     __pipeline_commit();
   }
   switch ((from.rows + Product::kSequences - 1) / Product::kSequences) {
@@ -288,44 +304,32 @@ __device__ __forceinline__ Sums<count> add_sums(const PersistentShape& shape, co
   return sum;
 }
 
-/// By what a cell moves from one timestep to the next that it takes.
-struct Move {
-  std::int32_t times;
-  std::int64_t rows, elements;  // of tensors [T N] and [T N Hp]
-
-  template <typename Cell>
-  __device__ __forceinline__ Move(const PersistentArgs<Cell>& args, int cell)
-      : times(args.sign[cell]),
-        rows(std::int64_t(times) * args.batch),
-        elements(rows * args.padded) {}
-};
-
 /// As far as cells of both passes are alike.
 template <typename Step, typename E, typename Cell>
-__device__ __forceinline__ void advance_common(Cell& cell, const Move& move) {
+__device__ __forceinline__ void advance_common(Cell& cell, const CellMove& move) {
   cell.gates += move.elements * Step::kSlots;
   cell.h_prev = static_cast<const E*>(cell.h_prev) + move.elements;
   if constexpr (kOwnState<Step, E>) {
     cell.state_prev += move.elements;
     cell.state += move.elements;
   }
-  cell.dropout.index += move.rows * cell.dropout.row_index;
+  cell.dropout.index += move.dropout;
   cell.t += move.times;
 }
 
 template <typename Step, typename E>
-__device__ __forceinline__ void advance(ForwardCell& cell, const Move& move) {
+__device__ __forceinline__ void advance(ForwardCell& cell, const CellMove& move) {
   advance_common<Step, E>(cell, move);
   cell.h = static_cast<E*>(cell.h) + move.elements;
-  if (cell.above) cell.above = static_cast<E*>(cell.above) + move.rows * cell.above_row;
-  if (cell.y) cell.y += move.rows * cell.y_row;
+  if (cell.above) cell.above = static_cast<E*>(cell.above) + move.above;
+  if (cell.y) cell.y += move.output;
 }
 
 template <typename Step, typename E>
-__device__ __forceinline__ void advance(BackwardCell& cell, const Move& move) {
+__device__ __forceinline__ void advance(BackwardCell& cell, const CellMove& move) {
   advance_common<Step, E>(cell, move);
   cell.dgates = static_cast<E*>(cell.dgates) + move.elements * Step::kSlots;
-  if (cell.dy) cell.dy += move.rows * cell.dy_row;
+  if (cell.dy) cell.dy += move.output;
 }
 
 template <typename Product, typename Step>
@@ -340,9 +344,12 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
   std::uint32_t* const flags = args.flags + share.group * shape.flag_stride;
   std::uint32_t round = published(flags, share.block);
   const std::uint64_t number = dropout_step(args);
-  const Item items[kItems] = {Item(shape, 0), Item(shape, 1)};
+  const Item items[kItems] = {Item(shape, share, 0, args.padded),
+                              Item(shape, share, 1, args.padded)};
   ForwardCell cell = args.cell[share.cell];
-  const Move move(args, share.cell);
+  const CellMove move = args.move[share.cell];
+  const std::int64_t copied_row = std::int64_t(share.first_row + work.row) * args.padded;
+  const std::int64_t copy_stride = std::int64_t(work.rows_a_round) * args.padded;
   float *const h_n = cell.h_n, *const c_n = cell.c_n;
   Units<1> bias[kItems][kSlots] = {};
 #pragma unroll
@@ -362,11 +369,10 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
       const auto is_mine = [&](const Item& item) {
         return item.row < rows && item.unit < share.units;
       };
-      const auto place_of = [&](const Item& item) {
-        return Place(share.first_row + first + item.row, share.first_unit + item.unit, args.padded);
-      };
+      const auto place_of = [&](const Item& item) { return item.at(first, args.padded); };
+      // [row, 0, unit] of [N, slots, Hp], from [row, unit] of [N, Hp].
       const auto gates_of = [&](const Place& place) {
-        return cell.gates + place.row * std::int64_t(kSlots) * args.padded + place.unit;
+        return cell.gates + (kSlots * place.at - (kSlots - 1) * place.unit);
       };
       // Only loads, whose values nothing waits for before the product is done.
       Units<1> x[kItems][kSlots] = {}, prev[kItems] = {}, state[kItems];
@@ -383,11 +389,11 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
         length[r] = length_of(args, place.row);
         if (args.lengths) h_prev[r] = static_cast<const E*>(cell.h_prev)[place.at];
       }
+      const Exchanged<E> exchanged{static_cast<const E*>(cell.h_prev) + copied_row +
+                                       std::int64_t(first) * args.padded,
+                                   copy_stride, rows};
       if (step > 0 && first == 0 && !await(args.watch, flags, shape.blocks, round)) return;
-      multiply<Product>(shape, memory, work,
-                        Exchanged<E>{static_cast<const E*>(cell.h_prev) +
-                                         std::int64_t(share.first_row + first) * args.padded,
-                                     args.padded, rows});
+      multiply<Product>(shape, memory, work, exchanged);
       Units<1> h[kItems];
 #pragma unroll
       for (int r = 0; r < kItems; ++r) {
@@ -433,10 +439,13 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
   std::uint32_t* const flags = args.flags + share.group * shape.flag_stride;
   std::uint32_t round = published(flags, share.block);
   const std::uint64_t number = dropout_step(args);
-  const Item items[kItems] = {Item(shape, 0), Item(shape, 1)};
+  const Item items[kItems] = {Item(shape, share, 0, args.padded),
+                              Item(shape, share, 1, args.padded)};
   BackwardCell cell = args.cell[share.cell];
-  const Move move(args, share.cell);
+  const CellMove move = args.move[share.cell];
   const std::int64_t gate_row = std::int64_t(kSlots) * args.padded;
+  const std::int64_t copied_row = (share.first_row + work.row) * gate_row;
+  const std::int64_t copy_stride = work.rows_a_round * gate_row;
   const E* published_gates = nullptr;  // gradients of the step before
   const bool carries = kIsGru<Step> || args.lengths, drops = drops_gradients(args, cell);
   load_columns<Product>(shape, share, memory, static_cast<const E*>(args.weight[share.cell]),
@@ -449,10 +458,11 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
       const auto is_mine = [&](const Item& item) {
         return item.row < rows && item.unit < share.units;
       };
-      const auto place_of = [&](const Item& item) {
-        return Place(share.first_row + first + item.row, share.first_unit + item.unit, args.padded);
+      const auto place_of = [&](const Item& item) { return item.at(first, args.padded); };
+      // [row, 0, unit] of [N, slots, Hp], from [row, unit] of [N, Hp].
+      const auto gates_of = [&](const Place& place) {
+        return kSlots * place.at - (kSlots - 1) * place.unit;
       };
-      const auto gates_of = [&](const Place& place) { return place.row * gate_row + place.unit; };
       // Only loads, whose values nothing waits for before the product is done, and masks.
       Units<1> y[kItems][kSlots] = {}, prev[kItems] = {}, state[kItems] = {}, dh[kItems] = {},
                dy[kItems] = {}, dc[kItems] = {};
@@ -477,10 +487,10 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
           y[r][s] = load<1>(cell.gates + gates_of(place) + s * args.padded);
       }
       if (step > 0) {
+        const Exchanged<E> exchanged{published_gates + copied_row + first * gate_row, copy_stride,
+                                     rows};
         if (first == 0 && !await(args.watch, flags, shape.blocks, round)) return;
-        multiply<Product>(shape, memory, work,
-                          Exchanged<E>{published_gates + (share.first_row + first) * gate_row,
-                                       gate_row, rows});
+        multiply<Product>(shape, memory, work, exchanged);
       }
 #pragma unroll
       for (int r = 0; r < kItems; ++r) {
@@ -492,7 +502,7 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
           continue;
         }
         if (live[r]) {
-          if (drops) dy[r] = drop(dy[r], kept[r], args.dropout);
+          if (drops) dy[r] = drop(dy[r], kept[r], args.kept_scale);
           dh[r].v[0] += dy[r].v[0];
           dh[r] = Step::backward(y[r], prev[r], state[r], dh[r], dc[r]);
         }  // else the state passed through, and so does its gradient; those of the gates are zero

@@ -8,16 +8,19 @@ namespace {
 
 constexpr std::int32_t kWarps = kPersistentThreads / 32;
 
-// Of an H200, in cycles of its 1755 MHz; published or assumed, not measured yet.
-constexpr double kMegahertz = 1755;
-/// From the last write of a step to the first that another block has read of it: the write, a flag,
-/// the poll that sees it, the first read.
-constexpr double kExchange = 1600;
-constexpr double kRead = 700;      // of L2, until the data are there
+// In cycles of an H200, whose kernels of this kind draw too little power to be slowed down. What the
+// instructions of a kernel take is read from its machine code (benchmarks/results/sm90-sass), what
+// memory takes is published or assumed; nothing is measured yet.
+constexpr double kMegahertz = 1980;
+/// From a step's last write to the first copy of it by another block: barrier and fence 620, the
+/// flag on its way to L2 and to the poll that sees it 650, the poll's end 115, the copy's begin 140.
+constexpr double kExchange = 1525;
+constexpr double kRead = 600;      // of L2, until the data are there
 constexpr double kIngest = 26;     // bytes from L2 into a multiprocessor, per cycle
-constexpr double kBarrier = 40;    // of a block
-constexpr double kGates = 250;     // gates of one unit per thread
-constexpr double kAddSums = 2;     // of one partial sum per thread
+constexpr double kStage = 330;     // of a stage, beside its products
+constexpr double kStore = 125;     // of all warps' sums, with the barrier
+constexpr double kGates = 420;     // sums and gates of one unit per thread
+constexpr double kPublish = 110;   // from there to the barrier
 constexpr double kLoadAll = 4;     // a warp's load of 16 bytes per lane from shared memory
 constexpr double kLoadSome = 2;    // where lanes' addresses coincide
 constexpr double kTensorCore = 2;  // a warp's product of 16 by 8
@@ -68,24 +71,25 @@ double predict(const PersistentTask& task, const PersistentShape& s) {
   const bool all_at_once = s.padded_depth <= s.width * s.stages;
   const double in_flight = element * rows * s.width * (s.stages - 1);
   const double rate = all_at_once ? kIngest : std::min(kIngest, in_flight / kRead);
-  const double read = element * s.group_batch * task.depth / rate + (tiles - 1) * kRead;
+  const double read = element * s.group_batch * task.depth / rate;
 
   const std::int32_t slice = s.width / s.depth_warps, step = depth_step(task.product, s.row_lanes);
   const std::int32_t full = s.padded_depth / s.width, rest = s.padded_depth % s.width;
   const double steps = full * (slice / step) + divide_up(std::min(rest, slice), step);
-  const double multiply = tiles * steps * multiply_cycles(task.product, s.batch_tile);
+  const double multiply = tiles * ((full + (rest > 0)) * kStage +
+                                   steps * multiply_cycles(task.product, s.batch_tile));
 
-  const double barriers = tiles * (full + (rest > 0) + 2) * kBarrier;
   const std::int32_t rounds = divide_up(s.batch_tile * s.units, kPersistentThreads);
-  const double gates = tiles * rounds * (kGates + kAddSums * s.depth_warps * task.rows_per_unit);
-  const double cycles = kExchange + std::max(read, multiply) + 0.3 * std::min(read, multiply) +
-                        barriers + gates + 2.0 * s.blocks;
+  const double others = tiles * (kRead + kStore + rounds * kGates + kPublish);
+  const double apart = full + (rest > 0) == 1 ? 1 : 0.3;  // one stage is there before its product
+  const double cycles = kExchange + std::max(read, multiply) + apart * std::min(read, multiply) +
+                        others + 2.0 * s.blocks;
   return cycles / kMegahertz;
 }
 
-/// Completes a shape whose blocks, batch tile, width and most stages are given; false if it does
-/// not fit.
-bool complete(const PersistentTask& task, PersistentShape& s) {
+/// Completes a shape whose blocks, batch tile and most stages in use are given, the depth being
+/// divided into at most `parts` stages; false if it does not fit.
+bool complete(const PersistentTask& task, std::int32_t parts, PersistentShape& s) {
   s.rows = task.rows_per_unit * s.units;
   s.depth = task.depth;
   if (task.product == PersistentProduct::kFp32) {
@@ -101,10 +105,11 @@ bool complete(const PersistentTask& task, PersistentShape& s) {
   if (s.row_tiles > kWarps) return false;
   s.row_warps = std::int32_t(std::bit_ceil(std::uint32_t(s.row_tiles)));
   s.depth_warps = kWarps / s.row_warps;
-  if (s.width / s.depth_warps < step) return false;
-  s.stages = std::min(s.stages, divide_up(s.padded_depth, s.width));
-
   const std::size_t element = element_bytes(task.product);
+  // All warps have as much to do.
+  s.width = round_up(divide_up(s.padded_depth, parts), s.depth_warps * step);
+  if (element * std::size_t(s.width) > 16 * kPersistentThreads) return false;
+  s.stages = std::min(s.stages, divide_up(s.padded_depth, s.width));
   const std::int32_t padded_rows = s.row_tiles * s.row_tile;
   s.weight_stride =
       task.product == PersistentProduct::kFp32 ? stride(step, s.padded_depth) : s.padded_depth;
@@ -139,11 +144,11 @@ std::optional<PersistentShape> persistent_shape(const PersistentTask& task) {
       for (const std::int32_t n : {1, 2, 3, 4, 5, 6, 8}) {
         s.batch_tile = n * (fp32 ? 4 : 8);
         if (s.batch_tile * s.units > kPersistentItems * kPersistentThreads) break;
-        for (const std::int32_t width : {512, 256, 128})
+        for (const std::int32_t parts : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48})
           for (std::int32_t stages = kMostStages; stages > 1; --stages) {
-            s.width = width;
             s.stages = stages;
-            if (complete(task, s) && (!best || s.microseconds < best->microseconds)) best = s;
+            if (complete(task, parts, s) && (!best || s.microseconds < best->microseconds))
+              best = s;
           }
       }
     }

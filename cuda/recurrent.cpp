@@ -375,6 +375,7 @@ class OwnPlan final : public RecurrentPlan {
             std::int32_t(cells),
             args_.training,
             dropout(),
+            1 / (1 - dropout()),
             dropout() > 0 ? args.step.template as<std::int64_t>() : nullptr,
             args.lengths ? args.lengths.template as<std::int32_t>() : nullptr};
   }
@@ -456,6 +457,13 @@ class OwnPlan final : public RecurrentPlan {
     }
   }
 
+  CellMove cell_move(std::int32_t times, const CellPlan& c, std::int64_t above_row,
+                     std::int64_t output_row) const {
+    const std::int64_t rows = times * args_.batch;
+    return {rows * c.padded, rows * above_row, rows * output_row, rows * directions() * c.units,
+            times};
+  }
+
   const PersistentLayer& layer_of(const Stage& stage) const {
     return persistent_[std::size_t(cell(stage.first).layer)];
   }
@@ -474,7 +482,8 @@ class OwnPlan final : public RecurrentPlan {
             all.cell[k] = forward_cell(pass, first + k, first_step(c));
             all.cell[k].h_n = given_state(pass.args.h_n[std::size_t(c.layer)], c);
             if (is_lstm()) all.cell[k].c_n = given_state(pass.args.c_n[std::size_t(c.layer)], c);
-            all.sign[k] = c.direction == 1 ? -1 : 1;
+            all.move[k] = cell_move(c.direction == 1 ? -1 : 1, c, all.cell[k].above_row,
+                                    all.cell[k].y_row);
           }
           start_persistent(stream(), layer, all);
         });
@@ -488,7 +497,8 @@ class OwnPlan final : public RecurrentPlan {
                                     for (int k = 0; k < all.cells; ++k) {
                                       const CellPlan& c = cell(first + k);
                                       all.cell[k] = backward_cell(pass, first + k, last_step(c));
-                                      all.sign[k] = c.direction == 1 ? 1 : -1;
+                                      all.move[k] = cell_move(c.direction == 1 ? 1 : -1, c, 0,
+                                                              all.cell[k].dy_row);
                                     }
                                     start_persistent(stream(), layer, all);
                                   });

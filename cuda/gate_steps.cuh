@@ -187,8 +187,7 @@ struct GruAfterStep {
 #pragma unroll
     for (int k = 0; k < width; ++k) {
       Real direct;
-      set(y, k,
-          cells::gru_after_backward(gates(y, k), Real(h_prev.v[k]), Real(dh.v[k]), direct));
+      set(y, k, cells::gru_after_backward(gates(y, k), Real(h_prev.v[k]), Real(dh.v[k]), direct));
       dh_prev.v[k] = direct.v;
     }
     return dh_prev;
@@ -238,8 +237,8 @@ struct GruBeforeMix {
     for (int k = 0; k < width; ++k) {
       cells::GruGates<Real> d{};
       Real direct;
-      cells::gru_mix_backward({Real(), Real(y[1].v[k]), Real(y[2].v[k]), Real()},
-                              Real(h_prev.v[k]), Real(dh.v[k]), d, direct);
+      cells::gru_mix_backward({Real(), Real(y[1].v[k]), Real(y[2].v[k]), Real()}, Real(h_prev.v[k]),
+                              Real(dh.v[k]), d, direct);
       dh_prev.v[k] = direct.v;
       y[1].v[k] = d.z.v;
       y[2].v[k] = d.n.v;

@@ -50,8 +50,8 @@ __device__ inline std::uint32_t published(std::uint32_t* flags, int block) {
 /// Shows what all threads of this block wrote so far to whatever awaits the value. For all threads
 /// of the block, which is one-dimensional.
 ///
-/// A thread of the last warp does it: that warp has no flags to poll unless there are very many, and
-/// the store takes as long as the slowest write before it.
+/// A thread of the last warp does it: that warp has no flags to poll unless there are very many,
+/// and the store takes as long as the slowest write before it.
 __device__ inline void publish(std::uint32_t* flags, int block, std::uint32_t value) {
   __syncthreads();
   if (threadIdx.x == (blockDim.x - 1) / 32 * 32)
@@ -61,7 +61,7 @@ __device__ inline void publish(std::uint32_t* flags, int block, std::uint32_t va
 /// Whether to give up a wait that has taken so many polls: because it was too many, or because
 /// another block gave up.
 __device__ inline bool gives_up(const GridWatch& watch, std::uint32_t polls,
-                                      const GridFault& fault) {
+                                const GridFault& fault) {
   GridFlag stop(*watch.stop);
   if (stop.load(cuda::memory_order_acquire) != 0) return true;
   if (polls < kMostPolls) return false;

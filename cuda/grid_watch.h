@@ -1,11 +1,13 @@
-/// What ends waits of cooperating blocks that would not end (grid_exchange.cuh), and tells the host.
+/// What ends waits of cooperating blocks that would not end (grid_exchange.cuh), and tells the
+/// host.
 #pragma once
 
 #include <cstdint>
 
 namespace unroll::gpu {
 
-/// A poll takes a third of a microsecond, an ordinary wait some of them: this is more than a second.
+/// A poll takes a third of a microsecond, an ordinary wait some of them: this is more than a
+/// second.
 inline constexpr std::uint32_t kMostPolls = 1U << 22;
 /// Polls from one look at whether another block gave up to the next.
 inline constexpr std::uint32_t kPollsBetweenLooks = 1U << 10;

@@ -1,6 +1,5 @@
 #include "cuda/persistent.h"
 
-#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -37,50 +36,45 @@ PersistentKernels kernels_of(Precision precision, CellKind cell) {
   throw std::invalid_argument("unknown precision");
 }
 
-/// With so many cells at a time.
-std::optional<PersistentLayer> layer_of(const Device& device, const RecurrentArgs& args,
-                                        std::int64_t units, int cells) {
-  const GateSlots slots(args.spec);
+/// Of a layer of so many units, with so many cells at a time.
+PersistentTask task_of(const Device& device, const RecurrentArgs& args, std::int64_t units,
+                       bool backward) {
+  const int slots = GateSlots(args.spec).h_slots();
   const auto padded_units = std::int32_t(padded(units));
-  PersistentTask task{.product = product_of(device.precision()),
-                      .batch = std::int32_t(args.batch),
-                      .padded = padded_units,
-                      .rows_per_unit = slots.h_slots(),
-                      .depth = padded_units,
-                      .cells = cells,
-                      .processors = device.processors(),
-                      .shared_memory = device.shared_memory()};
-  const auto forward = persistent_shape(task);
-  if (!forward) return std::nullopt;
-  if (!args.training) return PersistentLayer{cells, *forward, {}, {}};
-  task.rows_per_unit = 1;
-  task.depth = slots.h_slots() * padded_units;
-  const auto backward = persistent_shape(task);
-  if (!backward) return std::nullopt;
-  return PersistentLayer{cells, *forward, *backward, {}};
+  return {.product = product_of(device.precision()),
+          .batch = std::int32_t(args.batch),
+          .padded = padded_units,
+          .rows_per_unit = backward ? 1 : slots,
+          .depth = backward ? slots * padded_units : padded_units,
+          .cells = 1,
+          .processors = device.processors(),
+          .shared_memory = device.shared_memory()};
 }
 
 }  // namespace
 
-PersistentLayer persistent_layer(const Device& device, const RecurrentArgs& args, int layer) {
+PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, int layer,
+                               bool backward) {
   const RecurrentSpec& spec = args.spec;
   if (spec.cell == CellKind::kGru && spec.reset == GruReset::kBefore)
     refuse("got gru with reset=before, expected reset=after, which takes one product a timestep");
   const std::int64_t units = spec.hidden[std::size_t(layer)];
-  for (int cells = spec.directions; cells > 0; --cells)
-    if (auto found = layer_of(device, args, units, cells)) {
-      found->kernels = kernels_of(device.precision(), spec.cell);
-      // As much as there is, for plans of other sizes use the same kernels.
+  PersistentTask task = task_of(device, args, units, backward);
+  for (task.cells = spec.directions; task.cells > 0; --task.cells)
+    if (const auto shape = persistent_shape(task)) {
+      const PersistentKernels kernels = kernels_of(device.precision(), spec.cell);
+      // As much as there is, because plans of other sizes use the same kernels.
       device.make_current();
-      allow_shared_memory(found->kernels.forward, device.shared_memory());
-      allow_shared_memory(found->kernels.backward, device.shared_memory());
-      return *found;
+      allow_shared_memory(kernels.forward, device.shared_memory());
+      allow_shared_memory(kernels.backward, device.shared_memory());
+      return {task.cells, *shape, kernels};
     }
   // Fewer units never need more.
   std::int64_t most = 0, too_many = padded(units) / kPadding;
   while (too_many - most > 1) {
     const std::int64_t middle = (most + too_many) / 2;
-    (layer_of(device, args, middle * kPadding, 1) ? most : too_many) = middle;
+    (persistent_shape(task_of(device, args, middle * kPadding, backward)) ? most : too_many) =
+        middle;
   }
   refuse("got " + std::to_string(units) + " hidden units, expected at most " +
          std::to_string(most * kPadding) + ", whose weights fit into shared memory at " +
@@ -88,16 +82,16 @@ PersistentLayer persistent_layer(const Device& device, const RecurrentArgs& args
          " multiprocessors");
 }
 
-void start_persistent(cudaStream_t stream, const PersistentLayer& layer,
+void start_persistent(cudaStream_t stream, const PersistentKernels& kernels,
                       const PersistentArgs<ForwardCell>& args) {
   launch_cooperative(stream, dim3(unsigned(args.shape.grid(args.cells))), kPersistentThreads,
-                     args.shape.shared_bytes, layer.kernels.forward, args);
+                     args.shape.shared_bytes, kernels.forward, args);
 }
 
-void start_persistent(cudaStream_t stream, const PersistentLayer& layer,
+void start_persistent(cudaStream_t stream, const PersistentKernels& kernels,
                       const PersistentArgs<BackwardCell>& args) {
   launch_cooperative(stream, dim3(unsigned(args.shape.grid(args.cells))), kPersistentThreads,
-                     args.shape.shared_bytes, layer.kernels.backward, args);
+                     args.shape.shared_bytes, kernels.backward, args);
 }
 
 }  // namespace unroll::gpu

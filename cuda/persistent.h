@@ -51,25 +51,24 @@ PersistentKernels persistent_fp32_kernels(CellKind cell);
 PersistentKernels persistent_tf32_kernels(CellKind cell);
 PersistentKernels persistent_bf16_kernels(CellKind cell);
 
-/// How a layer is computed: its directions at the same time where all their weights fit, else one
-/// after the other.
-struct PersistentLayer {
+/// How a pass through a layer is computed: its directions at the same time where all their weights
+/// fit, else one after the other.
+struct PersistentPass {
   std::int32_t cells;
-  PersistentShape forward, backward;  // the latter in training alone
+  PersistentShape shape;
   PersistentKernels kernels;
 
-  /// Of `shape`, for its blocks' flags.
-  std::int64_t flags(const PersistentShape& shape) const {
-    return std::int64_t(cells) * shape.groups * shape.flag_stride;
-  }
+  /// For its blocks.
+  std::int64_t flags() const { return std::int64_t(cells) * shape.groups * shape.flag_stride; }
 };
 /// Throws Unsupported for a GRU that resets before its product, and for weights that do not fit.
 /// Loads the kernels: not in a capture.
-PersistentLayer persistent_layer(const Device& device, const RecurrentArgs& args, int layer);
+PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, int layer,
+                               bool backward);
 
-void start_persistent(cudaStream_t stream, const PersistentLayer& layer,
+void start_persistent(cudaStream_t stream, const PersistentKernels& kernels,
                       const PersistentArgs<ForwardCell>& args);
-void start_persistent(cudaStream_t stream, const PersistentLayer& layer,
+void start_persistent(cudaStream_t stream, const PersistentKernels& kernels,
                       const PersistentArgs<BackwardCell>& args);
 
 }  // namespace unroll::gpu

@@ -85,9 +85,9 @@ struct Item {
 /// on the way from what others published to what this block does.
 struct Work {
   Slice slice;
-  int ahead;          // stages that are on their way before the first is multiplied
-  int row, column;    // of a stage, the first 16 bytes that this thread copies
-  int rows_a_round;   // rows from there to the next ones
+  int ahead;         // stages that are on their way before the first is multiplied
+  int row, column;   // of a stage, the first 16 bytes that this thread copies
+  int rows_a_round;  // rows from there to the next ones
   int place, place_stride, stage_elements;  // in a stage's buffer: of both; of the buffer
 
   __device__ __forceinline__ Work(const PersistentShape& shape, int pack) : slice(shape) {
@@ -389,9 +389,9 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
         length[r] = length_of(args, place.row);
         if (args.lengths) h_prev[r] = static_cast<const E*>(cell.h_prev)[place.at];
       }
-      const Exchanged<E> exchanged{static_cast<const E*>(cell.h_prev) + copied_row +
-                                       std::int64_t(first) * args.padded,
-                                   copy_stride, rows};
+      const Exchanged<E> exchanged{
+          static_cast<const E*>(cell.h_prev) + copied_row + std::int64_t(first) * args.padded,
+          copy_stride, rows};
       if (step > 0 && first == 0 && !await(args.watch, flags, shape.blocks, round)) return;
       multiply<Product>(shape, memory, work, exchanged);
       Units<1> h[kItems];

@@ -184,7 +184,9 @@ struct TensorProduct {
     /// too few others meanwhile.
     static constexpr int kChains = n <= 2 ? 2 : 1;
 
-    static __device__ __forceinline__ int lane() { return int(threadIdx.x) % 32; }
+    static __device__ __forceinline__ int lane() {
+      return int(threadIdx.x) % 32;
+    }
     static __device__ __forceinline__ Words words(const E* from) {
       const auto elements = load<kPack>(from);
       Words words;

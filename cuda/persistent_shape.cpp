@@ -8,12 +8,13 @@ namespace {
 
 constexpr std::int32_t kWarps = kPersistentThreads / 32;
 
-// In cycles of an H200, whose kernels of this kind draw too little power to be slowed down. What the
-// instructions of a kernel take is read from its machine code (benchmarks/results/sm90-sass), what
-// memory takes is published or assumed; nothing is measured yet.
+// In cycles of an H200, whose kernels of this kind draw too little power to be slowed down. What
+// the instructions of a kernel take is read from its machine code (benchmarks/results/sm90-sass),
+// what memory takes is published or assumed; nothing is measured yet.
 constexpr double kMegahertz = 1980;
 /// From a step's last write to the first copy of it by another block: barrier and fence 620, the
-/// flag on its way to L2 and to the poll that sees it 650, the poll's end 115, the copy's begin 140.
+/// flag on its way to L2 and to the poll that sees it 650, the poll's end 115, the copy's begin
+/// 140.
 constexpr double kExchange = 1525;
 constexpr double kRead = 600;      // of L2, until the data are there
 constexpr double kIngest = 26;     // bytes from L2 into a multiprocessor, per cycle
@@ -76,8 +77,8 @@ double predict(const PersistentTask& task, const PersistentShape& s) {
   const std::int32_t slice = s.width / s.depth_warps, step = depth_step(task.product, s.row_lanes);
   const std::int32_t full = s.padded_depth / s.width, rest = s.padded_depth % s.width;
   const double steps = full * (slice / step) + divide_up(std::min(rest, slice), step);
-  const double multiply = tiles * ((full + (rest > 0)) * kStage +
-                                   steps * multiply_cycles(task.product, s.batch_tile));
+  const double multiply =
+      tiles * ((full + (rest > 0)) * kStage + steps * multiply_cycles(task.product, s.batch_tile));
 
   const std::int32_t rounds = divide_up(s.batch_tile * s.units, kPersistentThreads);
   const double others = tiles * (kRead + kStore + rounds * kGates + kPublish);

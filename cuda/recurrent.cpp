@@ -36,9 +36,19 @@ struct LayerPlan {
   std::size_t dx = 0;  // [T N, Ip], backward; not of the first layer
 };
 
-/// By our own kernels: with the stepwise algorithm, as a wavefront or not, or the persistent one.
-/// They differ in how a stage advances over time; everything around it, and what lies in which
-/// buffer, is the same.
+/// How a pass advances over time.
+struct PassPlan {
+  std::vector<Stage> stages;
+  std::vector<PersistentPass> persistent;  // of the layers; none: stepwise
+  std::shared_ptr<void> flags;             // of persistent kernels, each layer's own
+  std::vector<std::int64_t> flags_at;      // of the layers
+
+  bool is_persistent() const { return !persistent.empty(); }
+};
+
+/// By our own kernels: with the stepwise algorithm, as a wavefront or not, or the persistent one,
+/// in either pass. They differ in how a stage advances over time; everything around it, and what
+/// lies in which buffer, is the same.
 class OwnPlan final : public RecurrentPlan {
  public:
   OwnPlan(RecurrentPlanner& planner, Device& device, const RecurrentArgs& args,
@@ -47,9 +57,9 @@ class OwnPlan final : public RecurrentPlan {
         device_(device),
         args_(args),
         slots_(args.spec),
-        stages_(stages_of(args.spec, args.steps, algorithm.block)),
-        algorithm_(to_string(algorithm)) {
-    if (algorithm.persistent) plan_persistent();
+        algorithm_(to_string(algorithm)),
+        forward_(plan_pass(algorithm.forward, false)) {
+    if (args.training) backward_ = plan_pass(algorithm.backward, true);
     lay_out();
   }
 
@@ -69,10 +79,10 @@ class OwnPlan final : public RecurrentPlan {
     if (layers_[0].copies_x)
       pack_matrix(device_, {rows(), args_.input, device_.element()}, args.x.as<float>(),
                   pass.memory + layers_[0].x);
-    for (const Stage& stage : stages_) {
+    for (const Stage& stage : forward_.stages) {
       start_states(pass, stage);
       multiply_inputs(pass, stage.lowest_layer(), 0, args_.steps);
-      if (is_persistent()) {
+      if (forward_.is_persistent()) {
         forward_persistent(pass, stage);
         continue;
       }
@@ -85,10 +95,10 @@ class OwnPlan final : public RecurrentPlan {
 
   void backward(const RecurrentBackward& args) override {
     Backward pass{args, args.reserve.as<std::byte>(), args.scratch.as<std::byte>()};
-    for (std::size_t k = stages_.size(); k-- > 0;) {
-      const Stage& stage = stages_[k];
+    for (std::size_t k = backward_.stages.size(); k-- > 0;) {
+      const Stage& stage = backward_.stages[k];
       start_gradients(pass, stage);
-      if (is_persistent())
+      if (backward_.is_persistent())
         backward_persistent(pass, stage);
       else
         stage.for_each_tick(true, [&](std::span<const CellStep> blocks, auto&& for_each_step) {
@@ -126,7 +136,6 @@ class OwnPlan final : public RecurrentPlan {
   int directions() const { return args_.spec.directions; }
   bool is_lstm() const { return args_.spec.cell == CellKind::kLstm; }
   bool is_gru() const { return args_.spec.cell == CellKind::kGru; }
-  bool is_persistent() const { return !persistent_.empty(); }
   bool is_gru_before() const { return is_gru() && args_.spec.reset == GruReset::kBefore; }
   /// Besides h in the element type.
   bool has_state() const {
@@ -173,17 +182,19 @@ class OwnPlan final : public RecurrentPlan {
   }
 
   /// The flags are memory of the plan's own, since they must be what the launch before left.
-  void plan_persistent() {
+  PassPlan plan_pass(const PassAlgorithm& algorithm, bool backward) {
+    PassPlan pass{stages_of(args_.spec, args_.steps, algorithm.block), {}, nullptr, {}};
+    if (!algorithm.persistent) return pass;
     std::int64_t count = 0;
-    for (int index = 0; index < args_.spec.layers(); ++index) {
-      const PersistentLayer layer = persistent_layer(device_, args_, index);
-      persistent_.push_back(layer);
-      flags_at_.push_back(count);
-      count += layer.flags(layer.forward) + layer.flags(layer.backward);
+    for (int layer = 0; layer < args_.spec.layers(); ++layer) {
+      pass.persistent.push_back(persistent_pass(device_, args_, layer, backward));
+      pass.flags_at.push_back(count);
+      count += pass.persistent.back().flags();
     }
-    flags_ = device_.allocate(std::size_t(count) * sizeof(std::uint32_t));
-    UNROLL_CUDA_CHECK(
-        cudaMemsetAsync(flags_.get(), 0, std::size_t(count) * sizeof(std::uint32_t), stream()));
+    const std::size_t bytes = std::size_t(count) * sizeof(std::uint32_t);
+    pass.flags = device_.allocate(bytes);
+    UNROLL_CUDA_CHECK(cudaMemsetAsync(pass.flags.get(), 0, bytes, stream()));
+    return pass;
   }
 
   std::int64_t gate_row(const CellPlan& cell) const { return slots_.slots * cell.padded; }
@@ -282,7 +293,7 @@ class OwnPlan final : public RecurrentPlan {
   // ---- forward
 
   void start_states(const Forward& pass, const Stage& stage) const {
-    for (int k = 0; slots_.first_x > 0 && !is_persistent() && k < stage.count; ++k) {
+    for (int k = 0; slots_.first_x > 0 && !forward_.is_persistent() && k < stage.count; ++k) {
       // The slot that W does not feed, and R's product adds to.
       const CellPlan& c = cell(stage.first + k);
       UNROLL_CUDA_CHECK(cudaMemset2DAsync(
@@ -440,20 +451,22 @@ class OwnPlan final : public RecurrentPlan {
 
   // ---- persistent
 
-  /// For each launch of a layer's cells: launch(its first cell, what all have in common).
+  /// For each launch of a layer's cells: launch(its first cell, what all have in common, kernels).
   template <typename Cell, typename Args, typename Launch>
-  void for_each_launch(const Args& args, const Stage& stage, const PersistentShape& shape,
-                       std::uint32_t* flags, const Launch& launch) const {
-    const std::int32_t cells = layer_of(stage).cells;
+  void for_each_launch(const PassPlan& pass, const Stage& stage, const Args& args,
+                       const Launch& launch) const {
+    const auto layer = std::size_t(cell(stage.first).layer);
+    const PersistentPass& persistent = pass.persistent[layer];
+    const std::int32_t cells = persistent.cells;
     PersistentArgs<Cell> all{};
     static_cast<GateShape&>(all) = gate_shape(args, cell(stage.first), std::size_t(cells));
-    all.shape = shape;
+    all.shape = persistent.shape;
     all.steps = std::int32_t(args_.steps);
-    all.flags = flags;
+    all.flags = static_cast<std::uint32_t*>(pass.flags.get()) + pass.flags_at[layer];
     all.watch = device_.grid_watcher().watch();
     for (int first = stage.first; first < stage.first + stage.count; first += cells) {
       for (int k = 0; k < cells; ++k) all.weight[k] = recurrent_weight(first + k, 0).data;
-      launch(first, all);
+      launch(first, all, persistent.kernels);
     }
   }
 
@@ -464,44 +477,32 @@ class OwnPlan final : public RecurrentPlan {
             times};
   }
 
-  const PersistentLayer& layer_of(const Stage& stage) const {
-    return persistent_[std::size_t(cell(stage.first).layer)];
-  }
-  std::uint32_t* flags_of(const Stage& stage) const {
-    return static_cast<std::uint32_t*>(flags_.get()) +
-           flags_at_[std::size_t(cell(stage.first).layer)];
-  }
-
   void forward_persistent(const Forward& pass, const Stage& stage) const {
-    const PersistentLayer& layer = layer_of(stage);
     for_each_launch<ForwardCell>(
-        pass.args, stage, layer.forward, flags_of(stage),
-        [&](int first, PersistentArgs<ForwardCell>& all) {
+        forward_, stage, pass.args,
+        [&](int first, PersistentArgs<ForwardCell>& all, const PersistentKernels& kernels) {
           for (int k = 0; k < all.cells; ++k) {
             const CellPlan& c = cell(first + k);
-            all.cell[k] = forward_cell(pass, first + k, first_step(c));
-            all.cell[k].h_n = given_state(pass.args.h_n[std::size_t(c.layer)], c);
-            if (is_lstm()) all.cell[k].c_n = given_state(pass.args.c_n[std::size_t(c.layer)], c);
-            all.move[k] = cell_move(c.direction == 1 ? -1 : 1, c, all.cell[k].above_row,
-                                    all.cell[k].y_row);
+            ForwardCell& f = all.cell[k] = forward_cell(pass, first + k, first_step(c));
+            f.h_n = given_state(pass.args.h_n[std::size_t(c.layer)], c);
+            if (is_lstm()) f.c_n = given_state(pass.args.c_n[std::size_t(c.layer)], c);
+            all.move[k] = cell_move(c.direction == 1 ? -1 : 1, c, f.above_row, f.y_row);
           }
-          start_persistent(stream(), layer, all);
+          start_persistent(stream(), kernels, all);
         });
   }
 
   void backward_persistent(const Backward& pass, const Stage& stage) const {
-    const PersistentLayer& layer = layer_of(stage);
-    for_each_launch<BackwardCell>(pass.args, stage, layer.backward,
-                                  flags_of(stage) + layer.flags(layer.forward),
-                                  [&](int first, PersistentArgs<BackwardCell>& all) {
-                                    for (int k = 0; k < all.cells; ++k) {
-                                      const CellPlan& c = cell(first + k);
-                                      all.cell[k] = backward_cell(pass, first + k, last_step(c));
-                                      all.move[k] = cell_move(c.direction == 1 ? 1 : -1, c, 0,
-                                                              all.cell[k].dy_row);
-                                    }
-                                    start_persistent(stream(), layer, all);
-                                  });
+    for_each_launch<BackwardCell>(
+        backward_, stage, pass.args,
+        [&](int first, PersistentArgs<BackwardCell>& all, const PersistentKernels& kernels) {
+          for (int k = 0; k < all.cells; ++k) {
+            const CellPlan& c = cell(first + k);
+            all.cell[k] = backward_cell(pass, first + k, last_step(c));
+            all.move[k] = cell_move(c.direction == 1 ? 1 : -1, c, 0, all.cell[k].dy_row);
+          }
+          start_persistent(stream(), kernels, all);
+        });
   }
 
   // ---- backward
@@ -678,14 +679,11 @@ class OwnPlan final : public RecurrentPlan {
   Device& device_;
   RecurrentArgs args_;
   GateSlots slots_;
-  std::vector<Stage> stages_;
   std::string algorithm_;
+  PassPlan forward_, backward_;  // the latter in training only
   std::vector<LayerPlan> layers_;
   std::vector<CellPlan> cells_;
-  std::vector<PersistentLayer> persistent_;  // none: stepwise
   std::size_t forward_bytes_ = 0, backward_bytes_ = 0;
-  std::shared_ptr<void> flags_;         // of persistent kernels, each layer's and pass's own
-  std::vector<std::int64_t> flags_at_;  // of the layers
   std::shared_ptr<RecurrentWeightCopies> copies_;
 };
 
@@ -698,8 +696,7 @@ RecurrentPlanner::RecurrentPlanner(Device& device, const RecurrentAlgorithm& alg
 
 std::unique_ptr<RecurrentPlan> RecurrentPlanner::plan(const RecurrentArgs& args) {
   if (cudnn_) return cudnn_->plan(args);
-  if (algorithm_.automatic && args.training) algorithm_ = fastest(args);
-  return plan(args, algorithm_.automatic ? RecurrentAlgorithm{false} : algorithm_);
+  return algorithm_.automatic ? plan_automatically(args) : plan(args, algorithm_);
 }
 
 std::unique_ptr<RecurrentPlan> RecurrentPlanner::plan(const RecurrentArgs& args,

@@ -18,11 +18,21 @@
 
 namespace unroll::gpu {
 
-struct RecurrentAlgorithm {
-  bool automatic = true;             // not chosen yet
-  std::int64_t block = 0;            // timesteps K of a wavefront's blocks; 0: layer after layer
-  std::optional<CudnnForm> cudnn{};  // by cuDNN instead
+/// How our own kernels compute one pass.
+struct PassAlgorithm {
+  std::int64_t block = 0;  // timesteps K of a wavefront's blocks; 0: layer after layer
   bool persistent = false;
+
+  bool operator==(const PassAlgorithm&) const = default;
+};
+struct RecurrentAlgorithm {
+  bool automatic = true;  // not chosen yet
+  PassAlgorithm forward{}, backward{};
+  std::optional<CudnnForm> cudnn{};  // by cuDNN instead
+
+  static RecurrentAlgorithm of(PassAlgorithm forward, PassAlgorithm backward) {
+    return {false, forward, backward, {}};
+  }
 };
 /// As CudaOptions::recurrent_algorithm. Throws std::invalid_argument.
 RecurrentAlgorithm parse_algorithm(const std::string& text);
@@ -35,21 +45,32 @@ class RecurrentPlanner {
   /// Throws Unsupported for an algorithm whose library is not installed.
   RecurrentPlanner(Device& device, const RecurrentAlgorithm& algorithm);
 
-  const RecurrentAlgorithm& algorithm() const { return algorithm_; }
+  /// What was asked for or, if that is automatic, chosen last.
+  const RecurrentAlgorithm& algorithm() const {
+    return choices_.empty() ? algorithm_ : choices_.back().algorithm;
+  }
   std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args);
   std::shared_ptr<RecurrentWeightCopies> copies(const RecurrentArgs& args,
                                                 std::span<const RecurrentWeights> weights);
 
  private:
   class Trial;
+  /// Another length of the sequences is no reason to choose anew.
+  struct Choice {
+    RecurrentSpec spec;
+    std::int64_t batch;
+    RecurrentAlgorithm algorithm;
+  };
   using Key = std::pair<GruReset, std::vector<const void*>>;
 
   std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args,
                                       const RecurrentAlgorithm& algorithm);
+  std::unique_ptr<RecurrentPlan> plan_automatically(const RecurrentArgs& args);
   RecurrentAlgorithm fastest(const RecurrentArgs& args);
 
   Device& device_;
   RecurrentAlgorithm algorithm_;
+  std::vector<Choice> choices_;          // where that is automatic
   std::unique_ptr<CudnnPlanner> cudnn_;  // null unless it is the algorithm
   std::map<Key, std::weak_ptr<RecurrentWeightCopies>> copies_;
 };

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdio>
+#include <functional>
 #include <optional>
 #include <stdexcept>
 #include <string_view>
@@ -24,6 +25,25 @@ constexpr std::pair<std::string_view, cudnn::Algorithm> kCudnnForms[] = {
     {"persist_dynamic", cudnn::Algorithm::kPersistDynamic},
     {"persist_static_small_h", cudnn::Algorithm::kPersistStaticSmallH},
 };
+
+std::optional<PassAlgorithm> parse_pass(std::string_view text) {
+  if (text == kStepwise) return PassAlgorithm{};
+  if (text == kPersistent) return PassAlgorithm{.persistent = true};
+  if (!text.starts_with(kStepwise)) return std::nullopt;
+  text.remove_prefix(kStepwise.size());
+  if (!text.starts_with(':')) return std::nullopt;
+  text.remove_prefix(1);
+  std::int64_t block = 0;
+  const auto [stop, error] = std::from_chars(text.begin(), text.end(), block);
+  if (error != std::errc() || stop != text.end() || block <= 0) return std::nullopt;
+  return PassAlgorithm{.block = block};
+}
+
+std::string to_string(const PassAlgorithm& algorithm) {
+  if (algorithm.persistent) return std::string(kPersistent);
+  return std::string(kStepwise) +
+         (algorithm.block > 0 ? ":" + std::to_string(algorithm.block) : std::string());
+}
 
 std::optional<CudnnForm> parse_cudnn(std::string_view text) {
   if (text == kCudnn) return CudnnForm{};
@@ -79,18 +99,14 @@ double relative_distance(const std::vector<float>& a, const std::vector<float>& 
 
 RecurrentAlgorithm parse_algorithm(const std::string& text) {
   if (text == "auto") return {};
-  if (text == kStepwise) return {false, 0};
-  if (text == kPersistent) return {.automatic = false, .persistent = true};
-  if (text.starts_with(std::string(kStepwise) + ":")) {
-    std::int64_t block = 0;
-    const char* const end = text.data() + text.size();
-    const auto [stop, error] = std::from_chars(text.data() + kStepwise.size() + 1, end, block);
-    if (error == std::errc() && stop == end && block > 0) return {false, block};
-  }
-  if (const auto cudnn = parse_cudnn(text)) return {false, 0, cudnn};
+  if (const auto cudnn = parse_cudnn(text)) return {false, {}, {}, cudnn};
+  const std::size_t plus = text.find('+');
+  const auto forward = parse_pass(text.substr(0, plus));
+  const auto backward = plus == text.npos ? forward : parse_pass(text.substr(plus + 1));
+  if (forward && backward) return RecurrentAlgorithm::of(*forward, *backward);
   throw std::invalid_argument("recurrent algorithm: got '" + text +
                               "', expected auto, stepwise, stepwise:K with K timesteps, "
-                              "persistent, cudnn or cudnn:FORM");
+                              "persistent, two of these as FORWARD+BACKWARD, cudnn or cudnn:FORM");
 }
 
 std::string to_string(const CudnnForm& form) {
@@ -104,12 +120,12 @@ std::string to_string(const CudnnForm& form) {
 std::string to_string(const RecurrentAlgorithm& algorithm) {
   if (algorithm.automatic) return "auto";
   if (algorithm.cudnn) return to_string(*algorithm.cudnn);
-  if (algorithm.persistent) return std::string(kPersistent);
-  return std::string(kStepwise) +
-         (algorithm.block > 0 ? ":" + std::to_string(algorithm.block) : std::string());
+  const std::string forward = to_string(algorithm.forward);
+  if (algorithm.forward == algorithm.backward) return forward;
+  return forward + "+" + to_string(algorithm.backward);
 }
 
-/// Forward and backward pass of a stack with random weights and inputs, as one graph, whose loss is
+/// Forward and backward pass of a stack with random weights and inputs, a graph each, whose loss is
 /// half the sum of y's squares.
 class RecurrentPlanner::Trial {
  public:
@@ -138,43 +154,36 @@ class RecurrentPlanner::Trial {
   }
 
   /// Seconds: the least of several runs.
-  double run(const RecurrentAlgorithm& algorithm) {
+  struct Times {
+    double forward, backward;
+  };
+  Times run(const RecurrentAlgorithm& algorithm) {
     const auto plan = planner_.plan(args_, algorithm);
     Tensors memory(device_);
     const View reserve = memory.bytes(plan->reserve_bytes()),
                scratch = memory.bytes(plan->scratch_bytes());
     const std::vector<View> none(h_.size());
     plan->prepare(weights_);
-    const auto work = [&] {
-      plan->forward({x_, {}, h_, c_, weights_, step_, y_, none, none, reserve, {}});
-      plan->backward({x_,
-                      {},
-                      h_,
-                      c_,
-                      weights_,
-                      step_,
-                      reserve,
-                      y_,
-                      none,
-                      none,
-                      {},
-                      none,
-                      none,
-                      dweights_,
-                      scratch});
-    };
-    work();
-    const Graph graph = capture(device_.stream(), work);
+    const RecurrentForward forward{x_, {}, h_, c_, weights_, step_, y_, none, none, reserve, {}};
+    const RecurrentBackward backward{x_,   {},   h_, c_,   weights_, step_,     reserve, y_,
+                                     none, none, {}, none, none,     dweights_, scratch};
+    const auto forward_graph = graph_of([&] { plan->forward(forward); });
+    const auto backward_graph = graph_of([&] { plan->backward(backward); });
     const auto replay = [&] {
-      return seconds(device_.stream(),
-                     [&] { UNROLL_CUDA_CHECK(cudaGraphLaunch(graph.get(), device_.stream())); });
+      const Times times{replayed(forward_graph), replayed(backward_graph)};
+      device_.grid_watcher().check();
+      return times;
     };
-    // The first run loads the graph. A device that was idle comes to its clock meanwhile.
-    constexpr double kWarmUp = 0.03;
-    for (double time = replay(); !warm_ && time < kWarmUp;) time += replay();
+    // The first run loads the graphs. A device that was idle comes to its clock meanwhile.
+    constexpr double kWarmUp = 0.3;
+    Times least = replay();
+    for (double time = 0; !warm_ && time < kWarmUp; time += least.forward + least.backward)
+      least = replay();
     warm_ = true;
-    double least = replay();
-    for (int more = 0; more < 4; ++more) least = std::min(least, replay());
+    for (int more = 0; more < 5; ++more) {
+      const Times times = replay();
+      least = {std::min(least.forward, times.forward), std::min(least.backward, times.backward)};
+    }
     return least;
   }
 
@@ -193,6 +202,15 @@ class RecurrentPlanner::Trial {
   }
 
  private:
+  Graph graph_of(const std::function<void()>& work) const {
+    work();
+    return capture(device_.stream(), work);
+  }
+  double replayed(const Graph& graph) const {
+    return seconds(device_.stream(),
+                   [&] { UNROLL_CUDA_CHECK(cudaGraphLaunch(graph.get(), device_.stream())); });
+  }
+
   RecurrentPlanner& planner_;
   Device& device_;
   RecurrentArgs args_;
@@ -203,31 +221,51 @@ class RecurrentPlanner::Trial {
   bool warm_ = false;
 };
 
+std::unique_ptr<RecurrentPlan> RecurrentPlanner::plan_automatically(const RecurrentArgs& args) {
+  const auto is_alike = [&](const Choice& c) {
+    return c.spec.cell == args.spec.cell && c.spec.reset == args.spec.reset &&
+           c.spec.hidden == args.spec.hidden && c.spec.directions == args.spec.directions &&
+           (!args.training || c.batch == args.batch);
+  };
+  auto choice = std::ranges::find_if(choices_, is_alike);
+  if (args.training && choice == choices_.end())
+    choice = choices_.insert(choice, {args.spec, args.batch, fastest(args)});
+  if (choice == choices_.end()) return plan(args, RecurrentAlgorithm::of({}, {}));
+  return plan(args, choice->algorithm);
+}
+
 RecurrentAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
   const auto& hidden = args.spec.hidden;
   const bool has_wavefront =
       args.spec.directions == 1 && std::adjacent_find(hidden.begin(), hidden.end()) != hidden.end();
-  const RecurrentAlgorithm stepwise{.automatic = false};
+  const PassAlgorithm stepwise{}, persistent{.persistent = true};
   std::vector<RecurrentAlgorithm> others;
   for (const std::int64_t block : {4, 8, 16, 32})
-    if (has_wavefront && block < args.steps) others.push_back({false, block});
-  others.push_back({.automatic = false, .persistent = true});
-  RecurrentAlgorithm best = stepwise;
+    if (has_wavefront && block < args.steps)
+      others.push_back(RecurrentAlgorithm::of({.block = block}, {.block = block}));
+  others.push_back(RecurrentAlgorithm::of(persistent, stepwise));
+  others.push_back(RecurrentAlgorithm::of(stepwise, persistent));
+  RecurrentAlgorithm best = RecurrentAlgorithm::of(stepwise, stepwise);
   try {
     Trial trial(*this, args);
-    double least = trial.run(stepwise);
+    Trial::Times least = trial.run(best);
     const std::vector<float> expected = trial.result();
     // Two right answers are closer than that by far, and wrong ones are not that close.
     const double limit = device_.precision() == Precision::kFp32 ? 1e-2 : 5e-2;
+    const auto improve = [](PassAlgorithm& best_pass, double& least_time, PassAlgorithm other,
+                            double time) {
+      if (other == PassAlgorithm{} || time > 0.98 * least_time) return;  // less may be by chance
+      best_pass = other;
+      least_time = time;
+    };
     for (const RecurrentAlgorithm& other : others) {
       try {
-        const double time = trial.run(other),
-                     distance = relative_distance(trial.result(), expected);
+        const Trial::Times times = trial.run(other);
+        const double distance = relative_distance(trial.result(), expected);
         if (!(distance <= limit))
           throw DeviceError("its gradients are " + std::to_string(distance) + " off");
-        if (time > 0.98 * least) continue;  // what differs by less differs by chance
-        least = time;
-        best = other;
+        improve(best.forward, least.forward, other.forward, times.forward);
+        improve(best.backward, least.backward, other.backward, times.backward);
       } catch (const Unsupported&) {
         // Not for this shape.
       } catch (const DeviceError& error) {
@@ -237,10 +275,11 @@ RecurrentAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
         std::fprintf(stderr,
                      "unroll: recurrent algorithm %s does not work here and is not used: %s\n",
                      to_string(other).c_str(), error.what());
+        device_.grid_watcher().forget();  // the plan and its flags are gone
       }
     }
   } catch (const OutOfMemory&) {
-    // Whoever planned this finds out with the real buffers, and says so.
+    // The real buffers will not fit either, and that error says more.
   }
   return best;
 }

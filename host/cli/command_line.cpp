@@ -113,6 +113,16 @@ constexpr std::string_view kCudnnForms[] = {"cudnn", "cudnn:standard", "cudnn:pe
                                             "cudnn:persist_dynamic",
                                             "cudnn:persist_static_small_h"};
 
+/// Of ours, for a pass.
+bool is_pass_algorithm(std::string_view name) {
+  return name == "stepwise" || name == "persistent" ||
+         number_after("stepwise:", name).value_or(0) > 0;
+}
+/// In a pass at least.
+bool is_persistent(std::string_view name) {
+  return !name.starts_with("cudnn") && name.find("persistent") != name.npos;
+}
+
 /// Which flag asks for something that the CPU does not do, and how it does it; empty if none does.
 std::string beyond_cpu(const DeviceFlags& flags) {
   if (flags.precision != to_string(Precision::kFp32))
@@ -122,8 +132,10 @@ std::string beyond_cpu(const DeviceFlags& flags) {
     return fmt::format(
         "--rnn-algorithm: got {}, expected auto or stepwise: the CPU has no blocks of timesteps",
         flags.rnn_algorithm);
-  if (flags.rnn_algorithm == "persistent")
-    return "--rnn-algorithm: got persistent, expected auto or stepwise: the CPU has one algorithm";
+  if (is_persistent(flags.rnn_algorithm))
+    return fmt::format(
+        "--rnn-algorithm: got {}, expected auto or stepwise: the CPU has one algorithm",
+        flags.rnn_algorithm);
   if (flags.rnn_algorithm.starts_with("cudnn"))
     return fmt::format(
         "--rnn-algorithm: got {}, expected auto or stepwise: cuDNN computes on a GPU alone",
@@ -248,22 +260,25 @@ void require_range(const std::string& flag, double value, double low, double hig
 }
 
 void check_rnn_algorithm(const std::string& name) {
-  if (name == "auto" || name == "stepwise" || name == "persistent" ||
-      number_after("stepwise:", name).value_or(0) > 0)
+  const std::size_t plus = name.find('+');
+  const std::string_view text = name;
+  if (name == "auto" || (is_pass_algorithm(text.substr(0, plus)) &&
+                         (plus == name.npos || is_pass_algorithm(text.substr(plus + 1)))))
     return;
   if (std::ranges::find(kCudnnForms, name) != std::end(kCudnnForms)) return;
   throw UsageError(
       fmt::format("--rnn-algorithm: got {}, expected auto, stepwise, stepwise:K with K "
-                  "timesteps, 1 or more, persistent, {}",
+                  "timesteps, 1 or more, persistent, two of these as FORWARD+BACKWARD, {}",
                   in_quotes(name), fmt::join(kCudnnForms, ", ")));
 }
 
 void check_rnn_algorithm(const std::string& name, CellKind cell, GruReset reset) {
   check_rnn_algorithm(name);
-  if (name == "persistent" && cell == CellKind::kGru && reset == GruReset::kBefore)
-    throw UsageError(
-        "--rnn-algorithm: got persistent for --gru-reset before, expected auto or stepwise, or "
-        "--gru-reset after, which takes one product a timestep");
+  if (is_persistent(name) && cell == CellKind::kGru && reset == GruReset::kBefore)
+    throw UsageError(fmt::format(
+        "--rnn-algorithm: got {} for --gru-reset before, expected auto or stepwise, or --gru-reset "
+        "after, which takes one product a timestep",
+        name));
   if (!name.starts_with("cudnn")) return;
   if (cell == CellKind::kRnnLogistic)
     throw UsageError(fmt::format(

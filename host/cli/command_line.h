@@ -52,8 +52,8 @@ TokenizerKind choose_tokenizer(const std::string& name);
 void require_range(const std::string& flag, double value, double low, double high,
                    bool open = false);
 
-/// Throws UsageError unless it is auto, stepwise, stepwise:K with K >= 1, persistent,
-/// cudnn or cudnn:FORM.
+/// Throws UsageError unless it is auto, stepwise, stepwise:K with K >= 1, persistent, two of these
+/// as FORWARD+BACKWARD, cudnn or cudnn:FORM.
 void check_rnn_algorithm(const std::string& name);
 /// And unless it has such cells.
 void check_rnn_algorithm(const std::string& name, CellKind cell, GruReset reset);

@@ -377,14 +377,16 @@ std::shared_ptr<Backend> cpu(int threads = 0);
 int cuda_device_count(std::string* why = nullptr) noexcept;
 struct CudaOptions {
   Precision precision = Precision::kFp32;
-  /// "auto": the first plan for training times the candidates on its shape, and all later ones keep
-  /// to what was fastest. "stepwise:K": layers in blocks of K timesteps, as a wavefront where their
-  /// sizes allow; "stepwise": each layer as a whole. "persistent": one kernel per layer, whose
-  /// plans throw Unsupported for weights that do not fit into the multiprocessors' shared memory,
-  /// and for a GRU that resets before its product. "cudnn:FORM", if libcudnn.so.9 is installed:
-  /// standard, persist_static, persist_dynamic or persist_static_small_h, "cudnn" being the first;
-  /// plans for what cuDNN does not do throw Unsupported. "cudnn:FORM:fp16" computes it in float16,
-  /// at any precision and without scaling of the loss: to compare with, not to train with.
+  /// "auto": the first plan for training of a stack and a batch times the candidates on its shape,
+  /// each pass for itself, and later ones keep to what was fastest. "stepwise:K": layers in blocks
+  /// of K timesteps, as a wavefront where their sizes allow; "stepwise": each layer as a whole.
+  /// "persistent": one kernel per layer, whose plans throw Unsupported for weights that do not fit
+  /// into the multiprocessors' shared memory, and for a GRU that resets before its product.
+  /// "FORWARD+BACKWARD": two of these, one for each pass. "cudnn:FORM", if libcudnn.so.9 is
+  /// installed: standard, persist_static, persist_dynamic or persist_static_small_h, "cudnn" being
+  /// the first; plans for what cuDNN does not do throw Unsupported. "cudnn:FORM:fp16" computes it
+  /// in float16, at any precision and without scaling of the loss: to compare with, not to train
+  /// with.
   std::string recurrent_algorithm = "auto";
 };
 

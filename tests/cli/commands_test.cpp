@@ -291,7 +291,8 @@ TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
            {"eval --checkpoint x --device cpu --precision tf32", "--precision: got tf32"},
            {"train --rnn-algorithm cudnn:fast",
             "--rnn-algorithm: got 'cudnn:fast', expected auto, stepwise, stepwise:K with K "
-            "timesteps, 1 or more, persistent, cudnn, cudnn:standard, cudnn:persist_static, "},
+            "timesteps, 1 or more, persistent, two of these as FORWARD+BACKWARD, cudnn, "
+            "cudnn:stan"},
            {"train --rnn-algorithm cudnn:standard:fp16", "got 'cudnn:standard:fp16', expected"},
            {"train --device cpu --rnn-algorithm cudnn",
             "--rnn-algorithm: got cudnn, expected auto or stepwise: cuDNN computes on a GPU"},
@@ -304,6 +305,10 @@ TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
            {"train --rnn-algorithm persistent --model gru --gru-reset before",
             "--rnn-algorithm: got persistent for --gru-reset before, expected auto or stepwise"},
            {"train --rnn-algorithm persistent:2", "--rnn-algorithm: got 'persistent:2', expected"},
+           {"train --rnn-algorithm persistent+cudnn", "got 'persistent+cudnn', expected"},
+           {"train --rnn-algorithm stepwise+", "got 'stepwise+', expected"},
+           {"train --device cpu --rnn-algorithm persistent+stepwise",
+            "--rnn-algorithm: got persistent+stepwise, expected auto or stepwise"},
            {"train --rnn-algorithm stepwise:0", "--rnn-algorithm: got 'stepwise:0'"},
            {"train --rnn-algorithm stepwise:-4", "--rnn-algorithm: got 'stepwise:-4'"},
            {"train --rnn-algorithm stepwise:", "--rnn-algorithm: got 'stepwise:'"},

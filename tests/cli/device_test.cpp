@@ -143,7 +143,7 @@ TEST_F(EmulatedGpu, RunsByOtherAlgorithmsLoseWhatAStepwiseOneLoses) {
   ASSERT_EQ(stepwise.status, 0) << stepwise.err;
   const std::vector<double> expected = losses(stepwise.out);
   ASSERT_GT(expected.size(), 3U) << stepwise.out;
-  for (const std::string name : {"cudnn:standard", "persistent"}) {
+  for (const std::string name : {"cudnn:standard", "persistent", "persistent+stepwise:2"}) {
     std::filesystem::remove_all(folder_.path() / "run");
     const Output other = begin(flags + name);
     ASSERT_EQ(other.status, 0) << other.err;
@@ -182,6 +182,30 @@ TEST_F(EmulatedGpu, WhatDoesNotFitIsOneLine) {
   EXPECT_TRUE(
       contains(last, "CUDA device 0 (CUDA emulated on the CPU): out of memory: asked for "));
   EXPECT_TRUE(contains(last, " MB of 34 MB are free"));
+}
+
+// The first trial of the persistent kernels waits for what never comes.
+TEST_F(EmulatedGpu, AutoGoesOnWithoutKernelsThatHang) {
+  const Output result = begin("", "export UNROLL_EMULATED_LOST_STORE=1; ");
+  EXPECT_EQ(result.status, 0) << result.err;
+  const std::string said =
+      "\nunroll: recurrent algorithm persistent+stepwise does not work here and is not used: CUDA "
+      "device 0 (CUDA emulated on the CPU): block ";
+  ASSERT_TRUE(contains(result.err, said)) << result.err;
+  EXPECT_TRUE(contains(result.err, " waited in vain for block "));
+  EXPECT_EQ(stored()["recurrent_algorithm"].get<std::string>().find("persistent+"),
+            std::string::npos);
+}
+
+TEST_F(EmulatedGpu, AHangingKernelLeavesASoundRun) {
+  const Output result = begin("--save-every 20 --rnn-algorithm persistent",
+                              "export UNROLL_EMULATED_LOST_STORE=1000; ");
+  EXPECT_EQ(result.status, 1);
+  EXPECT_TRUE(contains(result.err, " waited in vain for block ")) << result.err;
+  EXPECT_TRUE(result.err.ends_with(
+      "; the last checkpoint is sound, to go on: unroll train --save run --resume\n"));
+  const Output resumed = train("--resume");
+  EXPECT_EQ(resumed.status, 0) << resumed.err;
 }
 
 TEST_F(EmulatedGpu, ADeviceThatFailsLeavesASoundRun) {

@@ -439,8 +439,10 @@ std::uint32_t load(const std::uint32_t* address) {
 
 void store(std::uint32_t* address, std::uint32_t value) {
   static std::int64_t stores = 0;
+  const std::int64_t lost = lost_store();
+  stores = lost == 0 ? 0 : stores + 1;
   progress = true;
-  if (++stores != lost_store()) *address = value;
+  if (lost == 0 || stores != lost) *address = value;
   if (!kernel->cooperative || !order.ends_turn(true)) return;
   push_ready(current);
   turn_ends = true;

@@ -284,6 +284,7 @@ TEST_P(RecurrentKernel, PrepareTakesNewWeights) {
 // A wavefront's blocks of two timesteps end before, at and after the last one in these cases.
 INSTANTIATE_TEST_SUITE_P(On, RecurrentKernel,
                          ::testing::Values("Cpu", "Cuda", "CudaWavefront", "CudaPersistent",
+                                           "CudaPersistentForward", "CudaPersistentBackward",
                                            "CudaCudnn"),
                          backend_name);
 

@@ -127,6 +127,8 @@ inline const std::map<std::string, CudaOptions> kCudaForms = {
     {"CudaPersistent", {.recurrent_algorithm = "persistent"}},
     {"CudaPersistentTf32", {.precision = Precision::kTf32, .recurrent_algorithm = "persistent"}},
     {"CudaPersistentBf16", {.precision = Precision::kBf16, .recurrent_algorithm = "persistent"}},
+    {"CudaPersistentForward", {.recurrent_algorithm = "persistent+stepwise:2"}},
+    {"CudaPersistentBackward", {.recurrent_algorithm = "stepwise:2+persistent"}},
     {"CudaCudnn", {.recurrent_algorithm = "cudnn:standard"}},
     {"CudaCudnnTf32", {.precision = Precision::kTf32, .recurrent_algorithm = "cudnn:standard"}},
     {"CudaCudnnBf16", {.precision = Precision::kBf16, .recurrent_algorithm = "cudnn:standard"}},

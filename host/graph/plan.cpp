@@ -1,6 +1,7 @@
 #include "host/graph/plan.h"
 
 #include <algorithm>
+#include <cstring>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
@@ -150,7 +151,7 @@ int Session::Plan::storage_of(const Tensor& tensor) const {
 }
 
 int Session::Plan::new_storage(std::size_t bytes, std::int64_t position) {
-  storages_.push_back({bytes, position, position, {}, 0});
+  storages_.push_back({.bytes = bytes, .first = position, .last = position});
   return int(storages_.size()) - 1;
 }
 
@@ -177,9 +178,8 @@ void Session::Plan::assign_storage(VariableStore& store) {
         step.storage[k] = storage_of(step.node->inputs[std::size_t(alias)]);
         continue;
       }
-      // A fed placeholder holds its value from the start.
-      const bool fed = is_placeholder({step.node, 0});
-      step.storage[k] = new_storage(bytes_of(step.outputs[k]), fed ? 0 : position);
+      step.storage[k] = new_storage(bytes_of(step.outputs[k]), position);
+      storages_.back().fed = is_placeholder({step.node, 0});
       View& outside = storages_.back().outside;
       if (const auto* variable = operation_as<VariableOperation>({step.node, 0})) {
         store.require(variable->info);
@@ -219,7 +219,7 @@ void Session::Plan::reuse_storage_in_place() {
       const int to = now(step.storage[k]);
       Storage& source = storages_[std::size_t(from)];
       Storage& target = storages_[std::size_t(to)];
-      if (from == to || source.outside || source.bytes != target.bytes ||
+      if (from == to || source.outside || source.fed || source.bytes != target.bytes ||
           source.last != std::int64_t(position))
         continue;
       source.last = target.last;
@@ -233,31 +233,38 @@ void Session::Plan::reuse_storage_in_place() {
 }
 
 void Session::Plan::place() {
-  // Inputs that an operation wants side by side become one buffer.
-  std::vector<int> packed_in(storages_.size(), -1);
+  // Some storages lie side by side in one buffer: the feeds, behind the run's number, and inputs
+  // that an operation wants so.
+  const auto end = std::int64_t(steps_.size());
+  std::vector<int> buffer_of(storages_.size(), -1);
   std::vector<std::size_t> offset_in(storages_.size(), 0);
   std::vector<Lifetime> buffers;
+  const auto append = [&](int storage, Lifetime& buffer) {
+    const Storage& s = storages_[std::size_t(storage)];
+    buffer_of[std::size_t(storage)] = int(buffers.size());
+    offset_in[std::size_t(storage)] = buffer.bytes;
+    buffer.bytes += (s.bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+    buffer.first = std::min(buffer.first, s.first);
+    buffer.last = std::max(buffer.last, s.last);
+  };
+  Lifetime uploaded{kArenaAlignment, 0, end};
+  for (const Tensor& placeholder : fed_) append(storage_of(placeholder), uploaded);
+  buffers.push_back(uploaded);
   for (const Step& step : steps_) {
     const int first = step.node->operation->first_packed_input();
     if (first < 0 || std::size_t(first) >= step.node->inputs.size()) continue;
-    Lifetime buffer{0, std::int64_t(steps_.size()), 0};
+    Lifetime buffer{0, end, 0};
     for (std::size_t k = std::size_t(first); k < step.node->inputs.size(); ++k) {
       const int storage = storage_of(step.node->inputs[k]);
-      const Storage& s = storages_[std::size_t(storage)];
-      if (s.outside || packed_in[std::size_t(storage)] >= 0)
+      if (storages_[std::size_t(storage)].outside || buffer_of[std::size_t(storage)] >= 0)
         throw std::logic_error("plan: an input of '" + step.node->name + "' cannot be packed");
-      packed_in[std::size_t(storage)] = int(buffers.size());
-      offset_in[std::size_t(storage)] = buffer.bytes;
-      buffer.bytes += (s.bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
-      buffer.first = std::min(buffer.first, s.first);
-      buffer.last = std::max(buffer.last, s.last);
+      append(storage, buffer);
     }
     buffers.push_back(buffer);
   }
-  std::vector<int> buffer_of = packed_in;
   for (std::size_t k = 0; k < storages_.size(); ++k) {
     const Storage& s = storages_[k];
-    if (s.outside || s.bytes == 0 || packed_in[k] >= 0) continue;
+    if (s.outside || s.bytes == 0 || buffer_of[k] >= 0) continue;
     buffer_of[k] = int(buffers.size());
     buffers.push_back({s.bytes, s.first, s.last});
   }
@@ -265,6 +272,8 @@ void Session::Plan::place() {
   for (std::size_t k = 0; k < storages_.size(); ++k)
     if (buffer_of[k] >= 0)
       storages_[k].offset = layout.offsets[std::size_t(buffer_of[k])] + offset_in[k];
+  uploaded_.resize(uploaded.bytes);
+  uploaded_offset_ = layout.offsets.front();
   arena_bytes_ = layout.bytes;
 }
 
@@ -275,9 +284,9 @@ View Session::Plan::view_of(int storage, const TensorType& type) const {
   return {arena_ + s.offset, type.shape, type.dtype};
 }
 
-void Session::Plan::bind(std::byte* arena, const View& step_view) {
+void Session::Plan::bind(std::byte* arena) {
   arena_ = arena;
-  step_view_ = step_view;
+  step_view_ = {arena + uploaded_offset_, Shape{1}, DType::kInt64};
   for (Step& step : steps_) {
     step.input_views.clear();
     step.output_views.clear();
@@ -314,11 +323,20 @@ void Session::Plan::run_steps() const {
   for (const Step& step : steps_) step.node->operation->run(context_of(step));
 }
 
-void Session::Plan::run(std::span<const Feed> feeds) {
+/// All at once: each upload costs a GPU several operations, however few its bytes are.
+void Session::Plan::upload(std::int64_t step, std::span<const Feed> feeds) {
+  std::memcpy(uploaded_.data(), &step, sizeof(step));
+  const std::byte* const region = arena_ + uploaded_offset_;
   for (const Feed& feed : feeds) {
     const View target = step_of(feed.placeholder()).output_views.front();
-    backend_->upload(target.data, feed.data(), target.bytes());
+    const auto at = std::size_t(static_cast<std::byte*>(target.data) - region);
+    std::memcpy(&uploaded_[at], feed.data(), target.bytes());
   }
+  backend_->upload(arena_ + uploaded_offset_, uploaded_.data(), uploaded_.size());
+}
+
+void Session::Plan::run(std::int64_t step, std::span<const Feed> feeds) {
+  upload(step, feeds);
   prepare();
   replay_->run();
   for (const auto& [store, name] : written_) store->touch(name);

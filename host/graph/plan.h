@@ -21,10 +21,11 @@ class Session::Plan {
   std::size_t arena_bytes() const { return arena_bytes_; }
 
   /// Fixes every address and records the run. Again whenever the arena moves.
-  void bind(std::byte* arena, const View& step);
+  void bind(std::byte* arena);
   bool bound_to(const std::byte* arena) const { return arena_ == arena; }
 
-  void run(std::span<const Feed> feeds);
+  /// `step`: the run's number.
+  void run(std::int64_t step, std::span<const Feed> feeds);
 
   /// Throws std::invalid_argument if `tensor` was not fetched.
   View fetched(Tensor tensor) const;
@@ -35,6 +36,7 @@ class Session::Plan {
     std::size_t bytes = 0;
     std::int64_t first = 0, last = 0;
     View outside;            // set: not in the arena
+    bool fed = false;        // set: among what is uploaded
     std::size_t offset = 0;  // in the arena
   };
   struct Step {
@@ -67,6 +69,7 @@ class Session::Plan {
   View constant_view(const Step& step);
   View view_of(int storage, const TensorType& type) const;
   RunContext context_of(const Step& step) const;
+  void upload(std::int64_t step, std::span<const Feed> feeds);
   void prepare();
   void run_steps() const;
 
@@ -81,6 +84,10 @@ class Session::Plan {
   std::vector<std::pair<VariableStore*, std::string>> written_;  // variables, by name
   std::size_t arena_bytes_ = 0;
   std::byte* arena_ = nullptr;
+  // The run's number and, behind it, the feeds: side by side here and in the arena, where they go
+  // in one upload.
+  std::vector<std::byte> uploaded_;
+  std::size_t uploaded_offset_ = 0;  // in the arena
   View step_view_;
   std::unique_ptr<Replay> replay_;
 };

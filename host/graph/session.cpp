@@ -6,7 +6,6 @@
 #include <sstream>
 #include <stdexcept>
 
-#include "host/graph/arena.h"
 #include "host/graph/plan.h"
 
 namespace unroll {
@@ -91,7 +90,6 @@ Session::Session(const Graph& graph, std::shared_ptr<VariableStore> store)
   require_memory(*store_, graph.variables());
   for (const Tensor& variable : graph.variables())
     store_->require(operation_as<VariableOperation>(variable)->info);
-  step_memory_ = store_->backend().allocate(sizeof(std::int64_t));
 }
 
 Session::~Session() = default;
@@ -120,8 +118,7 @@ Session::Plan& Session::bound_plan_for(std::span<const Tensor> fetches,
                                        std::span<const Feed> feeds) {
   Plan& plan = plan_for(fetches, feeds);
   if (arena_ && plan.bound_to(static_cast<std::byte*>(arena_.get()))) return plan;
-  if (plan.arena_bytes() > arena_bytes_ || !arena_) {
-    const std::size_t bytes = std::max(plan.arena_bytes(), kArenaAlignment);
+  if (const std::size_t bytes = plan.arena_bytes(); bytes > arena_bytes_) {
     arena_.reset();  // before the larger one is asked for
     arena_bytes_ = 0;
     last_ = nullptr;  // its results were there
@@ -137,7 +134,7 @@ Session::Plan& Session::bound_plan_for(std::span<const Tensor> fetches,
   auto* arena = static_cast<std::byte*>(arena_.get());
   for (const auto& known : plans_)
     if (known->arena_bytes() <= arena_bytes_ && !known->bound_to(arena))
-      known->bind(arena, {step_memory_.get(), Shape{1}, DType::kInt64});
+      known->bind(arena);
   return plan;
 }
 
@@ -145,8 +142,7 @@ void Session::run(std::span<const Tensor> fetches, std::span<const Feed> feeds) 
   if (fetches.empty()) throw std::invalid_argument("run: nothing is fetched");
   last_ = nullptr;
   Plan& plan = bound_plan_for(fetches, feeds);
-  store_->backend().upload(step_memory_.get(), &step_, sizeof(step_));
-  plan.run(feeds);
+  plan.run(step_, feeds);
   ++step_;
   last_ = &plan;
 }

@@ -137,7 +137,6 @@ class Session {
   Plan* last_ = nullptr;
   std::shared_ptr<void> arena_;
   std::size_t arena_bytes_ = 0;
-  std::shared_ptr<void> step_memory_;
   std::int64_t step_ = 0;
 };
 

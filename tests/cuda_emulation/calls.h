@@ -7,12 +7,24 @@
 
 namespace emulation {
 
+/// What streams have to do, by kind.
+struct Queued {
+  std::int64_t kernel, library;  // library: one call of cuBLAS, cuDNN or CUB
+  std::int64_t copy_to_device, copy_to_host, copy_within, clear;
+
+  std::int64_t all() const {
+    return kernel + library + copy_to_device + copy_to_host + copy_within + clear;
+  }
+};
+
 struct Calls {
   std::int64_t malloc, free;  // of device memory
   std::int64_t stream_synchronize, device_synchronize, event_synchronize;
-  std::int64_t copy_to_host;   // cudaMemcpy and cudaMemcpyAsync
-  std::int64_t kernel_launch;  // like copies, without those of a capture
+  std::int64_t event_record, event_wait;  // like `queued`, without those of a capture
   std::int64_t graph_launch;
+  Queued queued;                               // without graphs
+  Queued replayed;                             // nodes of graphs, once for each launch
+  std::int64_t bytes_to_device, bytes_within;  // of what is queued
 };
 
 /// Those of the module that this program has loaded; null if it is not the emulated one.

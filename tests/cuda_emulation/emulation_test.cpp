@@ -251,9 +251,9 @@ TEST_F(EmulatedStreams, ACaptureIsReplayedAndCounted) {
   apply(first_, 1, 0);
   EXPECT_EQ(value_.values()[0], 15);
   const emulation::Calls& after = *unroll_emulated_calls();
-  EXPECT_EQ(after.kernel_launch - before.kernel_launch, 1);
+  EXPECT_EQ(after.queued.kernel - before.queued.kernel, 1);
   EXPECT_EQ(after.graph_launch - before.graph_launch, 3);
-  EXPECT_EQ(after.copy_to_host - before.copy_to_host, 2);
+  EXPECT_EQ(after.queued.copy_to_host - before.queued.copy_to_host, 2);
   EXPECT_EQ(after.device_synchronize - before.device_synchronize, 2);
   cudaGraphExecDestroy(exec_);
 }

@@ -29,6 +29,7 @@ using Clock = std::chrono::steady_clock;
 struct CUgraph_st {
   struct Node {
     Work work;
+    std::int64_t emulation::Queued::*kind;
     std::vector<std::size_t> after;
     bool has_successor = false;
   };
@@ -180,8 +181,12 @@ bool spoils_capture(CUstream_st& stream) {
   return stream.capture->spoiled = true;
 }
 
-cudaError_t add(CUstream_st& stream, Work work) {
+using Kind = std::int64_t Queued::*;
+
+/// `kind`: null for what is no work of the device's.
+cudaError_t add(CUstream_st& stream, Kind kind, Work work) {
   if (!stream.capture) {
+    if (kind) ++(state().calls.queued.*kind);
     stream.queue.push_back(std::move(work));
     ++stream.queued;
     static const char* const blocking = std::getenv("CUDA_LAUNCH_BLOCKING");
@@ -191,7 +196,7 @@ cudaError_t add(CUstream_st& stream, Work work) {
   CUgraph_st& graph = *stream.capture;
   if (graph.spoiled) return cudaErrorStreamCaptureInvalidated;
   for (const std::size_t node : stream.reached) graph.nodes[node].has_successor = true;
-  graph.nodes.push_back({std::move(work), std::move(stream.reached)});
+  graph.nodes.push_back({std::move(work), kind, std::move(stream.reached)});
   stream.reached = {graph.nodes.size() - 1};
   return cudaSuccess;
 }
@@ -297,14 +302,18 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
   if (!fits(to, from, bytes, kind)) return cudaErrorInvalidValue;
   const Memory& pinned = state().pinned;
   const Work work = [=] { std::memcpy(to, from, bytes); };
-  if (stream.capture) return add(stream, work);
-  if (kind == cudaMemcpyDeviceToHost) ++state().calls.copy_to_host;
+  const Kind queued = kind == cudaMemcpyHostToDevice   ? &Queued::copy_to_device
+                      : kind == cudaMemcpyDeviceToHost ? &Queued::copy_to_host
+                                                       : &Queued::copy_within;
+  if (stream.capture) return add(stream, queued, work);
+  if (kind == cudaMemcpyHostToDevice) state().calls.bytes_to_device += std::int64_t(bytes);
+  if (kind == cudaMemcpyDeviceToDevice) state().calls.bytes_within += std::int64_t(bytes);
   if (kind == cudaMemcpyHostToDevice && !pinned.contains(from, bytes)) {
     const auto* const first = static_cast<const std::byte*>(from);
     const auto staged = std::make_shared<std::vector<std::byte>>(first, first + bytes);
-    return add(stream, [=] { std::memcpy(to, staged->data(), bytes); });
+    return add(stream, queued, [=] { std::memcpy(to, staged->data(), bytes); });
   }
-  const cudaError_t error = add(stream, work);
+  const cudaError_t error = add(stream, queued, work);
   if (kind == cudaMemcpyDeviceToHost && !pinned.contains(to, bytes))
     stream.run_until(stream.queued);
   return error;
@@ -313,7 +322,7 @@ cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind k
 cudaError_t set(void* memory, int value, std::size_t bytes, CUstream_st& stream) {
   if (bytes == 0) return cudaSuccess;
   if (!state().device.contains(memory, bytes)) return cudaErrorInvalidValue;
-  return add(stream, [=] { std::memset(memory, value, bytes); });
+  return add(stream, &Queued::clear, [=] { std::memset(memory, value, bytes); });
 }
 
 std::size_t most_shared(const void* kernel) {
@@ -334,7 +343,8 @@ unsigned resident_blocks(const void* kernel, std::uint64_t threads, std::size_t 
 cudaError_t enqueue(cudaStream_t handle, Work work) {
   const Call call;
   const auto stream = find(handle);
-  return result(stream ? add(*stream, std::move(work)) : cudaErrorInvalidResourceHandle);
+  return result(stream ? add(*stream, &Queued::library, std::move(work))
+                       : cudaErrorInvalidResourceHandle);
 }
 
 cudaError_t launch(cudaStream_t handle, Kernel kernel) {
@@ -352,8 +362,7 @@ cudaError_t launch(cudaStream_t handle, Kernel kernel) {
       std::uint64_t{grid.x} * grid.y * grid.z >
           kProcessors * resident_blocks(kernel.address, threads, kernel.shared_bytes))
     return result(cudaErrorCooperativeLaunchTooLarge);
-  if (!stream->capture) ++state().calls.kernel_launch;
-  return result(add(*stream, [kernel = std::move(kernel)] { run(kernel); }));
+  return result(add(*stream, &Queued::kernel, [kernel = std::move(kernel)] { run(kernel); }));
 }
 
 }  // namespace emulation
@@ -551,7 +560,7 @@ cudaError_t cudaMemset2DAsync(void* memory, std::size_t pitch, int value, std::s
   if (width == 0 || height == 0) return cudaSuccess;
   if (pitch < width || !state().device.contains(memory, pitch * (height - 1) + width))
     return result(cudaErrorInvalidValue);
-  return result(add(*stream, [=] {
+  return result(add(*stream, &Queued::clear, [=] {
     for (std::size_t row = 0; row < height; ++row)
       std::memset(static_cast<std::byte*>(memory) + row * pitch, value, width);
   }));
@@ -614,8 +623,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned
   }
   if (stream->capture) return result(cudaErrorStreamCaptureUnsupported);  // work outside the graph
   if (!event->stream) return cudaSuccess;
-  return result(add(
-      *stream, [from = event->stream, position = event->position] { from->run_until(position); }));
+  ++state().calls.event_wait;
+  return result(add(*stream, nullptr, [from = event->stream, position = event->position] {
+    from->run_until(position);
+  }));
 }
 
 cudaError_t cudaEventCreate(cudaEvent_t* event) {
@@ -640,7 +651,8 @@ cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t handle) {
   if (event->captured) return cudaSuccess;
   event->stream = stream;
   event->time = std::make_shared<Clock::time_point>();
-  const cudaError_t error = add(*stream, [time = event->time] { *time = Clock::now(); });
+  ++state().calls.event_record;
+  const cudaError_t error = add(*stream, nullptr, [time = event->time] { *time = Clock::now(); });
   event->position = stream->queued;
   return result(error);
 }
@@ -737,7 +749,8 @@ cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t handle) {
   const char* const last = std::getenv("UNROLL_EMULATED_FAILURE");
   if (++state().calls.graph_launch == (last ? std::strtoll(last, nullptr, 10) : 0))
     state().lost = true;
-  return result(add(*stream, [graph = exec->graph] { run_graph(*graph); }));
+  for (const CUgraph_st::Node& node : exec->graph->nodes) ++(state().calls.replayed.*node.kind);
+  return result(add(*stream, nullptr, [graph = exec->graph] { run_graph(*graph); }));
 }
 cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
   const Call call;

@@ -42,7 +42,7 @@ TEST_P(Waiting, StepsBetweenTwoLinesOfTheLogDoNotTouchTheHost) {
     const emulation::Calls &before = cuda_calls[62], &after = cuda_calls[112];
     EXPECT_EQ(after.malloc, before.malloc);
     EXPECT_EQ(after.free, before.free);
-    EXPECT_EQ(after.copy_to_host, before.copy_to_host);
+    EXPECT_EQ(after.queued.copy_to_host, before.queued.copy_to_host);
     EXPECT_EQ(after.stream_synchronize, before.stream_synchronize);
     EXPECT_EQ(after.device_synchronize, before.device_synchronize);
     EXPECT_EQ(after.event_synchronize, before.event_synchronize);

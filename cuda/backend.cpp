@@ -114,6 +114,10 @@ class CudaBackend final : public Backend {
       std::span<const ParameterUpdate> parameters) const override {
     return gpu::apply_gradients_scratch_bytes(device_, parameters);
   }
+  std::unique_ptr<ParameterCopies> parameter_copies(
+      std::span<const ParameterUpdate> parameters) override {
+    return std::make_unique<WrittenCopies>(device_.variable_copies(), parameters);
+  }
   void apply_gradients(const ApplyGradients& args) override { gpu::apply_gradients(device_, args); }
 
  private:

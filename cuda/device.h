@@ -9,8 +9,8 @@
 
 #include "cuda/gemm.h"
 #include "cuda/grid_watcher.h"
-#include "cuda/packed_matrix.h"
 #include "cuda/runtime.h"
+#include "cuda/variable_copies.h"
 #include "unroll/backend.h"
 
 namespace unroll::gpu {
@@ -41,7 +41,7 @@ class Device {
     make_current();
     cublas_.multiply(args);
   }
-  PackedVariables& packed_variables() { return packed_variables_; }
+  VariableCopies& variable_copies() { return variable_copies_; }
   GridWatcher& grid_watcher() { return grid_watcher_; }
 
   /// What sums in two stages keep in between: for one operation, until the next one on the stream.
@@ -65,7 +65,7 @@ class Device {
   Cublas cublas_;
   DeviceMemory partial_sums_;
   GridWatcher grid_watcher_;
-  PackedVariables packed_variables_;
+  VariableCopies variable_copies_;
 };
 
 inline std::int64_t round_up(std::int64_t n, std::int64_t unit) {

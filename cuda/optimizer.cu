@@ -1,6 +1,7 @@
 /// One optimiser step in three launches over all parameters: squares of the gradients by pieces;
 /// one block that adds them up, decides whether the step is applied and says how; the update.
-/// Tables of parameters are arguments of the kernels, so nothing is uploaded.
+/// Tables of parameters are arguments of the kernels, so nothing is uploaded. The update has each
+/// new value in a register and writes the parameter's copy for the products from there.
 #include "cuda/optimizer.h"
 
 #include <cub/block/block_reduce.cuh>
@@ -9,9 +10,11 @@
 #include <cstdint>
 
 #include "cuda/block_sum.cuh"
+#include "cuda/copy_target.cuh"
 #include "cuda/launch.h"
 #include "cuda/memory_layout.h"
 #include "cuda/pack.cuh"
+#include "cuda/variable_copies.h"
 
 namespace unroll::gpu {
 namespace {
@@ -19,7 +22,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kDecideThreads = 1024;  // one block adds up all pieces: 16,000 of 1500 units
 constexpr int kPiece = 4096;          // elements of a block: 4 times 4 per thread
-constexpr int kTableSize = 48;        // keeps a kernel's arguments below their limit of 4 KiB
+constexpr int kTableSize = 40;        // keeps a kernel's arguments below their limit of 4 KiB
 
 /// Up to kTableSize tensors, cut into pieces; Entry has a `size` in elements.
 template <typename Entry>
@@ -29,10 +32,17 @@ struct Table {
   Entry entries[kTableSize];
 
   void add(const Entry& entry) {
+    if (entry.size == 0) return;
     entries[count] = entry;
     first_piece[count++] = pieces;
     pieces += int((entry.size + kPiece - 1) / kPiece);
   }
+  /// One without pieces of its own: the entry before it takes care of it.
+  void add_second(const Entry& entry) {
+    entries[count] = entry;
+    first_piece[count++] = pieces;
+  }
+  bool has_room_for_two() const { return count + 2 <= kTableSize; }
 
   /// The entry that a piece belongs to.
   __device__ int entry_of(int piece) const {
@@ -176,10 +186,11 @@ struct Update {
     }
   }
 
-  /// For the elements from i on that have these gradients. Slots may be null where there are none.
+  /// For the elements from i on that have these gradients, whose new values it returns. Slots may
+  /// be null where there are none.
   template <int width>
-  __device__ void at(std::int64_t i, const Pack<float, width>& gradient, float* parameter,
-                     float* first, float* second) const {
+  __device__ Pack<float, width> at(std::int64_t i, const Pack<float, width>& gradient,
+                                   float* parameter, float* first, float* second) const {
     Pack<float, width> p = load<width>(parameter + i), slot0{}, slot1{};
     if constexpr (kSlots > 0) slot0 = load<width>(first + i);
     if constexpr (kSlots > 1) slot1 = load<width>(second + i);
@@ -188,6 +199,7 @@ struct Update {
     store(parameter + i, p);
     if constexpr (kSlots > 0) store(first + i, slot0);
     if constexpr (kSlots > 1) store(second + i, slot1);
+    return p;
   }
 
  private:
@@ -202,10 +214,11 @@ struct UpdateEntry {
   float* parameter;
   const float* gradient;
   float* slots[2];
-  bool wide;
+  bool wide, sums = false;  // sums: biases, together with those of the next entry
   // Of a sparse gradient, else null: the row of `gradient` by row of `parameter`, or -1.
   const std::int32_t* row_of = nullptr;
   std::int64_t columns = 0;
+  CopyTarget copy{};
 
   template <int width>
   __device__ Pack<float, width> gradient_at(std::int64_t i) const {
@@ -215,6 +228,7 @@ struct UpdateEntry {
     return load<width>(gradient + from * columns + (i - row * columns));
   }
 };
+static_assert(sizeof(Table<UpdateEntry>) + sizeof(OptimizerSpec) + 16 <= 4096);
 
 template <OptimizerKind kind>
 __global__ __launch_bounds__(kThreads) void update_kernel(
@@ -224,10 +238,21 @@ __global__ __launch_bounds__(kThreads) void update_kernel(
   if (!update.control.apply) return;
   const int index = table.entry_of(int(blockIdx.x));
   const UpdateEntry& e = table.entries[index];
-  for_each_of_piece(int(blockIdx.x) - table.first_piece[index], e.size, e.wide,
-                    [&]<int width>(std::int64_t i) {
-                      update.at(i, e.gradient_at<width>(i), e.parameter, e.slots[0], e.slots[1]);
-                    });
+  const int piece = int(blockIdx.x) - table.first_piece[index];
+  const auto new_values = [&]<int width>(const UpdateEntry& of, std::int64_t i) {
+    return update.at(i, of.gradient_at<width>(i), of.parameter, of.slots[0], of.slots[1]);
+  };
+  if (e.sums) {
+    for_each_of_piece(piece, e.size, false, [&]<int width>(std::int64_t i) {
+      const float ih = new_values.template operator()<1>(e, i).v[0];
+      e.copy.write_sum(i, ih, new_values.template operator()<1>(table.entries[index + 1], i).v[0]);
+    });
+    return;
+  }
+  for_each_of_piece(piece, e.size, e.wide, [&]<int width>(std::int64_t i) {
+    const auto values = new_values.template operator()<width>(e, i);
+    if (e.copy.out) e.copy.write(i, values);
+  });
 }
 
 /// Plain SGD leaves a row without gradient as it is: a block for each of the others.
@@ -279,14 +304,13 @@ Scratch layout(std::span<const ParameterUpdate> parameters, std::byte* memory) {
   return s;
 }
 
-/// Calls queue(table) for as many tables as it takes.
-template <typename Entry, typename MakeEntry, typename Queue>
-void in_tables(std::size_t count, const MakeEntry& make_entry, const Queue& queue) {
+/// Calls queue(table) for as many tables as it takes; add(table, k) adds up to two entries.
+template <typename Entry, typename Add, typename Queue>
+void in_tables(std::size_t count, const Add& add, const Queue& queue) {
   Table<Entry> table;
   for (std::size_t k = 0; k < count; ++k) {
-    const Entry entry = make_entry(k);
-    if (entry.size > 0) table.add(entry);
-    if (table.count < kTableSize && k + 1 < count) continue;
+    add(table, k);
+    if (table.has_room_for_two() && k + 1 < count) continue;
     if (table.count > 0) queue(table);
     table.count = table.pieces = 0;
   }
@@ -299,10 +323,10 @@ float* data_of(const View& view) {
 void sum_squares(Device& device, const ApplyGradients& args, PieceNorm* norms) {
   in_tables<GradientEntry>(
       args.parameters.size(),
-      [&](std::size_t k) -> GradientEntry {
+      [&](Table<GradientEntry>& table, std::size_t k) {
         const View& gradient = args.parameters[k].gradient;
-        return {data_of(gradient), gradient.elements(), int(k),
-                packs_of_four(data_of(gradient), 4)};
+        table.add(
+            {data_of(gradient), gradient.elements(), int(k), packs_of_four(data_of(gradient), 4)});
       },
       [&](const Table<GradientEntry>& table) {
         launch(device.stream(), unsigned(table.pieces), kThreads, sum_of_squares_kernel, table,
@@ -349,34 +373,41 @@ void index_rows(Device& device, const ParameterUpdate& p, std::int32_t* row_of) 
          p.ids.as<std::int32_t>(), count, row_of);
 }
 
+UpdateEntry entry_of(const ParameterUpdate& p) {
+  return {p.parameter.elements(),
+          data_of(p.parameter),
+          data_of(p.gradient),
+          {data_of(p.slots[0]), data_of(p.slots[1])},
+          is_wide(p)};
+}
+
 template <OptimizerKind kind>
 void update_tables(Device& device, const ApplyGradients& args, const Scratch& scratch) {
   std::int32_t* row_of = scratch.row_of;
-  in_tables<UpdateEntry>(
-      args.parameters.size(),
-      [&](std::size_t k) -> UpdateEntry {
-        const ParameterUpdate& p = args.parameters[k];
-        if (only_rows_with_gradient(args, p)) {
-          update_rows(device, args, p, scratch.control);
-          return {};
-        }
-        UpdateEntry entry{p.parameter.elements(),
-                          data_of(p.parameter),
-                          data_of(p.gradient),
-                          {data_of(p.slots[0]), data_of(p.slots[1])},
-                          is_wide(p)};
-        if (p.sparse) {
-          index_rows(device, p, row_of);
-          entry.row_of = row_of;
-          entry.columns = p.parameter.shape[1];
-          row_of += p.parameter.shape[0];
-        }
-        return entry;
-      },
-      [&](const Table<UpdateEntry>& table) {
-        launch(device.stream(), unsigned(table.pieces), kThreads, update_kernel<kind>, table,
-               args.spec, scratch.control);
-      });
+  const auto* const copies = static_cast<const WrittenCopies*>(args.copies);
+  const auto add = [&](Table<UpdateEntry>& table, std::size_t k) {
+    const ParameterUpdate& p = args.parameters[k];
+    if (only_rows_with_gradient(args, p)) return update_rows(device, args, p, scratch.control);
+    if (copies && copies->is_second(k)) return;
+    UpdateEntry entry = entry_of(p);
+    if (p.sparse) {
+      index_rows(device, p, row_of);
+      entry.row_of = row_of;
+      entry.columns = p.parameter.shape[1];
+      row_of += p.parameter.shape[0];
+    }
+    const MatrixCopy* const matrix = copies ? copies->matrix(k) : nullptr;
+    if (matrix) entry.copy = target_of(*matrix);
+    if (!copies || !copies->sum(k).copy) return table.add(entry);
+    entry.sums = true;
+    entry.copy = target_of(*copies->sum(k).copy);
+    table.add(entry);
+    table.add_second(entry_of(args.parameters[copies->sum(k).bias_hh]));
+  };
+  in_tables<UpdateEntry>(args.parameters.size(), add, [&](const Table<UpdateEntry>& table) {
+    launch(device.stream(), unsigned(table.pieces), kThreads, update_kernel<kind>, table, args.spec,
+           scratch.control);
+  });
 }
 
 }  // namespace

@@ -44,6 +44,10 @@ struct PassPlan {
   std::vector<std::int64_t> flags_at;      // of the layers
 
   bool is_persistent() const { return !persistent.empty(); }
+  /// Whether products of several cells go out as one.
+  bool has_batches() const {
+    return std::ranges::any_of(stages, [](const Stage& stage) { return stage.count > 1; });
+  }
 };
 
 /// By our own kernels: with the stepwise algorithm, as a wavefront or not, or the persistent one,
@@ -70,7 +74,8 @@ class OwnPlan final : public RecurrentPlan {
   }
 
   void prepare(std::span<const RecurrentWeights> weights) override {
-    if (!copies_) copies_ = planner_.copies(args_, weights);
+    const bool evenly_spaced = forward_.has_batches() || backward_.has_batches();
+    if (!copies_) copies_ = planner_.copies(args_, evenly_spaced, weights);
     copies_->update(weights);
   }
 
@@ -705,10 +710,17 @@ std::unique_ptr<RecurrentPlan> RecurrentPlanner::plan(const RecurrentArgs& args,
 }
 
 std::shared_ptr<RecurrentWeightCopies> RecurrentPlanner::copies(
-    const RecurrentArgs& args, std::span<const RecurrentWeights> weights) {
-  return shared_copies(copies_, args.spec.reset, weights, [&](bool of_variables) {
-    return std::make_shared<RecurrentWeightCopies>(device_, args.spec, args.input, of_variables);
-  });
+    const RecurrentArgs& args, bool evenly_spaced, std::span<const RecurrentWeights> weights) {
+  // What is copied in any case is evenly spaced in any case.
+  if (device_.element() != Element::kFloat32 ||
+      std::ranges::none_of(args.spec.hidden, [](auto units) { return units == padded(units); }))
+    evenly_spaced = false;
+  return shared_copies(copies_, Form(args.spec.reset, evenly_spaced), weights,
+                       [&](bool of_variables) {
+                         return std::make_shared<RecurrentWeightCopies>(
+                             device_, args.spec, args.input,
+                             RecurrentWeightCopies::Use{of_variables, evenly_spaced});
+                       });
 }
 
 }  // namespace unroll::gpu

@@ -50,7 +50,8 @@ class RecurrentPlanner {
     return choices_.empty() ? algorithm_ : choices_.back().algorithm;
   }
   std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args);
-  std::shared_ptr<RecurrentWeightCopies> copies(const RecurrentArgs& args,
+  /// `evenly_spaced`: as RecurrentWeightCopies::Use has it.
+  std::shared_ptr<RecurrentWeightCopies> copies(const RecurrentArgs& args, bool evenly_spaced,
                                                 std::span<const RecurrentWeights> weights);
 
  private:
@@ -61,7 +62,7 @@ class RecurrentPlanner {
     std::int64_t batch;
     RecurrentAlgorithm algorithm;
   };
-  using Key = std::pair<GruReset, std::vector<const void*>>;
+  using Form = std::pair<GruReset, bool>;  // of copies: and whether they are evenly spaced
 
   std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args,
                                       const RecurrentAlgorithm& algorithm);
@@ -72,7 +73,7 @@ class RecurrentPlanner {
   RecurrentAlgorithm algorithm_;
   std::vector<Choice> choices_;          // where that is automatic
   std::unique_ptr<CudnnPlanner> cudnn_;  // null unless it is the algorithm
-  std::map<Key, std::weak_ptr<RecurrentWeightCopies>> copies_;
+  std::map<std::pair<Form, std::vector<const void*>>, std::weak_ptr<RecurrentWeightCopies>> copies_;
 };
 
 }  // namespace unroll::gpu

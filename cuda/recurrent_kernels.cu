@@ -118,6 +118,7 @@ __global__ void __launch_bounds__(kColumns* kRows)
 }  // namespace
 
 void pad_matrix(cudaStream_t stream, const PadMatrix& args) {
+  if (args.rows == 0) return;
   const bool wide = packs_of_four(args.in, args.columns);
   const auto kernel =
       args.element == Element::kFloat32

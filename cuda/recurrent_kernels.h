@@ -22,6 +22,8 @@ struct PadMatrix {
   std::int32_t row_blocks, rows, padded_rows;
   std::int32_t row_order[4];
   std::int32_t column_blocks, columns, padded_columns;
+
+  bool operator==(const PadMatrix&) const = default;
 };
 void pad_matrix(cudaStream_t stream, const PadMatrix& args);
 

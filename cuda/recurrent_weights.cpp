@@ -2,8 +2,8 @@
 
 #include <utility>
 
+#include "cuda/gates.h"
 #include "cuda/memory_layout.h"
-#include "cuda/recurrent_kernels.h"
 
 namespace unroll::gpu {
 
@@ -22,90 +22,122 @@ LayerInput layer_input(const RecurrentSpec& spec, std::int64_t input, int layer)
   return {spec.directions, spec.hidden[std::size_t(layer - 1)]};
 }
 
+namespace {
+
+/// Of W, whose columns are what the layer reads.
+PadMatrix form_of_weight_ih(const GateSlots& slots, PadMatrix like, const LayerInput& input) {
+  like.row_blocks = slots.x_slots();
+  for (int k = 0; k < like.row_blocks; ++k) like.row_order[k] = k;
+  like.column_blocks = std::int32_t(input.blocks);
+  like.columns = std::int32_t(input.width);
+  like.padded_columns = std::int32_t(input.padded_width());
+  return like;
+}
+
+PadMatrix form_of_weight_hh(const GateSlots& slots, PadMatrix like) {
+  like.row_blocks = slots.h_slots();
+  for (int p = 0; p < slots.part_count; ++p)
+    for (int j = 0; j < slots.parts[p].count; ++j)
+      like.row_order[slots.parts[p].slot + j] = slots.parts[p].gate + j;
+  like.column_blocks = 1;
+  like.columns = like.rows;
+  like.padded_columns = like.padded_rows;
+  return like;
+}
+
+std::size_t bytes_of(const MatrixCopy& copy) {
+  const PadMatrix& form = copy.form;
+  return std::size_t(form.row_blocks) * std::size_t(form.padded_rows) *
+         std::size_t(form.column_blocks) * std::size_t(form.padded_columns) * size_of(form.element);
+}
+std::size_t bytes_of(const BiasCopy& copy) {
+  return std::size_t(copy.slots.slots) * std::size_t(copy.padded) * sizeof(float);
+}
+
+View without_version(View view) {
+  view.version = nullptr;
+  return view;
+}
+
+}  // namespace
+
 RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec& spec,
-                                             std::int64_t input, bool of_variables)
-    : device_(device), slots_(spec), of_variables_(of_variables) {
-  const std::size_t element = size_of(device.element());
-  const bool is_float = device.element() == Element::kFloat32;
-  const bool in_order = slots_.parts[0].gate == 0;
-  const int cells = spec.layers() * spec.directions;
-  MemoryLayout layout;
-  for (int cell = 0; cell < cells; ++cell) {
+                                             std::int64_t input, Use use)
+    : device_(device), of_variables_(use.of_variables) {
+  const GateSlots slots(spec);
+  const bool in_order = slots.parts[0].gate == 0;
+  for (int cell = 0; cell < spec.layers() * spec.directions; ++cell) {
     const int layer = cell / spec.directions;
-    Place place{
-        layer_input(spec, input, layer), spec.hidden[std::size_t(layer)], false, false, 0, 0, 0};
-    const bool exact = is_float && place.units == padded(place.units);
-    // Variables of several cells lie anywhere, also one before the other, which cuBLAS does not
-    // promise to understand; and which products become one must not depend on it.
-    place.copies_ih = !exact || place.input.is_padded() || cells > 1;
-    place.copies_hh = !exact || !in_order || cells > 1;
-    places_.push_back(place);
+    const std::int64_t units = spec.hidden[std::size_t(layer)];
+    const LayerInput read = layer_input(spec, input, layer);
+    const PadMatrix like{.in = nullptr,
+                         .out = nullptr,
+                         .element = device.element(),
+                         .row_blocks = 0,
+                         .rows = std::int32_t(units),
+                         .padded_rows = std::int32_t(padded(units)),
+                         .row_order = {},
+                         .column_blocks = 0,
+                         .columns = 0,
+                         .padded_columns = 0};
+    const bool serves =
+        device.element() == Element::kFloat32 && units == padded(units) && !use.evenly_spaced;
+    Copies& copies = copies_.emplace_back();
+    if (!serves || read.is_padded())
+      copies.weight_ih =
+          std::make_shared<MatrixCopy>(MatrixCopy{form_of_weight_ih(slots, like, read), {}, {}});
+    if (!serves || !in_order)
+      copies.weight_hh =
+          std::make_shared<MatrixCopy>(MatrixCopy{form_of_weight_hh(slots, like), {}, {}});
+    copies.bias = std::make_shared<BiasCopy>(BiasCopy{slots, like.rows, like.padded_rows, {}, {}});
   }
   // One kind after the other, so that neighbouring cells of one shape are evenly spaced.
-  for (Place& p : places_)
-    if (p.copies_ih)
-      p.weight_ih =
-          layout.take(slots_.x_slots() * padded(p.units) * p.input.padded_columns(), element);
-  for (Place& p : places_)
-    if (p.copies_hh)
-      p.weight_hh = layout.take(slots_.h_slots() * padded(p.units) * padded(p.units), element);
-  for (Place& p : places_) p.bias = layout.take(slots_.slots * padded(p.units), sizeof(float));
-  memory_ = device.allocate(layout.bytes());
-  cells_.resize(places_.size());
-  for (std::size_t k = 0; k < places_.size(); ++k) {
-    auto* memory = static_cast<std::byte*>(memory_.get());
-    if (places_[k].copies_ih) cells_[k].weight_ih = memory + places_[k].weight_ih;
-    if (places_[k].copies_hh) cells_[k].weight_hh = memory + places_[k].weight_hh;
-    cells_[k].bias = reinterpret_cast<const float*>(memory + places_[k].bias);
+  const auto for_each_copy = [&](const auto& visit) {
+    for (Copies& c : copies_)
+      if (c.weight_ih) visit(*c.weight_ih);
+    for (Copies& c : copies_)
+      if (c.weight_hh) visit(*c.weight_hh);
+    for (Copies& c : copies_) visit(*c.bias);
+  };
+  MemoryLayout layout;
+  for_each_copy([&](const auto& copy) { layout.take(std::int64_t(bytes_of(copy)), 1); });
+  const std::shared_ptr<void> memory = device.allocate(layout.bytes());
+  layout = {};
+  for_each_copy([&](auto& copy) {
+    void* const out =
+        static_cast<std::byte*>(memory.get()) + layout.take(std::int64_t(bytes_of(copy)), 1);
+    copy.out = static_cast<decltype(copy.out)>(out);
+    copy.memory = memory;
+  });
+  for (const Copies& c : copies_)
+    cells_.push_back({c.weight_ih ? c.weight_ih->out : nullptr,
+                      c.weight_hh ? c.weight_hh->out : nullptr, c.bias->out});
+}
+
+void RecurrentWeightCopies::add_known(std::span<const RecurrentWeights> weights) {
+  VariableCopies& known = device_.variable_copies();
+  for (std::size_t k = 0; k < copies_.size(); ++k) {
+    if (copies_[k].weight_ih) known.add(weights[k].weight_ih, copies_[k].weight_ih);
+    if (copies_[k].weight_hh) known.add(weights[k].weight_hh, copies_[k].weight_hh);
+    known.add(weights[k].bias_ih, copies_[k].bias);
   }
 }
 
 void RecurrentWeightCopies::update(std::span<const RecurrentWeights> weights) {
-  for (std::size_t k = 0; k < places_.size(); ++k) {
-    Place& place = places_[k];
+  if (of_variables_ && !std::exchange(known_, true)) add_known(weights);
+  const auto given = [&](const View& view) { return of_variables_ ? view : without_version(view); };
+  for (std::size_t k = 0; k < copies_.size(); ++k) {
     const RecurrentWeights& w = weights[k];
-    auto* memory = static_cast<std::byte*>(memory_.get());
-    const auto units = std::int32_t(place.units), padded_units = std::int32_t(padded(place.units));
-    const auto is_new = [&](const View& view, std::size_t which) {
-      if (!of_variables_) return true;
-      return std::exchange(place.versions[which], *view.version) != *view.version;
-    };
-    if (!place.copies_ih) {
+    const Copies& copies = copies_[k];
+    if (copies.weight_ih)
+      copies.weight_ih->update(device_.stream(), given(w.weight_ih));
+    else
       cells_[k].weight_ih = w.weight_ih.data;
-    } else if (is_new(w.weight_ih, 0)) {
-      pad_matrix(device_.stream(), {.in = w.weight_ih.as<float>(),
-                                    .out = memory + place.weight_ih,
-                                    .element = device_.element(),
-                                    .row_blocks = slots_.x_slots(),
-                                    .rows = units,
-                                    .padded_rows = padded_units,
-                                    .row_order = {0, 1, 2, 3},
-                                    .column_blocks = std::int32_t(place.input.blocks),
-                                    .columns = std::int32_t(place.input.width),
-                                    .padded_columns = std::int32_t(place.input.padded_width())});
-    }
-    if (!place.copies_hh) {
+    if (copies.weight_hh)
+      copies.weight_hh->update(device_.stream(), given(w.weight_hh));
+    else
       cells_[k].weight_hh = w.weight_hh.data;
-    } else if (is_new(w.weight_hh, 1)) {
-      PadMatrix pad{.in = w.weight_hh.as<float>(),
-                    .out = memory + place.weight_hh,
-                    .element = device_.element(),
-                    .row_blocks = slots_.h_slots(),
-                    .rows = units,
-                    .padded_rows = padded_units,
-                    .column_blocks = 1,
-                    .columns = units,
-                    .padded_columns = padded_units};
-      for (int p = 0; p < slots_.part_count; ++p)
-        for (int j = 0; j < slots_.parts[p].count; ++j)
-          pad.row_order[slots_.parts[p].slot + j] = slots_.parts[p].gate + j;
-      pad_matrix(device_.stream(), pad);
-    }
-    const bool new_ih = is_new(w.bias_ih, 2), new_hh = is_new(w.bias_hh, 3);
-    if (new_ih || new_hh)
-      sum_biases(device_.stream(), slots_,
-                 {w.bias_ih.as<float>(), w.bias_hh.as<float>(),
-                  reinterpret_cast<float*>(memory + place.bias), units, padded_units});
+    copies.bias->update(device_.stream(), given(w.bias_ih), given(w.bias_hh));
   }
 }
 

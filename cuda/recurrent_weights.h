@@ -2,7 +2,6 @@
 /// a multiple of 8, so that tensor cores and 16-byte accesses apply, and in their element type.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -12,7 +11,7 @@
 #include <vector>
 
 #include "cuda/device.h"
-#include "cuda/gates.h"
+#include "cuda/variable_copies.h"
 #include "unroll/backend.h"
 
 namespace unroll::gpu {
@@ -55,31 +54,35 @@ class RecurrentWeightCopies {
     const void* weight_hh = nullptr;  // [h_slots Hp, Hp]
     const float* bias = nullptr;      // [slots, Hp]
   };
+  /// What decides which weights are copied and when.
+  struct Use {
+    /// All weights have versions. With others among them they are prepared within the run, and what
+    /// a capture holds must not depend on versions: it is run again when they differ.
+    bool of_variables;
+    /// Products of several cells go out as one, whose operands have to be evenly spaced: variables
+    /// lie anywhere, also one before the other, which cuBLAS does not promise to understand, and
+    /// which products become one must not depend on it. Else a float32 variable without padding
+    /// serves as it is.
+    bool evenly_spaced;
+  };
 
-  /// `of_variables`: all weights have versions. With others among them they are prepared within the
-  /// run, and what a capture holds must not depend on versions: it is run again when they differ.
-  RecurrentWeightCopies(Device& device, const RecurrentSpec& spec, std::int64_t input,
-                        bool of_variables);
+  RecurrentWeightCopies(Device& device, const RecurrentSpec& spec, std::int64_t input, Use use);
 
   /// Brings up to date what is not: all, or of variables those whose version is another one.
   void update(std::span<const RecurrentWeights> weights);
   const Cell& cell(std::size_t index) const { return cells_[index]; }
 
  private:
-  struct Place {
-    LayerInput input;
-    std::int64_t units;
-    bool copies_ih, copies_hh;               // else the variable itself serves
-    std::size_t weight_ih, weight_hh, bias;  // offsets in memory_
-    std::array<std::uint64_t, 4> versions{};
+  struct Copies {
+    std::shared_ptr<MatrixCopy> weight_ih, weight_hh;  // null: the variable itself serves
+    std::shared_ptr<BiasCopy> bias;
   };
+  void add_known(std::span<const RecurrentWeights> weights);
 
   Device& device_;
-  GateSlots slots_;
-  bool of_variables_;
-  std::vector<Place> places_;
+  bool of_variables_, known_ = false;
+  std::vector<Copies> copies_;
   std::vector<Cell> cells_;
-  std::shared_ptr<void> memory_;
 };
 
 }  // namespace unroll::gpu

@@ -38,17 +38,15 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
         stride_(padded(args.classes)),
         packed_h_{chunk_, args.hidden, device.element()} {
     // The memory now: a weight that is no variable is packed within what a graph captures.
-    if (packs())
-      weight_ = std::make_shared<PackedMatrix>(
-          device, PackedForm{args.classes, args.hidden, device.element()});
+    if (packs()) weight_ = make_packed_copy(device, {args.classes, args.hidden, device.element()});
   }
 
   std::size_t scratch_bytes() const override { return layout(nullptr).bytes; }
 
   void prepare(const View& weight) override {
     if (!packs()) return;
-    device_.packed_variables().share(weight, weight_);
-    weight_->update(device_, weight);
+    device_.variable_copies().share(weight, weight_);
+    weight_->update(device_.stream(), weight);
   }
 
   void run(const SoftmaxCrossEntropy& a) override {
@@ -105,8 +103,8 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
   void run_chunk(const SoftmaxCrossEntropy& a, const Scratch& scratch, LossScale scale,
                  std::int64_t first, std::int64_t rows) {
     const Operand h = chunk_of_h(a, scratch, first, rows);
-    const Operand weight = packs() ? Operand{weight_->data(), weight_->form().stride()}
-                                   : Operand{a.weight.data, args_.hidden};
+    const Operand weight =
+        packs() ? Operand{weight_->out, packed_h_.stride()} : Operand{a.weight.data, args_.hidden};
     device_.multiply({.m = rows,
                       .n = args_.classes,
                       .k = args_.hidden,
@@ -191,7 +189,7 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
   std::int64_t chunk_;
   std::int64_t stride_;  // Vp: of rows of logits
   PackedForm packed_h_;  // of a chunk of h
-  std::shared_ptr<PackedMatrix> weight_;
+  std::shared_ptr<MatrixCopy> weight_;
 };
 
 }  // namespace

@@ -38,6 +38,7 @@ set(UNROLL_CUDA_SOURCES
   cuda/softmax_rows.cu
   cuda/sort.cu
   cuda/staging.cpp
+  cuda/variable_copies.cpp
   # The engine's types, for backend.h names them and a module sees nothing of the program's code.
   host/graph/tensor.cpp
 )

@@ -129,6 +129,9 @@ class CpuBackend final : public Backend {
       std::span<const ParameterUpdate> parameters) const override {
     return host::apply_gradients_scratch_bytes(parameters);
   }
+  std::unique_ptr<ParameterCopies> parameter_copies(std::span<const ParameterUpdate>) override {
+    return nullptr;
+  }
   void apply_gradients(const ApplyGradients& args) override {
     const host::FlushSubnormals flush;
     host::apply_gradients(device_, args);

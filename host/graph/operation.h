@@ -75,6 +75,10 @@ class Operation {
   virtual int first_packed_input() const { return -1; }
   /// The inputs, all variables, that run() writes.
   virtual std::vector<int> written_inputs() const { return {}; }
+  /// Called after each run that wrote them: renew() gives these inputs their new versions.
+  virtual void renew_written(const RunContext&, const std::function<void()>& renew) const {
+    renew();
+  }
 };
 
 /// Nodes without a kernel of their own: what they stand for is set up by the session.

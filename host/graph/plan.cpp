@@ -27,7 +27,7 @@ std::size_t bytes_of(const TensorType& type) {
 
 Session::Plan::Plan(const Graph& graph, VariableStore& store, std::span<const Tensor> fetches,
                     std::span<const Feed> feeds)
-    : backend_(&store.backend()), fetches_(fetches.begin(), fetches.end()) {
+    : store_(&store), backend_(&store.backend()), fetches_(fetches.begin(), fetches.end()) {
   for (const Feed& feed : feeds) {
     fed_.push_back(feed.placeholder());
     fed_shapes_.push_back(feed.shape());
@@ -188,8 +188,11 @@ void Session::Plan::assign_storage(VariableStore& store) {
       if (operation_as<ConstantOperation>({step.node, 0})) outside = constant_view(step);
     }
     if (step.scratch_bytes > 0) step.scratch_storage = new_storage(step.scratch_bytes, position);
-    for (const int k : operation.written_inputs())
-      written_.emplace_back(&store, step.node->inputs[std::size_t(k)].name());
+    if (const std::vector<int> written = operation.written_inputs(); !written.empty()) {
+      Writer& writer = writers_.emplace_back(Writer{std::size_t(position), {}});
+      for (const int k : written)
+        writer.variables.push_back(step.node->inputs[std::size_t(k)].name());
+    }
     for (const Tensor& input : step.node->inputs)
       storages_[std::size_t(storage_of(input))].last = position;
     for (const int storage : step.storage)
@@ -335,11 +338,22 @@ void Session::Plan::upload(std::int64_t step, std::span<const Feed> feeds) {
   backend_->upload(arena_ + uploaded_offset_, uploaded_.data(), uploaded_.size());
 }
 
+/// One writer after the other: what the first made of a variable is not what it is after the
+/// second.
+void Session::Plan::renew_written() const {
+  for (const Writer& writer : writers_) {
+    const Step& step = steps_[writer.step];
+    step.node->operation->renew_written(context_of(step), [&] {
+      for (const std::string& name : writer.variables) store_->touch(name);
+    });
+  }
+}
+
 void Session::Plan::run(std::int64_t step, std::span<const Feed> feeds) {
   upload(step, feeds);
   prepare();
   replay_->run();
-  for (const auto& [store, name] : written_) store->touch(name);
+  renew_written();
 }
 
 View Session::Plan::fetched(Tensor tensor) const {

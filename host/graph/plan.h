@@ -72,7 +72,9 @@ class Session::Plan {
   void upload(std::int64_t step, std::span<const Feed> feeds);
   void prepare();
   void run_steps() const;
+  void renew_written() const;
 
+  VariableStore* store_;
   Backend* backend_;
   std::vector<Tensor> fetches_;
   std::vector<Tensor> fed_;
@@ -81,7 +83,11 @@ class Session::Plan {
   std::vector<std::int64_t> position_;  // of a node's step, by node id; -1: not needed
   std::vector<Storage> storages_;
   std::vector<std::shared_ptr<void>> constants_;
-  std::vector<std::pair<VariableStore*, std::string>> written_;  // variables, by name
+  struct Writer {
+    std::size_t step;
+    std::vector<std::string> variables;
+  };
+  std::vector<Writer> writers_;  // in the order in which they write
   std::size_t arena_bytes_ = 0;
   std::byte* arena_ = nullptr;
   // The run's number and, behind it, the feeds: side by side here and in the arena, where they go

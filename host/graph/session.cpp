@@ -133,8 +133,7 @@ Session::Plan& Session::bound_plan_for(std::span<const Tensor> fetches,
   // A moved arena moves all plans, now, so that later runs of known shapes allocate nothing.
   auto* arena = static_cast<std::byte*>(arena_.get());
   for (const auto& known : plans_)
-    if (known->arena_bytes() <= arena_bytes_ && !known->bound_to(arena))
-      known->bind(arena);
+    if (known->arena_bytes() <= arena_bytes_ && !known->bound_to(arena)) known->bind(arena);
   return plan;
 }
 

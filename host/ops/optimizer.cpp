@@ -32,6 +32,8 @@ int slots_of(OptimizerKind kind) {
 
 struct ApplyState final : OperationState {
   std::vector<ParameterUpdate> parameters;
+  bool prepared = false;
+  std::unique_ptr<ParameterCopies> copies;
 };
 
 /// Inputs: loss, learning rate, counters, statistics; then for each parameter itself and its slots;
@@ -57,6 +59,23 @@ class ApplyGradientsOperation final : public Operation {
     context.state = std::move(state);
   }
 
+  /// By the time of a plan's first run the nodes before this one have made their copies of the
+  /// parameters, and captures will hold the addresses of those asked for now.
+  void prepare(const RunContext& c) const override {
+    auto& state = static_cast<ApplyState&>(*c.state);
+    if (std::exchange(state.prepared, true)) return;
+    fill(state, c.inputs);
+    state.copies = c.backend.parameter_copies(state.parameters);
+  }
+
+  void renew_written(const RunContext& c, const std::function<void()>& renew) const override {
+    const auto& copies = static_cast<ApplyState&>(*c.state).copies;
+    if (copies)
+      copies->renew(renew);
+    else
+      renew();
+  }
+
   void run(const RunContext& c) const override {
     auto& state = static_cast<ApplyState&>(*c.state);
     fill(state, c.inputs);
@@ -67,7 +86,8 @@ class ApplyGradientsOperation final : public Operation {
                                .counters = c.inputs[kFirstWritten],
                                .statistics = c.inputs[kFirstWritten + 1],
                                .parameters = state.parameters,
-                               .scratch = c.scratch});
+                               .scratch = c.scratch,
+                               .copies = state.copies.get()});
   }
 
   int first_packed_input() const override { return first_ids() + int(sparse_count()); }

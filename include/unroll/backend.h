@@ -194,8 +194,8 @@ struct RecurrentBackward {
 /// One algorithm, chosen for one shape. It may hold the weights in a form of its own (packed,
 /// padded, another precision), which prepare() brings up to date. The session calls it outside any
 /// capture before a run in which a variable among the node's inputs has a new version: the weights'
-/// own versions say whether there is work. Weights that are not variables are prepared within the
-/// run, as part of what is captured.
+/// own versions say whether there is work. See also ParameterCopies. Weights that are not variables
+/// are prepared within the run, as part of what is captured.
 class RecurrentPlan {
  public:
   virtual ~RecurrentPlan() = default;
@@ -269,6 +269,17 @@ struct ParameterUpdate {
   View slots[2];   // parameter's shape, in and out: momentum | s | m, v; unused ones empty
 };
 
+/// What a backend keeps of parameters in forms of its own (packed, padded, another precision) and
+/// apply_gradients() writes along with them, so that no prepare() has to make it anew.
+class ParameterCopies {
+ public:
+  virtual ~ParameterCopies() = default;
+  /// Calls renew(), which gives the parameters new versions because an apply_gradients() was
+  /// queued, once for each. Copies of the versions before are then copies of the new ones: also
+  /// where the step was refused, which leaves both as they were.
+  virtual void renew(const std::function<void()>& renew) = 0;
+};
+
 /// One optimiser step over every parameter: joint norm, clipping, update, if cells::guard_step()
 /// lets it. A step whose loss or norm is not finite, or whose loss is above the ceiling, is
 /// refused: parameters and slots keep their bits, and of counters and statistics only norm,
@@ -281,7 +292,8 @@ struct ApplyGradients {
   View counters;       // [5] int64 in and out: StepCounters
   View statistics;     // [9] in and out: StepStatistics
   std::span<const ParameterUpdate> parameters;
-  View scratch;  // apply_gradients_scratch_bytes(parameters)
+  View scratch;                       // apply_gradients_scratch_bytes(parameters)
+  ParameterCopies* copies = nullptr;  // parameter_copies(parameters); null: none are written
 };
 
 /// Work recorded once, run many times. On a GPU a graph; on a CPU the calls themselves.
@@ -366,6 +378,10 @@ class Backend {
   /// Reads the shapes alone: memory may not be there yet.
   virtual std::size_t apply_gradients_scratch_bytes(
       std::span<const ParameterUpdate> parameters) const = 0;
+  /// Of those that prepare() has made by now; null if the backend writes none. A capture holds
+  /// their addresses: they have to live as long.
+  virtual std::unique_ptr<ParameterCopies> parameter_copies(
+      std::span<const ParameterUpdate> parameters) = 0;
   virtual void apply_gradients(const ApplyGradients& args) = 0;
 };
 

@@ -253,6 +253,7 @@ TEST_F(EmulatedStreams, ACaptureIsReplayedAndCounted) {
   const emulation::Calls& after = *unroll_emulated_calls();
   EXPECT_EQ(after.queued.kernel - before.queued.kernel, 1);
   EXPECT_EQ(after.graph_launch - before.graph_launch, 3);
+  EXPECT_EQ(after.replayed.kernel - before.replayed.kernel, 6);
   EXPECT_EQ(after.queued.copy_to_host - before.queued.copy_to_host, 2);
   EXPECT_EQ(after.device_synchronize - before.device_synchronize, 2);
   cudaGraphExecDestroy(exec_);

@@ -82,6 +82,10 @@ class RecordingBackend : public Backend {
       std::span<const ParameterUpdate> parameters) const override {
     return inner_->apply_gradients_scratch_bytes(parameters);
   }
+  std::unique_ptr<ParameterCopies> parameter_copies(
+      std::span<const ParameterUpdate> parameters) override {
+    return inner_->parameter_copies(parameters);
+  }
   void apply_gradients(const ApplyGradients& args) override { inner_->apply_gradients(args); }
 
  private:

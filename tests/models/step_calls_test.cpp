@@ -1,0 +1,89 @@
+/// What a training step of a language model asks of a GPU: how many nodes its graph has, and what
+/// else is queued. Upper bounds, by kind, so that none is added unseen. The emulated CUDA counts.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "host/models/language_model.h"
+#include "tests/cuda_emulation/calls.h"
+#include "tests/support/backends.h"
+#include "unroll/session.h"
+
+namespace unroll::test {
+namespace {
+
+/// Of a graph for 5 timesteps, two LSTM layers and dropout. Calls of cuBLAS and CUB are one node
+/// each here.
+struct Nodes {
+  const char* form;  // of kCudaForms
+  std::int64_t units, kernels, library;
+};
+constexpr Nodes kNodes[] = {
+    // 16 units are aligned as they are, 10 are padded, as 650 and 1500 are.
+    {"CudaPersistent", 16, 34, 13},
+    {"CudaPersistent", 10, 36, 13},
+    {"CudaPersistentTf32", 16, 34, 13},
+    {"CudaPersistentTf32", 10, 36, 13},
+    {"CudaPersistentBf16", 16, 36, 13},
+    {"CudaPersistentBf16", 10, 36, 13},
+    {"Cuda", 16, 50, 33},
+    {"Cuda", 10, 52, 33},
+    {"CudaTf32", 16, 50, 33},
+    {"CudaTf32", 10, 52, 33},
+    {"CudaWavefront", 16, 40, 31},
+    {"CudaWavefront", 10, 42, 31},
+    {"CudaBf16", 16, 42, 31},
+    {"CudaBf16", 10, 42, 31},
+};
+
+class StepCallsCuda : public ::testing::TestWithParam<Nodes> {};
+
+TEST_P(StepCallsCuda, AreNoMore) {
+  const Nodes& most = GetParam();
+  const std::shared_ptr<Backend> backend = Devices::get(most.form);
+  const emulation::Calls* const now = emulation::calls();
+  if (!now) GTEST_SKIP() << "only the emulated CUDA counts";
+  constexpr std::int64_t kSteps = 5, kBatch = 2, kWords = 50;
+  const TrainingGraph graph({.vocabulary = kWords,
+                             .embedding = most.units,
+                             .hidden = {most.units, most.units},
+                             .dropout = 0.5},
+                            {.batch = kBatch,
+                             .optimizer = {.kind = OptimizerKind::kSgd, .clip_norm = 0.25F},
+                             .learning_rate = 1});
+  Session session(graph.graph, backend, 1);
+  const std::vector<std::int32_t> ids(std::size_t(kSteps * kBatch), 3);
+  const Feed feeds[] = {{graph.inputs, std::span<const std::int32_t>(ids), Shape{kSteps, kBatch}},
+                        {graph.targets, ids}};
+  const auto run = [&] { session.run(std::span(&graph.step, 1), feeds); };
+  for (int k = 0; k < 2; ++k) run();  // called, and then captured
+  const emulation::Calls before = *now;
+  run();
+  const emulation::Calls after = *now;
+  EXPECT_EQ(after.graph_launch - before.graph_launch, 1);
+  EXPECT_LE(after.replayed.kernel - before.replayed.kernel, most.kernels);
+  EXPECT_LE(after.replayed.library - before.replayed.library, most.library);
+  EXPECT_EQ(after.replayed.all() - before.replayed.all(),
+            after.replayed.kernel - before.replayed.kernel + after.replayed.library -
+                before.replayed.library)
+      << "copies or clears";
+  // Beside the graph one upload: number of the run, inputs, targets, each from a multiple of 256.
+  EXPECT_EQ(after.queued.copy_to_device - before.queued.copy_to_device, 1);
+  EXPECT_EQ(after.queued.copy_within - before.queued.copy_within, 1);
+  EXPECT_EQ(after.queued.all() - before.queued.all(), 2);
+  EXPECT_EQ(after.event_record - before.event_record, 1);
+  EXPECT_EQ(after.event_wait - before.event_wait, 1);
+  EXPECT_EQ(after.bytes_to_device - before.bytes_to_device, 3 * 256);
+  EXPECT_EQ(after.bytes_within - before.bytes_within, 3 * 256);
+}
+
+INSTANTIATE_TEST_SUITE_P(On, StepCallsCuda, ::testing::ValuesIn(kNodes), [](const auto& info) {
+  return info.param.form + std::string("Units") + std::to_string(info.param.units);
+});
+
+}  // namespace
+}  // namespace unroll::test

@@ -104,9 +104,10 @@ void WrittenCopies::renew(const std::function<void()>& renew) {
   for (std::size_t k = 0; k < count; ++k) {
     const MatrixCopy* const matrix = matrices_[k].get();
     const auto& [sum, other] = sums_[k];
-    current_[k] =
-        (matrix && matrix->version == *versions_[k]) ||
-        (sum && sum->versions[0] == *versions_[k] && sum->versions[1] == *versions_[other]);
+    const bool current =
+        matrix ? matrix->version == *versions_[k]
+               : sum && sum->versions[0] == *versions_[k] && sum->versions[1] == *versions_[other];
+    current_[k] = current ? 1 : 0;
   }
   renew();
   for (std::size_t k = 0; k < count; ++k) {

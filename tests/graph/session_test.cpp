@@ -342,6 +342,18 @@ TEST_P(SessionTest, ACopyOfATrainedVariableIsTheOneBeforeTheStep) {
   }
 }
 
+// Sum, tanh and gradient could each take over the memory of the one before, down to the feed's; but
+// feeds and gradients both have a place among their like.
+TEST_P(SessionTest, AGradientDoesNotTakeOverAFeed) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {2}), w = g.variable("w", {2}, constant(0));
+  const Tensor step = GradientDescentOptimizer(1).minimize(reduce_sum(tanh(x + w)));
+  Session session(g, backend_);
+  session.run(step, {{x, std::vector<float>{0, 0.5F}}});
+  const double tanh_half = std::tanh(0.5);
+  EXPECT_TRUE(close(session.variables().read<float>("w"), {-1, tanh_half * tanh_half - 1}, 8));
+}
+
 TEST_P(SessionTest, AssignAddAccumulates) {
   Graph g;
   const Tensor x = g.placeholder("x", {2});

@@ -26,6 +26,8 @@ void run(const Options& o) {
   for (const StackShape& shape : choose_shapes(o.shapes, o.cells)) {
     const CublasProducts products = cublas_products(shape, backend->precision());
     std::vector<double> forward, backward;
+    for (const Stopwatch clock; clock.seconds() < kWarmUpSeconds;)
+      products.seconds(*products.forward);
     for (int k = -3; k < o.samples; ++k) {
       const double f = products.seconds(*products.forward),
                    b = products.seconds(*products.backward);

@@ -71,7 +71,6 @@ Rates measure_rates(const std::shared_ptr<Backend>& backend, int ordinal, int th
           .memory = cuda.memory,
           .cache = cuda.cache,
           .kernel = cuda.kernel,
-          .exchange = cuda.exchange,
           .processors = cuda.processors,
           .element = backend->precision() == Precision::kBf16 ? 2.0 : 4.0};
 }
@@ -103,8 +102,7 @@ std::vector<std::string> describe(const Rates& rates) {
                   rates.kernel * 1e6),
       fmt::format("kernels that keep their weights: exchange of states {:.2g} us{}, {:.0f} KB of "
                   "weights a multiprocessor",
-                  exchange_seconds(rates) * 1e6,
-                  rates.exchange > 0 ? "" : " as published (no cooperative launches here)",
+                  exchange_seconds(rates) * 1e6, rates.exchange > 0 ? "" : " as published",
                   kResidentBytes / 1024)};
 }
 

@@ -19,12 +19,13 @@ struct Rates {
   double memory = 0;    // bytes, read and written
   double cache = 0;     // bytes from L2 into all multiprocessors
   double kernel = 0;    // seconds from one kernel to the next that needs it
-  double exchange = 0;  // seconds in which all multiprocessors exchange states; 0: not measured
+  double exchange = 0;  // seconds in which all multiprocessors exchange states; 0: as published
   int processors = 0;   // 0: a CPU
   double element = 4;   // bytes of an operand of a product
 };
 
-/// Measured now. `threads` as cpu() takes it.
+/// Measured now, but for `exchange`, which cuda_exchange_seconds() measures. `threads` as cpu()
+/// takes it.
 Rates measure_rates(const std::shared_ptr<Backend>& backend, int ordinal, int threads);
 /// Those of an H100 SXM, for whoever has none at hand: docs/floors.md says where each comes from.
 Rates h100_rates(Precision precision);

@@ -5,6 +5,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <optional>
 #include <vector>
 
 #include "benchmarks/floor.h"
@@ -52,7 +54,8 @@ std::vector<double> time_steps(const StackShape& shape, const Options& o,
                                    .dropout = o.dropout};
   TrainingGraph graph(config, {.batch = shape.batch,
                                .optimizer = {.kind = OptimizerKind::kSgd, .clip_norm = 0.25F},
-                               .learning_rate = 1});
+                               .learning_rate = 1,
+                               .initialization = {.range = 0.1}});
   Session session(graph.graph, backend, 1);
   const auto inputs = random_tokens(shape.batch * shape.steps, o.vocabulary, 1);
   const auto targets = random_tokens(shape.batch * shape.steps, o.vocabulary, 2);
@@ -68,33 +71,54 @@ std::vector<double> time_steps(const StackShape& shape, const Options& o,
     }) / steps;
   };
   for (int k = 0; k < 3; ++k) sample();
+  if (backend->kind() == DeviceKind::kCuda)
+    for (const Stopwatch clock; clock.seconds() < kWarmUpSeconds;) sample();
   std::vector<double> times;
   times.reserve(std::size_t(o.samples));
   for (int k = 0; k < o.samples; ++k) times.push_back(sample());
   return times;
 }
 
-/// A shape for which memory runs out leaves a row that says so.
-Result measure(const StackShape& shape, const Options& o, const Rates& rates) {
-  // A backend of its own for each: the first plan for training chooses the algorithm of all others.
-  const std::shared_ptr<Backend> backend = o.device.open();
-  Result row{.of = case_of("lm", shape, backend->precision(), "step"),
+/// A shape for which memory runs out, or at which the device fails, leaves a row that says so.
+Result measure(const StackShape& shape, const Options& o, const std::optional<Rates>& rates) {
+  const bool on_cpu = o.device.device == "cpu";
+  Result row{.of = case_of("lm", shape, o.device.chosen_precision(), "step"),
              .program = "unroll",
-             .execution = backend->kind() == DeviceKind::kCpu ? "calls" : "graph"};
+             .algorithm = o.device.algorithm,
+             .execution = on_cpu ? "calls" : "graph"};
   const double flop = timestep_flop(shape, o.vocabulary);
-  row.floor = flop / rates.peak * 1e6;
-  const std::size_t peak_before = backend->memory().peak;
+  if (rates) row.floor = flop / rates->peak * 1e6;
   try {
-    set_times(row, shape, time_steps(shape, o, backend), flop);
-    row.peak = flop / *row.median * 1e6 / rates.products;
+    // A backend of its own for each: the first plan for training chooses the algorithm of all
+    // others.
+    const std::shared_ptr<Backend> backend = o.device.open();
+    const std::size_t peak_before = backend->memory().peak;
+    const std::vector<double> times = time_steps(shape, o, backend);
+    row.algorithm = backend->recurrent_algorithm();
+    set_times(row, shape, times, flop);
+    if (rates) row.peak = flop / *row.median * 1e6 / rates->products;
     // The CPU's peak is the process's, and known to be this shape's only if it has grown.
     const std::size_t peak = backend->memory().peak;
     if (peak > peak_before) row.work_mib = double(peak) / 1024 / 1024;
+  } catch (const DeviceError& error) {
+    row.status = kFailed + error.what();
   } catch (const std::runtime_error& error) {
     row.status = error.what();
   }
-  row.algorithm = backend->recurrent_algorithm();
   return row;
+}
+
+/// Nothing if they cannot be measured, which `about` then says.
+std::optional<Rates> rates_of(const Options& o, std::vector<std::string>& about) {
+  try {
+    const Rates rates = measure_rates(o.device.open(), 0, o.device.threads);
+    for (const std::string& line : describe(rates))
+      about.push_back(o.device.precision + " here: " + line);
+    return rates;
+  } catch (const std::runtime_error& error) {
+    about.push_back("rates of " + o.device.precision + " not measured: " + error.what());
+    return {};
+  }
 }
 
 void run(const Options& o) {
@@ -105,17 +129,17 @@ void run(const Options& o) {
                  hidden_text(s.spec));
     return;
   }
-  const std::shared_ptr<Backend> backend = o.device.open();
-  const Rates rates = measure_rates(backend, 0, o.device.threads);
+  const DeviceKind kind = o.device.open()->kind();
   Results results;
-  results.about = describe_machine(backend->kind(), 0, o.device.threads);
-  for (const std::string& line : describe(rates))
-    results.about.push_back(to_string(backend->precision()) + " here: " + line);
+  results.about = describe_machine(kind, 0, o.device.threads);
+  const std::optional<Rates> rates = rates_of(o, results.about);
   results.about.push_back(fmt::format(
       "lm: V {}, dropout {}; work_mib is all memory at its peak; the floor is of products alone",
       o.vocabulary, o.dropout));
   for (const StackShape& shape : shapes) results.rows.push_back(measure(shape, o, rates));
   fmt::print("{}", to_csv(results));
+  const auto fault = std::ranges::find_if(results.rows, is_fault);
+  if (fault != results.rows.end()) throw std::runtime_error(fault->of.shape + ": " + fault->status);
 }
 
 }  // namespace
@@ -126,6 +150,8 @@ int main(int argc, char** argv) {
   CLI::App app("Times a training step of language models.");
   app.add_option("--device", options.device.device, "cpu or cuda");
   app.add_option("--precision", options.device.precision, "fp32, tf32 or bf16");
+  app.add_option("--rnn-algorithm", options.device.algorithm,
+                 "On a GPU: auto, stepwise, stepwise:K, persistent or cudnn:FORM");
   app.add_option("--shapes", options.shapes, "NAME or T,B,I,H,L ...");
   app.add_option("--cell", options.cells, "lstm, gru, gru_before, rnn_tanh, ...");
   app.add_option("--vocabulary", options.vocabulary)->check(CLI::PositiveNumber);

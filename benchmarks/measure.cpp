@@ -4,28 +4,33 @@
 #include <cstdio>
 
 namespace unroll::benchmark {
-namespace {
 
-Precision precision_of(const std::string& name) {
-  for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
-    if (to_string(precision) == name) return precision;
-  throw std::invalid_argument("--precision: got " + name + ", expected fp32, tf32 or bf16");
+Precision DeviceChoice::chosen_precision() const {
+  for (const Precision one : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
+    if (to_string(one) == precision) return one;
+  throw std::invalid_argument("--precision: got " + precision + ", expected fp32, tf32 or bf16");
 }
 
-}  // namespace
-
 std::shared_ptr<Backend> DeviceChoice::open() const {
-  const Precision wanted = precision_of(precision);
+  const Precision wanted = chosen_precision();
   if (device == "cpu") {
     if (wanted != Precision::kFp32)
       throw std::invalid_argument("--precision: got " + precision + " with the CPU, expected fp32");
+    if (algorithm != "auto")
+      throw std::invalid_argument("--rnn-algorithm: got " + algorithm +
+                                  " with the CPU, expected auto");
     return cpu(threads);
   }
   if (device != "cuda")
     throw std::invalid_argument("--device: got " + device + ", expected cpu or cuda");
   std::string why;
   if (cuda_device_count(&why) == 0) throw NotRun("no CUDA device: " + why);
-  return cuda(0, {.precision = wanted});
+  return cuda(0, {.precision = wanted, .recurrent_algorithm = algorithm});
+}
+
+bool is_fault(const Result& row) {
+  return row.status.starts_with(kWrong) ||
+         (row.program == "unroll" && row.status.starts_with(kFailed));
 }
 
 Spread spread_of(std::vector<double> values) {

@@ -2,6 +2,7 @@
 /// a duration.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <memory>
@@ -24,9 +25,33 @@ struct DeviceChoice {
   std::string device = "cpu";      // or "cuda"
   std::string precision = "fp32";  // the CPU has no other
   int threads = 0;                 // the CPU's; 0: one per processor
+  std::string algorithm =
+      "auto";  // of recurrent nodes, as CudaOptions has it; the CPU has no other
 
-  /// Errors    NotRun without a CUDA device; std::invalid_argument for another name or precision.
+  /// Errors    NotRun without a CUDA device; std::invalid_argument for another name, precision or
+  ///           algorithm.
   std::shared_ptr<Backend> open() const;
+  /// Errors    std::invalid_argument for another name.
+  Precision chosen_precision() const;
+};
+
+/// How the status of a result begins that was not right, or where the device failed.
+inline const std::string kWrong = "wrong: ", kFailed = "failed: ";
+/// Whether the row is a fault: any wrong result, and a failure of ours. What is refused, or what
+/// there is no memory for, is none.
+bool is_fault(const Result& row);
+
+/// For how long a GPU works before times count: one that idled is below its clock.
+constexpr double kWarmUpSeconds = 0.3;
+
+class Stopwatch {
+ public:
+  double seconds() const {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 /// Written on a GPU between two samples: twice the L2 of an H200.

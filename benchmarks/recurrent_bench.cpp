@@ -3,29 +3,20 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
 #include <map>
 #include <memory>
-#include <optional>
 #include <utility>
 
-#include "benchmarks/floor.h"
 #include "benchmarks/machine.h"
 #include "benchmarks/measure.h"
 #include "benchmarks/onednn_module.h"
-#include "benchmarks/recurrent_check.h"
-#include "benchmarks/recurrent_node.h"
+#include "benchmarks/recurrent_rows.h"
+#include "unroll/cuda_report.h"
 
 namespace unroll::benchmark {
 namespace {
 
-constexpr int kWarmUps = 3;  // of a replay the first runs the calls, the second records them
-
-/// An algorithm of ours or of a rival's.
-struct Algorithm {
-  std::string program, name;
-  double unit;  // largest relative error of rounding an operand
-};
+constexpr int kWarmUps = 3;
 
 double rounding_unit(Precision precision) {
   switch (precision) {
@@ -61,59 +52,66 @@ std::vector<Algorithm> cuda_algorithms(const StackShape& shape, Precision precis
   return list;
 }
 
-/// One of them for a shape: a node, or why there is none.
-struct Candidate {
-  Algorithm algorithm;
-  std::shared_ptr<Backend> backend;
-  std::unique_ptr<RecurrentNode> node;
-  std::string status = "ok";
+/// What all algorithms of a shape read, and float64's answer to it.
+struct Inputs {
+  TensorMemory memory;
+  StackTensors tensors;
+  PartialReference reference;
+  View flush;
 
-  std::string label() const { return algorithm.program + " " + name(); }
-  std::string name() const { return node ? node->algorithm() : algorithm.name; }
-};
+  Inputs(const std::shared_ptr<Backend>& backend, const StackShape& shape)
+      : memory(backend),
+        tensors(filled(*backend, shape, memory.tensors(shape))),
+        reference(*backend, shape, tensors),
+        flush(memory.tensor({std::int64_t(kFlushBytes)}, DType::kByte)) {}
 
-/// A way to run a candidate, and what it took: seconds.
-struct Run {
-  Candidate* candidate;
-  std::string execution;
-  bool is_twin = false;  // the same once more, for the noise
-  std::function<void()> forward, backward, prepare;
-  std::vector<double> forward_times, backward_times, prepare_times;
-  std::string status = "ok";
+ private:
+  static StackTensors filled(Backend& backend, const StackShape& shape, StackTensors tensors) {
+    fill_inputs(backend, shape, tensors);
+    return tensors;
+  }
 };
 
 class Bench {
  public:
   explicit Bench(const RecurrentBenchOptions& options) : options_(options) {}
 
-  Results run() {
-    results_.about = describe_machine(options_.device, options_.ordinal, options_.threads);
-    results_.about.push_back(fmt::format(
-        "times: medians of {} samples after {} unmeasured ones, all algorithms in turn; {} MB are "
+  RecurrentBenchResults run() {
+    rows_.about = describe_machine(options_.device, options_.ordinal, options_.threads);
+    rows_.about.push_back(fmt::format(
+        "times: medians of {} samples after {} unmeasured ones{}, all algorithms in turn; {} MB "
+        "are "
         "written between two samples; forward as in training, with weights prepared anew",
-        options_.samples, kWarmUps, kFlushBytes >> 20));
-    for (const Precision precision : options_.precisions) {
-      const Rates& rates = rates_[precision] =
-          measure_rates(backend(precision, "stepwise"), options_.ordinal, options_.threads);
-      for (const std::string& line : describe(rates))
-        results_.about.push_back(to_string(precision) + " here: " + line);
-    }
+        options_.samples, kWarmUps, on_cpu() ? "" : fmt::format(" and {} s", kWarmUpSeconds),
+        kFlushBytes >> 20));
+    for (const Precision precision : options_.precisions)
+      if (!stopped())
+        unless_it_fails("rates of " + to_string(precision), [&] {
+          rows_.set_rates(precision, measure_rates(backend(precision, "stepwise"), options_.ordinal,
+                                                   options_.threads));
+        });
     for (std::size_t k = 0; k < options_.shapes.size() && !stopped(); ++k)
       measure(options_.shapes[k], fmt::format("{}/{}", k + 1, options_.shapes.size()));
-    return std::move(results_);
+    // Last, and only where kernels have waited for each other: what hangs here takes no row along.
+    if (!stopped() && rows_.has_time_of("persistent"))
+      unless_it_fails("exchange of states",
+                      [&] { rows_.set_exchange(cuda_exchange_seconds(options_.ordinal)); });
+    return {rows_.results(), lost_};
   }
 
  private:
-  bool stopped() const { return options_.stop && *options_.stop; }
+  bool on_cpu() const { return options_.device == DeviceKind::kCpu; }
+  bool stopped() const { return !lost_.empty() || (options_.stop && *options_.stop); }
   void progress(const std::string& line) const {
     if (options_.progress) options_.progress(line);
   }
 
+  std::shared_ptr<Backend> open(Precision precision, const std::string& algorithm) const {
+    return on_cpu() ? cpu(options_.threads) : cuda(options_.ordinal, {precision, algorithm});
+  }
   std::shared_ptr<Backend> backend(Precision precision, const std::string& algorithm) {
     std::shared_ptr<Backend>& known = backends_[{precision, algorithm}];
-    if (!known)
-      known = options_.device == DeviceKind::kCpu ? cpu(options_.threads)
-                                                  : cuda(options_.ordinal, {precision, algorithm});
+    if (!known) known = open(precision, algorithm);
     return known;
   }
 
@@ -134,75 +132,125 @@ class Bench {
            });
   }
 
+  /// What a benchmark can do without: its failure is a line.
+  template <typename Work>
+  void unless_it_fails(const std::string& what, const Work& work) {
+    try {
+      work();
+    } catch (const std::runtime_error& error) {
+      rows_.about.push_back(what + " not measured: " + error.what());
+      progress(rows_.about.back());
+      look_at_device(what);
+    }
+  }
+
   /// Inputs and float64's answer serve all precisions.
   void measure(const StackShape& shape, const std::string& number) {
-    const std::shared_ptr<Backend> first = backend(options_.precisions.front(), "stepwise");
-    TensorMemory memory(first);
-    const StackTensors inputs = memory.tensors(shape);
-    fill_inputs(*first, shape, inputs);
-    const PartialReference reference(*first, shape, inputs);
-    const View flush = memory.tensor({std::int64_t(kFlushBytes)}, DType::kByte);
+    std::unique_ptr<Inputs> inputs;
+    try {
+      inputs = std::make_unique<Inputs>(backend(options_.precisions.front(), "stepwise"), shape);
+    } catch (const std::runtime_error& error) {
+      for (const Precision precision : options_.precisions)
+        rows_.add_failure(rows_of(shape, precision), kFailed + error.what());
+      progress(fmt::format("{} {}: {}", number, shape.name, error.what()));
+      backends_.clear();
+      look_at_device("the inputs of " + shape.name);
+      return;
+    }
     for (const Precision precision : options_.precisions) {
       if (stopped()) return;
       progress(fmt::format("{} {} {} {}", number, shape.name, cell_name(shape.spec),
                            to_string(precision)));
-      measure(shape, precision, inputs, reference, flush);
-      if (options_.save) options_.save(results_);
+      measure(rows_of(shape, precision), *inputs);
+      if (options_.save) options_.save(rows_.results());
     }
   }
 
-  void measure(const StackShape& shape, Precision precision, const StackTensors& inputs,
-               const PartialReference& reference, const View& flush) {
-    const bool on_cpu = options_.device == DeviceKind::kCpu;
+  RowsOf rows_of(const StackShape& shape, Precision precision) const {
+    return {shape, precision, options_.forward, options_.backward};
+  }
+
+  void measure(const RowsOf& of, const Inputs& inputs) {
+    std::vector<Candidate> candidates = candidates_for(of, inputs);
+    check(of.shape, candidates, inputs.reference);
+    std::vector<Run> runs = runs_of(of.shape, candidates);
+    for (int k = 0; k < kWarmUps && !stopped(); ++k) sample_each(runs, inputs.flush, false);
+    if (!on_cpu()) {  // a GPU that idled, while float64's answer was computed, comes to its clock
+      const Stopwatch clock;
+      while (clock.seconds() < kWarmUpSeconds && !stopped())
+        if (!sample_each(runs, inputs.flush, false)) break;
+    }
+    for (int k = 0; k < options_.samples && !stopped(); ++k) sample_each(runs, inputs.flush, true);
+    rows_.add(of, candidates, runs);
+  }
+
+  /// Does the work, or writes down in `status` why it cannot be done: what an algorithm refuses,
+  /// fails at or gets wrong is a result, and so is what there is no memory for.
+  template <typename Work>
+  void attempt(const Candidate& c, std::string& status, const Work& work) {
+    if (status != "ok") return;
+    if (!lost_.empty()) {
+      status = "not measured: the device no longer works";
+      return;
+    }
+    try {
+      work();
+      return;
+    } catch (const Mismatch& wrong) {
+      status = kWrong + wrong.what();
+    } catch (const DeviceError& error) {
+      status = kFailed + error.what();
+    } catch (const std::runtime_error& refusal) {
+      status = refusal.what();
+      return;
+    }
+    progress("  " + c.label() + " " + status);
+    if (!status.starts_with(kFailed)) return;
+    // Its stream may be unusable: who asks for such a backend again gets another.
+    std::erase_if(backends_, [&](const auto& known) { return known.second == c.backend; });
+    look_at_device(c.label());
+  }
+
+  /// The same of what makes the candidate ready; one that is not has no node.
+  template <typename Work>
+  void make_ready(Candidate& c, const Work& work) {
+    attempt(c, c.status, work);
+    if (c.status != "ok") c.node.reset();
+  }
+
+  void look_at_device(const std::string& after) {
+    if (on_cpu() || !lost_.empty()) return;
+    try {
+      const std::shared_ptr<Backend> fresh = open(options_.precisions.front(), "stepwise");
+      const std::shared_ptr<void> memory = fresh->allocate(256);
+      fresh->clear(memory.get(), 256);
+      fresh->synchronize();
+    } catch (const std::runtime_error& error) {
+      lost_ = "the device no longer works in this process, after " + after + ": " + error.what();
+      rows_.about.push_back("ended early: " + lost_);
+    }
+  }
+
+  std::vector<Candidate> candidates_for(const RowsOf& of, const Inputs& inputs) {
     std::vector<Candidate> candidates;
-    for (const Algorithm& algorithm : on_cpu ? cpu_algorithms() : cuda_algorithms(shape, precision))
+    for (const Algorithm& algorithm :
+         on_cpu() ? cpu_algorithms() : cuda_algorithms(of.shape, of.precision))
       if (is_wanted(algorithm)) candidates.push_back({algorithm, nullptr, nullptr});
     for (Candidate& c : candidates)
-      unless_refused(c, [&] {
-        c.backend = backend(precision, on_cpu ? "stepwise" : c.algorithm.name);
-        c.node = std::make_unique<RecurrentNode>(shape, c.backend, plan(c, shape), inputs);
+      make_ready(c, [&] {
+        c.backend = backend(of.precision, on_cpu() ? "stepwise" : c.algorithm.name);
+        c.node =
+            std::make_unique<RecurrentNode>(of.shape, c.backend, plan(c, of.shape), inputs.tensors);
       });
-    check(shape, candidates, reference);
-
-    std::vector<Run> runs = runs_of(candidates);
-    for (int k = -kWarmUps; k < options_.samples && !stopped(); ++k)
-      for (Run& run : runs) sample(run, flush, k >= 0);
-    report(shape, precision, candidates, runs);
-  }
-
-  /// What a rival refuses, fails at or gets wrong, and what there is no memory for, is a result.
-  template <typename Make>
-  void unless_refused(Candidate& c, const Make& make) {
-    try {
-      make();
-    } catch (const Mismatch& wrong) {
-      if (c.algorithm.program == "unroll") throw;
-      c.node.reset();
-      c.status = kWrong + wrong.what();
-      progress("  " + c.status);
-    } catch (const DeviceError& error) {
-      if (c.algorithm.program == "unroll") throw;
-      c.node.reset();
-      c.status = error.what();
-      forget(c.backend);
-    } catch (const std::runtime_error& refusal) {
-      c.node.reset();
-      c.status = refusal.what();
-    }
-  }
-
-  /// After a failure its stream may be unusable: who asks for it again gets another.
-  void forget(const std::shared_ptr<Backend>& backend) {
-    std::erase_if(backends_, [&](const auto& known) { return known.second == backend; });
+    return candidates;
   }
 
   void check(const StackShape& shape, std::vector<Candidate>& candidates,
              const PartialReference& reference) {
     Candidate* first = nullptr;
     for (Candidate& c : candidates) {
-      if (!c.node) continue;
       ErrorLimits limits = error_limits(shape, c.algorithm.unit);
-      unless_refused(c, [&] {
+      make_ready(c, [&] {
         reference.check(*c.node, c.label(), limits);
         if (!first) {
           first = &c;
@@ -221,119 +269,48 @@ class Bench {
                       reference.steps(), shape.steps));
   }
 
-  std::vector<Run> runs_of(std::vector<Candidate>& candidates) {
+  /// Each of them does what the calls do that have been checked.
+  std::vector<Run> runs_of(const StackShape& shape, std::vector<Candidate>& candidates) {
     std::vector<Run> runs;
     bool has_twin = false;
-    for (Candidate& c : candidates) {
-      if (!c.node) continue;
-      const auto add = [&] {
-        runs.push_back(options_.device == DeviceKind::kCpu ? called(c, "calls") : replayed(c));
-      };
-      add();
-      if (c.algorithm.program == "unroll" && !has_twin) {
+    for (Candidate& c : candidates)
+      make_ready(c, [&] {
+        const auto add = [&] { runs.push_back(on_cpu() ? called(c, "calls") : replayed(c)); };
         add();
-        runs.back().is_twin = has_twin = true;
-      }
-      if (c.algorithm.program == "cudnn") runs.push_back(called(c, "stream"));
-    }
+        if (c.algorithm.program == "unroll" && !has_twin) {
+          add();
+          runs.back().is_twin = has_twin = true;
+        }
+        if (c.algorithm.program == "cudnn") runs.push_back(called(c, "stream"));
+      });
+    for (Run& run : runs)
+      attempt(*run.candidate, run.status,
+              [&] { check_repeats(run, error_limits(shape, run.candidate->algorithm.unit)); });
     return runs;
   }
 
-  static Run called(Candidate& c, const char* execution) {
-    RecurrentNode* const node = c.node.get();
-    Run run{.candidate = &c, .execution = execution};
-    run.prepare = [node] { node->prepare(); };
-    run.forward = [node] { node->prepare(), node->forward(); };
-    run.backward = [node] { node->backward(); };
-    return run;
-  }
-
-  static Run replayed(Candidate& c) {
-    Run run = called(c, "graph");
-    for (std::function<void()>* work : {&run.prepare, &run.forward, &run.backward}) {
-      const std::shared_ptr<Replay> replay = c.backend->capture(*work);
-      *work = [replay] { replay->run(); };
+  /// Whether any is left to be sampled.
+  bool sample_each(std::vector<Run>& runs, const View& flush, bool counts) {
+    bool any = false;
+    for (Run& run : runs) {
+      if (!lost_.empty()) return false;  // what has been sampled of the others stays
+      attempt(*run.candidate, run.status, [&] {
+        sample(run, flush, options_.backward, counts);
+        any = true;
+      });
     }
-    return run;
-  }
-
-  void sample(Run& run, const View& flush, bool counts) {
-    if (run.status != "ok") return;
-    Backend& backend = *run.candidate->backend;
-    const auto time = [&](const std::function<void()>& work, std::vector<double>& times) {
-      backend.clear(flush.data, flush.bytes());
-      const double seconds = backend.elapsed(work);
-      if (counts) times.push_back(seconds);
-    };
-    try {
-      time(run.prepare, run.prepare_times);
-      time(run.forward, run.forward_times);
-      if (options_.backward) time(run.backward, run.backward_times);
-    } catch (const std::runtime_error& error) {
-      if (run.candidate->algorithm.program == "unroll") throw;
-      run.status = error.what();
-      forget(run.candidate->backend);
-    }
-  }
-
-  void report(const StackShape& shape, Precision precision,
-              const std::vector<Candidate>& candidates, const std::vector<Run>& runs) {
-    for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
-      const bool is_forward = pass == Pass::kForward;
-      if (is_forward ? !options_.forward : !options_.backward) continue;
-      const auto times_of = [&](const Run& run) -> const std::vector<double>& {
-        return is_forward ? run.forward_times : run.backward_times;
-      };
-      Result common;
-      common.of = case_of("rnn", shape, precision, is_forward ? "forward" : "backward");
-      common.floor = floor_of(shape, pass, rates_.at(precision)).us;
-      for (std::size_t k = 1; k < runs.size(); ++k)
-        if (runs[k].is_twin && !times_of(runs[k]).empty())
-          common.noise = std::abs(
-              spread_of(times_of(runs[k - 1])).median / spread_of(times_of(runs[k])).median - 1);
-      for (const Run& run : runs)
-        if (!run.is_twin)
-          add(common, run, times_of(run), shape, pass, rates_.at(precision).products);
-      for (const Candidate& c : candidates)
-        if (!c.node) {
-          Result row = common;
-          row.program = c.algorithm.program;
-          row.algorithm = c.algorithm.name;
-          row.status = c.status;
-          results_.rows.push_back(row);
-        }
-    }
-  }
-
-  void add(Result row, const Run& run, const std::vector<double>& times, const StackShape& shape,
-           Pass pass, double product_rate) {
-    const bool is_forward = pass == Pass::kForward;
-    const Candidate& c = *run.candidate;
-    row.program = c.algorithm.program;
-    row.algorithm = c.name();
-    row.execution = run.execution;
-    row.status = run.status;
-    row.reserve_mib = double(c.node->reserve_bytes()) / (1 << 20);
-    row.work_mib = double(c.node->scratch_bytes()) / (1 << 20);
-    if (run.status == "ok" && times.empty()) row.status = "stopped before it was measured";
-    if (!times.empty()) {
-      const double flop = is_forward ? forward_flop(shape) : backward_flop(shape);
-      set_times(row, shape, times, flop);
-      if (is_forward) row.prepare = spread_of(run.prepare_times).median * 1e6 / double(shape.steps);
-      row.peak = flop / *row.median * 1e6 / product_rate;
-    }
-    results_.rows.push_back(row);
+    return any;
   }
 
   const RecurrentBenchOptions& options_;
   std::map<std::pair<Precision, std::string>, std::shared_ptr<Backend>> backends_;
-  std::map<Precision, Rates> rates_;
-  Results results_;
+  RecurrentRows rows_;
+  std::string lost_;  // why nothing works on the device any more
 };
 
 }  // namespace
 
-Results bench_recurrent(const RecurrentBenchOptions& options) {
+RecurrentBenchResults bench_recurrent(const RecurrentBenchOptions& options) {
   return Bench(options).run();
 }
 

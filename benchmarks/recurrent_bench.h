@@ -27,15 +27,16 @@ struct RecurrentBenchOptions {
   std::function<void(const Results&)> save;          // called after every shape
 };
 
-/// How the status of a result begins that was not right.
-inline const std::string kWrong = "wrong: ";
-
 /// Times are of forward as in training, weights prepared anew, and of backward with all gradients,
 /// after the device's caches have been overwritten.
-/// A rival that does not compute what it should is a row whose status begins with kWrong, and is
-/// not timed.
-///
-/// Errors    Mismatch if it is one of ours.
-Results bench_recurrent(const RecurrentBenchOptions& options);
+/// What does not compute what it should, ours or a rival's, is a row whose status begins with
+/// kWrong; where the device failed, with kFailed (measure.h). Neither is timed, and the others go
+/// on. Rates of the device that cannot be measured are a line of `about`, and floors are empty.
+struct RecurrentBenchResults {
+  Results results;
+  std::string lost;  // why the device works no longer and the rest was not measured; or empty
+};
+
+RecurrentBenchResults bench_recurrent(const RecurrentBenchOptions& options);
 
 }  // namespace unroll::benchmark

@@ -180,4 +180,25 @@ void check_equal(RecurrentNode& node, const std::string& name, RecurrentNode& li
   }
 }
 
+void check_repeats(RecurrentNode& node, const std::string& name, const ErrorLimits& limits,
+                   const std::function<void()>& work) {
+  Backend& backend = node.backend();
+  TensorMemory memory(std::shared_ptr<Backend>(&backend, [](Backend*) {}));
+  work();
+  const auto tensors = node.outputs().all();
+  std::vector<View> before;
+  for (const auto& [tensor, view] : tensors) {
+    before.push_back(memory.tensor(view.shape));
+    backend.copy(before.back().data, view.data, view.bytes());
+    backend.clear(view.data, view.bytes());  // what is not written again is wrong
+  }
+  work();
+  for (std::size_t k = 0; k < tensors.size(); ++k) {
+    const std::string& tensor = tensors[k].first;
+    require(relative_distance(backend, tensors[k].second, before[k]),
+            tensor == "y" ? limits.outputs : limits.gradients, name,
+            tensor == "y" ? tensor : "the gradient of " + tensor, "its first run");
+  }
+}
+
 }  // namespace unroll::benchmark

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 
 #include "benchmarks/recurrent_node.h"
@@ -52,5 +53,11 @@ double relative_distance(Backend& backend, const View& a, const View& b);
 /// Errors    Mismatch.
 void check_equal(RecurrentNode& node, const std::string& name, RecurrentNode& like,
                  const std::string& like_name, const ErrorLimits& limits);
+
+/// Calls `work`, which runs both passes of the node, twice, and compares all outputs: so what a
+/// graph does that it records the second time is what it did the first time.
+/// Errors    Mismatch.
+void check_repeats(RecurrentNode& node, const std::string& name, const ErrorLimits& limits,
+                   const std::function<void()>& work);
 
 }  // namespace unroll::benchmark

@@ -137,6 +137,11 @@ CudaRates rates(int ordinal, Precision precision) {
   return gpu::measure_rates(ordinal, precision);
 }
 
+double exchange_seconds(int ordinal) {
+  require_device(ordinal);
+  return gpu::measure_exchange_seconds(ordinal);
+}
+
 /// The driver by its own number, which is in no CUDA call, and the CUDA version that it supports.
 CudaPart report_driver() {
   const int version = driver_version();
@@ -206,7 +211,8 @@ CudaReport report() {
 }  // namespace unroll
 
 const unroll::CudaModuleApi* unroll_cuda_module() {
-  static const unroll::CudaModuleApi api{UNROLL_VERSION, unroll::device_count, unroll::make_backend,
-                                         unroll::report, unroll::rates};
+  static const unroll::CudaModuleApi api{UNROLL_VERSION,       unroll::device_count,
+                                         unroll::make_backend, unroll::report,
+                                         unroll::rates,        unroll::exchange_seconds};
   return &api;
 }

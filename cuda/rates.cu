@@ -208,8 +208,12 @@ CudaRates measure_rates(int ordinal, Precision precision) {
           .memory = memory_rate(device),
           .cache = cache_rate(device),
           .kernel = kernel_seconds(device),
-          .exchange = exchange_seconds(device),
           .processors = device.processors()};
+}
+
+double measure_exchange_seconds(int ordinal) {
+  Device device(ordinal, {});
+  return exchange_seconds(device);
 }
 
 }  // namespace unroll::gpu

@@ -8,5 +8,7 @@ namespace unroll::gpu {
 
 /// As cuda_rates().
 CudaRates measure_rates(int ordinal, Precision precision);
+/// As cuda_exchange_seconds().
+double measure_exchange_seconds(int ordinal);
 
 }  // namespace unroll::gpu

@@ -82,4 +82,10 @@ CudaRates cuda_rates(int ordinal, Precision precision) {
   return module.api->rates(ordinal, precision);
 }
 
+double cuda_exchange_seconds(int ordinal) {
+  const CudaModule& module = cuda_module();
+  if (!module.api) throw std::runtime_error(module.why_not);
+  return module.api->exchange_seconds(ordinal);
+}
+
 }  // namespace unroll

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "benchmarks/floor.h"
+#include "benchmarks/measure.h"
 #include "benchmarks/recurrent_bench.h"
 #include "benchmarks/report/page.h"
 #include "benchmarks/report/results.h"
@@ -95,7 +96,7 @@ void run_rnn(const BenchFlags& flags) {
   options.stop = &catch_stop_signals();
   options.progress = note;
   options.save = [&](const Results& results) { write(flags, results); };
-  const Results results = benchmark::bench_recurrent(options);
+  const auto [results, lost] = benchmark::bench_recurrent(options);
 
   for (const std::string& line : results.about) print("# " + line + "\n");
   print("\n" + benchmark::losses_text(results) + "\n" + benchmark::means_text(results) + "\n" +
@@ -103,9 +104,14 @@ void run_rnn(const BenchFlags& flags) {
   write(flags, results);
   for (const std::string& file : {flags.csv, flags.html})
     if (!file.empty()) note("saved: " + file);
-  for (const benchmark::Result& row : results.rows)
-    if (row.status.starts_with(benchmark::kWrong))
-      throw std::runtime_error(row.program + " " + row.algorithm + " was " + row.status);
+  if (!lost.empty()) throw std::runtime_error(lost);
+  const auto fault = std::ranges::find_if(results.rows, benchmark::is_fault);
+  if (fault != results.rows.end())
+    throw std::runtime_error(fmt::format("{} of {} rows are faults; the first: {} {}, {} {} {}: {}",
+                                         std::ranges::count_if(results.rows, benchmark::is_fault),
+                                         results.rows.size(), fault->program, fault->algorithm,
+                                         fault->of.shape, fault->of.precision, fault->of.pass,
+                                         fault->status));
   if (stop_signal() != 0) throw Stopped(stop_signal(), "stopped; what had been measured is above");
 }
 

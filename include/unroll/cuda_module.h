@@ -24,6 +24,7 @@ struct CudaModuleApi {
 
   /// Of a device that can be used.
   CudaRates (*rates)(int ordinal, Precision precision);
+  double (*exchange_seconds)(int ordinal);
 };
 
 }  // namespace unroll

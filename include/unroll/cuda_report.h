@@ -41,14 +41,16 @@ struct CudaRates {
   double memory = 0;    // bytes a second, read and written, of a copy within the device
   double cache = 0;     // bytes a second from the L2 cache into all multiprocessors
   double kernel = 0;    // seconds from one kernel to the next that needs it, in a CUDA graph
-  /// Seconds in which all multiprocessors show each other a word through L2, within one kernel; 0
-  /// if the device lets no kernel do that.
-  double exchange = 0;
-  int processors = 0;  // streaming multiprocessors
+  int processors = 0;   // streaming multiprocessors
 };
 
 /// Errors    std::runtime_error if there is no such device.
 CudaRates cuda_rates(int ordinal, Precision precision);
+/// Seconds in which all multiprocessors show each other a word through L2, within one kernel; 0 if
+/// the device lets no kernel do that. Measured apart: blocks that wait for each other are what can
+/// hang.
+/// Errors    std::runtime_error if there is no such device, or if a block read what was not there.
+double cuda_exchange_seconds(int ordinal);
 
 /// Looks at everything anew, which takes a fraction of a second for each device.
 CudaReport cuda_report();

@@ -156,6 +156,25 @@ TEST_P(RecurrentCheck, WhatIsWrongDoesNot) {
   }
 }
 
+// A graph that leaves something out, or that does something else than the calls it was made of.
+TEST_P(RecurrentCheck, WhatIsNotRepeatedIsFound) {
+  RecurrentNode node(shape_, backend_, plan(), inputs_);
+  int runs = 0;
+  const auto check = [&](int fault) {
+    runs = 0;
+    check_repeats(node, "node", limits(), [&] {
+      const bool second = ++runs == 2;
+      node.prepare();
+      if (!second || fault != 1) node.forward();
+      if (!second || fault != 2) node.backward();
+      if (second && fault == 3) *node.outputs().h[1].as<float>() += 0.1F;
+    });
+  };
+  EXPECT_NO_THROW(check(0));
+  EXPECT_EQ(runs, 2);
+  for (const int fault : {1, 2, 3}) EXPECT_THROW(check(fault), Mismatch) << fault;
+}
+
 // Weights and x rounded to the 10 bits of TF32's mantissa.
 TEST_P(RecurrentCheck, Tf32IsNotFloat32) {
   const PartialReference reference(*backend_, shape_, inputs_);

@@ -117,7 +117,10 @@ TEST(BenchRnn, SaysOfARivalThatIsWrongThatItIs) {
                       "--csv a.csv"),
       folder.path());
   EXPECT_EQ(run.status, 1) << run.err;
-  EXPECT_TRUE(contains(run.err, "unroll: cudnn cudnn:standard was wrong: ")) << run.err;
+  EXPECT_TRUE(contains(run.err,
+                       "unroll: 2 of 4 rows are faults; the first: cudnn cudnn:standard, "
+                       "6x5x24x32x1 fp32 forward: wrong: "))
+      << run.err;
   const Results results = benchmark::read_csv(folder.path() / "a.csv");
   std::map<std::string, int> rows;
   for (const Result& row : results.rows) {
@@ -126,6 +129,75 @@ TEST(BenchRnn, SaysOfARivalThatIsWrongThatItIs) {
     ++rows[row.program];
   }
   EXPECT_EQ(rows, (std::map<std::string, int>{{"unroll", 2}, {"cudnn", 2}}));
+}
+
+/// How the statuses of an algorithm's rows begin.
+std::string status_of(const Results& results, const std::string& algorithm) {
+  std::set<std::string> all;
+  for (const Result& row : results.rows)
+    if (row.algorithm == algorithm) all.insert(row.status.substr(0, row.status.find(':')));
+  std::string text;
+  for (const std::string& one : all) text += (text.empty() ? "" : ", ") + one;
+  return text;
+}
+
+// A fault of ours costs its own rows. Kernels whose blocks wait for each other are those of the
+// persistent algorithm, so only it has one here.
+TEST(BenchRnn, GoesOnAfterAFaultOfOurs) {
+  const struct { const char *fault, *status; } cases[] = {{"skip", "wrong"}, {"refuse", "failed"}};
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.fault);
+    const TempFolder folder;
+    const Output run =
+        run_script(kEmulated + std::string("UNROLL_EMULATED_COOPERATIVE=") + c.fault +
+                       " unroll bench rnn --device cuda --samples 2 --precision fp32 bf16 --shapes "
+                       "6,5,24,32,1 "
+                       "4,3,8,16,1 --algorithms stepwise persistent cudnn:standard --csv a.csv",
+                   folder.path());
+    EXPECT_EQ(run.status, 1) << run.err;
+    EXPECT_TRUE(contains(run.err, "unroll: 8 of ")) << run.err;
+    EXPECT_TRUE(contains(run.err, " persistent, 6x5x24x32x1 fp32 forward: ")) << run.err;
+    EXPECT_TRUE(contains(run.out, "4x3x8x16x1")) << "the table is printed";
+    const Results results = benchmark::read_csv(folder.path() / "a.csv");
+    EXPECT_EQ(status_of(results, "stepwise"), "ok");
+    EXPECT_EQ(status_of(results, "persistent"), c.status);
+    EXPECT_EQ(status_of(results, "cudnn:standard"), "ok");
+    for (const Result& row : results.rows) EXPECT_EQ(row.median.has_value(), row.status == "ok");
+  }
+}
+
+// Where nothing works any more the rest is not tried, and what there is is kept.
+TEST(BenchRnn, StopsWhereTheDeviceIsLost) {
+  const TempFolder folder;
+  const Output run = run_script(
+      kEmulated +
+          std::string("UNROLL_EMULATED_COOPERATIVE=trap unroll bench rnn --device cuda --samples 2 "
+                      "--precision fp32 bf16 --shapes 6,5,24,32,1 4,3,8,16,1 --algorithms stepwise "
+                      "persistent --csv a.csv"),
+      folder.path());
+  EXPECT_EQ(run.status, 1);
+  EXPECT_TRUE(contains(run.err,
+                       "unroll: the device no longer works in this process, after unroll "
+                       "persistent: "))
+      << run.err;
+  const Results results = benchmark::read_csv(folder.path() / "a.csv");
+  EXPECT_TRUE(has_line(results, "ended early: the device no longer works in this process"));
+  EXPECT_EQ(status_of(results, "persistent"), "failed");
+  EXPECT_EQ(status_of(results, "stepwise"), "not measured");
+  for (const Result& row : results.rows) EXPECT_EQ(row.of.shape, "6x5x24x32x1");
+}
+
+// The first graph that is launched is one of the rates'.
+TEST(BenchRnn, SaysSoWhereRatesCannotBeMeasured) {
+  const TempFolder folder;
+  const Output run = run_script(
+      kEmulated +
+          std::string("UNROLL_EMULATED_FAILURE=1 unroll bench rnn --device cuda --samples 2 "
+                      "--precision fp32 --shapes 6,5,24,32,1 --algorithms stepwise"),
+      folder.path());
+  EXPECT_EQ(run.status, 1);
+  EXPECT_TRUE(contains(run.out, "# rates of fp32 not measured: CUDA device 0")) << run.out;
+  EXPECT_TRUE(contains(run.err, "no longer works in this process, after rates of fp32: "));
 }
 
 TEST(BenchRnn, RefusesWhatItCannotMeasure) {

@@ -1,6 +1,7 @@
 /// Memory, streams, events and graphs of the emulated device.
 #include <algorithm>
 #include <chrono>
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -347,6 +348,21 @@ cudaError_t enqueue(cudaStream_t handle, Work work) {
                        : cudaErrorInvalidResourceHandle);
 }
 
+/// UNROLL_EMULATED_COOPERATIVE in the environment is what becomes of every kernel whose blocks wait
+/// for each other: "skip" leaves out what it does, "refuse" its launch; "trap" has the device fail,
+/// "hang" never end, "crash" takes the process along.
+static Work spoilt(const char* how, Work work) {
+  const std::string fault = how;
+  if (fault == "skip") return [] {};
+  if (fault == "trap") return [] { state().lost = true; };
+  if (fault == "hang")
+    return [] {
+      for (;;) std::this_thread::sleep_for(std::chrono::seconds(1));
+    };
+  if (fault == "crash") return [] { std::raise(SIGSEGV); };
+  return work;
+}
+
 cudaError_t launch(cudaStream_t handle, Kernel kernel) {
   const Call call;
   const auto stream = find_current(handle);
@@ -362,7 +378,11 @@ cudaError_t launch(cudaStream_t handle, Kernel kernel) {
       std::uint64_t{grid.x} * grid.y * grid.z >
           kProcessors * resident_blocks(kernel.address, threads, kernel.shared_bytes))
     return result(cudaErrorCooperativeLaunchTooLarge);
-  return result(add(*stream, &Queued::kernel, [kernel = std::move(kernel)] { run(kernel); }));
+  const char* const fault =
+      kernel.cooperative ? std::getenv("UNROLL_EMULATED_COOPERATIVE") : nullptr;
+  if (fault && std::strcmp(fault, "refuse") == 0) return result(cudaErrorCooperativeLaunchTooLarge);
+  Work work = [kernel = std::move(kernel)] { run(kernel); };
+  return result(add(*stream, &Queued::kernel, fault ? spoilt(fault, std::move(work)) : std::move(work)));
 }
 
 }  // namespace emulation

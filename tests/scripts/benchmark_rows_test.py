@@ -22,8 +22,8 @@ LISTED = [f"{shape.replace(',', 'x')}={cell},{shape[:5]},{hidden}"
           for cell in ("lstm", "gru", "gru_before")]
 
 
-def run(command, status=0):
-    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHON": PYTHON}
+def run(command, status=0, **variables):
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "1", "PYTHON": PYTHON} | variables
     done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     assert done.returncode == status, (command, done.returncode, done.stdout, done.stderr)
     return done.stdout
@@ -81,6 +81,23 @@ def check_lm_step():
         assert abs(float(row["floor_ratio"]) / ratio - 1) < 1e-4, row  # of numbers with 6 digits
     run([*command, "--shapes", "4,3,5,6"], status=1)
     run([*command, "--shapes", "no_such_shape"], status=1)
+    run([*command, "--rnn-algorithm", "persistent"], status=1)  # the CPU has no such
+
+
+def check_lm_step_on_an_emulated_gpu():
+    """The algorithm asked for is taken, and one that breaks the device leaves a row all the same."""
+    emulated = {"LD_LIBRARY_PATH": str(LM_STEP.parents[1] / "tests" / "cuda_emulation")}
+    command = [LM_STEP, "--device", "cuda", "--vocabulary", "50", "--samples", "2",
+               "--shapes", "3,2,8,16,1", "--rnn-algorithm"]
+    for algorithm in "stepwise", "persistent":
+        _, (row,) = read(run([*command, algorithm], **emulated))
+        assert (row["algorithm"], row["execution"], row["status"]) == (algorithm, "graph", "ok"), row
+        check_times(row, samples=2)
+    broken = emulated | {"UNROLL_EMULATED_COOPERATIVE": "trap"}
+    _, (row,) = read(run([*command, "persistent"], status=1, **broken))
+    assert row["status"].startswith("failed: ") and not row["us_per_step"], row
+    _, (row,) = read(run([*command, "stepwise"], **broken))
+    assert row["status"] == "ok", row
 
 
 def check_pytorch():
@@ -119,4 +136,5 @@ if sys.argv[2:] == ["pytorch"]:
     check_pytorch()
 else:
     check_lm_step()
+    check_lm_step_on_an_emulated_gpu()
 print("All rows have the form of benchmarks/report/results.h.")

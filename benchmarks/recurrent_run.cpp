@@ -1,0 +1,46 @@
+#include "benchmarks/recurrent_run.h"
+
+namespace unroll::benchmark {
+
+Run called(Candidate& candidate, const char* execution) {
+  RecurrentNode* const node = candidate.node.get();
+  Run run{.candidate = &candidate, .execution = execution};
+  run.prepare = [node] { node->prepare(); };
+  run.forward = [node] { node->prepare(), node->forward(); };
+  run.backward = [node] { node->backward(); };
+  return run;
+}
+
+Run replayed(Candidate& candidate) {
+  Run run = called(candidate, "graph");
+  for (std::function<void()>* work : {&run.prepare, &run.forward, &run.backward}) {
+    const std::shared_ptr<Replay> replay = candidate.backend->capture(*work);
+    *work = [replay] { replay->run(); };
+  }
+  return run;
+}
+
+void check_repeats(const Run& run, const ErrorLimits& limits) {
+  check_repeats(*run.candidate->node, run.candidate->label() + " " + run.execution, limits, [&] {
+    run.prepare();
+    run.forward();
+    run.backward();
+  });
+}
+
+double sample(Run& run, const View& flush, bool backward, bool counts) {
+  Backend& backend = *run.candidate->backend;
+  double all = 0;
+  const auto time = [&](const std::function<void()>& work, std::vector<double>& times) {
+    backend.clear(flush.data, flush.bytes());
+    const double seconds = backend.elapsed(work);
+    if (counts) times.push_back(seconds);
+    all += seconds;
+  };
+  time(run.prepare, run.prepare_times);
+  time(run.forward, run.forward_times);
+  if (backward) time(run.backward, run.backward_times);
+  return all;
+}
+
+}  // namespace unroll::benchmark

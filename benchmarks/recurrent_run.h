@@ -1,0 +1,55 @@
+/// What `unroll bench rnn` measures: an algorithm for a shape, and the ways in which it is run.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "benchmarks/recurrent_check.h"
+#include "benchmarks/recurrent_node.h"
+
+namespace unroll::benchmark {
+
+/// An algorithm of ours or of a rival's.
+struct Algorithm {
+  std::string program, name;
+  double unit;  // largest relative error of rounding an operand
+};
+
+/// One of them for a shape: a node, or why there is none.
+struct Candidate {
+  Algorithm algorithm;
+  std::shared_ptr<Backend> backend;
+  std::unique_ptr<RecurrentNode> node;
+  std::string status = "ok";
+
+  std::string label() const { return algorithm.program + " " + name(); }
+  std::string name() const { return node ? node->algorithm() : algorithm.name; }
+};
+
+/// A way to run a candidate, and what it took: seconds.
+struct Run {
+  Candidate* candidate;
+  std::string execution;
+  bool is_twin = false;  // the same once more, for the noise
+  std::function<void()> forward, backward, prepare;
+  std::vector<double> forward_times, backward_times, prepare_times;
+  std::string status = "ok";
+};
+
+/// The candidate must outlive both.
+Run called(Candidate& candidate, const char* execution);
+/// As a CUDA graph, which the second time records.
+Run replayed(Candidate& candidate);
+
+/// Runs all passes twice, which must give the same outputs: so a recorded graph does what the calls
+/// did that have been checked.
+/// Errors    Mismatch.
+void check_repeats(const Run& run, const ErrorLimits& limits);
+
+/// Seconds of one run of all passes, each after the device's caches have been overwritten through
+/// `flush`; added to the run's times if it `counts`.
+double sample(Run& run, const View& flush, bool backward, bool counts);
+
+}  // namespace unroll::benchmark

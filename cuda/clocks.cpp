@@ -3,6 +3,8 @@
 #include <cuda_runtime_api.h>
 #include <dlfcn.h>
 
+#include "cuda/runtime.h"
+
 namespace unroll::gpu {
 namespace {
 
@@ -20,7 +22,10 @@ bool call(void* library, const char* name, Arguments... arguments) {
 
 std::string clocks(int ordinal) {
   char bus[32] = "";
-  if (cudaDeviceGetPCIBusId(bus, sizeof bus, ordinal) != cudaSuccess) return "";
+  if (cudaDeviceGetPCIBusId(bus, sizeof bus, ordinal) != cudaSuccess) {
+    forget_error();
+    return "";
+  }
   void* const library = dlopen("libnvidia-ml.so.1", RTLD_LAZY | RTLD_LOCAL);
   if (!library || !call(library, "nvmlInit_v2")) return "";
   Handle device = nullptr;

@@ -17,7 +17,9 @@ Graph capture(cudaStream_t stream, const std::function<void()>& work) {
     work();
   } catch (...) {
     // The stream must leave its capture, or nothing works on it again.
-    if (cudaStreamEndCapture(stream, &recorded) == cudaSuccess && recorded)
+    if (cudaStreamEndCapture(stream, &recorded) != cudaSuccess)
+      forget_error();  // what spoilt it is known already
+    else if (recorded)
       report(cudaGraphDestroy(recorded), "cudaGraphDestroy");
     throw;
   }

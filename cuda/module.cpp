@@ -34,7 +34,9 @@ std::string driver_needed() {
 /// The CUDA version that the driver supports; 0: no driver is installed.
 int driver_version() {
   int version = 0;
-  return cudaDriverGetVersion(&version) == cudaSuccess ? version : 0;
+  if (cudaDriverGetVersion(&version) == cudaSuccess) return version;
+  gpu::forget_error();
+  return 0;
 }
 
 /// What keeps CUDA itself from working here; empty if nothing does. Sets the number of devices that
@@ -43,7 +45,7 @@ std::string why_no_cuda(int* devices) {
   *devices = 0;
   const cudaError_t status = cudaGetDeviceCount(devices);
   if (status == cudaSuccess) return *devices > 0 ? "" : "no CUDA device";
-  static_cast<void>(cudaGetLastError());  // reported here, not by the next call
+  gpu::forget_error();  // reported here, not by the next call
   *devices = 0;
   if (status == cudaErrorNoDevice) return "the NVIDIA driver sees no CUDA device";
 
@@ -183,7 +185,6 @@ CudaDeviceReport report_device(int ordinal) {
     UNROLL_CUDA_CHECK(cudaMemGetInfo(&report.free_bytes, &report.total_bytes));
     UNROLL_CUDA_CHECK(cudaSetDevice(before));
   } catch (const std::runtime_error& error) {
-    static_cast<void>(cudaGetLastError());
     report.why_not = error.what();
   }
   return report;

@@ -18,7 +18,9 @@ std::atomic<bool> failed{false};
 /// Does not throw, and does not ask the device if it has been asked before.
 std::string current_device() {
   int ordinal = 0;
-  return cudaGetDevice(&ordinal) == cudaSuccess ? device_label(ordinal) : "CUDA";
+  if (cudaGetDevice(&ordinal) == cudaSuccess) return device_label(ordinal);
+  forget_error();
+  return "CUDA";
 }
 
 std::string megabytes(std::size_t bytes) {
@@ -32,18 +34,27 @@ std::string device_label(int ordinal) {
   static std::map<int, std::string> names;
   const std::lock_guard lock(mutex);
   const auto [name, is_new] = names.try_emplace(ordinal);
-  cudaDeviceProp properties;
-  if (is_new && cudaGetDeviceProperties(&properties, ordinal) == cudaSuccess)
-    name->second = std::string(" (") + properties.name + ")";
+  if (is_new) {
+    cudaDeviceProp properties;
+    if (cudaGetDeviceProperties(&properties, ordinal) == cudaSuccess)
+      name->second = std::string(" (") + properties.name + ")";
+    else
+      forget_error();
+  }
   return "CUDA device " + std::to_string(ordinal) + name->second;
 }
 
 void fail(const std::string& what, const char* call, const char* file, int line) {
   failed = true;
+  forget_error();
   std::string_view place = file;
   place.remove_prefix(place.rfind('/') + 1);  // npos + 1 is 0
   throw DeviceError(current_device() + ": " + what + " (in " + call + ", " + std::string(place) +
                     ":" + std::to_string(line) + ")");
+}
+
+void forget_error() noexcept {
+  static_cast<void>(cudaGetLastError());
 }
 
 void check(cudaError_t status, const char* call, const char* file, int line) {
@@ -51,7 +62,9 @@ void check(cudaError_t status, const char* call, const char* file, int line) {
 }
 
 void report(cudaError_t status, const char* call) noexcept {
-  if (status == cudaSuccess || failed.exchange(true)) return;
+  if (status == cudaSuccess) return;
+  forget_error();
+  if (failed.exchange(true)) return;
   std::fprintf(stderr, "unroll: %s: %s\n", call, cudaGetErrorString(status));
 }
 
@@ -101,8 +114,7 @@ DeviceMemory make_device_memory(std::size_t bytes) {
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, bytes);
   if (status == cudaErrorMemoryAllocation) {
-    // Clears the error, which is not sticky: the caller may ask for less.
-    static_cast<void>(cudaGetLastError());
+    forget_error();  // the caller may ask for less
     std::size_t free = 0, total = 0;
     UNROLL_CUDA_CHECK(cudaMemGetInfo(&free, &total));
     throw OutOfMemory(current_device() + ": out of memory: asked for " + megabytes(bytes) + ", " +

@@ -16,10 +16,15 @@ namespace unroll::gpu {
 std::string device_label(int ordinal);
 
 /// Throws DeviceError: the current device, `what` was wrong, the call and its place, on one line.
+/// Forgets the error.
 [[noreturn]] void fail(const std::string& what, const char* call, const char* file, int line);
 
 /// Fails with CUDA's own words.
 void check(cudaError_t status, const char* call, const char* file, int line);
+
+/// Takes back the thread's last error. CUDA keeps it until it is asked for, and CUB takes whatever
+/// it finds for an error of its own call, so where a failed call is survived it must not stay.
+void forget_error() noexcept;
 
 /// For destructors, which must not throw: says the same on stderr and goes on. Only the first
 /// failure of all is said, whether here or by fail(): after one, most calls fail.

@@ -133,8 +133,6 @@ TEST(Emulation, RefusesLaunchesThatNoGpuTakes) {
     EXPECT_EQ(start(nullptr, 1, block, barrier_after_return), cudaErrorInvalidConfiguration);
   for (const dim3 grid : {dim3(0), dim3(1, 65536), dim3(1, 1, 65536)})
     EXPECT_EQ(start(nullptr, grid, 1, barrier_after_return), cudaErrorInvalidConfiguration);
-  EXPECT_EQ(cudaGetLastError(), cudaErrorInvalidConfiguration);
-  EXPECT_EQ(cudaGetLastError(), cudaSuccess);
 }
 
 TEST(Emulation, MemoryIsBoundedAndNotANumber) {
@@ -454,6 +452,7 @@ TEST(Emulation, ProductsRefuseWhatCublasRefuses) {
 }
 
 TEST(Emulation, SortIsStableAndReadsTheBitsItIsGiven) {
+  static_cast<void>(cudaGetLastError());  // CUB would take that of the tests before
   const std::vector<std::uint32_t> keys{0x13, 0x05, 0x23, 0x05, 0x10, 0x03};
   const Array<std::uint32_t> keys_in(keys), keys_out(keys.size());
   const Array<int> values_in(counting(6)), values_out(std::size_t{6});
@@ -480,6 +479,7 @@ TEST(Emulation, SortIsStableAndReadsTheBitsItIsGiven) {
 }
 
 TEST(Emulation, ScansInPlaceAndNot) {
+  static_cast<void>(cudaGetLastError());  // CUB would take that of the tests before
   const Array<int> in(counting(5, 1)), out(std::size_t{5});
   std::size_t bytes = 0;
   cub::DeviceScan::InclusiveSum(nullptr, bytes, in.get(), out.get(), 5);

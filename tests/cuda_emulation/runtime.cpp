@@ -49,6 +49,7 @@ static int device_count() {
   return text ? std::atoi(text) : 1;
 }
 static thread_local int current_device = 0;
+static thread_local cudaError_t last_error = cudaSuccess;  // stays until it is asked for
 
 struct CUstream_st {
   int device = current_device;
@@ -125,7 +126,6 @@ struct State {
   std::map<cudaStream_t, std::shared_ptr<CUstream_st>> streams{
       {nullptr, std::make_shared<CUstream_st>()}};
   std::map<cudaGraph_t, std::shared_ptr<CUgraph_st>> graphs;
-  cudaError_t last_error = cudaSuccess;
   std::map<const void*, std::size_t> shared_memory;  // dynamic, what kernels may have if not 48 KB
   bool lost = false;  // the device has failed, and every call fails from now on
   Calls calls{};
@@ -145,7 +145,7 @@ struct Call {
 
 cudaError_t result(cudaError_t error) {
   if (state().lost) error = cudaErrorIllegalAddress;
-  if (error != cudaSuccess) state().last_error = error;
+  if (error != cudaSuccess) last_error = error;
   return error;
 }
 
@@ -409,10 +409,13 @@ const char* cudaGetErrorName(cudaError_t error) {
 }
 cudaError_t cudaGetLastError() {
   const Call call;
-  return std::exchange(state().last_error, cudaSuccess);
+  const cudaError_t error = result(last_error);
+  last_error = cudaSuccess;
+  return error;
 }
 cudaError_t cudaPeekAtLastError() {
-  return state().last_error;
+  const Call call;
+  return result(last_error);
 }
 
 cudaError_t cudaGetDeviceCount(int* count) {
@@ -517,7 +520,7 @@ cudaError_t cudaDeviceSynchronize() {
   ++state().calls.device_synchronize;
   if (spoils_capture()) return result(cudaErrorStreamCaptureUnsupported);
   run_all();
-  return cudaSuccess;
+  return result(cudaSuccess);
 }
 
 cudaError_t cudaMalloc(void** memory, std::size_t bytes) {
@@ -611,7 +614,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   if (!stream) return result(cudaErrorInvalidResourceHandle);
   if (spoils_capture(*stream)) return result(cudaErrorStreamCaptureUnsupported);
   stream->run_until(stream->queued);
-  return cudaSuccess;
+  return result(cudaSuccess);
 }
 /// Who asks again and again must get on: each time it is asked, a stream does one more thing.
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
@@ -621,7 +624,7 @@ cudaError_t cudaStreamQuery(cudaStream_t handle) {
   if (spoils_capture(*stream)) return result(cudaErrorStreamCaptureUnsupported);
   if (stream->done == stream->queued) return cudaSuccess;
   stream->run_until(stream->done + 1);
-  return cudaErrorNotReady;
+  return result(cudaErrorNotReady);
 }
 cudaError_t cudaStreamWaitEvent(cudaStream_t handle, cudaEvent_t event, unsigned) {
   const Call call;
@@ -683,7 +686,7 @@ cudaError_t cudaEventQuery(cudaEvent_t event) {
   if (spoils_capture()) return result(cudaErrorStreamCaptureUnsupported);
   if (!event->stream || event->stream->done >= event->position) return cudaSuccess;
   event->stream->run_until(event->stream->done + 1);
-  return cudaErrorNotReady;
+  return result(cudaErrorNotReady);
 }
 cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   const Call call;
@@ -692,7 +695,7 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (event->captured) return result(cudaErrorCapturedEvent);
   if (spoils_capture()) return result(cudaErrorStreamCaptureUnsupported);
   if (event->stream) event->stream->run_until(event->position);
-  return cudaSuccess;
+  return result(cudaSuccess);
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t from, cudaEvent_t to) {
   const Call call;

@@ -9,9 +9,12 @@
 namespace emulation {
 
 /// What both calls of a CUB function share: with null storage it says how much it needs; with some,
-/// it does `work`, and leaves nothing of use in the storage.
+/// it does `work`, and leaves nothing of use in the storage. An error that an earlier call of this
+/// thread has left behind it takes, and returns as its own, as Debug() of CUB's util_debug.cuh
+/// does.
 inline cudaError_t in_two_phases(void* storage, std::size_t& bytes, cudaStream_t stream,
                                  std::function<void()> work) {
+  if (const cudaError_t stale = cudaGetLastError(); stale != cudaSuccess) return stale;
   constexpr std::size_t kBytes = 1024;
   if (!storage) {
     bytes = kBytes;

@@ -93,7 +93,7 @@ void report(Status status, const char* call) noexcept {
 template <typename Pointer>
 Owner<Pointer> make(Status (*create)(Pointer*), const char* call) {
   Pointer created = nullptr;
-  check(create(&created), Stage::kRunning, call, __FILE__, __LINE__);
+  check(create(&created), call, __FILE__, __LINE__);
   return Owner<Pointer>(created);
 }
 
@@ -135,17 +135,17 @@ const Interface& functions() {
   return loaded;
 }
 
-void check(Status status, Stage stage, const char* call, const char* file, int line) {
+void check(Status status, const char* call, const char* file, int line) {
   if (status == Status::kSuccess) return;
   std::string name = call;  // the arguments are many, and ours
   if (name.starts_with("functions().")) name.erase(0, name.find('.') + 1);
   name.resize(std::min(name.size(), name.find('(')));
   const int category = int(status) / 1000 * 1000;
-  const bool refused = category == int(Status::kNotSupported) ||
-                       (stage == Stage::kPlanning && category == int(Status::kBadParam));
-  if (refused)
+  if (category == int(Status::kNotSupported) || category == int(Status::kBadParam)) {
+    forget_error();
     throw Unsupported("cuDNN refuses: " + words(status) + " (in " + name +
                       "), expected what it supports; use the algorithm stepwise");
+  }
   fail("cuDNN: " + words(status), name.c_str(), file, line);
 }
 
@@ -167,14 +167,13 @@ void Deleter::operator()(TensorDescriptor descriptor) const noexcept {
 
 Owner<Handle> make_handle(cudaStream_t stream) {
   auto handle = make(functions().create, "cudnnCreate");
-  UNROLL_CUDNN_CHECK(kRunning, functions().set_stream(handle.get(), stream));
+  UNROLL_CUDNN_CHECK(functions().set_stream(handle.get(), stream));
   return handle;
 }
 
 Owner<DropoutDescriptor> make_no_dropout(Handle handle) {
   auto dropout = make(functions().create_dropout_descriptor, "cudnnCreateDropoutDescriptor");
-  UNROLL_CUDNN_CHECK(kRunning,
-                     functions().set_dropout_descriptor(dropout.get(), handle, 0, nullptr, 0, 0));
+  UNROLL_CUDNN_CHECK(functions().set_dropout_descriptor(dropout.get(), handle, 0, nullptr, 0, 0));
   return dropout;
 }
 
@@ -185,9 +184,9 @@ Owner<RnnDescriptor> make_rnn_descriptor() {
 Owner<RnnDataDescriptor> make_rnn_data_descriptor(const RnnDataShape& shape) {
   auto data = make(functions().create_rnn_data_descriptor, "cudnnCreateRNNDataDescriptor");
   const std::vector<int> lengths(std::size_t(shape.batch), shape.steps);
-  UNROLL_CUDNN_CHECK(kPlanning, functions().set_rnn_data_descriptor(
-                                    data.get(), shape.type, shape.layout, shape.steps, shape.batch,
-                                    shape.width, lengths.data(), nullptr));
+  UNROLL_CUDNN_CHECK(functions().set_rnn_data_descriptor(data.get(), shape.type, shape.layout,
+                                                         shape.steps, shape.batch, shape.width,
+                                                         lengths.data(), nullptr));
   return data;
 }
 
@@ -198,8 +197,7 @@ Owner<TensorDescriptor> make_tensor_descriptor() {
 Owner<TensorDescriptor> make_tensor_descriptor(DataType type, const int (&extents)[3]) {
   auto tensor = make_tensor_descriptor();
   const int strides[3] = {extents[1] * extents[2], extents[2], 1};
-  UNROLL_CUDNN_CHECK(kPlanning,
-                     functions().set_tensor_nd_descriptor(tensor.get(), type, 3, extents, strides));
+  UNROLL_CUDNN_CHECK(functions().set_tensor_nd_descriptor(tensor.get(), type, 3, extents, strides));
   return tensor;
 }
 

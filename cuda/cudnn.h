@@ -122,12 +122,10 @@ Library load();
 /// That of the process, loaded by the first who asks. Throws Unsupported if there is none.
 const Interface& functions();
 
-/// What the call is for: it decides what a refusal is.
-enum class Stage : std::uint8_t {
-  kPlanning,  // parameters that cuDNN does not take are those of the model: Unsupported
-  kRunning,   // only what it calls unsupported is; anything else DeviceError
-};
-void check(Status status, Stage stage, const char* call, const char* file, int line);
+/// What cuDNN does not support, and parameters that it does not take, which are those of the model,
+/// it refuses before it has done anything: Unsupported, in its words, whether it says so of a
+/// descriptor or only of the first pass. Anything else is a DeviceError.
+void check(Status status, const char* call, const char* file, int line);
 
 struct Deleter {
   void operator()(Handle handle) const noexcept;
@@ -158,5 +156,4 @@ Owner<TensorDescriptor> make_tensor_descriptor(DataType type, const int (&extent
 
 }  // namespace unroll::gpu::cudnn
 
-#define UNROLL_CUDNN_CHECK(stage, call) \
-  ::unroll::gpu::cudnn::check((call), ::unroll::gpu::cudnn::Stage::stage, #call, __FILE__, __LINE__)
+#define UNROLL_CUDNN_CHECK(call) ::unroll::gpu::cudnn::check((call), #call, __FILE__, __LINE__)

@@ -76,18 +76,14 @@ CudnnStack::CudnnStack(const CudnnContext& context, const RecurrentArgs& args, i
       hidden_(args.spec.hidden[std::size_t(first)]),
       input_(gpu::layer_input(args.spec, args.input, first).columns()),
       output_(args.spec.directions * hidden_) {
-  // Sequences of equal length need no padding; but what takes one layout may not take the other,
-  // and the persistent algorithms are known to take the unpacked one, from PyTorch.
-  using cudnn::DataLayout;
-  const bool standard = context.form.algorithm == cudnn::Algorithm::kStandard;
-  const DataLayout first_choice =
-      standard ? DataLayout::kSequenceMajorPacked : DataLayout::kSequenceMajorUnpacked;
+  // Sequences of equal length have the same bytes in both layouts. For them PyTorch takes the
+  // unpacked one, also in CUDA graphs.
   try {
-    describe(context, args, first_choice);
+    describe(context, args, context.form.packed);
   } catch (const Unsupported& refusal) {
+    if (context.form.packed) throw;
     try {
-      describe(context, args,
-               standard ? DataLayout::kSequenceMajorUnpacked : DataLayout::kSequenceMajorPacked);
+      describe(context, args, true);
     } catch (const Unsupported&) {
       throw refusal;
     }
@@ -95,35 +91,32 @@ CudnnStack::CudnnStack(const CudnnContext& context, const RecurrentArgs& args, i
   find_places(context, args.spec);
 }
 
-void CudnnStack::describe(const CudnnContext& context, const RecurrentArgs& args,
-                          cudnn::DataLayout layout) {
+void CudnnStack::describe(const CudnnContext& context, const RecurrentArgs& args, bool packed) {
+  packed_ = packed;
+  const cudnn::DataLayout layout =
+      packed ? cudnn::DataLayout::kSequenceMajorPacked : cudnn::DataLayout::kSequenceMajorUnpacked;
   const RecurrentSpec& spec = args.spec;
   const int steps = as_int(args.steps), batch = as_int(args.batch), hidden = as_int(hidden_);
   rnn_ = cudnn::make_rnn_descriptor();
-  UNROLL_CUDNN_CHECK(
-      kPlanning,
-      functions().set_rnn_descriptor(
-          rnn_.get(), context.form.algorithm, cell_mode(spec.cell), cudnn::BiasMode::kDouble,
-          spec.directions == 2 ? cudnn::DirectionMode::kBidirectional
-                               : cudnn::DirectionMode::kUnidirectional,
-          cudnn::InputMode::kLinear, context.type, cudnn::DataType::kFloat, context.math,
-          as_int(input_), hidden, hidden, count_, context.no_dropout.get(),
-          layout == cudnn::DataLayout::kSequenceMajorPacked ? cudnn::kPaddedIoDisabled
-                                                            : cudnn::kPaddedIoEnabled));
+  UNROLL_CUDNN_CHECK(functions().set_rnn_descriptor(
+      rnn_.get(), context.form.algorithm, cell_mode(spec.cell), cudnn::BiasMode::kDouble,
+      spec.directions == 2 ? cudnn::DirectionMode::kBidirectional
+                           : cudnn::DirectionMode::kUnidirectional,
+      cudnn::InputMode::kLinear, context.type, cudnn::DataType::kFloat, context.math,
+      as_int(input_), hidden, hidden, count_, context.no_dropout.get(),
+      packed ? cudnn::kPaddedIoDisabled : cudnn::kPaddedIoEnabled));
   x_ = cudnn::make_rnn_data_descriptor({context.type, layout, steps, batch, as_int(input_)});
   y_ = cudnn::make_rnn_data_descriptor({context.type, layout, steps, batch, as_int(output_)});
   state_ = cudnn::make_tensor_descriptor(context.type, {count_ * spec.directions, batch, hidden});
   const cudnn::Handle handle = context.handle.get();
   if (context.form.algorithm == cudnn::Algorithm::kPersistDynamic)
-    UNROLL_CUDNN_CHECK(kPlanning, functions().build_rnn_dynamic(handle, rnn_.get(), batch));
-  UNROLL_CUDNN_CHECK(
-      kPlanning, functions().get_rnn_temp_space_sizes(
-                     handle, rnn_.get(),
-                     args.training ? cudnn::ForwardMode::kTraining : cudnn::ForwardMode::kInference,
-                     x_.get(), &work_bytes_, &reserve_bytes_));
+    UNROLL_CUDNN_CHECK(functions().build_rnn_dynamic(handle, rnn_.get(), batch));
+  UNROLL_CUDNN_CHECK(functions().get_rnn_temp_space_sizes(
+      handle, rnn_.get(),
+      args.training ? cudnn::ForwardMode::kTraining : cudnn::ForwardMode::kInference, x_.get(),
+      &work_bytes_, &reserve_bytes_));
   if (!args.training) reserve_bytes_ = 0;
-  UNROLL_CUDNN_CHECK(kPlanning,
-                     functions().get_rnn_weight_space_size(handle, rnn_.get(), &weight_bytes_));
+  UNROLL_CUDNN_CHECK(functions().get_rnn_weight_space_size(handle, rnn_.get(), &weight_bytes_));
 }
 
 void CudnnStack::find_places(const CudnnContext& context, const RecurrentSpec& spec) {
@@ -134,18 +127,17 @@ void CudnnStack::find_places(const CudnnContext& context, const RecurrentSpec& s
   for (int cell = 0; cell < count_ * spec.directions; ++cell)
     for (int part = 0; part < 2 * gates; ++part) {
       void *matrix = nullptr, *bias = nullptr;
-      UNROLL_CUDNN_CHECK(kPlanning,
-                         functions().get_rnn_weight_params(
-                             context.handle.get(), rnn_.get(), cell, weight_bytes_, base, part,
-                             matrix_descriptor.get(), &matrix, bias_descriptor.get(), &bias));
+      UNROLL_CUDNN_CHECK(functions().get_rnn_weight_params(
+          context.handle.get(), rnn_.get(), cell, weight_bytes_, base, part,
+          matrix_descriptor.get(), &matrix, bias_descriptor.get(), &bias));
       const std::int64_t columns =
           part < gates ? layer_input(first_ + cell / spec.directions) : hidden_;
       const auto offset = [&](const void* address, cudnn::TensorDescriptor descriptor,
                               std::int64_t elements) {
         cudnn::DataType type{};
         int dims = 0, extents[3]{}, strides[3]{};
-        UNROLL_CUDNN_CHECK(kPlanning, functions().get_tensor_nd_descriptor(
-                                          descriptor, 3, &type, &dims, extents, strides));
+        UNROLL_CUDNN_CHECK(
+            functions().get_tensor_nd_descriptor(descriptor, 3, &type, &dims, extents, strides));
         if (!address || type != context.type || dims != 3 ||
             std::int64_t(extents[0]) * extents[1] * extents[2] != elements)
           throw Unsupported("cuDNN: weight " + std::to_string(part) + " of cell " +

@@ -17,7 +17,9 @@ namespace unroll::gpu {
 
 struct CudnnForm {
   cudnn::Algorithm algorithm = cudnn::Algorithm::kStandard;
-  bool half = false;  // operands and activations in float16, whatever the backend's precision
+  bool packed = false;  // else the unpacked layout, and this one only where cuDNN refuses that
+  bool half = false;    // operands and activations in float16, whatever the backend's precision
+  bool bare = false;    // to be timed without what goes on around cuDNN's calls: recurrent_cudnn.h
 };
 
 /// What all stacks of one backend share.
@@ -44,6 +46,7 @@ class CudnnStack {
   /// Layers [first, first + count), all of one size. Throws Unsupported where cuDNN refuses.
   CudnnStack(const CudnnContext& context, const RecurrentArgs& args, int first, int count);
 
+  bool packed() const { return packed_; }  // x and y: the layout that cuDNN took
   int first() const { return first_; }
   int count() const { return count_; }
   std::size_t cells() const { return std::size_t(count_ * (output_ / hidden_)); }
@@ -65,9 +68,10 @@ class CudnnStack {
   const std::vector<Place>& places() const { return places_; }
 
  private:
-  void describe(const CudnnContext& context, const RecurrentArgs& args, cudnn::DataLayout layout);
+  void describe(const CudnnContext& context, const RecurrentArgs& args, bool packed);
   void find_places(const CudnnContext& context, const RecurrentSpec& spec);
 
+  bool packed_ = false;
   int first_, count_;
   std::int64_t hidden_, input_, output_;
   cudnn::Owner<cudnn::RnnDescriptor> rnn_;
@@ -80,7 +84,7 @@ class CudnnStack {
 /// The stacks that a node is made of, from the input upwards.
 std::vector<CudnnStack> cudnn_stacks(const CudnnContext& context, const RecurrentArgs& args);
 
-/// "cudnn:standard", ..., with ":fp16" behind it if it is half.
+/// "cudnn:standard", ..., and behind it, where it is so, ":packed", ":fp16", ":bare".
 std::string to_string(const CudnnForm& form);
 
 }  // namespace unroll::gpu

@@ -18,7 +18,7 @@ namespace unroll::gpu {
 namespace {
 
 constexpr std::string_view kStepwise = "stepwise", kPersistent = "persistent", kCudnn = "cudnn",
-                           kHalf = ":fp16";
+                           kPacked = ":packed", kHalf = ":fp16", kBare = ":bare";
 constexpr std::pair<std::string_view, cudnn::Algorithm> kCudnnForms[] = {
     {"standard", cudnn::Algorithm::kStandard},
     {"persist_static", cudnn::Algorithm::kPersistStatic},
@@ -50,8 +50,14 @@ std::optional<CudnnForm> parse_cudnn(std::string_view text) {
   if (!text.starts_with(kCudnn)) return std::nullopt;
   text.remove_prefix(kCudnn.size());
   CudnnForm form;
-  form.half = text.ends_with(kHalf);
-  if (form.half) text.remove_suffix(kHalf.size());
+  const auto take = [&](std::string_view end) {
+    const bool found = text.ends_with(end);
+    if (found) text.remove_suffix(end.size());
+    return found;
+  };
+  form.bare = take(kBare);
+  form.half = take(kHalf);
+  form.packed = take(kPacked);
   for (const auto& [name, algorithm] : kCudnnForms) {
     if (!text.starts_with(':') || text.substr(1) != name) continue;
     form.algorithm = algorithm;
@@ -113,7 +119,9 @@ std::string to_string(const CudnnForm& form) {
   std::string text = std::string(kCudnn) + ":";
   for (const auto& [name, algorithm] : kCudnnForms)
     if (algorithm == form.algorithm) text += name;
+  if (form.packed) text += kPacked;
   if (form.half) text += kHalf;
+  if (form.bare) text += kBare;
   return text;
 }
 

@@ -32,6 +32,7 @@ struct SharedBuffers {
   std::size_t dh_n = 0, dc_n = 0;    // backward
   std::size_t dh0 = 0, dc0 = 0;      //
   std::size_t gradients[2] = {};     // of y and of x, by turns: a stack's dx is the dy of the next
+  std::size_t dy = 0;                // of the last stack: one of these, or its own
   std::size_t weight_gradients = 0;  // a weight space
 };
 
@@ -47,7 +48,12 @@ class CudnnPlan final : public RecurrentPlan {
     lay_out();
   }
 
-  std::string algorithm() const override { return context_.name; }
+  std::string algorithm() const override {
+    CudnnForm form = context_.form;
+    form.packed = std::any_of(stacks_.begin(), stacks_.end(),
+                              [](const CudnnStack& stack) { return stack.packed(); });
+    return to_string(form);
+  }
   std::size_t reserve_bytes() const override { return args_.training ? kept_bytes_ : 0; }
   std::size_t scratch_bytes() const override {
     return args_.training ? shared_bytes_ : kept_bytes_ + shared_bytes_;
@@ -56,9 +62,11 @@ class CudnnPlan final : public RecurrentPlan {
   void prepare(std::span<const RecurrentWeights> weights) override {
     if (!weights_) weights_ = planner_.weights(stacks_, weights);
     weights_->update(stacks_, weights);
+    is_next_forward_whole_ = is_next_backward_whole_ = true;
   }
 
   void forward(const RecurrentForward& args) override {
+    converts_ = std::exchange(is_next_forward_whole_, !context_.form.bare);
     auto* const scratch = args.scratch.as<std::byte>();
     const Memory memory = args_.training ? Memory{args.reserve.as<std::byte>(), scratch}
                                          : Memory{scratch, scratch + kept_bytes_};
@@ -72,6 +80,7 @@ class CudnnPlan final : public RecurrentPlan {
                         ": got a second backward pass after one forward pass, expected one: cuDNN "
                         "overwrites what the first has kept; use the algorithm stepwise");
     is_spent_ = true;
+    converts_ = std::exchange(is_next_backward_whole_, !context_.form.bare);
     const Memory memory{args.reserve.as<std::byte>(), args.scratch.as<std::byte>()};
     for (std::size_t k = stacks_.size(); k-- > 0;) backward(args, memory, k);
   }
@@ -126,6 +135,10 @@ class CudnnPlan final : public RecurrentPlan {
       shared_.dh0 = take_states();
       if (is_lstm()) shared_.dc0 = take_states();
       for (std::size_t& flow : shared_.gradients) flow = shared.take(rows() * widest, element());
+      shared_.dy = shared_.gradients[(stacks_.size() - 1) % 2];
+      // Of several stacks some dx would be the next pass's dy, and the numbers would run away.
+      if (context_.form.bare && stacks_.size() > 1)
+        shared_.dy = shared.take(rows() * widest, element());
       shared_.weight_gradients = shared.take(std::int64_t(weights), 1);
     }
     shared_bytes_ = shared.bytes();
@@ -134,6 +147,13 @@ class CudnnPlan final : public RecurrentPlan {
   const void* x_of(const View& x, const Memory& memory, std::size_t k) const {
     if (buffers_[k].copies_x) return memory.kept + buffers_[k].x;
     return k == 0 ? x.data : memory.kept + buffers_[k - 1].y;
+  }
+
+  void from_float32(std::span<const Piece> pieces) const {
+    if (converts_) gpu::from_float32(stream(), context_.element, pieces);
+  }
+  void to_float32(std::span<const Piece> pieces) const {
+    if (converts_) gpu::to_float32(stream(), context_.element, pieces);
   }
 
   // ---- states: per layer [D, N, H] float32 at the seam, all of a stack's in one for cuDNN
@@ -164,7 +184,7 @@ class CudnnPlan final : public RecurrentPlan {
       pieces.push_back({state ? state.data : nullptr, buffer, each});
       buffer += std::size_t(each) * element();
     }
-    from_float32(stream(), context_.element, pieces);
+    from_float32(pieces);
     return at;
   }
 
@@ -176,7 +196,7 @@ class CudnnPlan final : public RecurrentPlan {
       if (state) pieces.push_back({buffer, state.data, each});
       buffer += std::size_t(each) * element();
     }
-    to_float32(stream(), context_.element, pieces);
+    to_float32(pieces);
   }
 
   // ---- passes
@@ -197,7 +217,7 @@ class CudnnPlan final : public RecurrentPlan {
     const bool is_last = k + 1 == stacks_.size();
     if (b.copies_x && k == 0) {
       const Piece x{args.x.data, memory.kept + b.x, rows() * stack.input()};
-      from_float32(stream(), context_.element, {&x, 1});
+      from_float32({&x, 1});
     } else if (b.copies_x) {
       drop(stacks_[k - 1], args.step, memory.kept + buffers_[k - 1].y, memory.kept + b.x);
     }
@@ -206,21 +226,19 @@ class CudnnPlan final : public RecurrentPlan {
     void* const y = writes_y ? args.y.data : memory.kept + b.y;
     const States h_n = of_stack(args.h_n, stack), c_n = of_stack(args.c_n, stack);
     std::byte *const h = memory.shared + shared_.h_n, *const c = memory.shared + shared_.c_n;
-    UNROLL_CUDNN_CHECK(
-        kRunning,
-        functions().rnn_forward(
-            context_.handle.get(), stack.rnn(),
-            args_.training ? cudnn::ForwardMode::kTraining : cudnn::ForwardMode::kInference,
-            nullptr, stack.x(), x_of(args.x, memory, k), stack.y(), y, stack.state(),
-            gather(of_stack(args.h0, stack), stack, memory.kept + b.h0), place(h_n, stack, h),
-            stack.state(), gather(of_stack(args.c0, stack), stack, memory.kept + b.c0),
-            place(c_n, stack, c), stack.weight_bytes(), weights_->space(k), stack.work_bytes(),
-            memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
+    UNROLL_CUDNN_CHECK(functions().rnn_forward(
+        context_.handle.get(), stack.rnn(),
+        args_.training ? cudnn::ForwardMode::kTraining : cudnn::ForwardMode::kInference, nullptr,
+        stack.x(), x_of(args.x, memory, k), stack.y(), y, stack.state(),
+        gather(of_stack(args.h0, stack), stack, memory.kept + b.h0), place(h_n, stack, h),
+        stack.state(), gather(of_stack(args.c0, stack), stack, memory.kept + b.c0),
+        place(c_n, stack, c), stack.weight_bytes(), weights_->space(k), stack.work_bytes(),
+        memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
     scatter(h_n, stack, h);
     scatter(c_n, stack, c);
     if (is_last && args.y && !writes_y) {
       const Piece out{y, args.y.data, rows() * stack.output()};
-      to_float32(stream(), context_.element, {&out, 1});
+      to_float32({&out, 1});
     }
   }
 
@@ -232,14 +250,15 @@ class CudnnPlan final : public RecurrentPlan {
   const void* gradient_of_y(const RecurrentBackward& args, const Memory& memory,
                             std::size_t k) const {
     const std::int64_t elements = rows() * stacks_[k].output();
-    std::byte* const buffer = memory.shared + shared_.gradients[k % 2];
     if (k + 1 < stacks_.size()) {
+      std::byte* const buffer = memory.shared + shared_.gradients[k % 2];
       if (args_.spec.dropout > 0) drop(stacks_[k], args.step, buffer, buffer);
       return buffer;
     }
     if (args.dy && is_float32()) return args.dy.data;
+    std::byte* const buffer = memory.shared + shared_.dy;
     const Piece dy{args.dy ? args.dy.data : nullptr, buffer, elements};
-    from_float32(stream(), context_.element, {&dy, 1});
+    from_float32({&dy, 1});
     return buffer;
   }
 
@@ -258,13 +277,11 @@ class CudnnPlan final : public RecurrentPlan {
     if (!wanted) return;
     std::byte* const space = memory.shared + shared_.weight_gradients;
     UNROLL_CUDA_CHECK(cudaMemsetAsync(space, 0, stack.weight_bytes(), stream()));
-    UNROLL_CUDNN_CHECK(
-        kRunning,
-        functions().rnn_backward_weights(
-            context_.handle.get(), stack.rnn(), cudnn::GradientMode::kAdd, nullptr, stack.x(), x,
-            stack.state(), h0, stack.y(), y, stack.weight_bytes(), space, stack.work_bytes(),
-            memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
-    take_weight_gradients(device_, context_.element, stack, space, dweights);
+    UNROLL_CUDNN_CHECK(functions().rnn_backward_weights(
+        context_.handle.get(), stack.rnn(), cudnn::GradientMode::kAdd, nullptr, stack.x(), x,
+        stack.state(), h0, stack.y(), y, stack.weight_bytes(), space, stack.work_bytes(),
+        memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
+    if (converts_) take_weight_gradients(device_, context_.element, stack, space, dweights);
   }
 
   void data_gradients(const RecurrentBackward& args, const Memory& memory, std::size_t k,
@@ -275,22 +292,20 @@ class CudnnPlan final : public RecurrentPlan {
     void* const dx = writes_dx ? args.dx.data : memory.shared + shared_.gradients[(k + 1) % 2];
     const States dh0 = of_stack(args.dh0, stack), dc0 = of_stack(args.dc0, stack);
     std::byte *const dh = memory.shared + shared_.dh0, *const dc = memory.shared + shared_.dc0;
-    UNROLL_CUDNN_CHECK(
-        kRunning,
-        functions().rnn_backward_data(
-            context_.handle.get(), stack.rnn(), nullptr, stack.y(), memory.kept + buffers_[k].y, dy,
-            stack.x(), dx, stack.state(), h0,
-            gather(of_stack(args.dh_n, stack), stack, memory.shared + shared_.dh_n),
-            place(dh0, stack, dh), stack.state(),
-            place(of_stack(args.c0, stack), stack, memory.kept + buffers_[k].c0),
-            gather(of_stack(args.dc_n, stack), stack, memory.shared + shared_.dc_n),
-            place(dc0, stack, dc), stack.weight_bytes(), weights_->space(k), stack.work_bytes(),
-            memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
+    UNROLL_CUDNN_CHECK(functions().rnn_backward_data(
+        context_.handle.get(), stack.rnn(), nullptr, stack.y(), memory.kept + buffers_[k].y, dy,
+        stack.x(), dx, stack.state(), h0,
+        gather(of_stack(args.dh_n, stack), stack, memory.shared + shared_.dh_n),
+        place(dh0, stack, dh), stack.state(),
+        place(of_stack(args.c0, stack), stack, memory.kept + buffers_[k].c0),
+        gather(of_stack(args.dc_n, stack), stack, memory.shared + shared_.dc_n),
+        place(dc0, stack, dc), stack.weight_bytes(), weights_->space(k), stack.work_bytes(),
+        memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
     scatter(dh0, stack, dh);
     scatter(dc0, stack, dc);
     if (k > 0 || !args.dx || writes_dx) return;
     const Piece out{dx, args.dx.data, rows() * stack.input()};
-    to_float32(stream(), context_.element, {&out, 1});
+    to_float32({&out, 1});
   }
 
   CudnnPlanner& planner_;
@@ -303,6 +318,8 @@ class CudnnPlan final : public RecurrentPlan {
   std::size_t kept_bytes_ = 0, shared_bytes_ = 0;
   std::shared_ptr<CudnnWeights> weights_;
   bool is_spent_ = true;  // nothing is kept for a backward pass
+  bool is_next_forward_whole_ = true, is_next_backward_whole_ = true;
+  bool converts_ = true;  // in this pass
 };
 
 /// What cuDNN does not do, and would not know that it is asked for.

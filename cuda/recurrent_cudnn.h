@@ -1,5 +1,10 @@
 /// Recurrent stacks by cuDNN: as one stack of its own where layers are of one size and nothing is
 /// dropped between them, else as several, with our dropout in between.
+///
+/// A bare form is for a benchmark of cuDNN without the seam. Its plans compute what they are given
+/// in the first forward and the first backward pass after each prepare(). In all later passes they
+/// only call cuDNN, on what those have left in its types in the reserve and the scratch memory, and
+/// clear the space into which it adds gradients: nothing is converted or brought back.
 #pragma once
 
 #include <cstddef>

@@ -108,8 +108,11 @@ std::optional<int> number_after(std::string_view prefix, std::string_view text) 
   return error == std::errc() && stop == end && number >= 0 ? std::optional(number) : std::nullopt;
 }
 
-/// Those that a training can have: not in float16.
-constexpr std::string_view kCudnnForms[] = {"cudnn", "cudnn:standard", "cudnn:persist_static",
+/// Those that a training can have: not in float16, and not bare.
+constexpr std::string_view kCudnnForms[] = {"cudnn",
+                                            "cudnn:standard",
+                                            "cudnn:standard:packed",
+                                            "cudnn:persist_static",
                                             "cudnn:persist_dynamic",
                                             "cudnn:persist_static_small_h"};
 

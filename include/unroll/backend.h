@@ -400,9 +400,9 @@ struct CudaOptions {
   /// into the multiprocessors' shared memory, and for a GRU that resets before its product.
   /// "FORWARD+BACKWARD": two of these, one for each pass. "cudnn:FORM", if libcudnn.so.9 is
   /// installed: standard, persist_static, persist_dynamic or persist_static_small_h, "cudnn" being
-  /// the first; plans for what cuDNN does not do throw Unsupported. "cudnn:FORM:fp16" computes it
-  /// in float16, at any precision and without scaling of the loss: to compare with, not to train
-  /// with.
+  /// the first, each with ":packed" for that data layout; plans for what it does not do throw
+  /// Unsupported. Only to compare with: ":fp16" behind it, without scaling of the loss; ":bare"
+  /// (recurrent_cudnn.h).
   std::string recurrent_algorithm = "auto";
 };
 

@@ -292,8 +292,9 @@ TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
            {"train --rnn-algorithm cudnn:fast",
             "--rnn-algorithm: got 'cudnn:fast', expected auto, stepwise, stepwise:K with K "
             "timesteps, 1 or more, persistent, two of these as FORWARD+BACKWARD, cudnn, "
-            "cudnn:stan"},
+            "cudnn:standard, cudnn:standard:packed, "},
            {"train --rnn-algorithm cudnn:standard:fp16", "got 'cudnn:standard:fp16', expected"},
+           {"train --rnn-algorithm cudnn:standard:bare", "got 'cudnn:standard:bare', expected"},
            {"train --device cpu --rnn-algorithm cudnn",
             "--rnn-algorithm: got cudnn, expected auto or stepwise: cuDNN computes on a GPU"},
            {"train --rnn-algorithm cudnn --model rnn_logistic",

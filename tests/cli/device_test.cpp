@@ -143,7 +143,8 @@ TEST_F(EmulatedGpu, RunsByOtherAlgorithmsLoseWhatAStepwiseOneLoses) {
   ASSERT_EQ(stepwise.status, 0) << stepwise.err;
   const std::vector<double> expected = losses(stepwise.out);
   ASSERT_GT(expected.size(), 3U) << stepwise.out;
-  for (const std::string name : {"cudnn:standard", "persistent", "persistent+stepwise:2"}) {
+  for (const std::string name :
+       {"cudnn:standard", "cudnn:standard:packed", "persistent", "persistent+stepwise:2"}) {
     std::filesystem::remove_all(folder_.path() / "run");
     const Output other = begin(flags + name);
     ASSERT_EQ(other.status, 0) << other.err;

@@ -513,6 +513,16 @@ void run_backward_weights(const Pass& pass) {
 
 // ---- checks
 
+/// That persistent algorithms take no bfloat16 the real one says of no RNN descriptor, but later.
+/// So does this one, in both of the ways in which it may: of the static ones when it is asked for
+/// sizes, of the dynamic one in the first pass.
+Status check_type(const RnnData& rnn) {
+  if (rnn.algorithm == Algorithm::kStandard || rnn.type != DataType::kBfloat16)
+    return Status::kSuccess;
+  return refuse(rnn.algorithm == Algorithm::kPersistDynamic ? Status::kBadParam : kTypeNotSupported,
+                "persistent algorithms take no bfloat16");
+}
+
 /// What the persistent algorithms hold on chip has its limits.
 Status check_shape(const RnnData& rnn, ForwardMode mode, int batch) {
   const bool training = mode == ForwardMode::kTraining;
@@ -532,6 +542,10 @@ Status check_data(const RnnData& rnn, const RnnDataData& data, int width) {
     return refuse(Status::kBadParam, "an RNN data descriptor does not fit the RNN descriptor");
   if ((data.layout == DataLayout::kSequenceMajorPacked) == (rnn.flags == kPaddedIoEnabled))
     return refuse(kLayoutNotSupported, "the data layout and the padding of the RNN disagree");
+  // No such refusal is known; but a caller must be ready for one.
+  if (rnn.algorithm == Algorithm::kPersistDynamic &&
+      data.layout != DataLayout::kSequenceMajorPacked)
+    return refuse(kLayoutNotSupported, "persist_dynamic: expected the packed layout");
   return Status::kSuccess;
 }
 
@@ -569,7 +583,7 @@ Status queue(const Call& call, const Pass& given, std::initializer_list<Buffer> 
   const int batch = call.x->batch;
   if (call.lengths) return refuse(Status::kBadParam, "devSeqLengths: expected NULL");
   for (const Status status :
-       {check_shape(rnn, call.mode, batch), check_data(rnn, *call.x, rnn.input),
+       {check_type(rnn), check_shape(rnn, call.mode, batch), check_data(rnn, *call.x, rnn.input),
         check_data(rnn, *call.y, rnn.outputs()), check_state(rnn, call.h, batch),
         rnn.cell == CellMode::kLstm && call.c ? check_state(rnn, call.c, batch) : Status::kSuccess})
     if (status != Status::kSuccess) return status;
@@ -723,8 +737,6 @@ Status cudnnSetRNNDescriptor_v8(RnnDescriptor descriptor, Algorithm algorithm, C
   const bool is_float = type == DataType::kFloat;
   if (math_precision != DataType::kFloat || (math == MathType::kTensorOp) == is_float)
     return refuse(kTypeNotSupported, "dataType, mathPrec and mathType");
-  if (algorithm != Algorithm::kStandard && type == DataType::kBfloat16)
-    return refuse(kTypeNotSupported, "persistent algorithms take no bfloat16");
   *descriptor = {.is_set = true,
                  .algorithm = algorithm,
                  .cell = cell,
@@ -747,8 +759,10 @@ Status cudnnGetRNNTempSpaceSizes(Handle handle, RnnDescriptor descriptor, Forwar
                                  RnnDataDescriptor x, std::size_t* work_bytes,
                                  std::size_t* reserve_bytes) {
   if (!handle || !descriptor->is_set || !x) return refuse(Status::kBadParam, "a null pointer");
+  const bool is_dynamic = descriptor->algorithm == Algorithm::kPersistDynamic;
   for (const Status status :
-       {check_data(*descriptor, *x, descriptor->input), check_shape(*descriptor, mode, x->batch)})
+       {is_dynamic ? Status::kSuccess : check_type(*descriptor),
+        check_data(*descriptor, *x, descriptor->input), check_shape(*descriptor, mode, x->batch)})
     if (status != Status::kSuccess) return status;
   *work_bytes = work_bytes_of(*descriptor, *x);
   *reserve_bytes = mode == ForwardMode::kTraining ? reserve_bytes_of(*descriptor, *x) : 0;

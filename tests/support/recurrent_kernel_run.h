@@ -42,7 +42,7 @@ class KernelRun {
     for (const View& c0 : c0_) c_n_.push_back(memory.out(c0.shape));
     reserve_ = memory.raw(plan_->reserve_bytes());
     scratch_ = memory.raw(plan_->scratch_bytes());
-    plan_->prepare(weights_);
+    prepare();
   }
 
   KernelRun(Backend& backend, GuardedMemory& memory, const RecurrentCase& c,
@@ -58,6 +58,7 @@ class KernelRun {
                   memory, c, data, step) {}
 
   RecurrentPlan& plan() { return *plan_; }
+  void prepare() { plan_->prepare(weights_); }
 
   reference::RecurrentOutputs<float> forward() {
     plan_->forward({.x = x_,

@@ -34,8 +34,9 @@ std::vector<Algorithm> cpu_algorithms() {
   return {{"unroll", "stepwise", 0x1p-24}, {"onednn", "onednn", 0x1p-24}};
 }
 
-/// Ours: with every K that makes a wavefront of the stack, and persistent. cuDNN's four, in float16
-/// too beside our bfloat16: that is its best case.
+/// Ours: with every K that makes a wavefront of the stack, and persistent. cuDNN's four, the first
+/// in both layouts, in float16 too beside our bfloat16, which is its best case; and each without
+/// the seam, as a program of its own.
 std::vector<Algorithm> cuda_algorithms(const StackShape& shape, Precision precision) {
   const double unit = rounding_unit(precision);
   std::vector<Algorithm> list{{"unroll", "stepwise", unit}};
@@ -43,11 +44,14 @@ std::vector<Algorithm> cuda_algorithms(const StackShape& shape, Precision precis
     for (const std::int64_t block : {4, 8, 16, 32})
       if (block < shape.steps) list.push_back({"unroll", fmt::format("stepwise:{}", block), unit});
   list.push_back({"unroll", "persistent", unit});
-  for (const char* form :
-       {"standard", "persist_static", "persist_static_small_h", "persist_dynamic"}) {
-    list.push_back({"cudnn", std::string("cudnn:") + form, unit});
-    if (precision == Precision::kBf16)
-      list.push_back({"cudnn", fmt::format("cudnn:{}:fp16", form), 0x1p-11});
+  const auto add = [&](const std::string& name, double rounding) {
+    list.push_back({"cudnn", name, rounding});
+    if (name.find(":packed") == name.npos) list.push_back({kBareCudnn, name + ":bare", rounding});
+  };
+  for (const char* form : {"standard", "standard:packed", "persist_static",
+                           "persist_static_small_h", "persist_dynamic"}) {
+    add(fmt::format("cudnn:{}", form), unit);
+    if (precision == Precision::kBf16) add(fmt::format("cudnn:{}:fp16", form), 0x1p-11);
   }
   return list;
 }
@@ -84,6 +88,10 @@ class Bench {
         "written between two samples; forward as in training, with weights prepared anew",
         options_.samples, kWarmUps, on_cpu() ? "" : fmt::format(" and {} s", kWarmUpSeconds),
         kFlushBytes >> 20));
+    if (!on_cpu())
+      rows_.about.push_back(std::string(kBareCudnn) +
+                            ": cuDNN's calls on ready buffers in its own types, without "
+                            "conversions and without prepared weights");
     for (const Precision precision : options_.precisions)
       if (!stopped())
         unless_it_fails("rates of " + to_string(precision), [&] {
@@ -281,7 +289,7 @@ class Bench {
           add();
           runs.back().is_twin = has_twin = true;
         }
-        if (c.algorithm.program == "cudnn") runs.push_back(called(c, "stream"));
+        if (c.algorithm.is_cudnn()) runs.push_back(called(c, "stream"));
       });
     for (Run& run : runs)
       attempt(*run.candidate, run.status,

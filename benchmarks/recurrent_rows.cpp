@@ -81,7 +81,7 @@ void RecurrentRows::add_run(Row row, const Run& run) {
   if (run.status == "ok" && times.empty()) result.status = "stopped before it was measured";
   if (result.status == "ok") {
     set_times(result, *row.shape, times, flop_of(*row.shape, row.pass));
-    if (row.pass == Pass::kForward)
+    if (row.pass == Pass::kForward && run.prepare)
       result.prepare = spread_of(run.prepare_times).median * 1e6 / double(row.shape->steps);
   }
   rows_.push_back(row);

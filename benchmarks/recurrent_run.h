@@ -8,6 +8,7 @@
 
 #include "benchmarks/recurrent_check.h"
 #include "benchmarks/recurrent_node.h"
+#include "benchmarks/report/results.h"
 
 namespace unroll::benchmark {
 
@@ -15,6 +16,10 @@ namespace unroll::benchmark {
 struct Algorithm {
   std::string program, name;
   double unit;  // largest relative error of rounding an operand
+
+  /// Without the seam around it: what a change of the weights forces is no part of its time.
+  bool is_bare() const { return program == kBareCudnn; }
+  bool is_cudnn() const { return program == "cudnn" || is_bare(); }
 };
 
 /// One of them for a shape: a node, or why there is none.
@@ -32,19 +37,19 @@ struct Candidate {
 struct Run {
   Candidate* candidate;
   std::string execution;
-  bool is_twin = false;  // the same once more, for the noise
-  std::function<void()> forward, backward, prepare;
+  bool is_twin = false;                              // the same once more, for the noise
+  std::function<void()> forward, backward, prepare;  // prepare: none if it is bare
   std::vector<double> forward_times, backward_times, prepare_times;
   std::string status = "ok";
 };
 
-/// The candidate must outlive both.
+/// The candidate must outlive both. One that is bare is left with the case's data in its buffers.
 Run called(Candidate& candidate, const char* execution);
 /// As a CUDA graph, which the second time records.
 Run replayed(Candidate& candidate);
 
 /// Runs all passes twice, which must give the same outputs: so a recorded graph does what the calls
-/// did that have been checked.
+/// did that have been checked. A bare one brings no outputs back: of that nothing is compared.
 /// Errors    Mismatch.
 void check_repeats(const Run& run, const ErrorLimits& limits);
 

@@ -41,6 +41,7 @@ std::string kind_of(const std::string& program) {
 
 std::string name_of(const std::string& program) {
   if (program == "cudnn") return "cuDNN";
+  if (program == kBareCudnn) return "cuDNN, bare";
   if (program == "onednn") return "oneDNN";
   if (program == "pytorch") return "PyTorch";
   return program;

@@ -10,6 +10,9 @@
 
 namespace unroll::benchmark {
 
+/// cuDNN without the seam around it, which is a rival of its own.
+inline constexpr const char* kBareCudnn = "cudnn_bare";
+
 /// Rows with equal `Case` are of one computation and can be compared.
 struct Case {
   std::string task;                  // "rnn": a recurrent stack; "lm": a language model's step
@@ -26,7 +29,7 @@ struct Case {
 /// Times are in microseconds per timestep, all layers together. What is not known is empty.
 struct Result {
   Case of;
-  std::string program;        // "unroll"; rivals: "cudnn", "onednn", "pytorch"
+  std::string program;        // "unroll"; rivals: "cudnn", kBareCudnn, "onednn", "pytorch"
   std::string algorithm;      // "stepwise:8", "cudnn:standard", "cudnn:standard:fp16", "eager", ...
   std::string execution;      // "graph", "stream" (calls on a GPU), "calls" (on a CPU)
   std::string status = "ok";  // else why there are no times, on one line

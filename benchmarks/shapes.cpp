@@ -78,6 +78,9 @@ std::vector<StackShape> named_shapes() {
       stack("wlm200", "word_language_model, default", "lstm", 35, 20, 200, {200, 200}),
       stack("wlm650", "Zaremba et al. 2014, medium", "lstm", 35, 20, 650, {650, 650}),
       stack("wlm1500", "Zaremba et al. 2014, large", "lstm", 35, 20, 1500, {1500, 1500}),
+      // The next sizes whose rows in 16 bits are aligned, which ours are padded to.
+      stack("wlm656", "wlm650, aligned", "lstm", 35, 20, 656, {656, 656}),
+      stack("wlm1504", "wlm1500, aligned", "lstm", 35, 20, 1504, {1504, 1504}),
       stack("zaremba200", "Zaremba et al. 2014, small", "lstm", 20, 20, 200, {200, 200}),
       stack("wlm200gru", "word_language_model", "gru", 35, 20, 200, {200, 200}),
       stack("wlm200before", "word_language_model, Cho et al. 2014", "gru_before", 35, 20, 200,

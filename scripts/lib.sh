@@ -52,7 +52,7 @@ commit_name() {
 # What measured times depend on, in lines for the head of a CSV. $1: the build that is measured.
 describe_machine() {
   echo "# $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | sed 's/^ //'), $(nproc) processors, commit $(commit_name "${1:-build}")"
-  nvidia-smi --format=csv,noheader \
+  timeout 20 nvidia-smi --format=csv,noheader \
     --query-gpu=name,driver_version,clocks.sm,clocks.max.sm,clocks.mem,power.limit 2>/dev/null |
     sed 's/^/# GPU, driver, clocks (SM, at most, memory), power limit: /' || true
 }

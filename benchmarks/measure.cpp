@@ -16,9 +16,9 @@ std::shared_ptr<Backend> DeviceChoice::open() const {
   if (device == "cpu") {
     if (wanted != Precision::kFp32)
       throw std::invalid_argument("--precision: got " + precision + " with the CPU, expected fp32");
-    if (algorithm != "auto")
+    if (algorithm != "auto" && algorithm != "stepwise")
       throw std::invalid_argument("--rnn-algorithm: got " + algorithm +
-                                  " with the CPU, expected auto");
+                                  " with the CPU, expected auto or stepwise");
     return cpu(threads);
   }
   if (device != "cuda")

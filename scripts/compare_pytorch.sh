@@ -4,14 +4,15 @@
 # the caller's: PYTHON names an interpreter that has torch (default python3).
 #   scripts/compare_pytorch.sh [--device cpu|cuda] [--task rnn|lm|both] [--shapes NAME|T,B,I,H,L ...]
 #     [--cell NAME ...] [--precision fp32|tf32|bf16 ...] [--rounds N] [--samples N] [--threads N]
-#     [--csv FILE] [--build DIR] [--vocabulary V] [--dropout P] [--compile]
-# --csv appends. --build takes the programs from a folder that is built already. The last three are of
-# language models alone, --compile of PyTorch's. Exit status 3: there is no such device, or no PyTorch.
+#     [--csv FILE] [--build DIR] [--vocabulary V] [--dropout P] [--compile] [--rnn-algorithm NAME]
+# --csv appends. --build takes the programs from a folder that is built already. The last four are of
+# language models only, --compile of PyTorch's and --rnn-algorithm of ours. What fails leaves the others be.
+# Exit status 1 if something failed, 3 if there is no such device, or no PyTorch.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 rounds=5 csv="" threads=2 built="" device=cpu task=both samples=()
-shapes=() cells=() precisions=() lm_flags=() compile=()
+shapes=() cells=() precisions=() lm_flags=() compile=() algorithm=()
 while [ $# -gt 0 ]; do
   flag=$1
   shift
@@ -37,6 +38,7 @@ while [ $# -gt 0 ]; do
         --threads) threads=$1 ;;
         --csv) csv=$1 ;;
         --build) built=$1 ;;
+        --rnn-algorithm) algorithm=("$flag" "$1") ;;
         --vocabulary | --dropout) lm_flags+=("$flag" "$1") ;;
         *) die "$flag: no such flag; see the head of $0" ;;
       esac
@@ -81,23 +83,24 @@ trap 'rm -rf "$work"' EXIT
 rows=$work/rows
 
 compare() { # compare TASK PRECISION NAME=CELL,T,B,I,H1/H2: both programs once
-  local name=${3%%=*} cell=${3#*=} ours=()
+  local name=${3%%=*} cell=${3#*=} ours=() status=0
   local flags=(--device "$device" --precision "$2" --threads "$threads" "${samples[@]}")
   [[ ! $name =~ ^[0-9]+(x[0-9]+){4}$ ]] || name=${name//x/,} # not of the table: T,B,I,H,L
   ours=("${flags[@]}" --shapes "$name" --cell "${cell%%,*}")
   if [ "$1" = rnn ]; then
-    "$built/bin/unroll" bench rnn --direction both "${ours[@]}" --csv "$work/rnn" >&2
+    : >"$work/rnn"
+    "$built/bin/unroll" bench rnn --direction both "${ours[@]}" --csv "$work/rnn" >&2 || status=1
     cat "$work/rnn"
-    rm "$work/rnn"
-    "$python" benchmarks/pytorch_rnn.py "${flags[@]}" --shape "$3"
+    "$python" benchmarks/pytorch_rnn.py "${flags[@]}" --shape "$3" || status=1
   else
-    "$built/bin/lm_step" "${ours[@]}" "${lm_flags[@]}"
-    "$python" benchmarks/pytorch_lm.py "${flags[@]}" "${lm_flags[@]}" "${compile[@]}" --shape "$3"
+    "$built/bin/lm_step" "${ours[@]}" "${lm_flags[@]}" "${algorithm[@]}" || status=1
+    "$python" benchmarks/pytorch_lm.py "${flags[@]}" "${lm_flags[@]}" "${compile[@]}" --shape "$3" || status=1
   fi
+  return $status
 }
 
 # Says so, with the status for it, if there is no such device.
-"$built/bin/lm_step" --device "$device" --shapes 1,1,1,1,1 --vocabulary 2 --samples 1 >/dev/null
+"$built/bin/lm_step" --device "$device" --shapes 1,1,1,1,1 --vocabulary 2 --samples 1 --rnn-algorithm stepwise >/dev/null
 
 chosen=(--shapes "${shapes[@]}")
 [ ${#cells[@]} -eq 0 ] || chosen+=(--cell "${cells[@]}")
@@ -115,14 +118,16 @@ load=$(cut -d ' ' -f 1 /proc/loadavg)
 if [ "$device" = cpu ] && awk -v load="$load" 'BEGIN { exit !(load > 0.5) }'; then
   echo "the machine is busy, load average $load: times and ratios mean little" >&2
 fi
+failed=""
 for ((round = 1; round <= rounds; ++round)); do
   for stack in "${stacks[@]}"; do
     for precision in "${precisions[@]}"; do
       for one in "${tasks[@]}"; do
         echo "round $round: $one $stack $precision" >&2
-        compare "$one" "$precision" "$stack" | keep
+        compare "$one" "$precision" "$stack" | keep || failed="$failed; $one $stack $precision"
       done
     done
   done
 done
 "$python" scripts/ratio_table.py "$rows"
+[ -z "$failed" ] || die "failed: ${failed#; }"

@@ -25,8 +25,7 @@ struct DeviceChoice {
   std::string device = "cpu";      // or "cuda"
   std::string precision = "fp32";  // the CPU has no other
   int threads = 0;                 // the CPU's; 0: one per processor
-  std::string algorithm =
-      "auto";  // of recurrent nodes, as CudaOptions has it; the CPU has no other
+  std::string algorithm = "auto";  // of recurrent nodes: CudaOptions'; the CPU has stepwise
 
   /// Errors    NotRun without a CUDA device; std::invalid_argument for another name, precision or
   ///           algorithm.

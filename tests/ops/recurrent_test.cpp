@@ -559,7 +559,7 @@ TEST_P(RecurrentOnCudnn, ABareFormOnlyCallsCudnnOnceItHasItsData) {
   const auto backend =
       cuda(0, {.precision = Precision::kBf16, .recurrent_algorithm = "cudnn:standard:bare"});
   GuardedMemory memory(*backend);
-  const auto launches = [] { return emulation::calls() ? emulation::calls()->kernel_launch : 0; };
+  const auto launches = [] { return emulation::calls() ? emulation::calls()->queued.kernel : 0; };
   for (RecurrentCase c : {recurrent_shape({16, 16}, 1, 4, 3, 8, false),
                           recurrent_shape({16, 8, 24}, 1, 4, 3, 8, false)}) {
     c.name = "lstm";

@@ -11,7 +11,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 set +e
 
 number() { printf '%s' "$*" >"$number_file"; }
-last_line() { tr '\r' '\n' <"$1" 2>/dev/null | grep -v -e '^ *$' -e 'gpu_steps[.]sh: line' | tail -n 1; }
+last_line() { tr '\r' '\n' <"$1" 2>/dev/null | grep -v -e '^ *$' -e 'gpu_steps[.]sh: line' -e '^unroll: stopping after' | tail -n 1; }
 unroll() { "$build/bin/unroll" "$@"; }
 numbers() { timeout --foreground 15 "$python" scripts/gpu_numbers.py "$@" >"$number_file"; }
 wrong() { [ "$1" -eq 0 ] || last_line "$log"; } # wrong STATUS: what the program said last, if it failed

@@ -190,11 +190,13 @@ table() { # table SHAPE
   esac
 }
 
-sanitizers() {
-  local tool
-  for tool in memcheck racecheck initcheck synccheck; do
-    step "$tool" 45 sanitizer $tool "$1"
-    if any_persistent; then step "$tool persistent" 45 sanitizer $tool "$2"; fi
+# What our kernels do, without long runs; and of the real cuDNN nothing.
+sanitizers() { # sanitizers TOOL...
+  local tool persistent='On/RecurrentKernel.*/CudaPersistent:On/RecurrentPersistent.*:On/RecurrentPrecision.*/CudaPersistent*'
+  for tool in "$@"; do
+    step "$tool" 40 sanitizer "$tool" \
+      'On/*Kernel*.*/Cuda:On/RecurrentKernel.*/CudaWavefront:On/RecurrentPrecision.*/CudaBf16'
+    if any_persistent; then step "$tool persistent" 40 sanitizer "$tool" "$persistent"; fi
   done
 }
 
@@ -207,18 +209,17 @@ everything() {
   training_steps
   for shape in "${shapes[@]}"; do table "$shape"; done
   step "cuBLAS products" 30 products
-  # What our kernels do, without long runs; and of the real cuDNN nothing.
-  sanitizers 'On/*Kernel*.*/Cuda:On/RecurrentKernel.*/CudaWavefront:On/RecurrentPrecision.*/CudaBf16' \
-    'On/RecurrentKernel.*/CudaPersistent:On/RecurrentPersistent.*:On/RecurrentPrecision.*/CudaPersistent*'
+  sanitizers memcheck racecheck
   step "the same run twice" 40 repeated "$(algorithm_for fp32)"
   step "resumed after kills" 40 killed "$(algorithm_for fp32)"
   step "to the CPU and back" 40 cpu_and_back "$(algorithm_for fp32)"
   step "what is not there" 40 nothing_there
 }
 
-training() { # limits: 2 % above what was published
+what_is_left() { # trainings as far as they get; limits: 2 % above what was published
   step "zaremba-small bf16" 90 recipe zaremba-small bf16 116.5 "$(algorithm_for bf16)"
   step "zaremba-medium bf16" 300 recipe zaremba-medium bf16 84.5 "$(algorithm_for bf16)"
+  sanitizers initcheck synccheck
 }
 
 if [ -n "$resumes" ]; then
@@ -240,10 +241,10 @@ else
     round=failed
     what_is_there
     everything
-    training
+    what_is_left
     round=open
   fi
-  training
+  what_is_left
 fi
 
 [ ! -e "$work/full" ] || echo "not all could be written to $out; it is in $plan/out" | tee "$work/note"

@@ -26,13 +26,13 @@ class RecurrentRows {
   std::vector<std::string> about;
 
   void set_rates(Precision precision, const Rates& rates) { rates_[precision] = rates; }
-  /// Of all precisions whose rates are known.
+  /// For all precisions whose rates are known.
   void set_exchange(double seconds);
 
   /// A row for each run that is no twin, and for each candidate without a node.
   void add(const RowsOf& of, const std::vector<Candidate>& candidates,
            const std::vector<Run>& runs);
-  /// Of a shape for which nothing could be made ready.
+  /// The rows of a shape for which nothing could be made ready.
   void add_failure(const RowsOf& of, const std::string& status);
 
   /// Whether there is a time of that algorithm.

@@ -201,7 +201,7 @@ sanitizers() { # sanitizers TOOL...
 }
 
 everything() {
-  local shape shapes=(wlm650 wlm200 wlm1500 flashrnn768 35,20,656,656,2 35,20,1504,1504,2 mt1024 char256 wlm650gru awd1150)
+  local shape shapes=(wlm650 wlm200 wlm1500 flashrnn768 wlm656 wlm1504 mt1024 char256 wlm650gru awd1150)
   [ -z "$small" ] || shapes=(wlm650 wlm200)
   each_algorithm
   step "tests" 130 tests "$(if any_persistent; then echo persistent; fi)"

@@ -241,11 +241,13 @@ TEST(BenchFloor, TheLastListOfShapesCounts) {
 // What had been measured is kept.
 TEST(BenchRnn, StopsInGoodOrder) {
   const TempFolder folder;
-  const Output run = run_script(
-      UNROLL_PROGRAM
-      " bench rnn --device cpu --threads 1 --samples 1000000 --shapes 20,8,32,32,1 --csv a.csv & "
-      "sleep 3; kill -TERM $!; wait $!; echo status $?",
-      folder.path());
+  const Output run =
+      run_script(UNROLL_PROGRAM
+                 " bench rnn --device cpu --threads 1 --samples 1000000 --shapes 20,8,32,32,1 "
+                 "--csv a.csv 2>err & "
+                 "for k in $(seq 600); do grep -q checked err && break; sleep 0.1; done; "
+                 "kill -TERM $!; wait $!; echo status $?; cat err >&2",
+                 folder.path());
   EXPECT_TRUE(contains(run.out, "status 143")) << run.out << run.err;
   EXPECT_GE(benchmark::read_csv(folder.path() / "a.csv").rows.size(), 2U);
 }

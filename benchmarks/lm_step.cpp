@@ -6,16 +6,21 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <optional>
 #include <vector>
 
 #include "benchmarks/floor.h"
 #include "benchmarks/machine.h"
 #include "benchmarks/measure.h"
+#include "benchmarks/recurrent_check.h"
 #include "benchmarks/report/results.h"
 #include "benchmarks/shapes.h"
 #include "host/models/language_model.h"
+#include "unroll/cells/loss_guard.h"
 #include "unroll/cells/philox.h"
+#include "unroll/optimizer.h"
 
 namespace unroll::benchmark {
 namespace {
@@ -41,6 +46,16 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocabul
   for (std::size_t k = 0; k < tokens.size(); ++k)
     tokens[k] = std::int32_t(cells::philox_word(key, 0, k) % std::uint32_t(vocabulary));
   return tokens;
+}
+
+/// A step that is refused takes less time, and is no step.
+void check_updates(const VariableStore& store) {
+  std::array<std::int64_t, sizeof(StepCounters) / sizeof(std::int64_t)> values;
+  store.read<std::int64_t>(Optimizer::kCounters, values);
+  const auto counters = std::bit_cast<StepCounters>(values);
+  if (counters.skipped > 0)
+    throw Mismatch(fmt::format("{} of {} steps were refused: loss or gradients are not finite",
+                               counters.skipped, counters.skipped + counters.updates));
 }
 
 /// Seconds of a step, each sample.
@@ -76,6 +91,7 @@ std::vector<double> time_steps(const StackShape& shape, const Options& o,
   std::vector<double> times;
   times.reserve(std::size_t(o.samples));
   for (int k = 0; k < o.samples; ++k) times.push_back(sample());
+  check_updates(session.variables());
   return times;
 }
 
@@ -100,6 +116,8 @@ Result measure(const StackShape& shape, const Options& o, const std::optional<Ra
     // The CPU's peak is the process's, and known to be this shape's only if it has grown.
     const std::size_t peak = backend->memory().peak;
     if (peak > peak_before) row.work_mib = double(peak) / 1024 / 1024;
+  } catch (const Mismatch& wrong) {
+    row.status = kWrong + wrong.what();
   } catch (const DeviceError& error) {
     row.status = kFailed + error.what();
   } catch (const std::runtime_error& error) {

@@ -283,13 +283,15 @@ class Bench {
     bool has_twin = false;
     for (Candidate& c : candidates)
       make_ready(c, [&] {
-        const auto add = [&] { runs.push_back(on_cpu() ? called(c, "calls") : replayed(c)); };
+        std::vector<Run> ready;  // none of them counts if one fails: they share the node
+        const auto add = [&] { ready.push_back(on_cpu() ? called(c, "calls") : replayed(c)); };
         add();
         if (c.algorithm.program == "unroll" && !has_twin) {
           add();
-          runs.back().is_twin = has_twin = true;
+          ready.back().is_twin = has_twin = true;
         }
-        if (c.algorithm.is_cudnn()) runs.push_back(called(c, "stream"));
+        if (c.algorithm.is_cudnn()) ready.push_back(called(c, "stream"));
+        std::ranges::move(ready, std::back_inserter(runs));
       });
     for (Run& run : runs)
       attempt(*run.candidate, run.status,

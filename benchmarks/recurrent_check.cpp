@@ -125,7 +125,12 @@ void PartialReference::check(RecurrentNode& node, const std::string& name,
   Backend& backend = node.backend();
   const View dy = node.inputs().y;
   backend.upload(dy.data, part_dy_.data(), dy.bytes());
-  run_both(node);
+  try {
+    run_both(node);
+  } catch (...) {
+    backend.upload(dy.data, dy_.data(), dy.bytes());  // which all nodes share
+    throw;
+  }
   backend.upload(dy.data, dy_.data(), dy.bytes());
   backend.synchronize();
   const auto tensors = node.outputs().all();
@@ -192,6 +197,7 @@ void check_repeats(RecurrentNode& node, const std::string& name, const ErrorLimi
     backend.copy(before.back().data, view.data, view.bytes());
     backend.clear(view.data, view.bytes());  // what is not written again is wrong
   }
+  node.forget_forward();
   work();
   for (std::size_t k = 0; k < tensors.size(); ++k) {
     const std::string& tensor = tensors[k].first;

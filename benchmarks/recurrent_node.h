@@ -53,6 +53,8 @@ class RecurrentNode {
   void prepare() { plan_->prepare(inputs_.weights); }
   void forward();
   void backward();
+  /// What the last forward pass kept for the backward one is gone.
+  void forget_forward() { backend_->clear(reserve_.data, reserve_.bytes()); }
 
   Backend& backend() { return *backend_; }
   const StackTensors& inputs() const { return inputs_; }

@@ -54,12 +54,12 @@ PersistentTask task_of(const Device& device, const RecurrentArgs& args, std::int
 }  // namespace
 
 PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, int layer,
-                               bool backward) {
+                               const WhichPass& which) {
   const RecurrentSpec& spec = args.spec;
   if (spec.cell == CellKind::kGru && spec.reset == GruReset::kBefore)
     refuse("got gru with reset=before, expected reset=after, which takes one product a timestep");
   const std::int64_t units = spec.hidden[std::size_t(layer)];
-  PersistentTask task = task_of(device, args, units, backward);
+  PersistentTask task = task_of(device, args, units, which.backward);
   for (task.cells = spec.directions; task.cells > 0; --task.cells)
     if (const auto shape = persistent_shape(task)) {
       const PersistentKernels kernels = kernels_of(device.precision(), spec.cell);
@@ -69,12 +69,17 @@ PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, 
       allow_shared_memory(kernels.backward, device.shared_memory());
       return {task.cells, *shape, kernels};
     }
+  const auto fit = [&](std::int64_t count) {
+    const auto fit_in = [&](bool backward) {
+      return persistent_shape(task_of(device, args, count, backward)).has_value();
+    };
+    return fit_in(which.backward) && (!which.and_other || fit_in(!which.backward));
+  };
   // Fewer units never need more.
   std::int64_t most = 0, too_many = padded(units) / kPadding;
   while (too_many - most > 1) {
     const std::int64_t middle = (most + too_many) / 2;
-    (persistent_shape(task_of(device, args, middle * kPadding, backward)) ? most : too_many) =
-        middle;
+    (fit(middle * kPadding) ? most : too_many) = middle;
   }
   refuse("got " + std::to_string(units) + " hidden units, expected at most " +
          std::to_string(most * kPadding) + ", whose weights fit into shared memory at " +

@@ -61,10 +61,14 @@ struct PersistentPass {
   /// For its blocks.
   std::int64_t flags() const { return std::int64_t(cells) * shape.groups * shape.flag_stride; }
 };
+struct WhichPass {
+  bool backward;
+  bool and_other;  // the other one is persistent, too: a refusal names what fits in both
+};
 /// Throws Unsupported for a GRU that resets before its product, and for weights that do not fit.
 /// Loads the kernels: not in a capture.
 PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, int layer,
-                               bool backward);
+                               const WhichPass& which);
 
 void start_persistent(cudaStream_t stream, const PersistentKernels& kernels,
                       const PersistentArgs<ForwardCell>& args);

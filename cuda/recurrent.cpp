@@ -61,9 +61,11 @@ class OwnPlan final : public RecurrentPlan {
         device_(device),
         args_(args),
         slots_(args.spec),
-        algorithm_(to_string(algorithm)),
-        forward_(plan_pass(algorithm.forward, false)) {
-    if (args.training) backward_ = plan_pass(algorithm.backward, true);
+        algorithm_(to_string(algorithm)) {
+    const bool both = args.training && algorithm.forward == algorithm.backward;
+    forward_ = plan_pass(algorithm.forward, {.backward = false, .and_other = both});
+    if (args.training)
+      backward_ = plan_pass(algorithm.backward, {.backward = true, .and_other = both});
     lay_out();
   }
 
@@ -187,12 +189,12 @@ class OwnPlan final : public RecurrentPlan {
   }
 
   /// The flags are memory of the plan's own, since they must be what the launch before left.
-  PassPlan plan_pass(const PassAlgorithm& algorithm, bool backward) {
+  PassPlan plan_pass(const PassAlgorithm& algorithm, const WhichPass& which) {
     PassPlan pass{stages_of(args_.spec, args_.steps, algorithm.block), {}, nullptr, {}};
     if (!algorithm.persistent) return pass;
     std::int64_t count = 0;
     for (int layer = 0; layer < args_.spec.layers(); ++layer) {
-      pass.persistent.push_back(persistent_pass(device_, args_, layer, backward));
+      pass.persistent.push_back(persistent_pass(device_, args_, layer, which));
       pass.flags_at.push_back(count);
       count += pass.persistent.back().flags();
     }

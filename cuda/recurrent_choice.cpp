@@ -171,6 +171,9 @@ class RecurrentPlanner::Trial {
     const View reserve = memory.bytes(plan->reserve_bytes()),
                scratch = memory.bytes(plan->scratch_bytes());
     const std::vector<View> none(h_.size());
+    // What the algorithm before this one wrote must not pass for its work.
+    for (const View& view : outputs())
+      UNROLL_CUDA_CHECK(cudaMemsetAsync(view.data, 0, view.bytes(), device_.stream()));
     plan->prepare(weights_);
     const RecurrentForward forward{x_, {}, h_, c_, weights_, step_, y_, none, none, reserve, {}};
     const RecurrentBackward backward{x_,   {},   h_, c_,   weights_, step_,     reserve, y_,
@@ -210,6 +213,12 @@ class RecurrentPlanner::Trial {
   }
 
  private:
+  std::vector<View> outputs() const {
+    std::vector<View> all{y_};
+    for (const RecurrentWeights& d : dweights_)
+      all.insert(all.end(), {d.weight_ih, d.weight_hh, d.bias_ih, d.bias_hh});
+    return all;
+  }
   Graph graph_of(const std::function<void()>& work) const {
     work();
     return capture(device_.stream(), work);
@@ -286,8 +295,10 @@ RecurrentAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
         device_.grid_watcher().forget();  // the plan and its flags are gone
       }
     }
-  } catch (const OutOfMemory&) {
-    // The real buffers will not fit either, and that error says more.
+  } catch (const OutOfMemory& error) {
+    std::fprintf(stderr,
+                 "unroll: recurrent algorithms could not be compared, stepwise is used: %s\n",
+                 error.what());
   }
   return best;
 }

@@ -179,10 +179,11 @@ nlohmann::json described_training(const TrainSettings& settings, const LanguageC
   return json;
 }
 
-/// A resumed run keeps to the device that it was computed on last, unless another one is asked for,
-/// and to its precision and algorithm, unless that device is the CPU, which has but one. Sets
-/// `flags` to what the run has from now on.
-std::shared_ptr<Backend> reopen_device(DeviceFlags& flags, const nlohmann::json& stored) {
+/// A resumed run keeps to the device that it was computed on last and to the algorithm, unless
+/// others are asked for, and to its precision; but the CPU has only one of both. Sets `flags` to
+/// what the run has from now on.
+std::shared_ptr<Backend> reopen_device(DeviceFlags& flags, const nlohmann::json& stored,
+                                       bool algorithm_given) {
   const JsonObject training = JsonObject(stored, "config.json").object("training");
   const std::string last = training.string("device");
   const bool was_cpu = last.starts_with("cpu");
@@ -195,8 +196,15 @@ std::shared_ptr<Backend> reopen_device(DeviceFlags& flags, const nlohmann::json&
   flags.precision = precision;
   if (flags.device == "auto") flags.device = was_cpu ? "cpu" : "cuda";
   if (!flags.threads_given()) flags.threads = int(training.integer("threads", 0, 4096));
-  if (!was_cpu && training.has("recurrent_algorithm"))
-    flags.rnn_algorithm = training.string("recurrent_algorithm");
+  if (!was_cpu && training.has("recurrent_algorithm")) {
+    const std::string algorithm = training.string("recurrent_algorithm");
+    if (!algorithm_given) {
+      flags.rnn_algorithm = algorithm;
+    } else if (flags.rnn_algorithm != algorithm) {
+      warn(fmt::format("the run was computed by {}: by {} its results will differ by rounding",
+                       algorithm, flags.rnn_algorithm));
+    }
+  }
 
   DeviceFlags opened = flags;
   if (flags.device == "cpu") {
@@ -302,7 +310,9 @@ void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
   DeviceFlags device = flags.device;
   const TrainSettings& settings = start.settings;
   device.rnn_algorithm = settings.rnn_algorithm;
-  const auto backend = start.stored() ? reopen_device(device, *start.stored()) : device.open();
+  const auto backend =
+      start.stored() ? reopen_device(device, *start.stored(), flags.settings.gives_rnn_algorithm())
+                     : device.open();
   const LanguageCorpus corpus = read_corpus(flags, settings, start.stored(), stop);
   report_corpus(corpus);
   LanguageModelConfig config = settings.model_config();

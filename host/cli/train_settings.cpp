@@ -110,8 +110,10 @@ void for_each_setting(Visit&& visit) {
           "auto, stepwise, or on a GPU stepwise:K (layers in blocks of K timesteps), persistent "
           "(one kernel per layer, its recurrent weights in shared memory), two of these as "
           "FORWARD+BACKWARD, or cudnn (cuDNN 9; also cudnn:FORM: standard, standard:packed, "
-          "persist_static, persist_dynamic, persist_static_small_h); auto: which of ours is fastest "
-          "there in each pass, kept when resuming"},
+          "persist_static, persist_dynamic, persist_static_small_h); auto: which of ours is "
+          "fastest "
+          "there in each pass, kept when resuming unless another is given then",
+          true},
       &S::rnn_algorithm);
 
   visit(Setting{"--epochs", kTraining, "Passes over the training text", true}, &S::epochs);
@@ -462,6 +464,10 @@ TrainSettings TrainSettingFlags::settings_of_resumed(const TrainSettings& stored
         fmt::format("--epochs: got {}, expected {}: the cosine schedule of {} ends with them",
                     settings.epochs, stored.epochs, run));
   return settings;
+}
+
+bool TrainSettingFlags::gives_rnn_algorithm() const {
+  return options_.at("rnn_algorithm")->count() > 0;
 }
 
 nlohmann::json to_json(const TrainSettings& settings) {

@@ -73,6 +73,8 @@ class TrainSettingFlags {
   /// Errors    UsageError, naming the flag, where it may not.
   TrainSettings settings_of_resumed(const TrainSettings& stored, const std::string& run) const;
 
+  bool gives_rnn_algorithm() const;
+
  private:
   TrainSettings given_;
   std::map<std::string, const CLI::Option*> options_;  // by name

@@ -185,6 +185,19 @@ TEST_F(EmulatedGpu, WhatDoesNotFitIsOneLine) {
   EXPECT_TRUE(contains(last, " MB of 34 MB are free"));
 }
 
+TEST_F(EmulatedGpu, AResumedRunMayTakeAnotherAlgorithm) {
+  ASSERT_EQ(begin("--rnn-algorithm persistent").status, 0);
+  const Output same = train("--resume --epochs 2");
+  EXPECT_EQ(stored()["recurrent_algorithm"], "persistent");
+  EXPECT_EQ(same.err.find("warning"), std::string::npos) << same.err;
+  const Output other = train("--resume --epochs 3 --rnn-algorithm stepwise");
+  EXPECT_EQ(other.status, 0) << other.err;
+  EXPECT_TRUE(contains(other.err,
+                       "warning: the run was computed by persistent: by stepwise its results will "
+                       "differ by rounding\n"));
+  EXPECT_EQ(stored()["recurrent_algorithm"], "stepwise");
+}
+
 // The first trial of the persistent kernels waits for what never comes.
 TEST_F(EmulatedGpu, AutoGoesOnWithoutKernelsThatHang) {
   const Output result = begin("", "export UNROLL_EMULATED_LOST_STORE=1; ");

@@ -12,12 +12,20 @@ struct ApproximateErrors {
 };
 inline ApproximateErrors approximate_errors;
 
+/// The float nearest to a value that is off by `part` of the largest error, both relative; if that
+/// is off by more, the next one towards the exact value.
+inline float approximate(double exact, double part, double largest) {
+  const auto y = float(exact * (1 + part * largest));
+  const bool is_off = std::abs(double(y) - exact) > largest * std::abs(exact);
+  return is_off ? std::nextafter(y, float(exact)) : y;
+}
+
 inline float approximate_exp2(float x) {
-  const auto y = float(std::exp2(double(x)) * (1 + approximate_errors.exp2 * 0x1p-22));
+  const float y = approximate(std::exp2(double(x)), approximate_errors.exp2, 0x1p-22);
   return y < 0x1p-126F ? 0 : y;  // NaN is not
 }
 inline float approximate_reciprocal(float x) {
-  return float(1 / double(x) * (1 + approximate_errors.reciprocal * 0x1p-23));
+  return approximate(1 / double(x), approximate_errors.reciprocal, 0x1p-23);
 }
 
 }  // namespace unroll::gpu

@@ -114,7 +114,7 @@ struct Decision {
   const float *loss, *learning_rate;
   StepCounters* counters;
   StepStatistics* statistics;
-  StepControl* control;  // out
+  StepControl* control;       // out
   const std::uint32_t* stop;  // of the device's GridWatch
 };
 

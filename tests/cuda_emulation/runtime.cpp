@@ -382,7 +382,8 @@ cudaError_t launch(cudaStream_t handle, Kernel kernel) {
       kernel.cooperative ? std::getenv("UNROLL_EMULATED_COOPERATIVE") : nullptr;
   if (fault && std::strcmp(fault, "refuse") == 0) return result(cudaErrorCooperativeLaunchTooLarge);
   Work work = [kernel = std::move(kernel)] { run(kernel); };
-  return result(add(*stream, &Queued::kernel, fault ? spoilt(fault, std::move(work)) : std::move(work)));
+  return result(
+      add(*stream, &Queued::kernel, fault ? spoilt(fault, std::move(work)) : std::move(work)));
 }
 
 }  // namespace emulation

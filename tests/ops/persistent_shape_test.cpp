@@ -74,7 +74,7 @@ void expect_sound(const PersistentTask& task, const PersistentShape& s) {
   EXPECT_GE(s.weight_stride, s.padded_depth);
   EXPECT_GE(s.stage_stride, s.width);
   EXPECT_GE(s.sum_stride, s.row_tiles * s.row_tile);
-  EXPECT_EQ(s.sum_stride % 4, 0);  // an LSTM's four sums are loaded at once
+  EXPECT_EQ(s.sum_stride % 4, 0);                          // an LSTM's four sums are loaded at once
   EXPECT_TRUE(fp32 || s.weight_stride == s.padded_depth);  // tensor cores': by lanes, not by rows
   for (const std::int64_t stride : {fp32 ? s.weight_stride : s.stage_stride, s.stage_stride}) {
     std::set<std::int64_t> banks;  // of 16 bytes

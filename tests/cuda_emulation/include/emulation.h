@@ -52,8 +52,8 @@ void use_static_shared();
 
 /// Atomic. Who reads the same value from the same place twice in a row waits for another block: its
 /// turn ends. When no block does anything else any more, they wait for ever, which is an error; but
-/// not where UNROLL_EMULATED_LOST_STORE=N in the environment makes such a wait: the N-th store since
-/// the variable is there has no effect.
+/// not where UNROLL_EMULATED_LOST_STORE=N in the environment makes such a wait: the N-th store
+/// since the variable is there has no effect.
 std::uint32_t load(const std::uint32_t* address);
 void store(std::uint32_t* address, std::uint32_t value);
 

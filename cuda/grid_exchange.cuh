@@ -24,9 +24,9 @@
 /// before it publishes the next. So two buffers in turn suffice where every block that reads
 /// another is also awaited by it; one does not.
 ///
-/// A wait that does not end would take the device from everybody, and __trap() the context with all
-/// that it holds. So a block that has polled for too long gives up: it says what it waited for and
-/// leaves, and so do all others that wait (grid_watch.h). Flags are out of step then.
+/// A wait that does not end would take the device from all programs, and __trap() the context with
+/// all that it holds. So a block that has polled for too long gives up: it says what it waited for
+/// and leaves, and so do all others that wait (grid_watch.h). Flags are out of step then.
 #pragma once
 
 #include <cuda_runtime.h>

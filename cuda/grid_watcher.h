@@ -8,9 +8,9 @@
 
 namespace unroll::gpu {
 
-/// Of one device and its stream. Once a wait was given up, all later ones are as soon as they take
-/// long, no optimiser changes anything (optimizer.cu), and check() throws: results are not those of
-/// the whole kernel.
+/// Belongs to one device and its stream. Once a wait was given up, all later ones are as soon as
+/// they take long, no optimiser changes anything (optimizer.cu), and check() throws: results are
+/// not those of the whole kernel.
 class GridWatcher {
  public:
   explicit GridWatcher(cudaStream_t stream);

@@ -36,7 +36,7 @@ PersistentKernels kernels_of(Precision precision, CellKind cell) {
   throw std::invalid_argument("unknown precision");
 }
 
-/// Of a layer of so many units, with so many cells at a time.
+/// The task of a layer of so many units, one cell at a time.
 PersistentTask task_of(const Device& device, const RecurrentArgs& args, std::int64_t units,
                        bool backward) {
   const int slots = GateSlots(args.spec).h_slots();

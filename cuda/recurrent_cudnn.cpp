@@ -136,7 +136,7 @@ class CudnnPlan final : public RecurrentPlan {
       if (is_lstm()) shared_.dc0 = take_states();
       for (std::size_t& flow : shared_.gradients) flow = shared.take(rows() * widest, element());
       shared_.dy = shared_.gradients[(stacks_.size() - 1) % 2];
-      // Of several stacks some dx would be the next pass's dy, and the numbers would run away.
+      // In several stacks some dx would be the next pass's dy, and the numbers would run away.
       if (context_.form.bare && stacks_.size() > 1)
         shared_.dy = shared.take(rows() * widest, element());
       shared_.weight_gradients = shared.take(std::int64_t(weights), 1);

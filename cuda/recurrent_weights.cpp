@@ -24,7 +24,7 @@ LayerInput layer_input(const RecurrentSpec& spec, std::int64_t input, int layer)
 
 namespace {
 
-/// Of W, whose columns are what the layer reads.
+/// The copy of W, whose columns are what the layer reads.
 PadMatrix form_of_weight_ih(const GateSlots& slots, PadMatrix like, const LayerInput& input) {
   like.row_blocks = slots.x_slots();
   for (int k = 0; k < like.row_blocks; ++k) like.row_order[k] = k;

@@ -75,7 +75,7 @@ WrittenCopies::WrittenCopies(const VariableCopies& known,
       sums_(parameters.size()),
       second_(parameters.size()),
       current_(parameters.size()) {
-  // Rows alone may be written of a sparse one, and kernels count a copied matrix in 32 bits.
+  // Only some rows of a sparse one may be written, and kernels count a copied matrix in 32 bits.
   const auto can_write = [&](const ParameterUpdate& p) {
     return !p.sparse && p.parameter.version &&
            p.parameter.elements() <= std::numeric_limits<std::int32_t>::max();

@@ -70,7 +70,7 @@ class WrittenCopies final : public ParameterCopies {
 
   /// Null if there is none.
   const MatrixCopy* matrix(std::size_t parameter) const { return matrices_[parameter].get(); }
-  /// Of bias_ih: the copy of its sum with the parameter `bias_hh`.
+  /// What a bias_ih has: the copy of its sum with the parameter `bias_hh`.
   struct Sum {
     std::shared_ptr<BiasCopy> copy;
     std::size_t bias_hh = 0;

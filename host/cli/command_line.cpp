@@ -116,12 +116,12 @@ constexpr std::string_view kCudnnForms[] = {"cudnn",
                                             "cudnn:persist_dynamic",
                                             "cudnn:persist_static_small_h"};
 
-/// Of ours, for a pass.
+/// Whether it is one of ours, for a pass.
 bool is_pass_algorithm(std::string_view name) {
   return name == "stepwise" || name == "persistent" ||
          number_after("stepwise:", name).value_or(0) > 0;
 }
-/// In a pass at least.
+/// In one pass at least.
 bool is_persistent(std::string_view name) {
   return !name.starts_with("cudnn") && name.find("persistent") != name.npos;
 }

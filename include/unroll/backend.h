@@ -378,8 +378,8 @@ class Backend {
   /// Reads the shapes alone: memory may not be there yet.
   virtual std::size_t apply_gradients_scratch_bytes(
       std::span<const ParameterUpdate> parameters) const = 0;
-  /// Of those that prepare() has made by now; null if the backend writes none. A capture holds
-  /// their addresses: they have to live as long.
+  /// The copies of these parameters that prepare() has made by now; null if the backend writes
+  /// none. A capture holds their addresses: they have to live as long.
   virtual std::unique_ptr<ParameterCopies> parameter_copies(
       std::span<const ParameterUpdate> parameters) = 0;
   virtual void apply_gradients(const ApplyGradients& args) = 0;

@@ -75,7 +75,7 @@ TEST_F(LastError, DoesNotOutliveAFailureThatIsSurvived) {
       // A capture that allocates is spoilt: its end fails, too.
       [&] { gpu::capture(stream.get(), [] { gpu::make_device_memory(4); }); },
       [&] { gpu::capture(stream.get(), [] { gpu::make_pinned_memory(4); }); },
-      // One that is spoilt without an exception fails at its end alone.
+      // One that is spoilt without an exception fails only at its end.
       [&] { gpu::capture(stream.get(), [] { gpu::forget_error(), cudaDeviceSynchronize(); }); },
       [&] { gpu::make_device_memory(std::size_t{1} << 60); },
   };

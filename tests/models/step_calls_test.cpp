@@ -16,8 +16,8 @@
 namespace unroll::test {
 namespace {
 
-/// Of a graph for 5 timesteps, two LSTM layers and dropout. Calls of cuBLAS and CUB are one node
-/// each here.
+/// How many a graph for 5 timesteps, two LSTM layers and dropout has. Calls of cuBLAS and CUB are
+/// one node each here.
 struct Nodes {
   std::int64_t units, kernels, library;
 };

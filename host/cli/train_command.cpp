@@ -209,7 +209,7 @@ std::shared_ptr<Backend> reopen_device(DeviceFlags& flags, const nlohmann::json&
   DeviceFlags opened = flags;
   if (flags.device == "cpu") {
     opened.precision = to_string(Precision::kFp32);
-    opened.rnn_algorithm = "auto";
+    if (!algorithm_given) opened.rnn_algorithm = "auto";
   }
   auto backend = opened.open();
   if (const std::string now = kind_of_device(*backend); now != last)

@@ -84,8 +84,7 @@ class Bench {
     rows_.about = describe_machine(options_.device, options_.ordinal, options_.threads);
     rows_.about.push_back(fmt::format(
         "times: medians of {} samples after {} unmeasured ones{}, all algorithms in turn; {} MB "
-        "are "
-        "written between two samples; forward as in training, with weights prepared anew",
+        "are written between two samples; forward as in training, with weights prepared anew",
         options_.samples, kWarmUps, on_cpu() ? "" : fmt::format(" and {} s", kWarmUpSeconds),
         kFlushBytes >> 20));
     if (!on_cpu())

@@ -35,19 +35,16 @@ void check_repeats(const Run& run, const ErrorLimits& limits) {
   });
 }
 
-double sample(Run& run, const View& flush, bool backward, bool counts) {
+void sample(Run& run, const View& flush, bool backward, bool counts) {
   Backend& backend = *run.candidate->backend;
-  double all = 0;
   const auto time = [&](const std::function<void()>& work, std::vector<double>& times) {
     backend.clear(flush.data, flush.bytes());
     const double seconds = backend.elapsed(work);
     if (counts) times.push_back(seconds);
-    all += seconds;
   };
   if (run.prepare) time(run.prepare, run.prepare_times);
   time(run.forward, run.forward_times);
   if (backward) time(run.backward, run.backward_times);
-  return all;
 }
 
 }  // namespace unroll::benchmark

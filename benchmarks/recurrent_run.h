@@ -53,8 +53,8 @@ Run replayed(Candidate& candidate);
 /// Errors    Mismatch.
 void check_repeats(const Run& run, const ErrorLimits& limits);
 
-/// Seconds of one run of all passes, each after the device's caches have been overwritten through
-/// `flush`; added to the run's times if it `counts`.
-double sample(Run& run, const View& flush, bool backward, bool counts);
+/// Runs all passes once, each after the device's caches have been overwritten through `flush`, and
+/// adds their seconds to the run's times if it `counts`.
+void sample(Run& run, const View& flush, bool backward, bool counts);
 
 }  // namespace unroll::benchmark

@@ -36,7 +36,7 @@ struct PersistentArgs : GateShape {
   Cell cell[kPersistentCells];
   const void* weight[kPersistentCells];  // [slots that R feeds Hp, Hp]
   CellMove move[kPersistentCells];
-  std::uint32_t* flags;  // as PersistentLayer says, which no others use: zeros at first
+  std::uint32_t* flags;  // as PersistentPass says, which no others use: zeros at first
   GridWatch watch;
 };
 

@@ -75,8 +75,11 @@ class Tensors {
     View view{nullptr, shape, dtype};
     memory_.push_back(device_.allocate(view.bytes()));
     view.data = memory_.back().get();
-    UNROLL_CUDA_CHECK(cudaMemsetAsync(view.data, 0, view.bytes(), device_.stream()));
+    clear(view);
     return view;
+  }
+  void clear(const View& view) const {
+    UNROLL_CUDA_CHECK(cudaMemsetAsync(view.data, 0, view.bytes(), device_.stream()));
   }
   View bytes(std::size_t count) { return zeros({std::int64_t(count)}, DType::kByte); }
   /// Uniform in [-limit, limit].
@@ -172,8 +175,7 @@ class RecurrentPlanner::Trial {
                scratch = memory.bytes(plan->scratch_bytes());
     const std::vector<View> none(h_.size());
     // What the algorithm before this one wrote must not pass for its work.
-    for (const View& view : outputs())
-      UNROLL_CUDA_CHECK(cudaMemsetAsync(view.data, 0, view.bytes(), device_.stream()));
+    for (const View& view : outputs()) tensors_.clear(view);
     plan->prepare(weights_);
     const RecurrentForward forward{x_, {}, h_, c_, weights_, step_, y_, none, none, reserve, {}};
     const RecurrentBackward backward{x_,   {},   h_, c_,   weights_, step_,     reserve, y_,

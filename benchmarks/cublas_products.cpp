@@ -4,11 +4,11 @@
 #include <cstdint>
 #include <vector>
 
-#include "benchmarks/measure.h"
-#include "cuda/gemm.h"
-#include "cuda/graph.h"
-#include "cuda/runtime.h"
-#include "unroll/cells/philox.h"
+#include "cuda/device/gemm.h"
+#include "cuda/device/graph.h"
+#include "cuda/device/runtime.h"
+#include "host/bench/measure.h"
+#include "unroll/math/philox.h"
 
 namespace unroll::benchmark {
 namespace {
@@ -51,7 +51,7 @@ struct Products {
         element == gpu::Element::kBfloat16 ? 0x807F807FU : 0x807FFFFFU;
     const std::uint32_t one = element == gpu::Element::kBfloat16 ? 0x3F803F80U : 0x3F800000U;
     for (std::size_t k = 0; k < words.size(); ++k)
-      words[k] = (cells::philox_word(1, 0, k) & sign_and_mantissa) | one;
+      words[k] = (math::philox_word(1, 0, k) & sign_and_mantissa) | one;
     const std::size_t bytes = words.size() * sizeof(std::uint32_t);
     gpu::DeviceMemory memory = gpu::make_device_memory(bytes);
     UNROLL_CUDA_CHECK(cudaMemcpy(memory.get(), words.data(), bytes, cudaMemcpyHostToDevice));

@@ -5,7 +5,7 @@
 #include <functional>
 #include <memory>
 
-#include "benchmarks/shapes.h"
+#include "host/bench/shapes.h"
 #include "unroll/backend.h"
 
 namespace unroll::benchmark {

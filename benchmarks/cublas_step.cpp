@@ -6,10 +6,10 @@
 #include <stdexcept>
 
 #include "benchmarks/cublas_products.h"
-#include "benchmarks/machine.h"
-#include "benchmarks/measure.h"
-#include "benchmarks/report/results.h"
-#include "benchmarks/shapes.h"
+#include "host/bench/machine.h"
+#include "host/bench/measure.h"
+#include "host/bench/report/results.h"
+#include "host/bench/shapes.h"
 
 namespace unroll::benchmark {
 namespace {

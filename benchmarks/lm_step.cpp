@@ -11,15 +11,15 @@
 #include <optional>
 #include <vector>
 
-#include "benchmarks/floor.h"
-#include "benchmarks/machine.h"
-#include "benchmarks/measure.h"
-#include "benchmarks/recurrent_check.h"
-#include "benchmarks/report/results.h"
-#include "benchmarks/shapes.h"
+#include "host/bench/floor.h"
+#include "host/bench/machine.h"
+#include "host/bench/measure.h"
+#include "host/bench/recurrent_check.h"
+#include "host/bench/report/results.h"
+#include "host/bench/shapes.h"
 #include "host/models/language_model.h"
-#include "unroll/cells/loss_guard.h"
-#include "unroll/cells/philox.h"
+#include "unroll/math/loss_guard.h"
+#include "unroll/math/philox.h"
 #include "unroll/optimizer.h"
 
 namespace unroll::benchmark {
@@ -44,7 +44,7 @@ std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocabul
                                         std::uint64_t key) {
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(count));
   for (std::size_t k = 0; k < tokens.size(); ++k)
-    tokens[k] = std::int32_t(cells::philox_word(key, 0, k) % std::uint32_t(vocabulary));
+    tokens[k] = std::int32_t(math::philox_word(key, 0, k) % std::uint32_t(vocabulary));
   return tokens;
 }
 

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "benchmarks/measure.h"
-#include "unroll/cells/philox.h"
+#include "host/bench/measure.h"
+#include "unroll/math/philox.h"
 #include "unroll/ops.h"
 #include "unroll/optimizer.h"
 #include "unroll/recurrent.h"
@@ -29,7 +29,7 @@ struct Options {
 std::vector<float> random_values(const Shape& shape, float size) {
   std::vector<float> values(std::size_t(shape.elements()));
   for (std::size_t k = 0; k < values.size(); ++k) {
-    const double u = double(cells::philox_word(1, 0, k)) * 0x1p-31 - 1;
+    const double u = double(math::philox_word(1, 0, k)) * 0x1p-31 - 1;
     values[k] = float(double(size) * u);
   }
   return values;

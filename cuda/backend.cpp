@@ -1,19 +1,20 @@
 /// The CUDA backend: one stream, on which everything is queued in order.
 #include "cuda/backend.h"
 
-#include "cuda/device.h"
-#include "cuda/dropout.h"
-#include "cuda/elementwise.h"
-#include "cuda/graph.h"
-#include "cuda/layout.h"
-#include "cuda/optimizer.h"
-#include "cuda/recurrent.h"
-#include "cuda/reduce.h"
-#include "cuda/rows.h"
-#include "cuda/sample.h"
-#include "cuda/softmax.h"
-#include "cuda/softmax_cross_entropy.h"
-#include "cuda/staging.h"
+#include "cuda/device/device.h"
+#include "cuda/device/graph.h"
+#include "cuda/device/staging.h"
+#include "cuda/ops/dropout.h"
+#include "cuda/ops/elementwise.h"
+#include "cuda/ops/layout.h"
+#include "cuda/ops/matmul.h"
+#include "cuda/ops/optimizer.h"
+#include "cuda/ops/reduce.h"
+#include "cuda/ops/rows.h"
+#include "cuda/ops/sample.h"
+#include "cuda/ops/softmax.h"
+#include "cuda/ops/softmax_cross_entropy.h"
+#include "cuda/recurrent_planner.h"
 
 namespace unroll::gpu {
 namespace {
@@ -38,7 +39,7 @@ class CudaBackend final : public Backend {
   std::string name() const override { return name_; }
   Precision precision() const override { return device_.precision(); }
   DeviceMemoryUse memory() const override { return device_.memory(); }
-  std::string recurrent_algorithm() const override { return to_string(recurrent_.algorithm()); }
+  std::string recurrent_algorithm() const override { return recurrent_.algorithm(); }
 
   std::shared_ptr<void> allocate(std::size_t bytes) override { return device_.allocate(bytes); }
   void upload(void* device, const void* host, std::size_t bytes) override {
@@ -71,20 +72,7 @@ class CudaBackend final : public Backend {
   void elementwise(const Elementwise& args) override { gpu::elementwise(device_, args); }
   void reduce(const Reduce& args) override { gpu::reduce(device_, args); }
   void copy_region(const CopyRegion& args) override { gpu::copy_region(device_, args); }
-  void matmul(const Matmul& args) override {
-    const Shape &a = args.a.shape, &c = args.c.shape;
-    device_.multiply({.m = c[0],
-                      .n = c[1],
-                      .k = args.transpose_a ? a[0] : a[1],
-                      .a = args.a.as<float>(),
-                      .lda = a[1],
-                      .transpose_a = args.transpose_a,
-                      .b = args.b.as<float>(),
-                      .ldb = args.b.shape[1],
-                      .transpose_b = args.transpose_b,
-                      .c = args.c.as<float>(),
-                      .ldc = c[1]});
-  }
+  void matmul(const Matmul& args) override { gpu::matmul(device_, args); }
   void softmax(const Softmax& args) override { gpu::softmax(device_, args); }
   void softmax_gradient(const SoftmaxGradient& args) override {
     gpu::softmax_gradient(device_, args);

@@ -10,10 +10,10 @@
 #include <vector>
 
 #include "cuda/backend.h"
-#include "cuda/clocks.h"
-#include "cuda/cudnn.h"
-#include "cuda/rates.h"
-#include "cuda/runtime.h"
+#include "cuda/cudnn/cudnn.h"
+#include "cuda/device/clocks.h"
+#include "cuda/device/device_rates.h"
+#include "cuda/device/runtime.h"
 
 namespace unroll {
 namespace {

@@ -2,44 +2,45 @@
 
 set(UNROLL_CUDA_SOURCES
   cuda/backend.cpp
-  cuda/clocks.cpp
-  cuda/cudnn.cpp
-  cuda/cudnn_kernels.cu
-  cuda/cudnn_stack.cpp
-  cuda/cudnn_weights.cpp
-  cuda/device.cpp
-  cuda/dropout.cu
-  cuda/elementwise.cu
-  cuda/gates.cu
-  cuda/gemm.cpp
-  cuda/graph.cpp
-  cuda/grid_watcher.cpp
-  cuda/layout.cu
+  cuda/cudnn/cudnn.cpp
+  cuda/cudnn/cudnn_form.cpp
+  cuda/cudnn/cudnn_kernels.cu
+  cuda/cudnn/cudnn_stack.cpp
+  cuda/cudnn/cudnn_weights.cpp
+  cuda/cudnn/recurrent_cudnn.cpp
+  cuda/device/clocks.cpp
+  cuda/device/device.cpp
+  cuda/device/device_rates.cu
+  cuda/device/gemm.cpp
+  cuda/device/graph.cpp
+  cuda/device/grid_watcher.cpp
+  cuda/device/packed_matrix.cpp
+  cuda/device/padding.cu
+  cuda/device/runtime.cpp
+  cuda/device/staging.cpp
+  cuda/device/variable_copies.cpp
   cuda/module.cpp
-  cuda/optimizer.cu
-  cuda/packed_matrix.cpp
-  cuda/persistent.cu
-  cuda/persistent_bf16.cu
-  cuda/persistent_fp32.cu
-  cuda/persistent_shape.cpp
-  cuda/persistent_tf32.cu
-  cuda/rates.cu
-  cuda/recurrent.cpp
-  cuda/recurrent_choice.cpp
-  cuda/recurrent_cudnn.cpp
-  cuda/recurrent_kernels.cu
-  cuda/recurrent_weights.cpp
-  cuda/reduce.cu
-  cuda/rows.cu
-  cuda/runtime.cpp
-  cuda/sample.cu
-  cuda/softmax.cu
-  cuda/softmax_cross_entropy.cpp
-  cuda/softmax_rows.cu
-  cuda/sort.cu
-  cuda/staging.cpp
-  cuda/variable_copies.cpp
-  # The engine's types, for backend.h names them and a module sees nothing of the program's code.
-  host/graph/tensor.cpp
+  cuda/ops/dropout.cu
+  cuda/ops/elementwise.cu
+  cuda/ops/layout.cu
+  cuda/ops/matmul.cpp
+  cuda/ops/optimizer.cu
+  cuda/ops/reduce.cu
+  cuda/ops/rows.cu
+  cuda/ops/sample.cu
+  cuda/ops/softmax.cu
+  cuda/ops/softmax_cross_entropy.cpp
+  cuda/ops/softmax_rows.cu
+  cuda/ops/sort.cu
+  cuda/recurrent/gates.cu
+  cuda/recurrent/persistent.cu
+  cuda/recurrent/persistent_bf16.cu
+  cuda/recurrent/persistent_fp32.cu
+  cuda/recurrent/persistent_shape.cpp
+  cuda/recurrent/persistent_tf32.cu
+  cuda/recurrent/recurrent.cpp
+  cuda/recurrent/recurrent_kernels.cu
+  cuda/recurrent/recurrent_weights.cpp
+  cuda/recurrent_planner.cpp
 )
 list(TRANSFORM UNROLL_CUDA_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)

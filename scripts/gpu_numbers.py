@@ -6,7 +6,7 @@
     gpu_numbers.py beside FILE SHAPE PRECISION      PyTorch's, as multiples of ours
     gpu_numbers.py devices GPU.json CPU.json RUN    a model's losses, and its run's perplexities
 
-WRONG is what is to be said, too; it may be empty. FILEs are CSVs of benchmarks/report/results.h, or logs
+WRONG is what is to be said, too; it may be empty. FILEs are CSVs of host/bench/report/results.h, or logs
 that hold such rows. Exit status 1 if there is nothing to say, or if what must agree does not.
 """
 

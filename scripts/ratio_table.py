@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Sets Unroll's times beside PyTorch's: a table of CSVs in the form of benchmarks/report/results.h.
+"""Sets Unroll's times beside PyTorch's: a table of CSVs in the form of host/bench/report/results.h.
 
     scripts/ratio_table.py FILE...
 

@@ -4,13 +4,13 @@
 #include <algorithm>
 #include <memory>
 
-#include "benchmarks/floor.h"
-#include "benchmarks/measure.h"
-#include "benchmarks/recurrent_bench.h"
-#include "benchmarks/report/page.h"
-#include "benchmarks/report/results.h"
-#include "benchmarks/report/summary.h"
-#include "benchmarks/shapes.h"
+#include "host/bench/floor.h"
+#include "host/bench/measure.h"
+#include "host/bench/recurrent_bench.h"
+#include "host/bench/report/page.h"
+#include "host/bench/report/results.h"
+#include "host/bench/report/summary.h"
+#include "host/bench/shapes.h"
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
 #include "host/cli/signals.h"

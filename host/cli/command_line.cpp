@@ -13,8 +13,8 @@
 #include <string_view>
 #include <system_error>
 
+#include "host/base/utf8.h"
 #include "host/cli/commands.h"
-#include "host/data/utf8.h"
 #include "unroll/cpu_limits.h"
 
 namespace unroll::cli {

@@ -11,9 +11,9 @@
 #include <utility>
 #include <vector>
 
+#include "host/base/utf8.h"
 #include "host/cli/output.h"
 #include "host/data/tokenizer.h"
-#include "host/data/utf8.h"
 #include "unroll/backend.h"
 
 namespace unroll::cli {

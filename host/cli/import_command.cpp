@@ -5,10 +5,10 @@
 #include <memory>
 #include <optional>
 
+#include "host/base/file.h"
+#include "host/base/hash.h"
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
-#include "host/data/file.h"
-#include "host/data/hash.h"
 #include "host/data/text_format.h"
 #include "host/train/import.h"
 #include "host/train/model_file.h"

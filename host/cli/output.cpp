@@ -10,10 +10,10 @@
 #include <cstring>
 #include <system_error>
 
+#include "host/base/file.h"
+#include "host/base/hash.h"
+#include "host/base/utf8.h"
 #include "host/cli/terminal.h"
-#include "host/data/file.h"
-#include "host/data/hash.h"
-#include "host/data/utf8.h"
 
 namespace unroll::cli {
 

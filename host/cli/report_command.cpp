@@ -6,7 +6,7 @@
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
 #include "host/cli/text_state.h"
-#include "host/train/report.h"
+#include "host/pages/report.h"
 #include "host/train/run_folder.h"
 
 namespace unroll::cli {

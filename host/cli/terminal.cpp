@@ -6,7 +6,7 @@
 #include <cctype>
 #include <utility>
 
-#include "host/data/utf8.h"
+#include "host/base/utf8.h"
 
 namespace unroll::cli {
 namespace {

@@ -8,8 +8,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "host/base/utf8.h"
 #include "host/cli/command_line.h"
-#include "host/data/utf8.h"
 
 namespace unroll::cli {
 namespace {

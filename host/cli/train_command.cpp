@@ -4,13 +4,13 @@
 #include <filesystem>
 #include <memory>
 
+#include "host/base/interrupted.h"
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
 #include "host/cli/progress_line.h"
 #include "host/cli/signals.h"
 #include "host/cli/terminal.h"
 #include "host/cli/train_settings.h"
-#include "host/data/interrupted.h"
 #include "host/train/run_folder.h"
 #include "host/train/trainer.h"
 

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "host/base/strict_json.h"
 #include "host/data/language_corpus.h"
-#include "host/data/strict_json.h"
 #include "host/train/trainer.h"
 
 namespace unroll::cli {

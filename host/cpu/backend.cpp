@@ -6,14 +6,19 @@
 #include <stdexcept>
 
 #include "host/cpu/device.h"
+#include "host/cpu/dropout.h"
+#include "host/cpu/elementwise.h"
 #include "host/cpu/isa.h"
+#include "host/cpu/layout.h"
+#include "host/cpu/matmul.h"
 #include "host/cpu/optimizer.h"
-#include "host/cpu/random.h"
 #include "host/cpu/recurrent.h"
+#include "host/cpu/reduce.h"
+#include "host/cpu/rows.h"
 #include "host/cpu/sample.h"
+#include "host/cpu/softmax.h"
 #include "host/cpu/softmax_cross_entropy.h"
 #include "host/cpu/subnormals.h"
-#include "host/cpu/tensor_ops.h"
 #include "unroll/cpu_limits.h"
 
 namespace unroll {
@@ -79,10 +84,7 @@ class CpuBackend final : public Backend {
   void copy_region(const CopyRegion& args) override { host::copy_region(device_, args); }
   void matmul(const Matmul& args) override {
     const host::FlushSubnormals flush;
-    const Shape &a = args.a.shape, &c = args.c.shape;
-    device_.multiply(host::Gemm{c[0], c[1], args.transpose_a ? a[0] : a[1], args.a.as<float>(),
-                                a[1], args.transpose_a, args.b.as<float>(), args.b.shape[1],
-                                args.transpose_b, args.c.as<float>(), c[1], false});
+    host::matmul(device_, args);
   }
   void softmax(const Softmax& args) override {
     const host::FlushSubnormals flush;
@@ -107,9 +109,7 @@ class CpuBackend final : public Backend {
   void one_hot(const OneHot& args) override { host::one_hot(device_, args); }
   void dropout(const Dropout& args) override {
     const host::FlushSubnormals flush;
-    host::apply_dropout(device_.pool,
-                        {args.in.as<float>(), args.out.as<float>(), args.in.elements(), args.rate,
-                         args.key, args.step.as<std::int64_t>()});
+    host::dropout(device_, args);
   }
   std::size_t sample_scratch_bytes(std::int64_t ids) const override {
     return host::sample_scratch_bytes(ids);

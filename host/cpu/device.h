@@ -2,6 +2,7 @@
 /// the weights it keeps in packed form.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -71,6 +72,13 @@ class Device {
   std::map<std::pair<const void*, PackedWeight::Form>, std::weak_ptr<PackedWeight>> shared_;
   std::size_t in_use_ = 0;  // of them, when that was last counted
 };
+
+/// Elements that are worth another thread.
+constexpr std::int64_t kGrain = 8192;
+/// Rows of that many elements that are.
+constexpr std::int64_t grain_of(std::int64_t row) {
+  return std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, row));
+}
 
 inline std::int64_t round_up(std::int64_t n, std::int64_t unit) {
   return (n + unit - 1) / unit * unit;

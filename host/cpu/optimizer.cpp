@@ -128,8 +128,8 @@ void apply_gradients(Device& device, const ApplyGradients& args) {
       joint_norm(device, args, reinterpret_cast<double*>(args.scratch.as<std::byte>()));
   auto& counters = *static_cast<StepCounters*>(args.counters.data);
   auto& statistics = *static_cast<StepStatistics*>(args.statistics.data);
-  if (!cells::guard_step(args.guard, {*args.loss.as<float>(), float(joint.norm), joint.culprit},
-                         counters, statistics))
+  if (!math::guard_step(args.guard, {*args.loss.as<float>(), float(joint.norm), joint.culprit},
+                        counters, statistics))
     return;
   const UpdateArgs update = update_args(args, joint.norm, counters.updates);
   for (const ParameterUpdate& p : args.parameters) {

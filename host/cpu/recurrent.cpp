@@ -8,8 +8,8 @@
 #include <cstring>
 #include <vector>
 
+#include "host/cpu/dropout.h"
 #include "host/cpu/kernels.h"
-#include "host/cpu/random.h"
 #include "host/cpu/row_sum.h"
 #include "host/cpu/subnormals.h"
 

@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
-#include "unroll/cells/philox.h"
-#include "unroll/cells/sampling.h"
+#include "unroll/math/philox.h"
+#include "unroll/math/sampling.h"
 
 namespace unroll::host {
 
@@ -18,11 +18,11 @@ void sample(const Sample& args) {
   auto* order = reinterpret_cast<std::uint64_t*>(args.scratch.as<std::byte>());
   auto* sums = reinterpret_cast<double*>(order + ids);
   for (std::int64_t k = 0; k < ids; ++k)
-    order[k] = std::uint64_t(cells::descending_key(log_prob[k])) << 32 | std::uint64_t(k);
+    order[k] = std::uint64_t(math::descending_key(log_prob[k])) << 32 | std::uint64_t(k);
   std::sort(order, order + ids);
   const auto id_at = [&](std::int64_t place) { return std::int32_t(order[place] & 0xFFFFFFFFu); };
   const auto log_prob_at = [&](std::int64_t place) {
-    return cells::log_prob_of(std::uint32_t(order[place] >> 32));
+    return math::log_prob_of(std::uint32_t(order[place] >> 32));
   };
   std::int32_t& id = *args.id.as<std::int32_t>();
   const float best = log_prob_at(0);
@@ -33,11 +33,11 @@ void sample(const Sample& args) {
   const std::int64_t count = args.top_k > 0 ? std::min(args.top_k, ids) : ids;
   double sum = 0;
   for (std::int64_t k = 0; k < count; ++k)
-    sums[k] = sum += cells::sampling_weight(log_prob_at(k), best, args.temperature);
+    sums[k] = sum += math::sampling_weight(log_prob_at(k), best, args.temperature);
   // Ids of weight 0 lie behind the first that reaches all of the sum, and so are never drawn.
   double* last = std::lower_bound(sums, sums + count, args.top_p * sum);
   const auto step = std::uint64_t(*args.step.as<std::int64_t>());
-  const double drawn = cells::uniform53(cells::philox(args.key, 0, step)) * *last;
+  const double drawn = math::uniform53(math::philox(args.key, 0, step)) * *last;
   id = id_at(std::upper_bound(sums, last, drawn) - sums);
 }
 

@@ -7,7 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "host/data/utf8.h"
+#include "host/base/utf8.h"
 
 namespace unroll {
 namespace {

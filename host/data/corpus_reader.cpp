@@ -7,10 +7,10 @@
 #include <stdexcept>
 #include <utility>
 
-#include "host/data/hash.h"
+#include "host/base/hash.h"
+#include "host/base/strict_json.h"
 #include "host/data/language_corpus.h"
 #include "host/data/mapped_text.h"
-#include "host/data/strict_json.h"
 #include "host/data/text_files.h"
 #include "host/data/token_cache.h"
 

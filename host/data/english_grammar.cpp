@@ -11,7 +11,7 @@
 #include <tuple>
 #include <utility>
 
-#include "host/data/words.h"
+#include "host/base/words.h"
 
 namespace unroll {
 namespace {

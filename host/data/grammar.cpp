@@ -5,7 +5,7 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "host/data/words.h"
+#include "host/base/words.h"
 
 namespace unroll {
 namespace {

@@ -5,8 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/base/hash.h"
 #include "host/data/grammar.h"
-#include "host/data/hash.h"
 
 namespace unroll {
 namespace {

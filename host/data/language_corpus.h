@@ -13,8 +13,8 @@
 #include <string_view>
 #include <vector>
 
+#include "host/base/interrupted.h"
 #include "host/data/batches.h"
-#include "host/data/interrupted.h"
 #include "host/data/text_reader.h"
 #include "host/data/token_ids.h"
 #include "host/data/tokenizer.h"

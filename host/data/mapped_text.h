@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "host/data/file.h"
+#include "host/base/file.h"
 #include "host/data/token_cache.h"
 #include "host/data/token_ids.h"
 

@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <string>
 
-#include "host/data/file.h"
-#include "host/data/hash.h"
+#include "host/base/file.h"
+#include "host/base/hash.h"
 #include "host/data/text_reader.h"
 
 namespace unroll {

@@ -9,10 +9,10 @@
 #include <stdexcept>
 #include <utility>
 
-#include "host/data/hash.h"
-#include "host/data/interrupted.h"
+#include "host/base/hash.h"
+#include "host/base/interrupted.h"
+#include "host/base/utf8.h"
 #include "host/data/text_format.h"
-#include "host/data/utf8.h"
 
 namespace unroll {
 namespace {

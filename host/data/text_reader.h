@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-#include "host/data/file.h"
+#include "host/base/file.h"
 
 namespace unroll {
 

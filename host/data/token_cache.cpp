@@ -16,8 +16,8 @@
 #include <string_view>
 #include <utility>
 
-#include "host/data/hash.h"
-#include "host/data/strict_json.h"
+#include "host/base/hash.h"
+#include "host/base/strict_json.h"
 
 static_assert(std::endian::native == std::endian::little, "ids are mapped as they are");
 

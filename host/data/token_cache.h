@@ -22,7 +22,7 @@
 #include <string>
 #include <vector>
 
-#include "host/data/file.h"
+#include "host/base/file.h"
 #include "host/data/text_reader.h"
 #include "host/data/token_ids.h"
 

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "host/data/hash.h"
+#include "host/base/hash.h"
 
 namespace unroll {
 namespace {

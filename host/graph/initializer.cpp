@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <vector>
 
-#include "unroll/cells/philox.h"
+#include "unroll/math/philox.h"
 
 namespace unroll {
 namespace {
@@ -19,7 +19,7 @@ void require_blocks(const Initializer& how, const Shape& shape, const std::strin
 
 /// Box & Muller 1958; element `index` uses a counter of its own.
 double normal(std::uint64_t key, std::uint64_t index) {
-  const auto block = cells::philox(key, 1, index);
+  const auto block = math::philox(key, 1, index);
   const double u = (double(block.word[0]) + 1) * 0x1p-32, v = double(block.word[1]) * 0x1p-32;
   return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
 }
@@ -87,7 +87,7 @@ Initializer orthogonal(int blocks) {
 
 void initialize(const Initializer& how, const Shape& shape, std::uint64_t seed,
                 const std::string& name, std::span<float> values) {
-  const std::uint64_t key = cells::philox_key(seed, name.c_str());
+  const std::uint64_t key = math::philox_key(seed, name.c_str());
   double low = how.low, high = how.high;
   switch (how.kind) {
     case Initializer::Kind::kConstant:
@@ -110,7 +110,7 @@ void initialize(const Initializer& how, const Shape& shape, std::uint64_t seed,
     }
   }
   for (std::size_t i = 0; i < values.size(); ++i)
-    values[i] = float(low + (high - low) * cells::uniform53(cells::philox(key, 0, i)));
+    values[i] = float(low + (high - low) * math::uniform53(math::philox(key, 0, i)));
 }
 
 }  // namespace unroll

@@ -1,6 +1,6 @@
 /// Dropout: shape rule, forward and gradient, which is the same operation on dy.
 #include "host/graph/operation.h"
-#include "unroll/cells/philox.h"
+#include "unroll/math/philox.h"
 #include "unroll/ops.h"
 
 namespace unroll {
@@ -26,7 +26,7 @@ class DropoutOperation final : public Operation {
 
   void plan(PlanContext& context) const override {
     auto state = std::make_shared<DropoutState>();
-    state->key = cells::philox_key(context.seed, site_of(context.node).c_str());
+    state->key = math::philox_key(context.seed, site_of(context.node).c_str());
     context.state = std::move(state);
   }
 

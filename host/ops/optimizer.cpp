@@ -10,7 +10,7 @@
 #include "host/graph/operation.h"
 #include "host/ops/effects.h"
 #include "host/ops/elementwise.h"
-#include "host/ops/row_ops.h"
+#include "host/ops/rows.h"
 #include "unroll/ops.h"
 
 namespace unroll {

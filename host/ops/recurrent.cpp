@@ -6,7 +6,7 @@
 #include <cmath>
 
 #include "host/graph/operation.h"
-#include "unroll/cells/philox.h"
+#include "unroll/math/philox.h"
 
 namespace unroll {
 
@@ -129,7 +129,7 @@ class RecurrentOperation final : public Operation {
     state->plan = context.backend.recurrent_plan(
         {spec_, x[0], x[1], x[2], layout_.has_lengths,
          context.wanted[std::size_t(layout_.reserve())] != 0,
-         cells::philox_key(context.seed, (context.node.name + "/dropout").c_str())});
+         math::philox_key(context.seed, (context.node.name + "/dropout").c_str())});
     context.outputs[std::size_t(layout_.reserve())].shape =
         Shape{std::int64_t(state->plan->reserve_bytes())};
     context.scratch_bytes = state->plan->scratch_bytes();

@@ -4,7 +4,7 @@
 #include <stdexcept>
 
 #include "host/graph/operation.h"
-#include "unroll/cells/philox.h"
+#include "unroll/math/philox.h"
 #include "unroll/ops.h"
 
 namespace unroll {
@@ -13,7 +13,7 @@ namespace {
 class SampleOperation final : public Operation {
  public:
   explicit SampleOperation(const SamplingOptions& options)
-      : options_(options), key_(cells::philox_key(options.seed, "sampler")) {}
+      : options_(options), key_(math::philox_key(options.seed, "sampler")) {}
 
   std::string kind() const override { return "sample"; }
 

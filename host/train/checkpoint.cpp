@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "host/data/file.h"
+#include "host/base/file.h"
 #include "host/train/checkpoint_files.h"
 
 namespace unroll {

@@ -19,7 +19,7 @@
 #include <string>
 #include <vector>
 
-#include "host/train/safetensors.h"
+#include "host/base/safetensors.h"
 
 namespace unroll {
 

@@ -13,10 +13,10 @@
 #include <string_view>
 #include <utility>
 
-#include "host/data/file.h"
-#include "host/data/hash.h"
-#include "host/data/strict_json.h"
-#include "host/data/utf8.h"
+#include "host/base/file.h"
+#include "host/base/hash.h"
+#include "host/base/strict_json.h"
+#include "host/base/utf8.h"
 
 namespace unroll {
 namespace {

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "host/data/interrupted.h"
+#include "host/base/interrupted.h"
 #include "host/data/language_corpus.h"
 
 namespace unroll {

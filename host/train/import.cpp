@@ -8,7 +8,7 @@
 #include <string_view>
 #include <utility>
 
-#include "host/data/utf8.h"
+#include "host/base/utf8.h"
 #include "host/train/model_file.h"
 #include "host/train/training_state.h"
 

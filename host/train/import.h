@@ -9,9 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "host/base/safetensors.h"
 #include "host/data/tokenizer.h"
 #include "host/models/language_model.h"
-#include "host/train/safetensors.h"
 #include "unroll/session.h"
 
 namespace unroll {

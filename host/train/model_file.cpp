@@ -7,8 +7,8 @@
 #include <stdexcept>
 #include <string_view>
 
-#include "host/data/strict_json.h"
-#include "host/data/utf8.h"
+#include "host/base/strict_json.h"
+#include "host/base/utf8.h"
 
 namespace unroll {
 namespace {

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "host/data/strict_json.h"
+#include "host/base/strict_json.h"
 #include "host/data/tokenizer.h"
 #include "host/models/language_model.h"
 #include "host/train/checkpoint.h"

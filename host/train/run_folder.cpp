@@ -14,7 +14,7 @@
 #include <utility>
 #include <vector>
 
-#include "host/data/hash.h"
+#include "host/base/hash.h"
 #include "host/train/checkpoint.h"
 #include "host/train/checkpoint_files.h"
 

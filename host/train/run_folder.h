@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "host/data/file.h"
+#include "host/base/file.h"
 
 namespace unroll {
 

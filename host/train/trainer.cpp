@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
+#include "host/base/interrupted.h"
 #include "host/data/batch_queue.h"
-#include "host/data/interrupted.h"
 #include "host/train/run_folder.h"
 #include "host/train/training_step.h"
 

@@ -10,7 +10,7 @@
 #include <span>
 #include <stdexcept>
 
-#include "host/data/utf8.h"
+#include "host/base/utf8.h"
 #include "unroll/optimizer.h"
 
 namespace unroll {

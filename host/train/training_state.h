@@ -9,10 +9,10 @@
 #include <string>
 #include <vector>
 
-#include "host/data/strict_json.h"
+#include "host/base/safetensors.h"
+#include "host/base/strict_json.h"
 #include "host/train/evaluate.h"
-#include "host/train/safetensors.h"
-#include "unroll/cells/loss_guard.h"
+#include "unroll/math/loss_guard.h"
 #include "unroll/session.h"
 
 namespace unroll {

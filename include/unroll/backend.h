@@ -15,7 +15,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "unroll/cells/loss_guard.h"
+#include "unroll/math/loss_guard.h"
 #include "unroll/recurrent_spec.h"
 #include "unroll/tensor.h"
 
@@ -73,6 +73,10 @@ struct Matmul {
   View a, b;
   bool transpose_a = false, transpose_b = false;
   View c;
+
+  std::int64_t m() const { return c.shape[0]; }
+  std::int64_t n() const { return c.shape[1]; }
+  std::int64_t k() const { return a.shape[transpose_a ? 0 : 1]; }
 };
 
 /// Rows of the last dimension. Softmax: e^x / sum e^x; log: x - ln sum e^x. Both subtract the
@@ -124,7 +128,7 @@ struct Dropout {
   View in;
   View out;
   float rate;
-  std::uint64_t key;  // cells::philox_key(seed, site)
+  std::uint64_t key;  // math::philox_key(seed, site)
   View step;          // [1] int64
 };
 
@@ -138,7 +142,7 @@ struct Sample {
   double temperature;  // 0: the most probable id
   std::int64_t top_k;  // 0: all
   double top_p;        // in (0, 1]
-  std::uint64_t key;   // cells::philox_key(seed, site)
+  std::uint64_t key;   // math::philox_key(seed, site)
   View step;           // [1] int64
   View id;             // [1] int32 out: -1 if the greatest of log_prob is not finite, or one is NaN
   View scratch;        // sample_scratch_bytes(V)
@@ -280,7 +284,7 @@ class ParameterCopies {
   virtual void renew(const std::function<void()>& renew) = 0;
 };
 
-/// One optimiser step over every parameter: joint norm, clipping, update, if cells::guard_step()
+/// One optimiser step over every parameter: joint norm, clipping, update, if math::guard_step()
 /// lets it. A step whose loss or norm is not finite, or whose loss is above the ceiling, is
 /// refused: parameters and slots keep their bits, and of counters and statistics only norm,
 /// skipped, refused and what a refused step says of itself change.

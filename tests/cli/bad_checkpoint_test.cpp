@@ -6,8 +6,8 @@
 #include <map>
 #include <vector>
 
-#include "host/data/hash.h"
-#include "host/data/strict_json.h"
+#include "host/base/hash.h"
+#include "host/base/strict_json.h"
 #include "tests/support/bad_input.h"
 
 namespace unroll::test {

@@ -6,7 +6,7 @@
 #include <set>
 #include <string>
 
-#include "benchmarks/report/results.h"
+#include "host/bench/report/results.h"
 #include "tests/support/program.h"
 
 namespace unroll::test {

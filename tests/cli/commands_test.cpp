@@ -7,8 +7,8 @@
 #include <set>
 #include <string>
 
+#include "host/base/utf8.h"
 #include "host/data/grammar.h"
-#include "host/data/utf8.h"
 #include "tests/support/program.h"
 
 namespace unroll::test {

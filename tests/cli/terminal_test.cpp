@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "host/data/utf8.h"
+#include "host/base/utf8.h"
 #include "tests/support/program.h"
 
 namespace unroll::test {

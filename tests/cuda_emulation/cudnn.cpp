@@ -22,7 +22,7 @@
 #include <utility>
 #include <vector>
 
-#include "cuda/cudnn.h"
+#include "cuda/cudnn/cudnn.h"
 #include "tests/cuda_emulation/hooks.h"
 #include "tests/cuda_emulation/include/cuda_bf16.h"
 #include "tests/cuda_emulation/include/cuda_fp16.h"

@@ -1,6 +1,6 @@
 /// logistic and tanh as gates compute them, beside those of float64, with the approximate
 /// instructions off by all of their documented errors.
-#include "cuda/gate_math.cuh"
+#include "cuda/recurrent/gate_math.cuh"
 
 #include <gtest/gtest.h>
 

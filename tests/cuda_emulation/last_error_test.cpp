@@ -5,9 +5,9 @@
 #include <functional>
 #include <thread>
 
-#include "cuda/graph.h"
-#include "cuda/launch.h"
-#include "cuda/runtime.h"
+#include "cuda/device/graph.h"
+#include "cuda/device/launch.h"
+#include "cuda/device/runtime.h"
 #include "tests/cuda_emulation/emulated.h"
 #include "tests/cuda_emulation/include/cub/cub.cuh"
 #include "tests/cuda_emulation/test_kernels.h"

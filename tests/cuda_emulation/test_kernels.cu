@@ -1,7 +1,7 @@
 #include "tests/cuda_emulation/test_kernels.h"
 
-#include "cuda/grid_exchange.cuh"
-#include "cuda/shared_memory.cuh"
+#include "cuda/kernels/grid_exchange.cuh"
+#include "cuda/kernels/shared_memory.cuh"
 #include "tests/cuda_emulation/include/cub/cub.cuh"
 
 namespace unroll::test {

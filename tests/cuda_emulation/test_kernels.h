@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "cuda/grid_watch.h"
+#include "cuda/kernels/grid_watch.h"
 #include "tests/cuda_emulation/include/cuda_runtime.h"
 
 namespace unroll::test {

@@ -5,8 +5,8 @@
 
 #include <vector>
 
+#include "host/base/utf8.h"
 #include "host/data/language_corpus.h"
-#include "host/data/utf8.h"
 #include "tests/support/temp_folder.h"
 
 namespace unroll::test {

@@ -8,8 +8,8 @@
 #include <functional>
 #include <limits>
 
-#include "host/data/hash.h"
-#include "host/data/strict_json.h"
+#include "host/base/hash.h"
+#include "host/base/strict_json.h"
 #include "tests/support/temp_folder.h"
 
 namespace unroll::test {

@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <vector>
 
+#include "host/base/utf8.h"
 #include "host/data/token_ids.h"
-#include "host/data/utf8.h"
 #include "tests/support/temp_folder.h"
 
 namespace unroll::test {

@@ -2,8 +2,8 @@
 /// same, and can be compared with itself; every error names file and line.
 #include <optional>
 
-#include "benchmarks/report/results.h"
-#include "benchmarks/report/summary.h"
+#include "host/bench/report/results.h"
+#include "host/bench/report/summary.h"
 #include "tests/fuzz/target.h"
 
 namespace unroll::fuzz {

@@ -1,6 +1,6 @@
 /// Fuzz target: JSON, and a model's configuration in it. What is accepted is written and read back
 /// as it was.
-#include "host/data/strict_json.h"
+#include "host/base/strict_json.h"
 #include "host/train/model_file.h"
 #include "tests/fuzz/target.h"
 

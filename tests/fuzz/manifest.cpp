@@ -8,7 +8,7 @@
 #include <iterator>
 #include <span>
 
-#include "host/data/strict_json.h"
+#include "host/base/strict_json.h"
 #include "host/train/checkpoint.h"
 #include "tests/fuzz/target.h"
 

@@ -2,7 +2,7 @@
 /// with no number in it that a browser cannot read.
 #include <sstream>
 
-#include "host/train/report.h"
+#include "host/pages/report.h"
 #include "tests/fuzz/target.h"
 
 namespace unroll::fuzz {

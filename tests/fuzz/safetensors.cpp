@@ -1,6 +1,6 @@
 /// Fuzz target: safetensors files. What is accepted is written and read back as it was, and written
 /// again to the same bytes.
-#include "host/train/safetensors.h"
+#include "host/base/safetensors.h"
 
 #include <algorithm>
 #include <array>

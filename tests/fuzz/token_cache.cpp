@@ -5,7 +5,7 @@
 
 #include <cstring>
 
-#include "host/data/hash.h"
+#include "host/base/hash.h"
 #include "tests/fuzz/target.h"
 
 namespace unroll::fuzz {

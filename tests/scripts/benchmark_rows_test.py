@@ -137,4 +137,4 @@ if sys.argv[2:] == ["pytorch"]:
 else:
     check_lm_step()
     check_lm_step_on_an_emulated_gpu()
-print("All rows have the form of benchmarks/report/results.h.")
+print("All rows have the form of host/bench/report/results.h.")

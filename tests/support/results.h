@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "benchmarks/report/results.h"
+#include "host/bench/report/results.h"
 
 namespace unroll::test {
 

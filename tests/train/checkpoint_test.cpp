@@ -12,7 +12,7 @@
 #include <span>
 #include <thread>
 
-#include "host/data/strict_json.h"
+#include "host/base/strict_json.h"
 #include "tests/support/temp_folder.h"
 
 namespace unroll::test {

@@ -6,8 +6,8 @@
 #include <limits>
 #include <span>
 
-#include "host/data/hash.h"
-#include "host/data/strict_json.h"
+#include "host/base/hash.h"
+#include "host/base/strict_json.h"
 #include "host/train/checkpoint.h"
 #include "tests/support/temp_folder.h"
 

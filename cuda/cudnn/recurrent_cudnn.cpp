@@ -1,0 +1,363 @@
+#include "cuda/cudnn/recurrent_cudnn.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "cuda/cudnn/cudnn_kernels.h"
+#include "cuda/cudnn/cudnn_weights.h"
+#include "cuda/device/memory_layout.h"
+#include "cuda/recurrent/recurrent_weights.h"
+
+namespace unroll::gpu {
+namespace {
+
+using cudnn::functions;
+
+/// Those of one stack that backward() reads: byte offsets in the reserve (in inference in the
+/// scratch memory). All in cuDNN's type.
+struct KeptBuffers {
+  bool copies_x;            // else x, or the y below, is read in place
+  std::size_t x = 0;        // [T, N, I]
+  std::size_t y = 0;        // [T, N, D H]
+  std::size_t h0 = 0;       // [L D, N, H]
+  std::size_t c0 = 0;       // LSTM
+  std::size_t reserve = 0;  // cuDNN's own
+};
+
+/// Those that one stack uses after the other: byte offsets in the scratch memory.
+struct SharedBuffers {
+  std::size_t work = 0;              // cuDNN's own
+  std::size_t h_n = 0, c_n = 0;      // forward: [L D, N, H], as the following
+  std::size_t dh_n = 0, dc_n = 0;    // backward
+  std::size_t dh0 = 0, dc0 = 0;      //
+  std::size_t gradients[2] = {};     // of y and of x, by turns: a stack's dx is the dy of the next
+  std::size_t dy = 0;                // of the last stack: one of these, or its own
+  std::size_t weight_gradients = 0;  // a weight space
+};
+
+class CudnnPlan final : public RecurrentPlan {
+ public:
+  CudnnPlan(CudnnPlanner& planner, Device& device, const CudnnContext& context,
+            const RecurrentArgs& args)
+      : planner_(planner),
+        device_(device),
+        context_(context),
+        args_(args),
+        stacks_(cudnn_stacks(context, args)) {
+    lay_out();
+  }
+
+  std::string algorithm() const override {
+    CudnnForm form = context_.form;
+    form.packed = std::any_of(stacks_.begin(), stacks_.end(),
+                              [](const CudnnStack& stack) { return stack.packed(); });
+    return to_string(form);
+  }
+  std::size_t reserve_bytes() const override { return args_.training ? kept_bytes_ : 0; }
+  std::size_t scratch_bytes() const override {
+    return args_.training ? shared_bytes_ : kept_bytes_ + shared_bytes_;
+  }
+
+  void prepare(std::span<const RecurrentWeights> weights) override {
+    if (!weights_) weights_ = planner_.weights(stacks_, weights);
+    weights_->update(stacks_, weights);
+    is_next_forward_whole_ = is_next_backward_whole_ = true;
+  }
+
+  void forward(const RecurrentForward& args) override {
+    converts_ = std::exchange(is_next_forward_whole_, !context_.form.bare);
+    auto* const scratch = args.scratch.as<std::byte>();
+    const Memory memory = args_.training ? Memory{args.reserve.as<std::byte>(), scratch}
+                                         : Memory{scratch, scratch + kept_bytes_};
+    for (std::size_t k = 0; k < stacks_.size(); ++k) forward(args, memory, k);
+    is_spent_ = false;
+  }
+
+  void backward(const RecurrentBackward& args) override {
+    if (is_spent_)
+      throw Unsupported("recurrent algorithm " + context_.name +
+                        ": got a second backward pass after one forward pass, expected one: cuDNN "
+                        "overwrites what the first has kept; use the algorithm stepwise");
+    is_spent_ = true;
+    converts_ = std::exchange(is_next_backward_whole_, !context_.form.bare);
+    const Memory memory{args.reserve.as<std::byte>(), args.scratch.as<std::byte>()};
+    for (std::size_t k = stacks_.size(); k-- > 0;) backward(args, memory, k);
+  }
+
+ private:
+  struct Memory {
+    std::byte *kept, *shared;
+  };
+
+  cudaStream_t stream() const { return device_.stream(); }
+  std::size_t element() const { return size_of(context_.element); }
+  bool is_float32() const { return context_.element == CudnnElement::kFloat32; }
+  bool is_lstm() const { return args_.spec.cell == CellKind::kLstm; }
+  std::int64_t rows() const { return args_.steps * args_.batch; }
+  std::int64_t layer_state(const CudnnStack& stack) const {
+    return args_.spec.directions * args_.batch * stack.hidden();
+  }
+
+  // ---- memory
+
+  void lay_out() {
+    MemoryLayout kept;
+    std::int64_t widest = 0, most_states = 0;
+    std::size_t work = 0, weights = 0;
+    for (std::size_t k = 0; k < stacks_.size(); ++k) {
+      const CudnnStack& stack = stacks_[k];
+      KeptBuffers b{.copies_x = k == 0 ? !is_float32() : args_.spec.dropout > 0};
+      const std::int64_t states = stack.count() * layer_state(stack);
+      if (b.copies_x) b.x = kept.take(rows() * stack.input(), element());
+      b.y = kept.take(rows() * stack.output(), element());
+      if (!shares_states(stack)) {
+        b.h0 = kept.take(states, element());
+        if (is_lstm()) b.c0 = kept.take(states, element());
+      }
+      b.reserve = kept.take(std::int64_t(stack.reserve_bytes()), 1);
+      buffers_.push_back(b);
+      widest = std::max({widest, stack.input(), stack.output()});
+      most_states = std::max(most_states, states);
+      work = std::max(work, stack.work_bytes());
+      weights = std::max(weights, stack.weight_bytes());
+    }
+    kept_bytes_ = kept.bytes();
+    MemoryLayout shared;
+    shared_.work = shared.take(std::int64_t(work), 1);
+    const auto take_states = [&] { return shared.take(most_states, element()); };
+    shared_.h_n = take_states();
+    if (is_lstm()) shared_.c_n = take_states();
+    if (args_.training) {
+      // What the forward pass has no more use for serves the backward pass.
+      shared_.dh_n = shared_.h_n;
+      shared_.dc_n = shared_.c_n;
+      shared_.dh0 = take_states();
+      if (is_lstm()) shared_.dc0 = take_states();
+      for (std::size_t& flow : shared_.gradients) flow = shared.take(rows() * widest, element());
+      shared_.dy = shared_.gradients[(stacks_.size() - 1) % 2];
+      // In several stacks some dx would be the next pass's dy, and the numbers would run away.
+      if (context_.form.bare && stacks_.size() > 1)
+        shared_.dy = shared.take(rows() * widest, element());
+      shared_.weight_gradients = shared.take(std::int64_t(weights), 1);
+    }
+    shared_bytes_ = shared.bytes();
+  }
+
+  const void* x_of(const View& x, const Memory& memory, std::size_t k) const {
+    if (buffers_[k].copies_x) return memory.kept + buffers_[k].x;
+    return k == 0 ? x.data : memory.kept + buffers_[k - 1].y;
+  }
+
+  void from_float32(std::span<const Piece> pieces) const {
+    if (converts_) gpu::from_float32(stream(), context_.element, pieces);
+  }
+  void to_float32(std::span<const Piece> pieces) const {
+    if (converts_) gpu::to_float32(stream(), context_.element, pieces);
+  }
+
+  // ---- states: per layer [D, N, H] float32 at the seam, all of a stack's in one for cuDNN
+
+  /// Whether both are the same memory.
+  bool shares_states(const CudnnStack& stack) const { return is_float32() && stack.count() == 1; }
+
+  using States = std::span<const View>;
+  /// Those of the stack's layers; none of a cell that has no such state.
+  static States of_stack(States all, const CudnnStack& stack) {
+    if (all.empty()) return {};
+    return all.subspan(std::size_t(stack.first()), std::size_t(stack.count()));
+  }
+
+  /// Where cuDNN has them; null if there are none: zero to read, not wanted to write.
+  void* place(States states, const CudnnStack& stack, std::byte* buffer) const {
+    const bool some = std::any_of(states.begin(), states.end(), [](const View& v) { return !!v; });
+    if (!some) return nullptr;
+    return shares_states(stack) ? states.front().data : buffer;
+  }
+
+  void* gather(States states, const CudnnStack& stack, std::byte* buffer) const {
+    void* const at = place(states, stack, buffer);
+    if (at != buffer) return at;
+    const std::int64_t each = layer_state(stack);
+    std::vector<Piece> pieces;
+    for (const View& state : states) {
+      pieces.push_back({state ? state.data : nullptr, buffer, each});
+      buffer += std::size_t(each) * element();
+    }
+    from_float32(pieces);
+    return at;
+  }
+
+  void scatter(States states, const CudnnStack& stack, const std::byte* buffer) const {
+    if (shares_states(stack)) return;
+    const std::int64_t each = layer_state(stack);
+    std::vector<Piece> pieces;
+    for (const View& state : states) {
+      if (state) pieces.push_back({buffer, state.data, each});
+      buffer += std::size_t(each) * element();
+    }
+    to_float32(pieces);
+  }
+
+  // ---- passes
+
+  void drop(const CudnnStack& below, const View& step, const void* in, void* out) const {
+    dropout(stream(), {.in = in,
+                       .out = out,
+                       .elements = rows() * below.output(),
+                       .element = context_.element,
+                       .rate = args_.spec.dropout,
+                       .key = args_.dropout_key + std::uint64_t(below.first()),
+                       .step = step.as<std::int64_t>()});
+  }
+
+  void forward(const RecurrentForward& args, const Memory& memory, std::size_t k) const {
+    const CudnnStack& stack = stacks_[k];
+    const KeptBuffers& b = buffers_[k];
+    const bool is_last = k + 1 == stacks_.size();
+    if (b.copies_x && k == 0) {
+      const Piece x{args.x.data, memory.kept + b.x, rows() * stack.input()};
+      from_float32({&x, 1});
+    } else if (b.copies_x) {
+      drop(stacks_[k - 1], args.step, memory.kept + buffers_[k - 1].y, memory.kept + b.x);
+    }
+    // In inference nobody reads it again.
+    const bool writes_y = is_last && args.y && is_float32() && !args_.training;
+    void* const y = writes_y ? args.y.data : memory.kept + b.y;
+    const States h_n = of_stack(args.h_n, stack), c_n = of_stack(args.c_n, stack);
+    std::byte *const h = memory.shared + shared_.h_n, *const c = memory.shared + shared_.c_n;
+    UNROLL_CUDNN_CHECK(functions().rnn_forward(
+        context_.handle.get(), stack.rnn(),
+        args_.training ? cudnn::ForwardMode::kTraining : cudnn::ForwardMode::kInference, nullptr,
+        stack.x(), x_of(args.x, memory, k), stack.y(), y, stack.state(),
+        gather(of_stack(args.h0, stack), stack, memory.kept + b.h0), place(h_n, stack, h),
+        stack.state(), gather(of_stack(args.c0, stack), stack, memory.kept + b.c0),
+        place(c_n, stack, c), stack.weight_bytes(), weights_->space(k), stack.work_bytes(),
+        memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
+    scatter(h_n, stack, h);
+    scatter(c_n, stack, c);
+    if (is_last && args.y && !writes_y) {
+      const Piece out{y, args.y.data, rows() * stack.output()};
+      to_float32({&out, 1});
+    }
+  }
+
+  void* reserve(const Memory& memory, std::size_t k) const {
+    return stacks_[k].reserve_bytes() > 0 ? memory.kept + buffers_[k].reserve : nullptr;
+  }
+
+  /// Gradient of the stack's y: what was given, or the dx of the stack above.
+  const void* gradient_of_y(const RecurrentBackward& args, const Memory& memory,
+                            std::size_t k) const {
+    const std::int64_t elements = rows() * stacks_[k].output();
+    if (k + 1 < stacks_.size()) {
+      std::byte* const buffer = memory.shared + shared_.gradients[k % 2];
+      if (args_.spec.dropout > 0) drop(stacks_[k], args.step, buffer, buffer);
+      return buffer;
+    }
+    if (args.dy && is_float32()) return args.dy.data;
+    std::byte* const buffer = memory.shared + shared_.dy;
+    const Piece dy{args.dy ? args.dy.data : nullptr, buffer, elements};
+    from_float32({&dy, 1});
+    return buffer;
+  }
+
+  void backward(const RecurrentBackward& args, const Memory& memory, std::size_t k) const {
+    const CudnnStack& stack = stacks_[k];
+    const void* const x = x_of(args.x, memory, k);
+    const void* const h0 = place(of_stack(args.h0, stack), stack, memory.kept + buffers_[k].h0);
+    const void* const y = memory.kept + buffers_[k].y;
+    data_gradients(args, memory, k, h0);
+    const auto dweights = args.dweights.subspan(
+        std::size_t(stack.first()) * std::size_t(args_.spec.directions), stack.cells());
+    const bool wanted =
+        std::any_of(dweights.begin(), dweights.end(), [](const RecurrentWeights& d) {
+          return d.weight_ih || d.weight_hh || d.bias_ih || d.bias_hh;
+        });
+    if (!wanted) return;
+    std::byte* const space = memory.shared + shared_.weight_gradients;
+    UNROLL_CUDA_CHECK(cudaMemsetAsync(space, 0, stack.weight_bytes(), stream()));
+    UNROLL_CUDNN_CHECK(functions().rnn_backward_weights(
+        context_.handle.get(), stack.rnn(), cudnn::GradientMode::kAdd, nullptr, stack.x(), x,
+        stack.state(), h0, stack.y(), y, stack.weight_bytes(), space, stack.work_bytes(),
+        memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
+    if (converts_) take_weight_gradients(device_, context_.element, stack, space, dweights);
+  }
+
+  void data_gradients(const RecurrentBackward& args, const Memory& memory, std::size_t k,
+                      const void* h0) const {
+    const CudnnStack& stack = stacks_[k];
+    const void* const dy = gradient_of_y(args, memory, k);
+    const bool writes_dx = k == 0 && args.dx && is_float32();
+    void* const dx = writes_dx ? args.dx.data : memory.shared + shared_.gradients[(k + 1) % 2];
+    const States dh0 = of_stack(args.dh0, stack), dc0 = of_stack(args.dc0, stack);
+    std::byte *const dh = memory.shared + shared_.dh0, *const dc = memory.shared + shared_.dc0;
+    UNROLL_CUDNN_CHECK(functions().rnn_backward_data(
+        context_.handle.get(), stack.rnn(), nullptr, stack.y(), memory.kept + buffers_[k].y, dy,
+        stack.x(), dx, stack.state(), h0,
+        gather(of_stack(args.dh_n, stack), stack, memory.shared + shared_.dh_n),
+        place(dh0, stack, dh), stack.state(),
+        place(of_stack(args.c0, stack), stack, memory.kept + buffers_[k].c0),
+        gather(of_stack(args.dc_n, stack), stack, memory.shared + shared_.dc_n),
+        place(dc0, stack, dc), stack.weight_bytes(), weights_->space(k), stack.work_bytes(),
+        memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
+    scatter(dh0, stack, dh);
+    scatter(dc0, stack, dc);
+    if (k > 0 || !args.dx || writes_dx) return;
+    const Piece out{dx, args.dx.data, rows() * stack.input()};
+    to_float32({&out, 1});
+  }
+
+  CudnnPlanner& planner_;
+  Device& device_;
+  const CudnnContext& context_;
+  RecurrentArgs args_;
+  std::vector<CudnnStack> stacks_;
+  std::vector<KeptBuffers> buffers_;
+  SharedBuffers shared_;
+  std::size_t kept_bytes_ = 0, shared_bytes_ = 0;
+  std::shared_ptr<CudnnWeights> weights_;
+  bool is_spent_ = true;  // nothing is kept for a backward pass
+  bool is_next_forward_whole_ = true, is_next_backward_whole_ = true;
+  bool converts_ = true;  // in this pass
+};
+
+/// What cuDNN does not do, and would not know that it is asked for.
+void refuse(const std::string& algorithm, const RecurrentArgs& args) {
+  const RecurrentSpec& spec = args.spec;
+  std::string what;
+  if (spec.cell == CellKind::kGru && spec.reset == GruReset::kBefore)
+    what = "got gru with reset=before, expected reset=after, cuDNN's only form";
+  else if (spec.cell == CellKind::kRnnLogistic)
+    what = "got rnn_logistic, expected lstm, gru, rnn_tanh or rnn_relu";
+  else if (args.has_lengths)
+    what = "got lengths, expected sequences of all steps: cuDNN wants lengths on the host";
+  if (!what.empty())
+    throw Unsupported("recurrent algorithm " + algorithm + ": " + what +
+                      "; use the algorithm stepwise");
+}
+
+}  // namespace
+
+CudnnPlanner::CudnnPlanner(Device& device, const CudnnForm& form)
+    : device_(device), context_(device, form) {}
+
+std::unique_ptr<RecurrentPlan> CudnnPlanner::plan(const RecurrentArgs& args) {
+  refuse(context_.name, args);
+  return std::make_unique<CudnnPlan>(*this, device_, context_, args);
+}
+
+std::shared_ptr<CudnnWeights> CudnnPlanner::weights(std::span<const CudnnStack> stacks,
+                                                    std::span<const RecurrentWeights> weights) {
+  std::vector<std::size_t> places;
+  for (const CudnnStack& stack : stacks) {
+    places.push_back(stack.weight_bytes());
+    for (const CudnnStack::Place& place : stack.places())
+      places.insert(places.end(), {place.matrix, place.bias});
+  }
+  return shared_copies(weights_, std::move(places), weights, [&](bool of_variables) {
+    return std::make_shared<CudnnWeights>(device_, context_.element, stacks, of_variables);
+  });
+}
+
+}  // namespace unroll::gpu

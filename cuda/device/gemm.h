@@ -1,0 +1,52 @@
+/// Matrix products by cuBLAS, in the row-major terms of the rest of the project.
+#pragma once
+
+#include <cublas_v2.h>
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+#include <memory>
+
+#include "cuda/device/runtime.h"
+#include "cuda/kernels/element.h"
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+/// For each of `batch` products: c [m, n] = op(a) op(b) + beta c, with op a transposition or
+/// nothing, op(a) [m, k], op(b) [k, n]. Rows as stored are ld elements apart, products `stride`.
+struct Gemm {
+  std::int64_t m, n, k;
+  const void* a;
+  std::int64_t lda;
+  bool transpose_a;
+  const void* b;
+  std::int64_t ldb;
+  bool transpose_b;
+  float* c;
+  std::int64_t ldc;
+  float beta = 0;
+  Element element = Element::kFloat32;  // of a and b
+  std::int64_t batch = 1;
+  std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;
+};
+
+/// One cuBLAS handle on one stream, with a workspace of its own: the same products give the same
+/// bits, and none allocates.
+class Cublas {
+ public:
+  Cublas(cudaStream_t stream, Precision precision);
+  ~Cublas();
+  Cublas(const Cublas&) = delete;
+  Cublas& operator=(const Cublas&) = delete;
+
+  void multiply(const Gemm& args) const;
+  static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
+
+ private:
+  cublasHandle_t handle_ = nullptr;
+  DeviceMemory workspace_;
+  cublasComputeType_t compute_;
+};
+
+}  // namespace unroll::gpu

@@ -1,0 +1,11 @@
+/// Arithmetic on single elements, with broadcasting.
+#pragma once
+
+#include "cuda/device/device.h"
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+void elementwise(Device& device, const Elementwise& args);
+
+}  // namespace unroll::gpu

@@ -1,0 +1,114 @@
+#include "cuda/ops/layout.h"
+
+#include "cuda/device/launch.h"
+#include "cuda/kernels/strided.cuh"
+
+namespace unroll::gpu {
+namespace {
+
+using Word = std::uint32_t;  // all element types that are copied have 4 bytes
+
+constexpr int kThreads = 256;
+constexpr int kTile = 32, kTileRows = 8;
+
+enum Side { kIn, kOut };
+
+struct Walk {
+  const Word* in;
+  Word* out;
+  Strided<2> nest;
+  std::int64_t elements;
+};
+
+/// One pack for every thread, in the order of the grid.
+template <int width>
+__global__ __launch_bounds__(kThreads) void copy_kernel(__grid_constant__ const Walk walk) {
+  const std::int64_t first = (std::int64_t(blockIdx.x) * kThreads + threadIdx.x) * width;
+  if (first >= walk.elements) return;
+  std::int64_t at[2];
+  walk.nest.locate(std::uint64_t(first), at);
+  const Word* in = walk.in + at[kIn];
+  Word* out = walk.out + at[kOut];
+  if (const std::int64_t rest = walk.elements - first; rest < width) {
+    for (std::int64_t k = 0; k < rest; ++k) out[k] = in[k];  // a grid of one axis, both strides 1
+    return;
+  }
+  store(out, load<width>(in));
+}
+
+/// A transposition: on axis p the input's elements are neighbours, on axis q the output's.
+struct Transposition {
+  const Word* in;
+  Word* out;
+  std::int64_t p, q;  // extents
+  std::int64_t out_stride_p, in_stride_q;
+  Strided<2> others;
+};
+
+/// A tile for every block, read along one axis and written along the other.
+__global__ __launch_bounds__(kTile* kTileRows) void transpose_kernel(
+    __grid_constant__ const Transposition walk) {
+  __shared__ Word tile[kTile][kTile + 1];  // the column more keeps to different banks
+  const std::uint64_t tiles_p = std::uint64_t((walk.p + kTile - 1) / kTile),
+                      tiles_q = std::uint64_t((walk.q + kTile - 1) / kTile);
+  std::uint64_t index = blockIdx.x;
+  const std::int64_t p = std::int64_t(index % tiles_p) * kTile;
+  index /= tiles_p;
+  const std::int64_t q = std::int64_t(index % tiles_q) * kTile;
+  std::int64_t at[2];
+  walk.others.locate(index / tiles_q, at);
+  const Word* in = walk.in + at[kIn];
+  Word* out = walk.out + at[kOut];
+  const int x = int(threadIdx.x);
+  for (int y = int(threadIdx.y); y < kTile; y += kTileRows)
+    if (p + x < walk.p && q + y < walk.q) tile[y][x] = in[p + x + (q + y) * walk.in_stride_q];
+  __syncthreads();
+  for (int y = int(threadIdx.y); y < kTile; y += kTileRows)
+    if (p + y < walk.p && q + x < walk.q) out[(p + y) * walk.out_stride_p + q + x] = tile[x][y];
+}
+
+/// The axis along which a side's elements are neighbours; -1 if there is none worth a tile.
+int neighbours_axis(const Strided<2>& nest, Side side) {
+  for (int axis = 0; axis < nest.rank; ++axis)
+    if (nest.stride[side][axis] == 1 && nest.extent[axis] >= kTile / 2) return axis;
+  return -1;
+}
+
+void transpose(const Device& device, const Walk& walk, int axis_p, int axis_q) {
+  const Strided<2>& nest = walk.nest;
+  Transposition tiled{walk.in,
+                      walk.out,
+                      nest.extent[axis_p],
+                      nest.extent[axis_q],
+                      nest.stride[kOut][axis_p],
+                      nest.stride[kIn][axis_q],
+                      {}};
+  for (int axis = 0; axis < nest.rank; ++axis)
+    if (axis != axis_p && axis != axis_q)
+      tiled.others.push(nest.extent[axis], {nest.stride[kIn][axis], nest.stride[kOut][axis]});
+  const std::int64_t tiles = ((tiled.p + kTile - 1) / kTile) * ((tiled.q + kTile - 1) / kTile);
+  launch(device.stream(), blocks_for(tiles * tiled.others.elements(), 1), dim3(kTile, kTileRows),
+         transpose_kernel, tiled);
+}
+
+}  // namespace
+
+void copy_region(Device& device, const CopyRegion& args) {
+  Walk walk{static_cast<const Word*>(args.in.data) + args.in_offset,
+            static_cast<Word*>(args.out.data) + args.out_offset,
+            {},
+            args.extent.elements()};
+  if (walk.elements == 0) return;
+  for (int axis = 0; axis < args.extent.rank(); ++axis)
+    walk.nest.push(args.extent[axis], {args.in_stride[axis], args.out_stride[axis]});
+  const int axis_p = neighbours_axis(walk.nest, kIn), axis_q = neighbours_axis(walk.nest, kOut);
+  if (axis_p >= 0 && axis_q >= 0 && axis_p != axis_q)
+    return transpose(device, walk, axis_p, axis_q);
+  const bool packs = walk.nest.inner_stride(kIn) == 1 && walk.nest.inner_stride(kOut) == 1 &&
+                     walk.nest.packs_of_four(kIn, walk.in) &&
+                     walk.nest.packs_of_four(kOut, walk.out);
+  launch(device.stream(), blocks_for(walk.elements, kThreads * (packs ? 4 : 1)), kThreads,
+         packs ? copy_kernel<4> : copy_kernel<1>, walk);
+}
+
+}  // namespace unroll::gpu

@@ -1,0 +1,11 @@
+/// A product of two matrices, either of them transposed or not.
+#pragma once
+
+#include "cuda/device/device.h"
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+void matmul(Device& device, const Matmul& args);
+
+}  // namespace unroll::gpu

@@ -1,0 +1,165 @@
+#include "cuda/ops/reduce.h"
+
+#include <algorithm>
+
+#include "cuda/device/launch.h"
+#include "cuda/kernels/strided.cuh"
+#include "cuda/ops/reduction.cuh"
+
+namespace unroll::gpu {
+namespace {
+
+constexpr int kThreads = 256, kMostThreads = 1024;
+
+/// The input seen as [outer, middle, inner], of which the middle is reduced.
+struct Middle {
+  const float* in;
+  float* out;  // [outer, inner]
+  std::int64_t outer, middle, inner;
+  float scale;
+};
+
+/// Rows of neighbouring elements, each in `parts` of `size` elements, of which the last may be
+/// shorter.
+struct Rows {
+  const float* in;
+  float* out;  // [rows, parts]
+  std::int64_t rows, columns, parts, size;
+  float scale;
+};
+
+/// A team for each part of each row.
+template <typename Combine, bool whole_block, int width>
+__global__ __launch_bounds__(kTeamBlock) void reduce_rows_kernel(
+    __grid_constant__ const Rows args) {
+  const Team<whole_block> team;
+  if (team.row >= args.rows * args.parts) return;
+  const std::int64_t first = team.row % args.parts * args.size;
+  const float* const part = args.in + team.row / args.parts * args.columns + first;
+  const float result =
+      team.template reduce<width>(min(args.size, args.columns - first), Combine(),
+                                  [&](std::int64_t i) { return load<width>(part + i); });
+  if (team.rank == 0) args.out[team.row] = result * args.scale;
+}
+
+/// A block has threads side by side for as many outputs, and below one another so many that each
+/// takes a part of the middle.
+template <typename Combine>
+__global__ __launch_bounds__(kMostThreads) void reduce_columns_kernel(
+    __grid_constant__ const Middle args) {
+  __shared__ float partial[kMostThreads];
+  const std::int64_t output = std::int64_t(blockIdx.x) * blockDim.x + threadIdx.x;
+  const Combine combine;
+  float result = Combine::kIdentity;
+  if (output < args.outer * args.inner) {
+    const std::int64_t row = std::int64_t(std::uint64_t(output) / std::uint64_t(args.inner));
+    const float* in = args.in + row * args.middle * args.inner + (output - row * args.inner);
+#pragma unroll 8
+    for (std::int64_t k = threadIdx.y; k < args.middle; k += blockDim.y)
+      result = combine(result, in[k * args.inner]);
+  }
+  partial[threadIdx.y * blockDim.x + threadIdx.x] = result;
+  __syncthreads();
+  if (threadIdx.y > 0 || output >= args.outer * args.inner) return;
+  for (unsigned y = 1; y < blockDim.y; ++y)
+    result = combine(result, partial[y * blockDim.x + threadIdx.x]);
+  args.out[output] = result * args.scale;
+}
+
+/// Reduced runs apart from each other, which is rare: a thread for each output.
+struct Scattered {
+  const float* in;
+  float* out;
+  Strided<1> kept, reduced;
+  std::int64_t outputs, terms;
+  float scale;
+};
+
+template <typename Combine>
+__global__ __launch_bounds__(kThreads) void reduce_scattered_kernel(
+    __grid_constant__ const Scattered args) {
+  const std::int64_t output = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (output >= args.outputs) return;
+  std::int64_t first[1], term[1];
+  args.kept.locate(std::uint64_t(output), first);
+  const Combine combine;
+  float result = Combine::kIdentity;
+  for (std::int64_t k = 0; k < args.terms; ++k) {
+    args.reduced.locate(std::uint64_t(k), term);
+    result = combine(result, args.in[first[0] + term[0]]);
+  }
+  args.out[output] = result * args.scale;
+}
+
+template <typename Combine>
+void reduce_parts(const Device& device, const Rows& args) {
+  const bool whole_block = args.size > 1024;
+  with_team(whole_block, packs_of_four(args.in, args.columns | args.size),
+            [&](auto whole, auto width) {
+              launch(device.stream(), team_grid(whole, args.rows * args.parts), kTeamBlock,
+                     reduce_rows_kernel<Combine, whole, width>, args);
+            });
+}
+
+/// A few long rows would leave most of a GPU idle: their parts are reduced first.
+template <typename Combine>
+void reduce_rows(const Device& device, const Middle& args) {
+  constexpr std::int64_t kWorthwhile = 16384;
+  const std::int64_t parts = std::min(args.middle / kWorthwhile, Device::kPartialSums / args.outer);
+  if (parts < 2)
+    return reduce_parts<Combine>(
+        device, {args.in, args.out, args.outer, args.middle, 1, args.middle, args.scale});
+  const std::int64_t size = round_up((args.middle + parts - 1) / parts, 4);
+  float* const partial = device.partial_sums();
+  reduce_parts<Combine>(device, {args.in, partial, args.outer, args.middle, parts, size, 1});
+  reduce_parts<Combine>(device, {partial, args.out, args.outer, parts, 1, parts, args.scale});
+}
+
+template <typename Combine>
+void reduce_columns(const Device& device, const Middle& args) {
+  // Threads enough to fill a GPU, each with eight terms at least to have on their way at a time.
+  const std::int64_t outputs = args.outer * args.inner;
+  unsigned parts = kMostThreads / kWarp;
+  while (parts > 1 && (parts * 8 > args.middle || parts * outputs > (1 << 18))) parts /= 2;
+  const unsigned side = std::max(unsigned(kWarp), kThreads / parts);
+  launch(device.stream(), blocks_for(outputs, side), dim3(side, parts),
+         reduce_columns_kernel<Combine>, args);
+}
+
+template <typename Combine>
+void reduce_with(const Device& device, const Reduce& args, float scale) {
+  const float* in = args.in.as<float>();
+  float* out = args.out.as<float>();
+  const std::int64_t outputs = args.out.elements();
+  Strided<1> kept, reduced;
+  std::int64_t stride = args.in.elements();
+  for (int axis = 0; axis < args.in.shape.rank() && stride > 0; ++axis) {
+    stride /= args.in.shape[axis];
+    (args.out.shape[axis] == 1 ? reduced : kept).push(args.in.shape[axis], {stride});
+  }
+  const std::int64_t terms = args.in.elements() / outputs;
+  if (reduced.rank > 1) {
+    launch(device.stream(), blocks_for(outputs, kThreads), kThreads,
+           reduce_scattered_kernel<Combine>,
+           Scattered{in, out, kept, reduced, outputs, terms, scale});
+    return;
+  }
+  const std::int64_t inner = std::max<std::int64_t>(1, reduced.inner_stride(0));
+  const Middle middle{in, out, outputs / inner, terms, inner, scale};
+  if (inner == 1 && terms >= 8)
+    reduce_rows<Combine>(device, middle);
+  else
+    reduce_columns<Combine>(device, middle);
+}
+
+}  // namespace
+
+void reduce(Device& device, const Reduce& args) {
+  if (args.out.elements() == 0) return;
+  if (args.kind == ReduceKind::kSum)
+    reduce_with<Sum>(device, args, args.scale);
+  else
+    reduce_with<Max>(device, args, 1);
+}
+
+}  // namespace unroll::gpu

@@ -1,0 +1,121 @@
+#include "cuda/ops/sample.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cub/block/block_reduce.cuh>
+#include <cub/block/block_scan.cuh>
+
+#include "cuda/device/launch.h"
+#include "cuda/ops/sort.h"
+#include "unroll/math/philox.h"
+#include "unroll/math/sampling.h"
+
+namespace unroll::gpu {
+namespace {
+
+constexpr int kThreads = 256;
+// One block draws. With 1024 threads, all it can have, they spill registers on sm_90.
+constexpr int kDrawThreads = 512;
+
+__global__ __launch_bounds__(kThreads) void sample_keys_kernel(const float* log_prob,
+                                                               std::uint32_t* keys,
+                                                               std::uint32_t* ids,
+                                                               std::int64_t count) {
+  const std::int64_t k = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (k >= count) return;
+  keys[k] = math::descending_key(log_prob[k]);
+  ids[k] = std::uint32_t(k);
+}
+
+struct Draw {
+  const std::uint32_t *keys, *ids;  // [count or more] the most probable first
+  std::int64_t count;               // may be drawn, but for top_p
+  double temperature, top_p;
+  std::uint64_t key;
+  const std::int64_t* step;
+  std::int32_t* id;
+};
+
+/// A place in the order, and the sum of the weights up to it, its own included.
+struct Place {
+  std::int64_t index;
+  double sum;
+};
+
+struct Earlier {
+  __device__ Place operator()(const Place& a, const Place& b) const {
+    return b.index < a.index ? b : a;
+  }
+};
+
+/// Every thread has a run of neighbouring places, and computes their weights anew for each walk.
+__global__ __launch_bounds__(kDrawThreads) void draw_kernel(__grid_constant__ const Draw a) {
+  using Scan = cub::BlockScan<double, kDrawThreads>;
+  using Reduce = cub::BlockReduce<Place, kDrawThreads>;
+  __shared__ typename Scan::TempStorage scan;
+  __shared__ typename Reduce::TempStorage reduce;
+  __shared__ Place earliest;
+  const float best = math::log_prob_of(a.keys[0]);
+  if (!std::isfinite(best) || a.temperature == 0) {
+    if (threadIdx.x == 0) *a.id = std::isfinite(best) ? std::int32_t(a.ids[0]) : -1;
+    return;
+  }
+  const auto weight = [&](std::int64_t k) {
+    return math::sampling_weight(math::log_prob_of(a.keys[k]), best, a.temperature);
+  };
+  const std::int64_t run = (a.count + kDrawThreads - 1) / kDrawThreads;
+  const std::int64_t begin = std::int64_t(threadIdx.x) * run;
+  const std::int64_t end = begin + run < a.count ? begin + run : a.count;
+  double own = 0, before, total;
+  for (std::int64_t k = begin; k < end; ++k) own += weight(k);
+  Scan(scan).ExclusiveSum(own, before, total);
+
+  // The first place at which found(weight, sum) holds, or the end; every thread gets it. The least
+  // of all threads', since rounding may let a thread's last sum exceed its successor's first.
+  const auto first = [&](const auto& found) {
+    Place mine{a.count, total};
+    double sum = before;
+    for (std::int64_t k = begin; k < end && mine.index == a.count; ++k) {
+      const double w = weight(k);
+      sum += w;
+      if (found(w, sum)) mine = {k, sum};
+    }
+    mine = Reduce(reduce).Reduce(mine, Earlier());
+    __syncthreads();  // all have read what a call before this one found
+    if (threadIdx.x == 0) earliest = mine;
+    __syncthreads();
+    return earliest;
+  };
+  const double limit = a.top_p * total;
+  const Place kept = first([&](double w, double sum) { return w == 0 || sum >= limit; });
+  const bool included = kept.index < a.count && weight(kept.index) > 0;
+  const std::int64_t last = included ? kept.index : kept.index - 1;
+  const double drawn = math::uniform53(math::philox(a.key, 0, std::uint64_t(*a.step))) * kept.sum;
+  const Place place = first([&](double, double sum) { return sum > drawn; });
+  if (threadIdx.x == 0) *a.id = std::int32_t(a.ids[place.index < last ? place.index : last]);
+}
+
+}  // namespace
+
+std::size_t sample_scratch_bytes(std::int64_t ids) {
+  return sort_scratch_bytes(ids);
+}
+
+void sample(Device& device, const Sample& args) {
+  const std::int64_t ids = args.log_prob.elements();
+  const SortScratch scratch(args.scratch, ids);
+  launch(device.stream(), blocks_for(ids, kThreads), kThreads, sample_keys_kernel,
+         args.log_prob.as<float>(), scratch.keys, scratch.positions, ids);
+  sort_pairs(device, scratch, ids, 32);
+  const Draw draw{scratch.sorted_keys,
+                  scratch.sorted_positions,
+                  args.top_k > 0 ? std::min(args.top_k, ids) : ids,
+                  args.temperature,
+                  args.top_p,
+                  args.key,
+                  args.step.as<std::int64_t>(),
+                  args.id.as<std::int32_t>()};
+  launch(device.stream(), 1, kDrawThreads, draw_kernel, draw);
+}
+
+}  // namespace unroll::gpu

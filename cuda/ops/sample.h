@@ -1,0 +1,15 @@
+/// Draws from log probabilities: a sort, then one block.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/device/device.h"
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+std::size_t sample_scratch_bytes(std::int64_t ids);
+void sample(Device& device, const Sample& args);
+
+}  // namespace unroll::gpu

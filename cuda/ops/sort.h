@@ -1,0 +1,28 @@
+/// Sorts pairs of a key and a position, in memory that the caller has.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "cuda/device/device.h"
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+/// Arrays of a 32-bit word for each pair, and memory for CUB.
+struct SortScratch {
+  std::uint32_t *keys, *positions;                // in
+  std::uint32_t *sorted_keys, *sorted_positions;  // out
+  std::byte* rest;
+  std::size_t rest_bytes;
+
+  SortScratch(const View& scratch, std::int64_t count);
+};
+
+/// `rest`: bytes that the caller needs in SortScratch::rest, for what comes after the sort.
+std::size_t sort_scratch_bytes(std::int64_t count, std::size_t rest = 0);
+
+/// By the lowest `bits` of the keys, ascending; equal keys keep their order.
+void sort_pairs(Device& device, const SortScratch& scratch, std::int64_t count, int bits);
+
+}  // namespace unroll::gpu

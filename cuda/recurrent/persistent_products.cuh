@@ -1,0 +1,220 @@
+/// How a block of a persistent kernel multiplies the weights in its shared memory with one stage of
+/// the exchanged matrix: by multiply-adds in float32, or by tensor cores. Each warp has one tile of
+/// rows and one slice of the depth (persistent_shape.h).
+#pragma once
+
+#include <cuda_bf16.h>
+#include <cuda_runtime.h>
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "cuda/kernels/pack.cuh"
+#include "cuda/kernels/tensor_core.cuh"
+#include "cuda/recurrent/persistent_shape.h"
+
+namespace unroll::gpu {
+
+/// What a warp multiplies.
+struct Slice {
+  int row_tile, depth_part;
+  int begin, end;  // elements of each stage that it multiplies
+
+  __device__ __forceinline__ explicit Slice(const PersistentShape& shape) {
+    const int warp = int(threadIdx.x) / 32;
+    row_tile = warp % shape.row_warps;
+    depth_part = warp / shape.row_warps;
+    begin = shape.width / shape.depth_warps * depth_part;
+    end = begin + shape.width / shape.depth_warps;
+  }
+};
+
+/// IEEE float32. A lane has 4 rows of the tile and n sequences. Of eight neighbouring lanes,
+/// row_lanes lie across rows and the others divide the depth: with weights of few rows, too, they
+/// read different banks.
+struct Fp32Product {
+  using Element = float;
+  static constexpr int kSequences = 4;  // across lanes: a tile has n times as many
+
+  /// Weights lie in rows, weight_stride apart.
+  static constexpr int kColumnStride = 1;
+  template <int count>
+  static __device__ __forceinline__ void store_weights(const PersistentShape& shape, float* weights,
+                                                       int row, int column,
+                                                       const Pack<float, count>& pack) {
+    store(weights + row * shape.weight_stride + column, pack);
+  }
+
+  template <int n>
+  class Sums {
+   public:
+    __device__ __forceinline__ explicit Sums(const PersistentShape& shape) {
+      const int lane = int(threadIdx.x) % 32;
+      row_ = lane % shape.row_lanes;
+      depth_ = lane % 8 / shape.row_lanes * 4;
+      sequence_ = lane / 8;
+    }
+
+    /// weights: of the warp's tile; both at the stage's first element.
+    __device__ __forceinline__ void add(const PersistentShape& shape, const float* weights,
+                                        const float* stage, int begin, int end) {
+      const float* const w = weights + row_ * shape.weight_stride + depth_;
+      const float* const x = stage + sequence_ * shape.stage_stride + depth_;
+      const int w_stride = shape.row_lanes * shape.weight_stride;
+      const int x_stride = kSequences * shape.stage_stride, step = 32 / shape.row_lanes;
+#pragma unroll 2
+      for (int k = begin; k < end; k += step) {
+        Pack<float, 4> a[4], b[n];
+#pragma unroll
+        for (int i = 0; i < 4; ++i) a[i] = load<4>(w + i * w_stride + k);
+#pragma unroll
+        for (int j = 0; j < n; ++j) b[j] = load<4>(x + j * x_stride + k);
+#pragma unroll
+        for (int q = 0; q < 4; ++q)
+#pragma unroll
+          for (int i = 0; i < 4; ++i)
+#pragma unroll
+            for (int j = 0; j < n; ++j) sum_[i][j] += a[i].v[q] * b[j].v[q];
+      }
+    }
+
+    /// to: [sequence, row] of the tile.
+    __device__ __forceinline__ void store(const PersistentShape& shape, float* to) {
+      for (int flip = shape.row_lanes; flip < 8; flip *= 2)
+#pragma unroll
+        for (int i = 0; i < 4; ++i)
+#pragma unroll
+          for (int j = 0; j < n; ++j) sum_[i][j] += __shfl_xor_sync(~0U, sum_[i][j], flip);
+      if (depth_ != 0) return;
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+#pragma unroll
+        for (int j = 0; j < n; ++j)
+          to[(j * kSequences + sequence_) * shape.sum_stride + i * shape.row_lanes + row_] =
+              sum_[i][j];
+    }
+
+   private:
+    int row_, depth_, sequence_;
+    float sum_[4][n] = {};
+  };
+};
+
+/// By tensor cores, sums in float32. A warp has 16 rows and n times 8 sequences. In which order the
+/// depth is multiplied does not matter, as long as it is one for both factors: so that a lane loads
+/// 16 bytes at a time, neighbouring words of 64 bytes are those that an instruction, or the next
+/// one, expects four apart.
+template <typename E>
+struct TensorProduct {
+  using Element = E;
+  static constexpr int kSequences = 8;
+  static constexpr bool kIsTf32 = std::is_same_v<E, float>;
+  static constexpr int kStep = 64 / sizeof(E);  // of the depth: two instructions
+  static constexpr int kPack = 16 / sizeof(E), kWord = 4 / sizeof(E);
+
+  /// Weights lie as instructions take them: [tile of 16 rows, step, instruction, lane, 4 words]. So
+  /// a lane loads its whole operand at once, no bank is asked twice, and nothing is filled up.
+  static constexpr int kColumnStride = 16;
+  template <int count>
+  static __device__ __forceinline__ void store_weights(const PersistentShape& shape, E* weights,
+                                                       int row, int column,
+                                                       const Pack<E, count>& pack) {
+    constexpr int kTogether = count < kWord ? count : kWord;
+    E* const tile = weights + row / 16 * 16 * shape.weight_stride + column / kStep * kStep * 16;
+#pragma unroll
+    for (int k = 0; k < count; k += kTogether) {
+      const int word = (column + k) % kPack / kWord;
+      const int lane = row % 8 * 4 + column % kStep / kPack;
+      const int place = (word / 2 * 32 + lane) * 4 + word % 2 * 2 + row % 16 / 8;
+      Pack<E, kTogether> part;
+#pragma unroll
+      for (int q = 0; q < kTogether; ++q) part.v[q] = rounded(pack.v[k + q]);
+      gpu::store(tile + place * kWord + (column + k) % kWord, part);
+    }
+  }
+
+  template <int n>
+  class Sums {
+   public:
+    __device__ __forceinline__ explicit Sums(const PersistentShape&) {}
+
+    __device__ __forceinline__ void add(const PersistentShape& shape, const E* weights,
+                                        const E* stage, int begin, int end) {
+      const E* const w = weights + lane() * kPack;
+      const E* const x = stage + lane() / 4 * shape.stage_stride + lane() % 4 * kPack;
+#pragma unroll 2
+      for (int k = begin; k < end; k += kStep) {
+        const Words a[2] = {words(w + k * 16), words(w + k * 16 + 32 * kPack)};
+        Words b[n];
+#pragma unroll
+        for (int j = 0; j < n; ++j) {
+          b[j] = words(x + j * 8 * shape.stage_stride + k);
+          // The weights are rounded since they came into shared memory.
+          if constexpr (kIsTf32)
+#pragma unroll
+            for (std::uint32_t& word : b[j].v)
+              word = __float_as_uint(round_to_tf32(__uint_as_float(word)));
+        }
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+#pragma unroll
+          for (int j = 0; j < n; ++j)
+            multiply_words(sum_[half % kChains][j], a[half].v,
+                           {b[j].v[2 * half], b[j].v[2 * half + 1]});
+      }
+    }
+
+    /// to: [sequence, row] of the tile.
+    __device__ __forceinline__ void store(const PersistentShape& shape, float* to) {
+      to += lane() % 4 * 2 * shape.sum_stride + lane() / 4;
+#pragma unroll
+      for (int j = 0; j < n; ++j)
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+          float sum = sum_[0][j][k];
+          if constexpr (kChains == 2) sum += sum_[1][j][k];
+          to[(j * 8 + k % 2) * shape.sum_stride + k / 2 * 8] = sum;
+        }
+    }
+
+   private:
+    using Words = Pack<std::uint32_t, 4>;
+    /// Products that add up in the same registers wait for each other: with few sequences there are
+    /// too few others meanwhile.
+    static constexpr int kChains = n <= 2 ? 2 : 1;
+
+    static __device__ __forceinline__ int lane() {
+      return int(threadIdx.x) % 32;
+    }
+    static __device__ __forceinline__ Words words(const E* from) {
+      const auto elements = load<kPack>(from);
+      Words words;
+      memcpy(&words, &elements, sizeof words);
+      return words;
+    }
+    static __device__ __forceinline__ void multiply_words(float (&c)[4],
+                                                          const std::uint32_t (&a)[4],
+                                                          const std::uint32_t (&b)[2]) {
+      if constexpr (kIsTf32)
+        multiply_tf32(c, a, b);
+      else
+        multiply_bf16(c, a, b);
+    }
+
+    float sum_[kChains][n][4] = {};
+  };
+
+ private:
+  static __device__ __forceinline__ E rounded(E weight) {
+    if constexpr (kIsTf32)
+      return round_to_tf32(weight);
+    else
+      return weight;
+  }
+};
+
+using Tf32Product = TensorProduct<float>;
+using Bf16Product = TensorProduct<__nv_bfloat16>;
+
+}  // namespace unroll::gpu

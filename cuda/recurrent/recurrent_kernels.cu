@@ -1,0 +1,102 @@
+#include "cuda/recurrent/recurrent_kernels.h"
+
+#include <algorithm>
+
+#include "cuda/device/launch.h"
+#include "cuda/kernels/pack.cuh"
+#include "unroll/math/philox.h"
+
+namespace unroll::gpu {
+namespace {
+
+constexpr int kThreads = 256;
+
+template <typename E>
+__global__ void __launch_bounds__(kThreads)
+    pad_states_kernel(const __grid_constant__ StateCopies args) {
+  const int k = int(blockIdx.x) * kThreads + int(threadIdx.x);
+  if (k >= args.batch * args.padded) return;
+  const StateCopies::Cell& cell = args.cell[blockIdx.y];
+  const int row = k / args.padded, unit = k % args.padded;
+  const float x = cell.given && unit < args.units ? cell.given[row * args.units + unit] : 0;
+  if (cell.padded) store_rounded(static_cast<E*>(cell.padded) + k, x);
+  if (cell.also_padded) cell.also_padded[k] = x;
+}
+
+__global__ void __launch_bounds__(kThreads)
+    unpad_states_kernel(const __grid_constant__ StateCopies args) {
+  const int k = int(blockIdx.x) * kThreads + int(threadIdx.x);
+  if (k >= args.batch * args.units) return;
+  const StateCopies::Cell& cell = args.cell[blockIdx.y];
+  const int row = k / args.units, unit = k % args.units;
+  if (cell.given) cell.given[k] = cell.also_padded[row * args.padded + unit];
+}
+
+__global__ void __launch_bounds__(kThreads)
+    fill_random_kernel(float* out, std::int64_t count, std::uint64_t key, float limit) {
+  const std::int64_t k = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (k < count)
+    out[k] = limit * (2 * math::uniform01(math::philox_word(key, 0, std::uint64_t(k))) - 1);
+}
+
+constexpr int kColumns = 32, kRows = 32;  // of a block's threads
+
+/// A block sums 32 neighbouring columns: each thread every 32nd row, then the 32 sums in order.
+template <typename E>
+__global__ void __launch_bounds__(kColumns* kRows)
+    bias_gradients_kernel(const __grid_constant__ GateSlots slots,
+                          const __grid_constant__ BiasGradients args) {
+  __shared__ float sums[kRows][kColumns + 1];
+  const int column = int(threadIdx.x) % kColumns, first = int(threadIdx.x) / kColumns;
+  const int unit = int(blockIdx.x) * kColumns + column, slot = int(blockIdx.y);
+  const int width = slots.slots * args.padded;
+  float sum = 0;
+  if (unit < args.units) {
+    const E* const in = static_cast<const E*>(args.dgates) + slot * args.padded + unit;
+#pragma unroll 8
+    for (std::int64_t row = first; row < args.rows; row += kRows) sum += as_float(in[row * width]);
+  }
+  sums[first][column] = sum;
+  __syncthreads();
+  if (first != 0 || unit >= args.units) return;
+  for (int k = 1; k < kRows; ++k) sum += sums[k][column];
+  if (args.dbias_ih && slot >= slots.first_x)
+    args.dbias_ih[(slot - slots.first_x) * args.units + unit] = sum;
+  if (args.dbias_hh)
+    for (int k = 0; k < slots.part_count; ++k) {
+      const GateSlots::Part& part = slots.parts[k];
+      if (slot >= part.slot && slot < part.slot + part.count)
+        args.dbias_hh[(part.gate + slot - part.slot) * args.units + unit] = sum;
+    }
+}
+
+}  // namespace
+
+void pad_states(cudaStream_t stream, Element element, const StateCopies& args) {
+  launch(
+      stream, dim3(blocks_for(args.batch * args.padded, kThreads), unsigned(args.cells)), kThreads,
+      element == Element::kFloat32 ? &pad_states_kernel<float> : &pad_states_kernel<__nv_bfloat16>,
+      args);
+}
+
+void unpad_states(cudaStream_t stream, const StateCopies& args) {
+  if (std::none_of(args.cell, args.cell + args.cells, [](const auto& cell) { return cell.given; }))
+    return;
+  launch(stream, dim3(blocks_for(args.batch * args.units, kThreads), unsigned(args.cells)),
+         kThreads, &unpad_states_kernel, args);
+}
+
+void fill_random(cudaStream_t stream, float* out, std::int64_t count, std::uint64_t key,
+                 float limit) {
+  launch(stream, blocks_for(count, kThreads), kThreads, &fill_random_kernel, out, count, key,
+         limit);
+}
+
+void bias_gradients(cudaStream_t stream, const GateSlots& slots, const BiasGradients& args) {
+  launch(stream, dim3(blocks_for(args.units, kColumns), unsigned(slots.slots)), kColumns * kRows,
+         args.element == Element::kFloat32 ? &bias_gradients_kernel<float>
+                                           : &bias_gradients_kernel<__nv_bfloat16>,
+         slots, args);
+}
+
+}  // namespace unroll::gpu

@@ -1,0 +1,44 @@
+/// What a recurrent stack does beside its products and gates: it brings states into their padded
+/// form and back, and adds up the gradients of its biases.
+#pragma once
+
+#include <cuda_runtime_api.h>
+
+#include <cstdint>
+
+#include "cuda/device/padding.h"
+#include "cuda/recurrent/gates.h"
+
+namespace unroll::gpu {
+
+/// States of up to kMostCells cells, each [N, H] as given and [N, Hp] inside.
+struct StateCopies {
+  struct Cell {
+    float* given;        // null: zeros in, nowhere out
+    void* padded;        // of the element type; null: none
+    float* also_padded;  // the same in float32, or null
+  };
+  std::int32_t batch, units, padded, cells;
+  Cell cell[kMostCells];
+};
+/// Into the padded form, `element` being the type of Cell::padded.
+void pad_states(cudaStream_t stream, Element element, const StateCopies& args);
+/// From Cell::also_padded to Cell::given.
+void unpad_states(cudaStream_t stream, const StateCopies& args);
+
+/// out [count]: uniform in [-limit, limit], a function of key and index.
+void fill_random(cudaStream_t stream, float* out, std::int64_t count, std::uint64_t key,
+                 float limit);
+
+/// Sums over the rows of dgates [rows, slots Hp], in an order that depends on the number of rows
+/// alone. Either output [G H] may be null.
+struct BiasGradients {
+  const void* dgates;
+  Element element;
+  std::int64_t rows;
+  std::int32_t units, padded;
+  float *dbias_ih, *dbias_hh;
+};
+void bias_gradients(cudaStream_t stream, const GateSlots& slots, const BiasGradients& args);
+
+}  // namespace unroll::gpu

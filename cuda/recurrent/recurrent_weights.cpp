@@ -1,0 +1,160 @@
+#include "cuda/recurrent/recurrent_weights.h"
+
+#include <utility>
+
+#include <algorithm>
+
+#include "cuda/device/memory_layout.h"
+#include "cuda/recurrent/gates.h"
+
+namespace unroll::gpu {
+
+std::optional<std::vector<const void*>> variables_of(std::span<const RecurrentWeights> weights) {
+  std::vector<const void*> places;
+  for (const RecurrentWeights& w : weights)
+    for (const View* view : {&w.weight_ih, &w.weight_hh, &w.bias_ih, &w.bias_hh}) {
+      if (!view->version) return std::nullopt;
+      places.push_back(view->data);
+    }
+  return places;
+}
+
+LayerInput layer_input(const RecurrentSpec& spec, std::int64_t input, int layer) {
+  if (layer == 0) return {1, input};
+  return {spec.directions, spec.hidden[std::size_t(layer - 1)]};
+}
+
+namespace {
+
+/// The copy of W, whose columns are what the layer reads.
+PadMatrix form_of_weight_ih(const GateSlots& slots, PadMatrix like, const LayerInput& input) {
+  like.row_blocks = slots.x_slots();
+  for (int k = 0; k < like.row_blocks; ++k) like.row_order[k] = k;
+  like.column_blocks = std::int32_t(input.blocks);
+  like.columns = std::int32_t(input.width);
+  like.padded_columns = std::int32_t(input.padded_width());
+  return like;
+}
+
+PadMatrix form_of_weight_hh(const GateSlots& slots, PadMatrix like) {
+  like.row_blocks = slots.h_slots();
+  for (int p = 0; p < slots.part_count; ++p)
+    for (int j = 0; j < slots.parts[p].count; ++j)
+      like.row_order[slots.parts[p].slot + j] = slots.parts[p].gate + j;
+  like.column_blocks = 1;
+  like.columns = like.rows;
+  like.padded_columns = like.padded_rows;
+  return like;
+}
+
+std::size_t bytes_of(const MatrixCopy& copy) {
+  const PadMatrix& form = copy.form;
+  return std::size_t(form.row_blocks) * std::size_t(form.padded_rows) *
+         std::size_t(form.column_blocks) * std::size_t(form.padded_columns) * size_of(form.element);
+}
+std::size_t bytes_of(const BiasCopy& copy) {
+  return std::size_t(copy.slots.slots) * std::size_t(copy.padded) * sizeof(float);
+}
+
+View without_version(View view) {
+  view.version = nullptr;
+  return view;
+}
+
+}  // namespace
+
+RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec& spec,
+                                             std::int64_t input, Use use)
+    : device_(device), of_variables_(use.of_variables) {
+  const GateSlots slots(spec);
+  const bool in_order = slots.parts[0].gate == 0;
+  for (int cell = 0; cell < spec.layers() * spec.directions; ++cell) {
+    const int layer = cell / spec.directions;
+    const std::int64_t units = spec.hidden[std::size_t(layer)];
+    const LayerInput read = layer_input(spec, input, layer);
+    const PadMatrix like{.in = nullptr,
+                         .out = nullptr,
+                         .element = device.element(),
+                         .row_blocks = 0,
+                         .rows = std::int32_t(units),
+                         .padded_rows = std::int32_t(padded(units)),
+                         .row_order = {},
+                         .column_blocks = 0,
+                         .columns = 0,
+                         .padded_columns = 0};
+    const bool serves =
+        device.element() == Element::kFloat32 && units == padded(units) && !use.evenly_spaced;
+    Copies& copies = copies_.emplace_back();
+    if (!serves || read.is_padded())
+      copies.weight_ih =
+          std::make_shared<MatrixCopy>(MatrixCopy{form_of_weight_ih(slots, like, read), {}, {}});
+    if (!serves || !in_order)
+      copies.weight_hh =
+          std::make_shared<MatrixCopy>(MatrixCopy{form_of_weight_hh(slots, like), {}, {}});
+    copies.bias = std::make_shared<BiasCopy>(BiasCopy{slots, like.rows, like.padded_rows, {}, {}});
+  }
+  // One kind after the other, so that neighbouring cells of one shape are evenly spaced.
+  const auto for_each_copy = [&](const auto& visit) {
+    for (Copies& c : copies_)
+      if (c.weight_ih) visit(*c.weight_ih);
+    for (Copies& c : copies_)
+      if (c.weight_hh) visit(*c.weight_hh);
+    for (Copies& c : copies_) visit(*c.bias);
+  };
+  MemoryLayout layout;
+  for_each_copy([&](const auto& copy) { layout.take(std::int64_t(bytes_of(copy)), 1); });
+  const std::shared_ptr<void> memory = device.allocate(layout.bytes());
+  layout = {};
+  for_each_copy([&](auto& copy) {
+    void* const out =
+        static_cast<std::byte*>(memory.get()) + layout.take(std::int64_t(bytes_of(copy)), 1);
+    copy.out = static_cast<decltype(copy.out)>(out);
+    copy.memory = memory;
+  });
+  for (const Copies& c : copies_)
+    cells_.push_back({c.weight_ih ? c.weight_ih->out : nullptr,
+                      c.weight_hh ? c.weight_hh->out : nullptr, c.bias->out});
+}
+
+void RecurrentWeightCopies::add_known(std::span<const RecurrentWeights> weights) {
+  VariableCopies& known = device_.variable_copies();
+  for (std::size_t k = 0; k < copies_.size(); ++k) {
+    if (copies_[k].weight_ih) known.add(weights[k].weight_ih, copies_[k].weight_ih);
+    if (copies_[k].weight_hh) known.add(weights[k].weight_hh, copies_[k].weight_hh);
+    known.add(weights[k].bias_ih, copies_[k].bias);
+  }
+}
+
+void RecurrentWeightCopies::update(std::span<const RecurrentWeights> weights) {
+  if (of_variables_ && !std::exchange(known_, true)) add_known(weights);
+  const auto given = [&](const View& view) { return of_variables_ ? view : without_version(view); };
+  for (std::size_t k = 0; k < copies_.size(); ++k) {
+    const RecurrentWeights& w = weights[k];
+    const Copies& copies = copies_[k];
+    if (copies.weight_ih)
+      copies.weight_ih->update(device_.stream(), given(w.weight_ih));
+    else
+      cells_[k].weight_ih = w.weight_ih.data;
+    if (copies.weight_hh)
+      copies.weight_hh->update(device_.stream(), given(w.weight_hh));
+    else
+      cells_[k].weight_hh = w.weight_hh.data;
+    copies.bias->update(device_.stream(), given(w.bias_ih), given(w.bias_hh));
+  }
+}
+
+std::shared_ptr<RecurrentWeightCopies> SharedWeightCopies::of(
+    const RecurrentArgs& args, bool evenly_spaced, std::span<const RecurrentWeights> weights) {
+  // What is copied in any case is evenly spaced in any case.
+  if (device_.element() != Element::kFloat32 ||
+      std::ranges::none_of(args.spec.hidden, [](auto units) { return units == padded(units); }))
+    evenly_spaced = false;
+  return shared_copies(known_, Form(args.spec.reset, evenly_spaced), weights,
+                       [&](bool of_variables) {
+                         return std::make_shared<RecurrentWeightCopies>(
+                             device_, args.spec, args.input,
+                             RecurrentWeightCopies::Use{of_variables, evenly_spaced});
+                       });
+}
+
+}  // namespace unroll::gpu

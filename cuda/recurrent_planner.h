@@ -1,0 +1,58 @@
+/// Which algorithm computes a recurrent stack: the one that was asked for, or the fastest.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "cuda/cudnn/recurrent_cudnn.h"
+#include "cuda/device/device.h"
+#include "cuda/recurrent/recurrent.h"
+#include "unroll/backend.h"
+
+namespace unroll::gpu {
+
+struct RecurrentAlgorithm {
+  bool automatic = true;  // not chosen yet
+  StackAlgorithm stack{};
+  std::optional<CudnnForm> cudnn{};  // by cuDNN instead
+};
+/// As CudaOptions::recurrent_algorithm. Throws std::invalid_argument.
+RecurrentAlgorithm parse_algorithm(const std::string& text);
+std::string to_string(const RecurrentAlgorithm& algorithm);
+
+/// Makes plans, times candidates where the algorithm is automatic, and keeps the weights' copies,
+/// which all plans over the same variables share.
+class RecurrentPlanner {
+ public:
+  /// Throws Unsupported for an algorithm whose library is not installed.
+  RecurrentPlanner(Device& device, const RecurrentAlgorithm& algorithm);
+
+  /// What was asked for or, if that is automatic, chosen last.
+  std::string algorithm() const {
+    return choices_.empty() ? to_string(algorithm_) : to_string(choices_.back().algorithm);
+  }
+  std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args);
+
+ private:
+  class Trial;
+  /// Another length of the sequences is no reason to choose anew.
+  struct Choice {
+    RecurrentSpec spec;
+    std::int64_t batch;
+    StackAlgorithm algorithm;
+  };
+
+  std::unique_ptr<RecurrentPlan> plan_automatically(const RecurrentArgs& args);
+  StackAlgorithm fastest(const RecurrentArgs& args);
+
+  Device& device_;
+  RecurrentAlgorithm algorithm_;
+  std::vector<Choice> choices_;          // where that is automatic
+  std::unique_ptr<CudnnPlanner> cudnn_;  // null unless it is the algorithm
+  SharedWeightCopies copies_;
+};
+
+}  // namespace unroll::gpu

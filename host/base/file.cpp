@@ -1,0 +1,179 @@
+#include "host/base/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <limits>
+#include <stdexcept>
+#include <utility>
+#include <vector>
+
+#include "host/base/hash.h"
+#include "host/base/interrupted.h"
+
+namespace unroll {
+namespace {
+
+constexpr std::int64_t kSampleBytes = 1 << 16, kSamples = 64;
+
+/// Where the blocks of a sample begin. They overlap or join where the file is that small.
+std::vector<std::int64_t> sample_positions(std::int64_t size) {
+  std::vector<std::int64_t> positions;
+  if (size <= kSamples * kSampleBytes) {
+    for (std::int64_t at = 0; at < size; at += kSampleBytes) positions.push_back(at);
+    return positions;
+  }
+  const std::int64_t last = size - kSampleBytes;
+  for (std::int64_t k = 0; k < kSamples; ++k)  // last / 63 first, since last * 63 may overflow
+    positions.push_back(last / (kSamples - 1) * k + last % (kSamples - 1) * k / (kSamples - 1));
+  return positions;
+}
+
+/// What a file is that is not a regular one.
+std::string_view kind_of(const struct stat& status) {
+  if (S_ISDIR(status.st_mode)) return "a folder";
+  if (S_ISFIFO(status.st_mode)) return "a pipe";
+  return "a device or a socket";
+}
+
+/// Times so far from now that they do not fit count as the last that does.
+std::int64_t nanoseconds(const struct timespec& time) {
+  constexpr std::int64_t kMost = 9'000'000'000;
+  return std::clamp(std::int64_t{time.tv_sec}, -kMost, kMost) * 1'000'000'000 + time.tv_nsec;
+}
+
+}  // namespace
+
+void fail_call(const std::filesystem::path& path, std::string_view what) {
+  throw std::runtime_error(fmt::format("{}: {}: {}", path.string(), what, std::strerror(errno)));
+}
+
+Descriptor::Descriptor(int fd, const std::filesystem::path& path, std::string_view what) : fd_(fd) {
+  if (fd_ < 0) fail_call(path, what);
+}
+
+Descriptor::~Descriptor() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Descriptor::Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+void Descriptor::close(const std::filesystem::path& path) {
+  if (::close(std::exchange(fd_, -1)) != 0) fail_call(path, "cannot be closed");
+}
+
+Descriptor open_regular(const std::filesystem::path& path, std::string_view expected) {
+  struct stat status {};
+  // A socket cannot be opened, and a device may do something when it is.
+  if (::stat(path.c_str(), &status) != 0) fail_call(path, "cannot be opened");
+  const auto require_regular = [&] {
+    if (!S_ISREG(status.st_mode))
+      throw std::runtime_error(
+          fmt::format("{}: is {}, expected {}", path.string(), kind_of(status), expected));
+  };
+  require_regular();
+  Descriptor fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC), path, "cannot be opened");
+  if (::fstat(fd.get(), &status) != 0) fail_call(path, "cannot be examined");
+  require_regular();  // it may be another one by now
+  return fd;
+}
+
+FileStamp FileStamp::to_keep() const {
+  FileStamp kept = *this;
+  if (!at_rest) kept.ctime_ns = std::numeric_limits<std::int64_t>::min();
+  return kept;
+}
+
+FileStamp stamp_of(int fd, const std::filesystem::path& path) {
+  constexpr std::int64_t kCoarsest = 2'000'000'000;  // of a clock: FAT's
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) fail_call(path, "cannot be examined");
+  const std::int64_t changed = nanoseconds(status.st_ctim);
+  return {status.st_size, nanoseconds(status.st_mtim), changed,
+          static_cast<std::int64_t>(status.st_ino),
+          changed < std::chrono::nanoseconds(now).count() - kCoarsest};
+}
+
+void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(fd, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail_call(path, "cannot be written");
+    bytes = bytes.subspan(static_cast<std::size_t>(written));
+  }
+}
+
+std::size_t read_at(int fd, std::int64_t at, std::span<std::byte> bytes,
+                    const std::filesystem::path& path) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t got = ::pread(fd, bytes.data() + done, bytes.size() - done,
+                                static_cast<off_t>(at + static_cast<std::int64_t>(done)));
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) fail_call(path, "cannot be read");
+    if (got == 0) break;
+    done += static_cast<std::size_t>(got);
+  }
+  return done;
+}
+
+MappedFile::MappedFile(int fd, const std::filesystem::path& path) {
+  struct stat status {};
+  if (::fstat(fd, &status) != 0) fail_call(path, "cannot be examined");
+  const auto size = static_cast<std::size_t>(status.st_size);
+  if (size == 0) return;  // which cannot be mapped
+  void* at = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
+  if (at == MAP_FAILED) fail_call(path, "cannot be mapped");
+  bytes_ = {static_cast<const std::byte*>(at), size};
+}
+
+MappedFile::~MappedFile() {
+  if (!bytes_.empty()) ::munmap(const_cast<std::byte*>(bytes_.data()), bytes_.size());
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(bytes_, other.bytes_);
+  return *this;
+}
+
+std::string file_hash(int fd, const std::filesystem::path& path, const std::atomic<bool>* stop) {
+  std::vector<std::byte> block(std::size_t{1} << 20);
+  Hash hash;
+  std::int64_t at = 0;
+  for (std::size_t got = block.size(); got == block.size(); at += std::int64_t(got)) {
+    stop_if_asked(stop);
+    got = read_at(fd, at, block, path);
+    hash.add(std::span(block).first(got));
+  }
+  return hash.hex();
+}
+
+std::filesystem::path temporary_folder() {
+  std::error_code error;
+  std::filesystem::path folder = std::filesystem::temp_directory_path(error);
+  if (error)
+    throw std::runtime_error(fmt::format(
+        "TMPDIR: got no folder for temporary files ({}), expected one", error.message()));
+  return folder;
+}
+
+std::string sample_hash(std::span<const std::byte> bytes) {
+  Hash hash;
+  for (const std::int64_t at : sample_positions(static_cast<std::int64_t>(bytes.size()))) {
+    const auto from = static_cast<std::size_t>(at);
+    hash.add(bytes.subspan(from, std::min(bytes.size() - from, std::size_t(kSampleBytes))));
+  }
+  return hash.hex();
+}
+
+}  // namespace unroll

@@ -1,0 +1,352 @@
+#include "host/base/safetensors_header.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <set>
+#include <stdexcept>
+#include <utility>
+
+#include "host/base/utf8.h"
+
+namespace unroll {
+namespace {
+
+using Limits = SafetensorsLimits;
+
+constexpr std::uint64_t kMaxInt64 = std::numeric_limits<std::int64_t>::max();
+
+struct TypeInfo {
+  StoredType type;
+  std::string_view name;
+  std::int64_t bits;
+};
+/// Source: the format's own library, safetensors/src/tensor.rs, version 0.6.
+constexpr std::array<TypeInfo, 22> kTypes = {{{StoredType::kF64, "F64", 64},
+                                              {StoredType::kF32, "F32", 32},
+                                              {StoredType::kF16, "F16", 16},
+                                              {StoredType::kBf16, "BF16", 16},
+                                              {StoredType::kI64, "I64", 64},
+                                              {StoredType::kI32, "I32", 32},
+                                              {StoredType::kI16, "I16", 16},
+                                              {StoredType::kI8, "I8", 8},
+                                              {StoredType::kU64, "U64", 64},
+                                              {StoredType::kU32, "U32", 32},
+                                              {StoredType::kU16, "U16", 16},
+                                              {StoredType::kU8, "U8", 8},
+                                              {StoredType::kBool, "BOOL", 8},
+                                              {StoredType::kC64, "C64", 64},
+                                              {StoredType::kF8E4M3, "F8_E4M3", 8},
+                                              {StoredType::kF8E5M2, "F8_E5M2", 8},
+                                              {StoredType::kF8E8M0, "F8_E8M0", 8},
+                                              {StoredType::kF8E4M3Fnuz, "F8_E4M3FNUZ", 8},
+                                              {StoredType::kF8E5M2Fnuz, "F8_E5M2FNUZ", 8},
+                                              {StoredType::kF6E2M3, "F6_E2M3", 6},
+                                              {StoredType::kF6E3M2, "F6_E3M2", 6},
+                                              {StoredType::kF4, "F4", 4}}};
+
+const TypeInfo& info(StoredType type) {
+  for (const TypeInfo& entry : kTypes)
+    if (entry.type == type) return entry;
+  throw std::invalid_argument(
+      fmt::format("stored type {}, expected one of StoredType", static_cast<int>(type)));
+}
+
+/// Reads the header's JSON, whose grammar is fixed to a depth of three: so there is one function
+/// per level and no recursion.
+class HeaderScanner {
+ public:
+  HeaderScanner(std::string_view text, const std::string& name) : text_(text), name_(name) {}
+
+  SafetensorsHeader scan() {
+    SafetensorsHeader header;
+    bool has_metadata = false;
+    std::set<std::string, std::less<>> names;
+    object([&](std::string key) {
+      if (key == kMetadataKey) {
+        if (std::exchange(has_metadata, true)) fail("got a second __metadata__, expected one");
+        header.metadata = metadata();
+        return;
+      }
+      if (header.entries.size() == Limits::kTensors)
+        fail(fmt::format("got more tensors, expected at most {}", Limits::kTensors));
+      if (!names.insert(key).second)
+        fail(fmt::format("got tensor {} again, expected distinct names", in_quotes(key)));
+      header.entries.push_back(tensor(std::move(key)));
+    });
+    skip_blanks();
+    if (at_ != text_.size()) fail(fmt::format("got {}, expected the end of the header", here()));
+    return header;
+  }
+
+ private:
+  [[noreturn]] void fail(const std::string& what) const {
+    throw std::runtime_error(fmt::format("{}: header byte {}: {}", name_, at_, what));
+  }
+
+  std::string here() const {
+    return at_ < text_.size() ? in_quotes(text_.substr(at_, 1)) : "its end";
+  }
+
+  void skip_blanks() {
+    while (at_ < text_.size() && std::string_view(" \t\n\r").find(text_[at_]) != text_.npos) ++at_;
+  }
+
+  /// Blanks and then `c`, or neither.
+  bool take(char c) {
+    skip_blanks();
+    if (at_ == text_.size() || text_[at_] != c) return false;
+    ++at_;
+    return true;
+  }
+
+  void expect(char c) {
+    if (!take(c)) fail(fmt::format("got {}, expected '{}'", here(), c));
+  }
+
+  /// { "key" : value , ... }. Calls on_key after each colon, and it reads the value.
+  template <typename OnKey>
+  void object(OnKey&& on_key) {
+    expect('{');
+    if (take('}')) return;
+    do {
+      std::string key = string();
+      if (key.size() > Limits::kKeyBytes)
+        fail(fmt::format("got a name of {} bytes, expected at most {}", key.size(),
+                         Limits::kKeyBytes));
+      expect(':');
+      on_key(std::move(key));
+    } while (take(','));
+    expect('}');
+  }
+
+  TensorMetadata metadata() {
+    TensorMetadata entries;
+    object([&](std::string key) {
+      if (entries.size() == Limits::kMetadata)
+        fail(fmt::format("got more metadata, expected at most {} entries", Limits::kMetadata));
+      std::string value = string();
+      const auto [at, inserted] = entries.emplace(std::move(key), std::move(value));
+      if (!inserted)
+        fail(fmt::format("got metadata {} again, expected distinct keys", in_quotes(at->first)));
+    });
+    return entries;
+  }
+
+  SafetensorsEntry tensor(std::string name) {
+    SafetensorsEntry entry;
+    entry.name = std::move(name);
+    bool has_type = false, has_shape = false, has_offsets = false;
+    object([&](const std::string& key) {
+      bool* const has = key == "dtype"          ? &has_type
+                        : key == "shape"        ? &has_shape
+                        : key == "data_offsets" ? &has_offsets
+                                                : nullptr;
+      if (!has || std::exchange(*has, true))
+        fail(fmt::format("got {} in tensor {}, expected dtype, shape and data_offsets, once each",
+                         in_quotes(key), in_quotes(entry.name)));
+      if (has == &has_type) entry.type = type();
+      if (has == &has_shape) entry.shape = shape();
+      if (has == &has_offsets) {
+        const std::vector<std::uint64_t> offsets = integers(2);
+        if (offsets.size() != 2) fail("got one data offset, expected two");
+        entry.begin = offsets[0];
+        entry.end = offsets[1];
+      }
+    });
+    if (!has_type || !has_shape || !has_offsets)
+      fail(fmt::format("got tensor {} without {}, expected it", in_quotes(entry.name),
+                       !has_type    ? "dtype"
+                       : !has_shape ? "shape"
+                                    : "data_offsets"));
+    return entry;
+  }
+
+  StoredType type() {
+    const std::string name = string();
+    std::vector<std::string_view> known;
+    for (const TypeInfo& entry : kTypes) {
+      if (entry.name == name) return entry.type;
+      known.push_back(entry.name);
+    }
+    fail(fmt::format("got dtype {}, expected one of {}", in_quotes(name), fmt::join(known, ", ")));
+  }
+
+  std::vector<std::int64_t> shape() {
+    std::vector<std::int64_t> dimensions;
+    for (const std::uint64_t dimension : integers(Limits::kDimensions)) {
+      if (dimension > kMaxInt64)
+        fail(fmt::format("got dimension {}, expected less than 2^63", dimension));
+      dimensions.push_back(static_cast<std::int64_t>(dimension));
+    }
+    return dimensions;
+  }
+
+  /// [ n , ... ] with at most `limit` numbers.
+  std::vector<std::uint64_t> integers(std::size_t limit) {
+    std::vector<std::uint64_t> numbers;
+    expect('[');
+    if (take(']')) return numbers;
+    do {
+      if (numbers.size() == limit)
+        fail(fmt::format("got more numbers, expected at most {}", limit));
+      numbers.push_back(integer());
+    } while (take(','));
+    expect(']');
+    return numbers;
+  }
+
+  /// Digits only: no sign, fraction, exponent or leading zero, and below 2^64.
+  std::uint64_t integer() {
+    skip_blanks();
+    const std::size_t start = at_;
+    std::uint64_t number = 0;
+    for (; at_ < text_.size() && text_[at_] >= '0' && text_[at_] <= '9'; ++at_) {
+      const auto digit = static_cast<std::uint64_t>(text_[at_] - '0');
+      if (number > (std::numeric_limits<std::uint64_t>::max() - digit) / 10)
+        fail("got a number too large, expected less than 2^64");
+      number = number * 10 + digit;
+    }
+    if (at_ == start) fail(fmt::format("got {}, expected a non-negative whole number", here()));
+    if (text_[start] == '0' && at_ - start > 1)
+      fail("got a number with leading zeros, expected none");
+    return number;
+  }
+
+  /// The decoded string. Its raw bytes are UTF-8 already, because the whole header is.
+  std::string string() {
+    expect('"');
+    std::string value;
+    while (true) {
+      const std::size_t start = at_;
+      while (at_ < text_.size() && text_[at_] != '"' && text_[at_] != '\\' &&
+             static_cast<unsigned char>(text_[at_]) >= 0x20)
+        ++at_;
+      value.append(text_, start, at_ - start);
+      if (at_ == text_.size() || static_cast<unsigned char>(text_[at_]) < 0x20)
+        fail(fmt::format("got {} within a string, expected '\"'", here()));
+      if (text_[at_++] == '"') return value;
+      escape(value);
+    }
+  }
+
+  /// What follows a backslash.
+  void escape(std::string& value) {
+    constexpr std::string_view kLetters = "\"\\/bfnrt", kMeaning = "\"\\/\b\f\n\r\t";
+    const char letter = at_ < text_.size() ? text_[at_] : '\0';
+    if (const std::size_t k = kLetters.find(letter); k != kLetters.npos) {
+      value.push_back(kMeaning[k]);
+      ++at_;
+      return;
+    }
+    if (letter != 'u') fail(fmt::format("got {} after a backslash, expected an escape", here()));
+    ++at_;
+    char32_t code = hex4();
+    if (code >= 0xD800 && code < 0xDC00) {
+      if (!text_.substr(at_).starts_with("\\u")) fail("got half a surrogate pair, expected both");
+      at_ += 2;
+      const char32_t low = hex4();
+      if (low < 0xDC00 || low > 0xDFFF) fail("got half a surrogate pair, expected both");
+      code = 0x10000 + ((code - 0xD800) << 10) + (low - 0xDC00);
+    } else if (code >= 0xDC00 && code < 0xE000) {
+      fail("got half a surrogate pair, expected both");
+    }
+    if (code == 0) fail("got a NUL in a string, expected none");
+    value += utf8_of(code);
+  }
+
+  char32_t hex4() {
+    constexpr std::string_view kDigits = "0123456789abcdef";
+    char32_t code = 0;
+    for (int k = 0; k < 4; ++k, ++at_) {
+      const char c = at_ < text_.size() ? text_[at_] : '\0';
+      const std::size_t digit = kDigits.find(c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c);
+      if (digit == kDigits.npos) fail(fmt::format("got {}, expected a hexadecimal digit", here()));
+      code = code * 16 + static_cast<char32_t>(digit);
+    }
+    return code;
+  }
+
+  std::string_view text_;
+  const std::string& name_;
+  std::size_t at_ = 0;
+};
+
+/// Every byte of the data belongs to exactly one tensor, and to each belong as many as its shape
+/// and type say.
+void check_offsets(std::vector<SafetensorsEntry>& entries, std::uint64_t data_bytes,
+                   const std::string& name) {
+  std::sort(entries.begin(), entries.end(),
+            [](const SafetensorsEntry& a, const SafetensorsEntry& b) {
+              return std::pair(a.begin, a.end) < std::pair(b.begin, b.end);
+            });
+  std::uint64_t reached = 0;
+  for (const SafetensorsEntry& entry : entries) {
+    const auto fail = [&](const std::string& what) {
+      return std::runtime_error(
+          fmt::format("{}: tensor {}: {}", name, in_quotes(entry.name), what));
+    };
+    if (entry.end < entry.begin || entry.end > data_bytes)
+      throw fail(fmt::format("got data offsets {} to {}, expected to lie within {} bytes of data",
+                             entry.begin, entry.end, data_bytes));
+    if (entry.begin != reached)
+      throw fail(fmt::format("got data from offset {}, expected from {}: no {}", entry.begin,
+                             reached, entry.begin < reached ? "overlap" : "hole"));
+    const auto expected = stored_bytes(entry.type, entry.shape);
+    if (!expected)
+      throw fail("got a shape whose bytes are no whole number below 2^63, expected one");
+    if (entry.end - entry.begin != static_cast<std::uint64_t>(*expected))
+      throw fail(fmt::format("got {} bytes of data, expected {} for its shape and dtype",
+                             entry.end - entry.begin, *expected));
+    reached = entry.end;
+  }
+  if (reached != data_bytes)
+    throw std::runtime_error(
+        fmt::format("{}: got {} bytes of data, expected {}", name, data_bytes, reached));
+}
+
+}  // namespace
+
+std::string_view stored_type_name(StoredType type) {
+  return info(type).name;
+}
+
+std::int64_t stored_type_bits(StoredType type) {
+  return info(type).bits;
+}
+
+// A zero dimension does not excuse the others: whether 2^32 x 2^32 x 0 fits would otherwise depend
+// on their order.
+std::optional<std::int64_t> stored_bytes(StoredType type, std::span<const std::int64_t> shape) {
+  std::uint64_t elements = 1;
+  bool empty = false;
+  for (const std::int64_t dimension : shape) {
+    if (dimension < 0) return std::nullopt;
+    if (dimension == 0) {
+      empty = true;
+      continue;
+    }
+    const auto factor = static_cast<std::uint64_t>(dimension);
+    if (factor > kMaxInt64 / elements) return std::nullopt;
+    elements *= factor;
+  }
+  const auto bits = static_cast<std::uint64_t>(info(type).bits);
+  // In eights, whose bytes are whole for every type; then what is left.
+  const std::uint64_t left_bits = elements % 8 * bits;
+  if (left_bits % 8 != 0 || elements / 8 > (kMaxInt64 - left_bits / 8) / bits) return std::nullopt;
+  return empty ? 0 : static_cast<std::int64_t>(elements / 8 * bits + left_bits / 8);
+}
+
+SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes,
+                                           const std::string& name) {
+  if (const std::size_t bad = find_invalid_utf8(text); bad != text.size())
+    throw std::runtime_error(fmt::format("{}: header byte {}: expected UTF-8", name, bad));
+  SafetensorsHeader header = HeaderScanner(text, name).scan();
+  check_offsets(header.entries, data_bytes, name);
+  return header;
+}
+
+}  // namespace unroll

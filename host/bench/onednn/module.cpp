@@ -1,0 +1,25 @@
+/// The way into libunroll_onednn.so.
+#include "host/bench/onednn/module.h"
+
+#include <oneapi/dnnl/dnnl.hpp>
+#include <string>
+
+#include "host/bench/onednn/plan.h"
+
+namespace unroll::benchmark {
+namespace {
+
+std::string library_version() {
+  const dnnl_version_t* const version = dnnl_version();  // of what is loaded, not of the header
+  return std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
+         std::to_string(version->patch);
+}
+
+constexpr OnednnModuleApi kApi{UNROLL_VERSION, library_version, make_onednn_plan};
+
+}  // namespace
+}  // namespace unroll::benchmark
+
+const unroll::benchmark::OnednnModuleApi* unroll_onednn_module() {
+  return &unroll::benchmark::kApi;
+}

@@ -1,0 +1,13 @@
+/// Stacks of layers, computed by oneDNN.
+#pragma once
+
+#include <memory>
+
+#include "unroll/backend.h"
+
+namespace unroll::benchmark {
+
+/// As onednn_recurrent_plan() in host/bench/onednn_module.h.
+std::unique_ptr<RecurrentPlan> make_onednn_plan(const RecurrentArgs& args, int threads);
+
+}  // namespace unroll::benchmark

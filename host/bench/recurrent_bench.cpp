@@ -1,0 +1,326 @@
+#include "host/bench/recurrent_bench.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "host/bench/machine.h"
+#include "host/bench/measure.h"
+#include "host/bench/onednn_module.h"
+#include "host/bench/recurrent_rows.h"
+#include "unroll/cuda_report.h"
+
+namespace unroll::benchmark {
+namespace {
+
+constexpr int kWarmUps = 3;
+
+double rounding_unit(Precision precision) {
+  switch (precision) {
+    case Precision::kFp32:
+      return 0x1p-24;
+    case Precision::kTf32:
+      return 0x1p-10;  // whether bits are rounded or cut off is not documented
+    case Precision::kBf16:
+      return 0x1p-9;
+  }
+  throw std::invalid_argument("unknown precision");
+}
+
+std::vector<Algorithm> cpu_algorithms() {
+  return {{"unroll", "stepwise", 0x1p-24}, {"onednn", "onednn", 0x1p-24}};
+}
+
+/// Ours: with every K that makes a wavefront of the stack, and persistent. cuDNN's four, the first
+/// in both layouts, in float16 too beside our bfloat16, which is its best case; and each without
+/// the seam, as a program of its own.
+std::vector<Algorithm> cuda_algorithms(const StackShape& shape, Precision precision) {
+  const double unit = rounding_unit(precision);
+  std::vector<Algorithm> list{{"unroll", "stepwise", unit}};
+  if (std::ranges::adjacent_find(shape.spec.hidden) != shape.spec.hidden.end())
+    for (const std::int64_t block : {4, 8, 16, 32})
+      if (block < shape.steps) list.push_back({"unroll", fmt::format("stepwise:{}", block), unit});
+  list.push_back({"unroll", "persistent", unit});
+  const auto add = [&](const std::string& name, double rounding) {
+    list.push_back({"cudnn", name, rounding});
+    if (name.find(":packed") == name.npos) list.push_back({kBareCudnn, name + ":bare", rounding});
+  };
+  for (const char* form : {"standard", "standard:packed", "persist_static",
+                           "persist_static_small_h", "persist_dynamic"}) {
+    add(fmt::format("cudnn:{}", form), unit);
+    if (precision == Precision::kBf16) add(fmt::format("cudnn:{}:fp16", form), 0x1p-11);
+  }
+  return list;
+}
+
+/// What all algorithms of a shape read, and float64's answer to it.
+struct Inputs {
+  TensorMemory memory;
+  StackTensors tensors;
+  PartialReference reference;
+  View flush;
+
+  Inputs(const std::shared_ptr<Backend>& backend, const StackShape& shape)
+      : memory(backend),
+        tensors(filled(*backend, shape, memory.tensors(shape))),
+        reference(*backend, shape, tensors),
+        flush(memory.tensor({std::int64_t(kFlushBytes)}, DType::kByte)) {}
+
+ private:
+  static StackTensors filled(Backend& backend, const StackShape& shape, StackTensors tensors) {
+    fill_inputs(backend, shape, tensors);
+    return tensors;
+  }
+};
+
+class Bench {
+ public:
+  explicit Bench(const RecurrentBenchOptions& options) : options_(options) {}
+
+  RecurrentBenchResults run() {
+    rows_.about = describe_machine(options_.device, options_.ordinal, options_.threads);
+    rows_.about.push_back(fmt::format(
+        "times: medians of {} samples after {} unmeasured ones{}, all algorithms in turn; {} MB "
+        "are written between two samples; forward as in training, with weights prepared anew",
+        options_.samples, kWarmUps, on_cpu() ? "" : fmt::format(" and {} s", kWarmUpSeconds),
+        kFlushBytes >> 20));
+    if (!on_cpu())
+      rows_.about.push_back(std::string(kBareCudnn) +
+                            ": cuDNN's calls on ready buffers in its own types, without "
+                            "conversions and without prepared weights");
+    for (const Precision precision : options_.precisions)
+      if (!stopped())
+        unless_it_fails("rates of " + to_string(precision), [&] {
+          rows_.set_rates(precision, measure_rates(backend(precision, "stepwise"), options_.ordinal,
+                                                   options_.threads));
+        });
+    for (std::size_t k = 0; k < options_.shapes.size() && !stopped(); ++k)
+      measure(options_.shapes[k], fmt::format("{}/{}", k + 1, options_.shapes.size()));
+    // Last, and only where kernels have waited for each other: what hangs here takes no row along.
+    if (!stopped() && rows_.has_time_of("persistent"))
+      unless_it_fails("exchange of states",
+                      [&] { rows_.set_exchange(cuda_exchange_seconds(options_.ordinal)); });
+    return {rows_.results(), lost_};
+  }
+
+ private:
+  bool on_cpu() const { return options_.device == DeviceKind::kCpu; }
+  bool stopped() const { return !lost_.empty() || (options_.stop && *options_.stop); }
+  void progress(const std::string& line) const {
+    if (options_.progress) options_.progress(line);
+  }
+
+  std::shared_ptr<Backend> open(Precision precision, const std::string& algorithm) const {
+    return on_cpu() ? cpu(options_.threads) : cuda(options_.ordinal, {precision, algorithm});
+  }
+  std::shared_ptr<Backend> backend(Precision precision, const std::string& algorithm) {
+    std::shared_ptr<Backend>& known = backends_[{precision, algorithm}];
+    if (!known) known = open(precision, algorithm);
+    return known;
+  }
+
+  std::unique_ptr<RecurrentPlan> plan(const Candidate& c, const StackShape& shape) const {
+    const RecurrentArgs args{.spec = shape.spec,
+                             .steps = shape.steps,
+                             .batch = shape.batch,
+                             .input = shape.input,
+                             .training = true};
+    return c.algorithm.program == "onednn" ? onednn_recurrent_plan(args, options_.threads)
+                                           : c.backend->recurrent_plan(args);
+  }
+
+  bool is_wanted(const Algorithm& algorithm) const {
+    return options_.algorithms.empty() ||
+           std::ranges::any_of(options_.algorithms, [&](const std::string& start) {
+             return algorithm.name.starts_with(start);
+           });
+  }
+
+  /// What a benchmark can do without: its failure is a line.
+  template <typename Work>
+  void unless_it_fails(const std::string& what, const Work& work) {
+    try {
+      work();
+    } catch (const std::runtime_error& error) {
+      rows_.about.push_back(what + " not measured: " + error.what());
+      progress(rows_.about.back());
+      look_at_device(what);
+    }
+  }
+
+  /// Inputs and float64's answer serve all precisions.
+  void measure(const StackShape& shape, const std::string& number) {
+    std::unique_ptr<Inputs> inputs;
+    try {
+      inputs = std::make_unique<Inputs>(backend(options_.precisions.front(), "stepwise"), shape);
+    } catch (const std::runtime_error& error) {
+      for (const Precision precision : options_.precisions)
+        rows_.add_failure(rows_of(shape, precision), kFailed + error.what());
+      progress(fmt::format("{} {}: {}", number, shape.name, error.what()));
+      backends_.clear();
+      look_at_device("the inputs of " + shape.name);
+      return;
+    }
+    for (const Precision precision : options_.precisions) {
+      if (stopped()) return;
+      progress(fmt::format("{} {} {} {}", number, shape.name, cell_name(shape.spec),
+                           to_string(precision)));
+      measure(rows_of(shape, precision), *inputs);
+      if (options_.save) options_.save(rows_.results());
+    }
+  }
+
+  RowsOf rows_of(const StackShape& shape, Precision precision) const {
+    return {shape, precision, options_.forward, options_.backward};
+  }
+
+  void measure(const RowsOf& of, const Inputs& inputs) {
+    std::vector<Candidate> candidates = candidates_for(of, inputs);
+    check(of.shape, candidates, inputs.reference);
+    std::vector<Run> runs = runs_of(of.shape, candidates);
+    for (int k = 0; k < kWarmUps && !stopped(); ++k) sample_each(runs, inputs.flush, false);
+    if (!on_cpu()) {  // a GPU that idled, while float64's answer was computed, comes to its clock
+      const Stopwatch clock;
+      while (clock.seconds() < kWarmUpSeconds && !stopped())
+        if (!sample_each(runs, inputs.flush, false)) break;
+    }
+    for (int k = 0; k < options_.samples && !stopped(); ++k) sample_each(runs, inputs.flush, true);
+    rows_.add(of, candidates, runs);
+  }
+
+  /// Does the work, or writes down in `status` why it cannot be done: what an algorithm refuses,
+  /// fails at or gets wrong is a result, and so is what there is no memory for.
+  template <typename Work>
+  void attempt(const Candidate& c, std::string& status, const Work& work) {
+    if (status != "ok") return;
+    if (!lost_.empty()) {
+      status = "not measured: the device no longer works";
+      return;
+    }
+    try {
+      work();
+      return;
+    } catch (const Mismatch& wrong) {
+      status = kWrong + wrong.what();
+    } catch (const DeviceError& error) {
+      status = kFailed + error.what();
+    } catch (const std::runtime_error& refusal) {
+      status = refusal.what();
+      return;
+    }
+    progress("  " + c.label() + " " + status);
+    if (!status.starts_with(kFailed)) return;
+    // Its stream may be unusable: who asks for such a backend again gets another.
+    std::erase_if(backends_, [&](const auto& known) { return known.second == c.backend; });
+    look_at_device(c.label());
+  }
+
+  /// The same of what makes the candidate ready; one that is not has no node.
+  template <typename Work>
+  void make_ready(Candidate& c, const Work& work) {
+    attempt(c, c.status, work);
+    if (c.status != "ok") c.node.reset();
+  }
+
+  void look_at_device(const std::string& after) {
+    if (on_cpu() || !lost_.empty()) return;
+    try {
+      const std::shared_ptr<Backend> fresh = open(options_.precisions.front(), "stepwise");
+      const std::shared_ptr<void> memory = fresh->allocate(256);
+      fresh->clear(memory.get(), 256);
+      fresh->synchronize();
+    } catch (const std::runtime_error& error) {
+      lost_ = "the device no longer works in this process, after " + after + ": " + error.what();
+      rows_.about.push_back("ended early: " + lost_);
+    }
+  }
+
+  std::vector<Candidate> candidates_for(const RowsOf& of, const Inputs& inputs) {
+    std::vector<Candidate> candidates;
+    for (const Algorithm& algorithm :
+         on_cpu() ? cpu_algorithms() : cuda_algorithms(of.shape, of.precision))
+      if (is_wanted(algorithm)) candidates.push_back({algorithm, nullptr, nullptr});
+    for (Candidate& c : candidates)
+      make_ready(c, [&] {
+        c.backend = backend(of.precision, on_cpu() ? "stepwise" : c.algorithm.name);
+        c.node =
+            std::make_unique<RecurrentNode>(of.shape, c.backend, plan(c, of.shape), inputs.tensors);
+      });
+    return candidates;
+  }
+
+  void check(const StackShape& shape, std::vector<Candidate>& candidates,
+             const PartialReference& reference) {
+    Candidate* first = nullptr;
+    for (Candidate& c : candidates) {
+      ErrorLimits limits = error_limits(shape, c.algorithm.unit);
+      make_ready(c, [&] {
+        reference.check(*c.node, c.label(), limits);
+        if (!first) {
+          first = &c;
+          return;
+        }
+        const ErrorLimits others = error_limits(shape, first->algorithm.unit);
+        limits.outputs += others.outputs;
+        limits.gradients += others.gradients;
+        check_equal(*c.node, c.label(), *first->node, first->label(), limits);
+      });
+    }
+    if (first)
+      progress(
+          fmt::format("  checked against float64 over {} of {} timesteps, and against each "
+                      "other",
+                      reference.steps(), shape.steps));
+  }
+
+  /// Each of them does what the calls do that have been checked.
+  std::vector<Run> runs_of(const StackShape& shape, std::vector<Candidate>& candidates) {
+    std::vector<Run> runs;
+    bool has_twin = false;
+    for (Candidate& c : candidates)
+      make_ready(c, [&] {
+        std::vector<Run> ready;  // none of them counts if one fails: they share the node
+        const auto add = [&] { ready.push_back(on_cpu() ? called(c, "calls") : replayed(c)); };
+        add();
+        if (c.algorithm.program == "unroll" && !has_twin) {
+          add();
+          ready.back().is_twin = has_twin = true;
+        }
+        if (c.algorithm.is_cudnn()) ready.push_back(called(c, "stream"));
+        std::ranges::move(ready, std::back_inserter(runs));
+      });
+    for (Run& run : runs)
+      attempt(*run.candidate, run.status,
+              [&] { check_repeats(run, error_limits(shape, run.candidate->algorithm.unit)); });
+    return runs;
+  }
+
+  /// Whether any is left to be sampled.
+  bool sample_each(std::vector<Run>& runs, const View& flush, bool counts) {
+    bool any = false;
+    for (Run& run : runs) {
+      if (!lost_.empty()) return false;  // what has been sampled of the others stays
+      attempt(*run.candidate, run.status, [&] {
+        sample(run, flush, options_.backward, counts);
+        any = true;
+      });
+    }
+    return any;
+  }
+
+  const RecurrentBenchOptions& options_;
+  std::map<std::pair<Precision, std::string>, std::shared_ptr<Backend>> backends_;
+  RecurrentRows rows_;
+  std::string lost_;  // why nothing works on the device any more
+};
+
+}  // namespace
+
+RecurrentBenchResults bench_recurrent(const RecurrentBenchOptions& options) {
+  return Bench(options).run();
+}
+
+}  // namespace unroll::benchmark

@@ -1,0 +1,77 @@
+/// A recurrent node with its memory, ready to be run: a plan, whoever's it is, the data of a case,
+/// and what one call of each pass writes.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "host/bench/shapes.h"
+#include "unroll/backend.h"
+
+namespace unroll::benchmark {
+
+/// The tensors of a stack, of inputs or of gradients. Rows of weights as PyTorch orders them.
+struct StackTensors {
+  View x;               // [T, B, I]
+  View y;               // [T, B, H_L]
+  std::vector<View> h;  // per layer [1, B, H]: initial states
+  std::vector<View> c;  // LSTM alone
+  std::vector<RecurrentWeights> weights;
+
+  /// All of them with their names: x, y, states, weights.
+  std::vector<std::pair<std::string, View>> all() const;
+};
+
+/// Device memory, for as long as the object lives.
+class TensorMemory {
+ public:
+  explicit TensorMemory(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}
+
+  /// Zeros.
+  View tensor(const Shape& shape, DType dtype = DType::kFloat32);
+  /// Shapes    those of `shape`.
+  StackTensors tensors(const StackShape& shape);
+
+ private:
+  std::shared_ptr<Backend> backend_;
+  std::vector<std::shared_ptr<void>> owned_;
+};
+
+/// Random numbers, which other nodes read too: x in +-1, weights and biases in +-1 / sqrt(H), as
+/// PyTorch starts them, states in +-0.5.
+void fill_inputs(Backend& backend, const StackShape& shape, const StackTensors& inputs);
+
+class RecurrentNode {
+ public:
+  /// `inputs` in memory that the backend can read; y of it is the gradient of the node's output.
+  /// Without `backward` a plan for that pass is made all the same, since training's is timed.
+  RecurrentNode(const StackShape& shape, std::shared_ptr<Backend> backend,
+                std::unique_ptr<RecurrentPlan> plan, const StackTensors& inputs);
+
+  /// As after an update of the weights: what the plan makes of them is made anew. Queue work.
+  void prepare() { plan_->prepare(inputs_.weights); }
+  void forward();
+  void backward();
+  /// What the last forward pass kept for the backward one is gone.
+  void forget_forward() { backend_->clear(reserve_.data, reserve_.bytes()); }
+
+  Backend& backend() { return *backend_; }
+  const StackTensors& inputs() const { return inputs_; }
+  /// y, and the gradients of everything else.
+  const StackTensors& outputs() const { return outputs_; }
+  std::size_t reserve_bytes() const { return plan_->reserve_bytes(); }
+  std::size_t scratch_bytes() const { return plan_->scratch_bytes(); }
+  std::string algorithm() const { return plan_->algorithm(); }
+
+ private:
+  std::shared_ptr<Backend> backend_;
+  std::unique_ptr<RecurrentPlan> plan_;
+  StackTensors inputs_;
+  TensorMemory memory_;
+  StackTensors outputs_;
+  std::vector<View> h_n_, c_n_, no_dh_n_, no_dc_n_;
+  View reserve_, scratch_, step_;
+};
+
+}  // namespace unroll::benchmark

@@ -1,0 +1,24 @@
+/// Dropout, by random numbers that depend on key, step and index only.
+#pragma once
+
+#include <cstdint>
+
+#include "host/cpu/device.h"
+#include "unroll/backend.h"
+
+namespace unroll::host {
+
+void dropout(Device& device, const Dropout& args);
+
+/// As unroll::Dropout, on n floats.
+struct DropoutArgs {
+  const float* in;
+  float* out;
+  std::int64_t n;
+  float rate;
+  std::uint64_t key;
+  const std::int64_t* step;
+};
+void apply_dropout(ThreadPool& pool, const DropoutArgs& args);
+
+}  // namespace unroll::host

@@ -1,0 +1,11 @@
+/// Elementwise operations, with broadcasting.
+#pragma once
+
+#include "host/cpu/device.h"
+#include "unroll/backend.h"
+
+namespace unroll::host {
+
+void elementwise(Device& device, const Elementwise& args);
+
+}  // namespace unroll::host

@@ -1,0 +1,11 @@
+/// Copies of regions: slices, concatenations, transpositions.
+#pragma once
+
+#include "host/cpu/device.h"
+#include "unroll/backend.h"
+
+namespace unroll::host {
+
+void copy_region(Device& device, const CopyRegion& args);
+
+}  // namespace unroll::host

@@ -1,0 +1,11 @@
+/// Sums and maxima over axes.
+#pragma once
+
+#include "host/cpu/device.h"
+#include "unroll/backend.h"
+
+namespace unroll::host {
+
+void reduce(Device& device, const Reduce& args);
+
+}  // namespace unroll::host

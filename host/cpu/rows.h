@@ -1,0 +1,15 @@
+/// Rows of a table by id. Rows that share an id are added in order of position.
+#pragma once
+
+#include "host/cpu/device.h"
+#include "unroll/backend.h"
+
+namespace unroll::host {
+
+void gather_rows(Device& device, const GatherRows& args);
+void scatter_add_rows(Device& device, const ScatterAddRows& args);
+std::size_t coalesce_scratch_bytes(std::int64_t rows);
+void coalesce_rows(Device& device, const CoalesceRows& args);
+void one_hot(Device& device, const OneHot& args);
+
+}  // namespace unroll::host

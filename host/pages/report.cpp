@@ -1,0 +1,243 @@
+#include "host/pages/report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+
+#include "host/pages/chart.h"
+#include "host/pages/html_page.h"
+#include "host/pages/report_style.h"
+
+namespace unroll {
+namespace {
+
+constexpr std::size_t kPoints = 600;  // of a curve: as many as a screen can tell apart
+constexpr std::size_t kEvents = 12;   // divergences and jumps that are listed
+constexpr std::size_t kMarks = 200;   // of these, how many are drawn
+
+std::string duration(double seconds) {
+  const auto total = std::int64_t(std::llround(std::clamp(seconds, 0.0, 1e12)));
+  if (total >= 3600) return fmt::format("{} h {} min", total / 3600, total % 3600 / 60);
+  if (total >= 60) return fmt::format("{} min {} s", total / 60, total % 60);
+  return fmt::format("{} s", total);
+}
+
+std::string perplexity(double loss) {
+  const double value = std::exp(loss);
+  if (!std::isfinite(value)) return "–";
+  return value >= 1e6 ? fmt::format("{:.2e}", value) : fmt::format("{:.2f}", value);
+}
+
+/// NaN if there is none.
+double median_rate(const RunHistory& history) {
+  std::vector<double> rates;
+  for (const TrainRecord& record : history.train)
+    if (std::isfinite(record.tokens_per_second)) rates.push_back(record.tokens_per_second);
+  if (rates.empty()) return std::nan("");
+  const auto middle = rates.begin() + std::ssize(rates) / 2;
+  std::ranges::nth_element(rates, middle);
+  return *middle;
+}
+
+std::string model_line(const LanguageModelConfig& model) {
+  const std::string cell = to_string(model.cell);
+  const bool equal =
+      std::ranges::adjacent_find(model.hidden, std::not_equal_to<>()) == model.hidden.end();
+  std::string layers =
+      equal ? fmt::format("{} layer{} of {} units", model.hidden.size(),
+                          model.hidden.size() == 1 ? "" : "s", grouped(model.hidden.front()))
+            : fmt::format("layers of {} units", fmt::join(model.hidden, ", "));
+  return fmt::format("{}, {}, embedding {}, {} tokens, dropout {}{}", cell, layers,
+                     grouped(model.embedding), grouped(model.vocabulary), model.dropout,
+                     model.tied ? ", tied" : "");
+}
+
+std::string summary(const ReportData& data) {
+  const RunHistory& history = data.history;
+  const EvaluationRecord* best = history.best();
+  const double rate = median_rate(history);
+  std::string html = "<dl class=\"summary\">\n";
+  html += summary_item("Validation perplexity", best ? perplexity(best->loss) : "–",
+                       best ? fmt::format("best, at step {}", grouped(best->step)) : "none yet");
+  html +=
+      summary_item("Test perplexity", history.test ? perplexity(history.test->loss) : "–",
+                   history.test ? fmt::format("step {}", grouped(history.test->step)) : "none yet");
+  html += summary_item("Steps", grouped(history.steps),
+                       fmt::format("{} epoch{}", history.epochs, history.epochs == 1 ? "" : "s"));
+  html += summary_item(
+      "Tokens per second",
+      std::isfinite(rate) ? grouped(std::llround(std::clamp(rate, 0.0, 1e15))) : "–", "median");
+  html += summary_item("Time", duration(history.seconds), "validation included");
+  html += summary_item("Parameters", data.model ? grouped(parameter_count(data.model->model)) : "–",
+                       data.model ? "float32" : "no checkpoint yet");
+  return html + "</dl>\n";
+}
+
+template <typename Record>
+ChartSeries series_of(const std::string& name, const std::vector<Record>& records,
+                      double Record::*member) {
+  ChartSeries series{name, {}};
+  for (const Record& record : records)
+    series.points.push_back({double(record.step), record.*member});
+  series.points = thin(series.points, kPoints);
+  return series;
+}
+
+std::string event_text(const EventRecord& event) {
+  const std::string what = event.kind == "jump" ? "the loss jumped" : "diverged";
+  std::string text = fmt::format("Step {}, epoch {}: {}", grouped(event.step), event.epoch,
+                                 event.reason.empty() ? what : event.reason);
+  text +=
+      std::isfinite(event.loss) ? fmt::format(" (loss {:.4g}", event.loss) : " (loss not finite";
+  text += std::isfinite(event.limit) ? fmt::format(", limit {:.4g})", event.limit) : ")";
+  if (!event.parameter.empty()) text += ", in " + event.parameter;
+  if (!event.action.empty()) text += "; action: " + event.action;
+  return text;
+}
+
+Chart loss_chart(const RunHistory& history) {
+  Chart chart{.title = "Training and validation loss by step",
+              .unit = "loss, nats per token",
+              .from_zero = false,
+              .perplexity = true};
+  chart.series = {series_of("training", history.train, &TrainRecord::loss),
+                  series_of("validation", history.valid, &EvaluationRecord::loss)};
+  chart.series.back().dots = true;
+  for (std::size_t k = 0; k < std::min(history.events.size(), kMarks); ++k) {
+    const EventRecord& event = history.events[k];
+    chart.marks.push_back({{double(event.step), event.loss},
+                           event.kind,
+                           k < kEvents ? std::to_string(k + 1) : "",
+                           event_text(event)});
+  }
+  if (const EvaluationRecord* best = history.best())
+    chart.marks.push_back({{double(best->step), best->loss},
+                           "best",
+                           "best " + perplexity(best->loss),
+                           fmt::format("Best validation: step {}, loss {:.4f}, perplexity {}",
+                                       grouped(best->step), best->loss, perplexity(best->loss))});
+  return chart;
+}
+
+std::string events(const RunHistory& history) {
+  if (history.events.empty()) return "";
+  std::string html = "<ol class=\"events\">\n";
+  for (std::size_t k = 0; k < std::min(history.events.size(), kEvents); ++k)
+    html += "<li>" + escape_html(event_text(history.events[k])) + "</li>\n";
+  html += "</ol>\n";
+  if (history.events.size() > kEvents)
+    html += fmt::format("<p class=\"note\">and {} more of them</p>\n",
+                        grouped(std::int64_t(history.events.size() - kEvents)));
+  return html;
+}
+
+std::string loss_figure(const RunHistory& history) {
+  std::string html = "<h2>Loss</h2>\n";
+  if (history.train.empty() && history.valid.empty())
+    return html + "<p class=\"note\">Nothing has been logged yet.</p>\n" + events(history);
+  Chart chart = loss_chart(history);
+  html +=
+      "<figure><figcaption><span><i class=\"key training\"></i>training</span>"
+      "<span><i class=\"key validation\"></i>validation</span>";
+  for (const std::string& kind : {std::string("diverged"), std::string("jump")})
+    if (std::ranges::find(history.events, kind, &EventRecord::kind) != history.events.end())
+      html += fmt::format("<span><i class=\"key {0}\"></i>{0}</span>", kind);
+  html += "<output></output></figcaption>\n";
+  // Type would shrink with a wide drawing on a narrow screen, so there is one for each.
+  chart.width = 960;
+  chart.height = 380;
+  html += "<div class=\"wide\">\n" + draw_svg(chart) + "</div>\n";
+  chart.width = 370;
+  chart.height = 300;
+  html += "<div class=\"narrow\">\n" + draw_svg(chart) + "</div>\n</figure>\n";
+  return html + events(history);
+}
+
+std::string small_figures(const RunHistory& history) {
+  if (history.train.empty()) return "";
+  struct Small {
+    const char* name;
+    double TrainRecord::*member;
+  };
+  std::string html = "<div class=\"small\">\n";
+  for (const Small& small : {Small{"Learning rate", &TrainRecord::learning_rate},
+                             Small{"Gradient norm", &TrainRecord::gradient_norm},
+                             Small{"Tokens per second", &TrainRecord::tokens_per_second}}) {
+    Chart chart{.title = std::string(small.name) + " by step", .unit = ""};
+    chart.series = {series_of(small.name, history.train, small.member)};
+    html +=
+        fmt::format("<figure><figcaption><b>{}</b><output></output></figcaption>\n{}</figure>\n",
+                    small.name, draw_svg(chart));
+  }
+  return html + "</div>\n";
+}
+
+std::string value_text(const nlohmann::json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
+  if (!value.is_array()) return value.dump();
+  std::string text;
+  for (const nlohmann::json& element : value)
+    text += (text.empty() ? "" : ", ") + value_text(element);
+  return text;
+}
+
+std::string config_section(const std::string& name, const nlohmann::json& members) {
+  std::string rows;
+  for (const auto& [key, value] : members.items())
+    if (!value.is_null() && value != "")
+      rows += fmt::format("<tr><th>{}</th><td>{}</td></tr>\n", escape_html(key),
+                          escape_html(value_text(value)));
+  if (rows.empty()) return "";
+  return fmt::format("<section><h3>{}</h3>\n<table>\n{}</table></section>\n", escape_html(name),
+                     rows);
+}
+
+std::string configuration(const nlohmann::json& config) {
+  nlohmann::json rest = nlohmann::json::object();
+  for (const auto& [key, value] : config.items())
+    if (!value.is_object()) rest[key] = value;
+  std::string html = "<h2>Configuration</h2>\n<div class=\"config\">\n";
+  const std::vector<std::string> first = {"model", "tokenizer"};
+  for (const std::string& name : first)
+    if (config.contains(name) && config[name].is_object())
+      html += config_section(name, config[name]);
+  html += config_section("run", rest);
+  for (const auto& [key, value] : config.items())
+    if (value.is_object() && std::ranges::find(first, key) == first.end())
+      html += config_section(key, value);
+  return html + "</div>\n";
+}
+
+std::string samples(const std::vector<ReportSample>& samples) {
+  if (samples.empty()) return "";
+  std::string html =
+      "<h2>Samples</h2>\n<p class=\"note\">Drawn from the best checkpoint, each from the "
+      "beginning of a text.</p>\n";
+  for (const ReportSample& sample : samples)
+    html += fmt::format("<div class=\"sample\"><h3>temperature {:.1f}</h3><p>{}</p></div>\n",
+                        sample.temperature, escape_html(sample.text));
+  return html;
+}
+
+}  // namespace
+
+std::string make_report(const ReportData& data) {
+  std::string html = page_head(data.name + " – training run", kReportStyle);
+  html += fmt::format(
+      "<h1>{}</h1>\n<p class=\"soft\">{}</p>\n", escape_html(data.name),
+      data.model ? escape_html(model_line(data.model->model)) : "There is no checkpoint yet.");
+  html += summary(data);
+  html += loss_figure(data.history);
+  html += small_figures(data.history);
+  if (data.model) {
+    html += samples(data.model->samples);
+    html += configuration(data.model->config);
+  }
+  return html + "<script>" + kReportScript + "</script>\n</body>\n</html>\n";
+}
+
+}  // namespace unroll

@@ -17,7 +17,7 @@
 namespace unroll {
 namespace {
 
-constexpr std::size_t kBufferBytes = std::size_t{1} << 18;
+constexpr std::size_t kReadBytes = std::size_t{1} << 18;
 constexpr std::size_t kLongestCodePoint = 4;
 
 /// True at the six ASCII white space characters: everything that can end a word.
@@ -108,7 +108,7 @@ bool TextReader::refill() {
   end_ -= begin_;
   filled_ -= std::exchange(begin_, 0);
   // A word longer than half the buffer doubles it, so that reading stays linear in its length.
-  const auto block = std::size_t(std::min<std::int64_t>(kBufferBytes, source_.left()));
+  const auto block = std::size_t(std::min<std::int64_t>(kReadBytes, source_.left()));
   const std::size_t needed = std::max(block, 2 * filled_);
   if (buffer_.size() < needed) buffer_.resize(needed);
   const bool first = source_.position() == 0;

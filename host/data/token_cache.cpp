@@ -34,7 +34,7 @@ constexpr std::int64_t kHashBytes = 32;
 constexpr std::int64_t kMaxHeaderBytes = 1 << 20, kMaxSources = 3;
 constexpr std::int64_t kLargest = std::int64_t{1} << 60;  // sums and products of it are checked
 constexpr std::int64_t kAlignment = 64;
-constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
+constexpr std::size_t kWriteBytes = std::size_t{1} << 20;
 // Written back as it grows: otherwise the last sync of a large file takes seconds, in which nothing
 // can be interrupted.
 constexpr std::int64_t kSyncBytes = 1 << 23, kUnsynced = 4 * kSyncBytes;
@@ -325,7 +325,7 @@ void TokenCacheWriter::add(std::span<const std::int32_t> ids) {
   for (std::size_t k = 0; k < ids.size(); ++k)  // little-endian: the low bytes come first
     std::memcpy(buffer_.data() + from + k * width, &ids[k], width);
   header_.tokens += std::int64_t(ids.size());
-  if (buffer_.size() >= kBufferBytes) flush();
+  if (buffer_.size() >= kWriteBytes) flush();
 }
 
 void TokenCacheWriter::flush() {

@@ -9,9 +9,6 @@
 namespace unroll {
 namespace {
 
-constexpr const char* kEncoder = "encoder.weight";
-constexpr const char* kDecoder = "decoder.weight";
-constexpr const char* kDecoderBias = "decoder.bias";
 constexpr const char* kRecurrentPrefix = "rnn.";
 constexpr double kEmbeddingRange = 0.1;
 

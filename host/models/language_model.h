@@ -20,6 +20,11 @@ namespace unroll {
 /// More are a mistake, or meant to keep the program busy.
 inline constexpr std::int64_t kMaxLayers = 1'000;
 
+// Names of the parameters around the recurrent stack.
+inline constexpr const char* kEncoder = "encoder.weight";
+inline constexpr const char* kDecoder = "decoder.weight";
+inline constexpr const char* kDecoderBias = "decoder.bias";
+
 struct LanguageModelConfig {
   CellKind cell = CellKind::kLstm;
   GruReset reset = GruReset::kAfter;

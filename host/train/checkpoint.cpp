@@ -25,10 +25,6 @@ constexpr std::string_view kPrefix = "step-";
 constexpr std::string_view kTemporary = ".tmp-";
 constexpr std::string_view kReplaced = ".old-";
 
-[[noreturn]] void fail(const fs::path& path, std::string_view what) {
-  throw std::runtime_error(fmt::format("{}: {}", path.string(), what));
-}
-
 void move_to(const fs::path& from, const fs::path& to) {
   if (::rename(from.c_str(), to.c_str()) != 0)
     fail_call(to, fmt::format("cannot be made from {}", from.filename().string()));
@@ -53,21 +49,21 @@ bool is_folder(const fs::path& path) {
 void remove_tree(const fs::path& path) {
   std::error_code error;
   fs::remove_all(path, error);
-  if (error) fail(path, fmt::format("cannot be removed: {}", error.message()));
+  if (error) fail_checkpoint(path, fmt::format("cannot be removed: {}", error.message()));
 }
 
 /// Without links.
 fs::path real_path(const fs::path& path) {
   std::error_code error;
   fs::path real = fs::canonical(path, error);
-  if (error) fail(path, error.message());
+  if (error) fail_checkpoint(path, error.message());
   return real;
 }
 
 std::string target_of(const fs::path& link) {
   std::error_code error;
   const fs::path target = fs::read_symlink(link, error);
-  if (error) fail(link, fmt::format("cannot be read as a link: {}", error.message()));
+  if (error) fail_checkpoint(link, fmt::format("cannot be read as a link: {}", error.message()));
   return target.string();
 }
 
@@ -78,7 +74,7 @@ std::vector<std::string> names_in(const fs::path& folder) {
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
     names.push_back(at->path().filename().string());
   if (error && error != std::errc::no_such_file_or_directory)
-    fail(folder, fmt::format("cannot be listed: {}", error.message()));
+    fail_checkpoint(folder, fmt::format("cannot be listed: {}", error.message()));
   return names;
 }
 
@@ -172,10 +168,10 @@ void delete_older(const fs::path& run_dir, std::int64_t step, const CheckpointSa
 fs::path resolve(const fs::path& path, bool latest) {
   std::error_code error;
   const fs::file_status status = fs::status(path, error);
-  if (status.type() == fs::file_type::not_found) fail(path, "no such folder");
-  if (error) fail(path, error.message());
+  if (status.type() == fs::file_type::not_found) fail_checkpoint(path, "no such folder");
+  if (error) fail_checkpoint(path, error.message());
   if (!fs::is_directory(status))
-    fail(path, "is a file, expected a run folder or a checkpoint folder");
+    fail_checkpoint(path, "is a file, expected a run folder or a checkpoint folder");
   if (is_checkpoint(path)) return path;
 
   for (const char* name : {"best", "latest"}) {
@@ -187,14 +183,15 @@ fs::path resolve(const fs::path& path, bool latest) {
     // A save was killed between move_into_place's two renames.
     if (fs::path aside = path / (std::string(kReplaced) + target); is_checkpoint(aside))
       return aside;
-    fail(link,
-         fmt::format("leads to {}, which is no checkpoint: it has no {}", target, kManifestName));
+    fail_checkpoint(link, fmt::format("leads to {}, which is no checkpoint: it has no {}", target,
+                                      kManifestName));
   }
   const std::vector<CheckpointEntry> entries = list_checkpoints(path);
   if (entries.empty())
-    fail(path, fmt::format("holds no checkpoint: got neither {} nor {}NNNNNNNN folders, expected "
-                           "one of them",
-                           kManifestName, kPrefix));
+    fail_checkpoint(
+        path, fmt::format("holds no checkpoint: got neither {} nor {}NNNNNNNN folders, expected "
+                          "one of them",
+                          kManifestName, kPrefix));
   return entries.front().directory;
 }
 
@@ -203,15 +200,15 @@ fs::path resolve(const fs::path& path, bool latest) {
 void make_run_folder(const fs::path& run_dir) {
   std::error_code error;
   if (fs::exists(run_dir, error) && !fs::is_directory(run_dir, error))
-    fail(run_dir, "is a file, expected a run folder");
-  if (is_checkpoint(run_dir)) fail(run_dir, "is a checkpoint, expected a run folder");
+    fail_checkpoint(run_dir, "is a file, expected a run folder");
+  if (is_checkpoint(run_dir)) fail_checkpoint(run_dir, "is a checkpoint, expected a run folder");
   std::vector<fs::path> parents;  // of folders that will be made
   fs::path folder = fs::absolute(run_dir, error).lexically_normal();
   if (!folder.has_filename()) folder = folder.parent_path();
   for (; !fs::exists(folder, error) && folder.has_relative_path(); folder = folder.parent_path())
     parents.push_back(folder.parent_path());
   fs::create_directories(run_dir, error);
-  if (error) fail(run_dir, fmt::format("cannot be made: {}", error.message()));
+  if (error) fail_checkpoint(run_dir, fmt::format("cannot be made: {}", error.message()));
   for (const fs::path& parent : parents) sync_directory(parent);
 }
 
@@ -280,7 +277,7 @@ Checkpoint load_checkpoint(const fs::path& path, const CheckpointLoad& options) 
 std::vector<CheckpointEntry> list_checkpoints(const fs::path& run_dir) {
   std::error_code none;
   if (fs::exists(run_dir, none) && !fs::is_directory(run_dir, none))
-    fail(run_dir, "is a file, expected a run folder");
+    fail_checkpoint(run_dir, "is a file, expected a run folder");
   std::vector<CheckpointEntry> entries;
   for (const std::string& name : names_in(run_dir))
     if (const auto step = step_of(name); step && is_folder(run_dir / name))

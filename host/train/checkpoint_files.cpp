@@ -32,10 +32,6 @@ constexpr const char* kModel = "model.safetensors";
 constexpr const char* kState = "state.safetensors";
 constexpr const char* kHashKey = "xxh3_128";
 
-[[noreturn]] void fail(const fs::path& path, std::string_view what) {
-  throw std::runtime_error(fmt::format("{}: {}", path.string(), what));
-}
-
 /// A new file and its hash, written piece by piece.
 class FileWriter {
  public:
@@ -156,26 +152,29 @@ class Reader {
     json manifest = parse_json(text, name);
     const JsonObject fields(manifest, name);
     if (const std::string format = fields.string("format"); format != kFormat)
-      fail(name, fmt::format("got format {}, expected '{}'", in_quotes(format), kFormat));
+      fail_checkpoint(name,
+                      fmt::format("got format {}, expected '{}'", in_quotes(format), kFormat));
     if (const auto version = fields.integer("version", 1, kMaxBytes); version > kVersion)
-      fail(name,
-           fmt::format("got format version {}, expected at most {}: it was written by a newer "
-                       "version of this program",
-                       version, kVersion));
+      fail_checkpoint(
+          name, fmt::format("got format version {}, expected at most {}: it was written by a newer "
+                            "version of this program",
+                            version, kVersion));
     fields.integer("step", 0, kMaxBytes);
     fields.object("files");
-    if (manifest_text(manifest) != text) fail(name, "is damaged: got other text than was written");
+    if (manifest_text(manifest) != text)
+      fail_checkpoint(name, "is damaged: got other text than was written");
     if (const std::size_t count = manifest.at("files").size(); count > kMostFiles)
-      fail(name, fmt::format("lists {} files, expected at most {}", count, kMostFiles));
+      fail_checkpoint(name, fmt::format("lists {} files, expected at most {}", count, kMostFiles));
     for (const auto& [file, entry] : manifest.at("files").items())
       if (!is_plain_name(file))
-        fail(name, "got a file name with a folder or a control character, expected a plain name");
+        fail_checkpoint(
+            name, "got a file name with a folder or a control character, expected a plain name");
     return manifest;
   }
 
   JsonObject entry(const std::string& name) const {
     if (!files().contains(name))
-      fail(path(kManifestName), fmt::format("lists no {}, expected one", name));
+      fail_checkpoint(path(kManifestName), fmt::format("lists no {}, expected one", name));
     return {files().at(name), path(kManifestName).string()};
   }
 
@@ -184,14 +183,15 @@ class Reader {
     const std::int64_t expected = entry(name).integer("bytes", 0, kMaxBytes);
     OpenFile file = open_file(name, most);
     if (file.bytes != expected)
-      fail(path(name), fmt::format("is damaged: got {} bytes, expected {}", file.bytes, expected));
+      fail_checkpoint(path(name),
+                      fmt::format("is damaged: got {} bytes, expected {}", file.bytes, expected));
     return file;
   }
 
   void check_hash(const std::string& name, const std::string& got) const {
     if (const std::string expected = entry(name).string(kHashKey); got != expected)
-      fail(path(name),
-           fmt::format("is damaged: got hash '{}', expected {}", got, in_quotes(expected)));
+      fail_checkpoint(path(name), fmt::format("is damaged: got hash '{}', expected {}", got,
+                                              in_quotes(expected)));
   }
 
   OpenFile open_file(const std::string& name, std::int64_t most) const {
@@ -201,17 +201,19 @@ class Reader {
                   0};
     struct stat status {};
     if (::fstat(file.fd.get(), &status) != 0) fail_call(path(name), "cannot be examined");
-    if (!S_ISREG(status.st_mode)) fail(path(name), "is not a regular file, expected one");
+    if (!S_ISREG(status.st_mode))
+      fail_checkpoint(path(name), "is not a regular file, expected one");
     file.bytes = status.st_size;
     if (file.bytes > most)
-      fail(path(name), fmt::format("got {} bytes, expected at most {}", file.bytes, most));
+      fail_checkpoint(path(name),
+                      fmt::format("got {} bytes, expected at most {}", file.bytes, most));
     return file;
   }
 
   void read_whole(int fd, std::int64_t at, std::span<std::byte> bytes,
                   const std::string& name) const {
     if (const std::size_t got = read_at(fd, at, bytes, path(name)); got < bytes.size())
-      fail(path(name), fmt::format("got {} bytes, expected {}", got, bytes.size()));
+      fail_checkpoint(path(name), fmt::format("got {} bytes, expected {}", got, bytes.size()));
   }
 
   std::string read(const OpenFile& file, const std::string& name) const {
@@ -232,6 +234,10 @@ void sync_directory(const fs::path& directory) {
                       "cannot be opened");
   // EINVAL: a file system on which directories need no syncing, or cannot be.
   if (::fsync(fd.get()) != 0 && errno != EINVAL) fail_call(directory, "cannot be synced");
+}
+
+void fail_checkpoint(const fs::path& path, std::string_view what) {
+  throw std::runtime_error(fmt::format("{}: {}", path.string(), what));
 }
 
 void check_content(const CheckpointContent& content) {
@@ -276,7 +282,7 @@ Checkpoint read_checkpoint_files(const fs::path& directory, const CheckpointLoad
   checkpoint.step = reader.step();
   const std::string config = reader.path(kConfig).string();
   checkpoint.config = parse_json(reader.text(kConfig), config);
-  if (!checkpoint.config.is_object()) fail(config, "is not a JSON object, expected one");
+  if (!checkpoint.config.is_object()) fail_checkpoint(config, "is not a JSON object, expected one");
   const auto tensors = [&](const char* name) {
     return reader.tensors(
         name, options.most_bytes ? options.most_bytes(checkpoint, name) : Reader::kMaxBytes);

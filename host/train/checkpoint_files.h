@@ -11,6 +11,9 @@ namespace unroll {
 
 inline constexpr const char* kManifestName = "manifest.json";
 
+/// Throws std::runtime_error "path: what".
+[[noreturn]] void fail_checkpoint(const std::filesystem::path& path, std::string_view what);
+
 /// Errors    std::invalid_argument unless config is an object, every name in `files` a plain file
 ///           name that is not taken, and every text small enough to be read again.
 void check_content(const CheckpointContent& content);

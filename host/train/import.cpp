@@ -15,10 +15,6 @@
 namespace unroll {
 namespace {
 
-constexpr const char* kEncoder = "encoder.weight";
-constexpr const char* kDecoder = "decoder.weight";
-constexpr const char* kDecoderBias = "decoder.bias";
-
 std::string shape_text(const TensorData& tensor) {
   return fmt::format("[{}]", fmt::join(tensor.shape, ", "));
 }

@@ -14,8 +14,6 @@ namespace unroll {
 namespace {
 
 constexpr std::int64_t kLargest = std::int64_t(1) << 31;
-constexpr const char* kEncoder = "encoder.weight";
-constexpr const char* kDecoder = "decoder.weight";
 constexpr const char* kModelFile = "model.safetensors";
 constexpr const char* kProgress = "progress.json";
 constexpr const char* kModelKey = "unroll";

@@ -37,12 +37,12 @@ std::vector<std::byte> file(const std::string& header, std::size_t data = 0) {
   return to_bytes(length_prefix(header.size()) + header + std::string(data, '\1'));
 }
 
-std::string error(std::vector<std::byte> bytes) {
+std::string file_error(std::vector<std::byte> bytes) {
   return error_of<std::runtime_error>([&] { SafetensorsFile::parse(std::move(bytes), "x.st"); });
 }
 
-std::string error(const std::string& header, std::size_t data = 0) {
-  return error(file(header, data));
+std::string header_error(const std::string& header, std::size_t data = 0) {
+  return file_error(file(header, data));
 }
 
 std::string tensor(const std::string& name, const std::string& type, const std::string& shape,
@@ -84,15 +84,17 @@ TEST(Safetensors, KnowsEveryTypeOfTheFormat) {
     const auto read = SafetensorsFile::parse(
         file("{" + tensor("a", name, "2,2", "0," + std::to_string(bytes)) + "}", bytes), "x.st");
     EXPECT_EQ(stored_type_name(read.find("a")->type), name);
-    EXPECT_EQ(
-        error("{" + tensor("a", name, "2,2", "0," + std::to_string(bytes + 1)) + "}", bytes + 1),
-        "x.st: tensor 'a': got " + std::to_string(bytes + 1) + " bytes of data, expected " +
-            std::to_string(bytes) + " for its shape and dtype");
+    EXPECT_EQ(header_error("{" + tensor("a", name, "2,2", "0," + std::to_string(bytes + 1)) + "}",
+                           bytes + 1),
+              "x.st: tensor 'a': got " + std::to_string(bytes + 1) + " bytes of data, expected " +
+                  std::to_string(bytes) + " for its shape and dtype");
   }
-  EXPECT_TRUE(contains(error("{" + tensor("a", "F4", "3", "0,2") + "}", 2), "no whole number"));
-  EXPECT_TRUE(contains(error("{" + tensor("a", "F6_E2M3", "9223372036854775807", "0,2") + "}", 2),
-                       "no whole number"));
-  EXPECT_TRUE(contains(error("{" + tensor("a", "F5", "1", "0,1") + "}", 1),
+  EXPECT_TRUE(
+      contains(header_error("{" + tensor("a", "F4", "3", "0,2") + "}", 2), "no whole number"));
+  EXPECT_TRUE(
+      contains(header_error("{" + tensor("a", "F6_E2M3", "9223372036854775807", "0,2") + "}", 2),
+               "no whole number"));
+  EXPECT_TRUE(contains(header_error("{" + tensor("a", "F5", "1", "0,1") + "}", 1),
                        "got dtype 'F5', expected one of F64, F32, "));
 }
 
@@ -154,30 +156,31 @@ TEST(Safetensors, CallsOtherFormatsByTheirNames) {
       {"na\xC3\xAFve words", "is plain text;"},
       {"words", "is plain text;"}};
   for (const auto& [content, says] : cases) {
-    EXPECT_TRUE(contains(error(to_bytes(content)), "x.st: " + says)) << content.substr(0, 20);
-    EXPECT_TRUE(contains(error(to_bytes(content)), "; expected a safetensors file"));
+    EXPECT_TRUE(contains(file_error(to_bytes(content)), "x.st: " + says)) << content.substr(0, 20);
+    EXPECT_TRUE(contains(file_error(to_bytes(content)), "; expected a safetensors file"));
   }
   // A length of 640 begins as a pickle does, and one of 35,615 as gzip.
-  EXPECT_EQ(error("{}" + std::string(638, ' ')), kFine);
-  EXPECT_EQ(error("{}" + std::string(35'613, ' ')), kFine);
-  EXPECT_TRUE(contains(error(to_bytes("\xC0\1\2\3\4\5\6\7\x8" + rest)), "got a header of"));
+  EXPECT_EQ(header_error("{}" + std::string(638, ' ')), kFine);
+  EXPECT_EQ(header_error("{}" + std::string(35'613, ' ')), kFine);
+  EXPECT_TRUE(contains(file_error(to_bytes("\xC0\1\2\3\4\5\6\7\x8" + rest)), "got a header of"));
 }
 
 TEST(Safetensors, AcceptsWhatTheFormatAllows) {
-  EXPECT_EQ(error("{}"), kFine);
-  EXPECT_EQ(error("  \n\t\r{}"), kFine);  // leading blanks
-  EXPECT_EQ(error("{}      "), kFine);    // padding
-  EXPECT_EQ(error("{\"__metadata__\":{}}"), kFine);
-  EXPECT_EQ(error("{ \"a\" : { \"data_offsets\" : [ 0 , 4 ] , \"shape\" : [ 1 ] ,"
-                  " \"dtype\" : \"F32\" } }",
-                  4),
+  EXPECT_EQ(header_error("{}"), kFine);
+  EXPECT_EQ(header_error("  \n\t\r{}"), kFine);  // leading blanks
+  EXPECT_EQ(header_error("{}      "), kFine);    // padding
+  EXPECT_EQ(header_error("{\"__metadata__\":{}}"), kFine);
+  EXPECT_EQ(header_error("{ \"a\" : { \"data_offsets\" : [ 0 , 4 ] , \"shape\" : [ 1 ] ,"
+                         " \"dtype\" : \"F32\" } }",
+                         4),
             kFine);
-  EXPECT_EQ(error("{" + tensor("a", "F32", "0,7", "0,0") + "}"), kFine);  // an empty tensor
-  EXPECT_EQ(error("{" + tensor("e", "F32", "0", "4,4") + "," + tensor("a", "F32", "1", "0,4") +
-                      "," + tensor("f", "F32", "0", "0,0") + "}",
-                  4),
-            kFine);  // any order, empty ones at either end
-  EXPECT_EQ(error("{" + tensor("__metadata__2", "U8", "", "0,1") + "}", 1), kFine);
+  EXPECT_EQ(header_error("{" + tensor("a", "F32", "0,7", "0,0") + "}"), kFine);  // an empty tensor
+  EXPECT_EQ(
+      header_error("{" + tensor("e", "F32", "0", "4,4") + "," + tensor("a", "F32", "1", "0,4") +
+                       "," + tensor("f", "F32", "0", "0,0") + "}",
+                   4),
+      kFine);  // any order, empty ones at either end
+  EXPECT_EQ(header_error("{" + tensor("__metadata__2", "U8", "", "0,1") + "}", 1), kFine);
 
   const auto read = SafetensorsFile::parse(
       file(R"({"__metadata__":{"k\u00e9\n\"\\\/\b\f\r\t":"\uD83D\uDE00 \uFFFD"}})"), "x.st");
@@ -186,17 +189,17 @@ TEST(Safetensors, AcceptsWhatTheFormatAllows) {
 }
 
 TEST(Safetensors, RejectsBadLengths) {
-  EXPECT_TRUE(contains(error(to_bytes("")), "x.st: is empty, expected a safetensors file"));
-  EXPECT_TRUE(contains(error(to_bytes(length_prefix(3).substr(0, 7))), "got 7 bytes"));
+  EXPECT_TRUE(contains(file_error(to_bytes("")), "x.st: is empty, expected a safetensors file"));
+  EXPECT_TRUE(contains(file_error(to_bytes(length_prefix(3).substr(0, 7))), "got 7 bytes"));
   for (const std::uint64_t length :
        {std::uint64_t{3}, std::uint64_t{100'000'001}, std::uint64_t{1} << 63,
         std::numeric_limits<std::uint64_t>::max(), std::numeric_limits<std::uint64_t>::max() - 7})
-    EXPECT_TRUE(contains(error(to_bytes(length_prefix(length) + "{}")), "got a header of"))
+    EXPECT_TRUE(contains(file_error(to_bytes(length_prefix(length) + "{}")), "got a header of"))
         << length;
-  EXPECT_TRUE(contains(error(to_bytes(std::string(1000, '\0'))), "got a header of 0 bytes"));
-  EXPECT_TRUE(contains(error(to_bytes(length_prefix(1) + "{}")), "header byte 1"));
+  EXPECT_TRUE(contains(file_error(to_bytes(std::string(1000, '\0'))), "got a header of 0 bytes"));
+  EXPECT_TRUE(contains(file_error(to_bytes(length_prefix(1) + "{}")), "header byte 1"));
   // The format's cap holds even where the bytes are there.
-  EXPECT_TRUE(contains(error(repeated(100'000'001, ' ')), "expected at most 100000000"));
+  EXPECT_TRUE(contains(file_error(repeated(100'000'001, ' ')), "expected at most 100000000"));
 }
 
 TEST(Safetensors, RejectsWhatIsNotJson) {
@@ -230,11 +233,11 @@ TEST(Safetensors, RejectsWhatIsNotJson) {
                                             "{\"\xFF\":1}",
                                             "{\"\xED\xA0\x80\":1}"};
   for (const std::string& header : headers)
-    EXPECT_TRUE(contains(error(header, 1), "x.st: header byte")) << header;
+    EXPECT_TRUE(contains(header_error(header, 1), "x.st: header byte")) << header;
   for (const std::string escape : {"\\x", "\\u12g4", "\\uD800", "\\uD800x", "\\uD800\\n",
                                    "\\uD800\\u0041", "\\uDC00", "\\u0000", "\\U0041"})
     EXPECT_TRUE(
-        contains(error("{\"__metadata__\":{\"" + escape + "\":\"\"}}"), "x.st: header byte"))
+        contains(header_error("{\"__metadata__\":{\"" + escape + "\":\"\"}}"), "x.st: header byte"))
         << escape;
 }
 
@@ -263,33 +266,38 @@ TEST(Safetensors, RejectsWrongFields) {
                             R"({"dtype":"U8","shape":[1],"data_offsets":[0]})",
                             R"({"dtype":"U8","shape":[1],"data_offsets":[0,1,1]})",
                             R"({"dtype":"U8","shape":[1],"data_offsets":"0,1"})"})
-    EXPECT_TRUE(contains(error("{\"a\":" + std::string(value) + "}", 1), "x.st: header byte"))
+    EXPECT_TRUE(
+        contains(header_error("{\"a\":" + std::string(value) + "}", 1), "x.st: header byte"))
         << value;
   for (const char* value : {"1", "[]", "\"pt\"", "null", "{\"a\":1}", "{\"a\":null}", "{\"a\":{}}",
                             "{\"a\":\"\",\"a\":\"\"}", "{\"a\":\"\",\"\\u0061\":\"\"}"})
-    EXPECT_TRUE(contains(error("{\"__metadata__\":" + std::string(value) + "}"), "header byte"))
+    EXPECT_TRUE(
+        contains(header_error("{\"__metadata__\":" + std::string(value) + "}"), "header byte"))
         << value;
 }
 
 TEST(Safetensors, RejectsDuplicates) {
   const std::string a = tensor("a", "U8", "1", "0,1");
-  EXPECT_TRUE(
-      contains(error("{" + a + "," + tensor("a", "U8", "1", "1,2") + "}", 2), "tensor 'a' again"));
-  EXPECT_TRUE(contains(error("{" + a + "," + tensor("\\u0061", "U8", "1", "1,2") + "}", 2),
+  EXPECT_TRUE(contains(header_error("{" + a + "," + tensor("a", "U8", "1", "1,2") + "}", 2),
                        "tensor 'a' again"));
-  EXPECT_TRUE(contains(error(R"({"__metadata__":{},"__metadata__":{}})"), "second __metadata__"));
+  EXPECT_TRUE(contains(header_error("{" + a + "," + tensor("\\u0061", "U8", "1", "1,2") + "}", 2),
+                       "tensor 'a' again"));
+  EXPECT_TRUE(
+      contains(header_error(R"({"__metadata__":{},"__metadata__":{}})"), "second __metadata__"));
 }
 
 TEST(Safetensors, RejectsNumbersThatAreNotPlain) {
   for (const char* number :
        {"-1", "-0", "+1", "1.0", "1e0", "1E0", "01", "00", "0x1", "1_", "", " ", "NaN", "Infinity",
         "true", "null", "\"1\"", "18446744073709551616", "99999999999999999999999999999999"}) {
-    EXPECT_NE(error("{" + tensor("a", "U8", "1," + std::string(number), "0,1") + "}", 1), kFine)
+    EXPECT_NE(header_error("{" + tensor("a", "U8", "1," + std::string(number), "0,1") + "}", 1),
+              kFine)
         << number;
-    EXPECT_NE(error("{" + tensor("a", "U8", "1", "0," + std::string(number)) + "}", 1), kFine)
+    EXPECT_NE(header_error("{" + tensor("a", "U8", "1", "0," + std::string(number)) + "}", 1),
+              kFine)
         << number;
   }
-  EXPECT_TRUE(contains(error("{" + tensor("a", "U8", "1,-1", "0,1") + "}", 1),
+  EXPECT_TRUE(contains(header_error("{" + tensor("a", "U8", "1,-1", "0,1") + "}", 1),
                        "got '-', expected a non-negative whole number"));
 }
 
@@ -298,17 +306,17 @@ TEST(Safetensors, RejectsProductsThatWrap) {
        {"9223372036854775808", "18446744073709551615", "9223372036854775807,2",
         "4294967296,4294967296", "4294967296,4294967296,0", "0,4294967296,4294967296",
         "2305843009213693952,4", "4611686018427387904,4", "2,2,2,2,2,2,2,1152921504606846976"}) {
-    EXPECT_NE(error("{" + tensor("a", "F32", shape, "0,0") + "}"), kFine) << shape;
-    EXPECT_NE(error("{" + tensor("a", "F32", shape, "0,4") + "}", 4), kFine) << shape;
+    EXPECT_NE(header_error("{" + tensor("a", "F32", shape, "0,0") + "}"), kFine) << shape;
+    EXPECT_NE(header_error("{" + tensor("a", "F32", shape, "0,4") + "}", 4), kFine) << shape;
   }
-  EXPECT_TRUE(contains(error("{" + tensor("a", "F32", "4611686018427387904", "0,0") + "}"),
+  EXPECT_TRUE(contains(header_error("{" + tensor("a", "F32", "4611686018427387904", "0,0") + "}"),
                        "no whole number below 2^63"));
 }
 
 TEST(Safetensors, RejectsOffsetsThatDoNotTile) {
   const auto two = [](const std::string& first, const std::string& second, std::size_t data) {
-    return error("{" + tensor("a", "U8", "2", first) + "," + tensor("b", "U8", "2", second) + "}",
-                 data);
+    return header_error(
+        "{" + tensor("a", "U8", "2", first) + "," + tensor("b", "U8", "2", second) + "}", data);
   };
   EXPECT_EQ(two("0,2", "2,4", 4), kFine);
   EXPECT_EQ(two("2,4", "0,2", 4), kFine);
@@ -320,9 +328,10 @@ TEST(Safetensors, RejectsOffsetsThatDoNotTile) {
   EXPECT_TRUE(contains(two("0,2", "2,4", 3), "expected to lie within 3 bytes"));  // truncated
   EXPECT_TRUE(contains(two("2,0", "2,4", 4), "x.st: tensor"));
   EXPECT_TRUE(contains(two("0,2", "18446744073709551614,18446744073709551615", 4), "x.st: tensor"));
-  EXPECT_TRUE(contains(error("{}", 1), "got 1 bytes of data, expected 0"));
+  EXPECT_TRUE(contains(header_error("{}", 1), "got 1 bytes of data, expected 0"));
   EXPECT_TRUE(contains(
-      error("{" + tensor("e", "U8", "0", "1,1") + "," + tensor("a", "U8", "2", "0,2") + "}", 2),
+      header_error("{" + tensor("e", "U8", "0", "1,1") + "," + tensor("a", "U8", "2", "0,2") + "}",
+                   2),
       "no overlap"));  // an empty tensor inside another
 }
 
@@ -331,8 +340,8 @@ TEST(Safetensors, RejectsSizesThatDisagreeWithTheType) {
        {std::pair("F64", 8), std::pair("F32", 4), std::pair("F16", 2), std::pair("BF16", 2),
         std::pair("I64", 8), std::pair("I32", 4), std::pair("U8", 1)}) {
     const auto with = [type = type](int size) {
-      return error("{" + tensor("a", type, "3", "0," + std::to_string(size)) + "}",
-                   static_cast<std::size_t>(size));
+      return header_error("{" + tensor("a", type, "3", "0," + std::to_string(size)) + "}",
+                          static_cast<std::size_t>(size));
     };
     EXPECT_EQ(with(3 * bytes), kFine);
     EXPECT_TRUE(contains(with(3 * bytes - 1), "bytes of data, expected"));
@@ -345,20 +354,21 @@ TEST(Safetensors, BoundsWhatAHeaderCanCost) {
   for (const char* open : {"[", "{\"a\":", "{\"__metadata__\":{\"a\":"}) {
     std::string nested;
     while (nested.size() < 5'000'000) nested += open;
-    EXPECT_TRUE(contains(error(nested), "header byte"));
+    EXPECT_TRUE(contains(file_error(nested), "header byte"));
   }
   std::string ones = "1";
   while (ones.size() < 2'000'000) ones += ",1";
-  EXPECT_TRUE(contains(error("{" + tensor("a", "U8", ones, "0,1") + "}", 1), "at most 64"));
-  EXPECT_TRUE(contains(error("{" + tensor(repeated(50'000'000, 'n'), "U8", "1", "0,1") + "}", 1),
-                       "expected at most 4096"));
+  EXPECT_TRUE(contains(header_error("{" + tensor("a", "U8", ones, "0,1") + "}", 1), "at most 64"));
+  EXPECT_TRUE(
+      contains(header_error("{" + tensor(repeated(50'000'000, 'n'), "U8", "1", "0,1") + "}", 1),
+               "expected at most 4096"));
   std::string tensors, keys;
   for (int k = 0; k < 140'000; ++k) {
     tensors += (k ? "," : "{") + tensor(std::to_string(k), "U8", "0", "0,0");
     keys += (k ? ",\"" : "{\"") + std::to_string(k) + "\":\"\"";
   }
-  EXPECT_TRUE(contains(error(tensors + "}"), "at most 131072"));
-  EXPECT_TRUE(contains(error("{\"__metadata__\":" + keys + "}}"), "at most 65536"));
+  EXPECT_TRUE(contains(file_error(tensors + "}"), "at most 131072"));
+  EXPECT_TRUE(contains(header_error("{\"__metadata__\":" + keys + "}}"), "at most 65536"));
   // Linear in the file: a second or two even under sanitizers, where a quadratic reader takes
   // hours.
   EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(60));
@@ -366,7 +376,7 @@ TEST(Safetensors, BoundsWhatAHeaderCanCost) {
 
 TEST(Safetensors, ErrorsStayOnOneShortLine) {
   const std::string name = "new\\nline" + std::string(3'000, 'x');
-  const std::string text = error("{" + tensor(name, "U8", "2", "0,1") + "}", 1);
+  const std::string text = header_error("{" + tensor(name, "U8", "2", "0,1") + "}", 1);
   EXPECT_TRUE(contains(text, "tensor 'new\\x0aline"));
   EXPECT_LT(text.size(), 200U);
 }
@@ -380,15 +390,16 @@ TEST(Safetensors, SurvivesTruncationAndByteErrors) {
   const SafetensorsImage image = make_safetensors(std::vector{weight, scalar}, {{"k", "v"}});
   std::vector<std::byte> whole = to_bytes(image.header);
   for (const TensorBytes& bytes : image.data) std::ranges::copy(bytes.all(), back_inserter(whole));
-  ASSERT_EQ(error(whole), kFine);
+  ASSERT_EQ(file_error(whole), kFine);
   for (std::size_t size = 0; size < whole.size(); ++size)
-    EXPECT_NE(error(std::vector(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size))),
-              kFine);
+    EXPECT_NE(
+        file_error(std::vector(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size))),
+        kFine);
   for (std::size_t k = 0; k < image.header.size(); ++k)
     for (int value = 0; value < 256; ++value) {
       std::vector<std::byte> changed = whole;
       changed[k] = static_cast<std::byte>(value);
-      EXPECT_NE(error(std::move(changed)), "another exception");
+      EXPECT_NE(file_error(std::move(changed)), "another exception");
     }
 }
 

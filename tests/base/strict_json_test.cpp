@@ -12,7 +12,7 @@ namespace {
 
 using nlohmann::json;
 
-std::string error(std::string_view text) {
+std::string parse_error(std::string_view text) {
   return error_of<std::runtime_error>([&] { parse_json(text, "x.json"); });
 }
 
@@ -29,15 +29,16 @@ TEST(StrictJson, ReadsLikeTheLibraryWhereItShould) {
 }
 
 TEST(StrictJson, RejectsWhatTheLibraryLetsPass) {
-  EXPECT_TRUE(contains(error("{\"a\":1,\"a\":2}"), "x.json: key 'a' twice"));
-  EXPECT_TRUE(contains(error("{\"b\":{\"a\":1,\"\\u0061\":2}}"), "key 'a' twice"));
-  EXPECT_TRUE(contains(error("{\"a\\n\":1,\"a\\n\":2}"), "key 'a\\x0a' twice"));
-  EXPECT_TRUE(contains(error(std::string_view("{\"a\":1}\0garbage", 15)), "byte 7: got a NUL"));
-  EXPECT_TRUE(contains(error("\xEF\xBB\xBF{}"), "byte order mark"));
-  EXPECT_EQ(error(""), "x.json: is empty, expected JSON");
-  EXPECT_EQ(error(nested(kMaxJsonDepth)), "no exception");
-  EXPECT_TRUE(contains(error(nested(kMaxJsonDepth + 1)), "at most 32 levels"));
-  EXPECT_TRUE(contains(error(std::string(1'000'000, '[')), "at most 32 levels"));
+  EXPECT_TRUE(contains(parse_error("{\"a\":1,\"a\":2}"), "x.json: key 'a' twice"));
+  EXPECT_TRUE(contains(parse_error("{\"b\":{\"a\":1,\"\\u0061\":2}}"), "key 'a' twice"));
+  EXPECT_TRUE(contains(parse_error("{\"a\\n\":1,\"a\\n\":2}"), "key 'a\\x0a' twice"));
+  EXPECT_TRUE(
+      contains(parse_error(std::string_view("{\"a\":1}\0garbage", 15)), "byte 7: got a NUL"));
+  EXPECT_TRUE(contains(parse_error("\xEF\xBB\xBF{}"), "byte order mark"));
+  EXPECT_EQ(parse_error(""), "x.json: is empty, expected JSON");
+  EXPECT_EQ(parse_error(nested(kMaxJsonDepth)), "no exception");
+  EXPECT_TRUE(contains(parse_error(nested(kMaxJsonDepth + 1)), "at most 32 levels"));
+  EXPECT_TRUE(contains(parse_error(std::string(1'000'000, '[')), "at most 32 levels"));
 }
 
 TEST(StrictJson, RejectsWhatIsNotJsonOnOneShortLine) {
@@ -46,7 +47,7 @@ TEST(StrictJson, RejectsWhatIsNotJsonOnOneShortLine) {
         std::string("// c\n1"), std::string("NaN"), std::string("1e999"), std::string("\"\xFF\""),
         std::string("\"\\uD800\""), std::string("01"), std::string("\"a\nb\""),
         "\"" + std::string(100'000, 'x')}) {
-    const std::string got = error(text);
+    const std::string got = parse_error(text);
     EXPECT_TRUE(contains(got, "x.json: byte ")) << text.substr(0, 20);
     EXPECT_EQ(got.find('\n'), got.npos);
     EXPECT_LT(got.size(), 300U);
@@ -87,21 +88,25 @@ TEST(JsonObject, ChecksTypeAndRange) {
   const auto error = [](auto&& body) { return error_of<std::runtime_error>(body); };
   constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
   const auto integer = [&](const char* key, std::int64_t low, std::int64_t high) {
-    return error([&] { object.integer(key, low, high); });
+    return parse_error([&] { object.integer(key, low, high); });
   };
   EXPECT_EQ(integer("big", 0, std::numeric_limits<std::int32_t>::max()),
             "x.json: big: got 4294967300, expected a whole number in [0, 2147483647]");
   for (const char* key : {"huge", "over", "neg", "f", "one", "s", "b", "o", "a", "n"})
     EXPECT_TRUE(contains(integer(key, 0, kMax), "expected a whole number")) << key;
   EXPECT_EQ(integer("z", 0, 1), "x.json: z is missing");
-  EXPECT_TRUE(contains(error([&] { object.number("f", 3, 4); }), "got 2.9, expected a number"));
-  EXPECT_TRUE(contains(error([&] { object.number("s", 0, 1); }), "got \"x\", expected a number"));
-  EXPECT_TRUE(contains(error([&] { object.boolean("i"); }), "expected true or false"));
-  EXPECT_TRUE(contains(error([&] { object.string("o"); }), "got an object, expected a string"));
-  EXPECT_TRUE(contains(error([&] { object.object("a"); }), "got an array, expected an object"));
   EXPECT_TRUE(
-      contains(error([&] { object.object("o").integer("k", 2, 3); }), "x.json: o: k: got 1"));
-  EXPECT_TRUE(contains(error([&] { JsonObject(value.at("a"), "x"); }), "expected an object"));
+      contains(parse_error([&] { object.number("f", 3, 4); }), "got 2.9, expected a number"));
+  EXPECT_TRUE(
+      contains(parse_error([&] { object.number("s", 0, 1); }), "got \"x\", expected a number"));
+  EXPECT_TRUE(contains(parse_error([&] { object.boolean("i"); }), "expected true or false"));
+  EXPECT_TRUE(
+      contains(parse_error([&] { object.string("o"); }), "got an object, expected a string"));
+  EXPECT_TRUE(
+      contains(parse_error([&] { object.object("a"); }), "got an array, expected an object"));
+  EXPECT_TRUE(
+      contains(parse_error([&] { object.object("o").integer("k", 2, 3); }), "x.json: o: k: got 1"));
+  EXPECT_TRUE(contains(parse_error([&] { JsonObject(value.at("a"), "x"); }), "expected an object"));
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ std::vector<DrawnBar> bars_of(const std::string& html) {
 }
 
 /// Of two passes, with floors of 4 and 5 and times that are multiples of them.
-Results example() {
+Results page_example() {
   Results results{.about = {"a <device>"}, .rows = {}};
   for (const char* pass : {"forward", "backward"})
     for (const char* shape : {"small", "large"}) {
@@ -74,7 +74,7 @@ Results example() {
 }
 
 TEST(BenchmarkPage, DrawsEachProgramsFastestTime) {
-  const std::vector<DrawnBar> bars = bars_of(make_page(example()));
+  const std::vector<DrawnBar> bars = bars_of(make_page(page_example()));
   ASSERT_EQ(bars.size(), 12U);
   const std::map<std::string, double> lengths = {{"unroll", 1.5}, {"cudnn", 2.25}, {"pytorch", 6}};
   for (const DrawnBar& bar : bars) {
@@ -89,11 +89,11 @@ TEST(BenchmarkPage, DrawsEachProgramsFastestTime) {
 }
 
 TEST(BenchmarkPage, MarksEveryFloor) {
-  const std::string html = make_page(example());
+  const std::string html = make_page(page_example());
   EXPECT_EQ(count(html, "<path class=\"floor\""), 4);
   // At 1 on an axis to 6, from 1 to 278: 1 + 277 / 6.
   EXPECT_EQ(count(html, "<path class=\"floor\" d=\"M47.17 "), 4);
-  Results without = example();
+  Results without = page_example();
   for (Result& row : without.rows)
     if (row.of.shape == "large") row.floor.reset();
   const std::string other = make_page(without);
@@ -124,7 +124,7 @@ TEST(BenchmarkPage, CutsABarThatIsFarLonger) {
 }
 
 TEST(BenchmarkPage, BeginsWithWhatIsLost) {
-  Results results = example();
+  Results results = page_example();
   EXPECT_TRUE(contains(make_page(results), "<p class=\"note\">Nowhere.</p>"));
   results.rows[2].median = 5;  // against our 6
   results.rows.push_back(refused(case_of("never"), "unroll", "stepwise", "out of <memory>"));
@@ -143,7 +143,7 @@ TEST(BenchmarkPage, BeginsWithWhatIsLost) {
 }
 
 TEST(BenchmarkPage, HasEveryRow) {
-  const std::string html = make_page(example());
+  const std::string html = make_page(page_example());
   const std::string table = html.substr(html.find("<details>"));
   EXPECT_EQ(count(table, "<tr>"), 17) << "with the head";
   EXPECT_EQ(count(table, "<tr class=\"case\">"), 4);
@@ -192,7 +192,7 @@ TEST(BenchmarkPage, StandsMissingAndStrangeNumbers) {
 }
 
 TEST(BenchmarkPage, RefersToNothingOutsideItself) {
-  const std::string html = make_page(example());
+  const std::string html = make_page(page_example());
   for (const char* part : {"http", "src=", "href=", "url(", "@import", "<link", "<script"})
     EXPECT_FALSE(contains(html, part)) << part;
 }

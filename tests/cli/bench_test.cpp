@@ -15,8 +15,6 @@ namespace {
 using benchmark::Result;
 using benchmark::Results;
 
-constexpr const char* kEmulated = "export LD_LIBRARY_PATH=" UNROLL_EMULATED_CUDA "; ";
-
 bool has_line(const Results& results, const std::string& start) {
   return std::ranges::any_of(results.about, [&](const auto& l) { return l.starts_with(start); });
 }

@@ -18,8 +18,6 @@ namespace {
 
 using nlohmann::json;
 
-constexpr const char* kEmulated = "export LD_LIBRARY_PATH=" UNROLL_EMULATED_CUDA "; ";
-
 TEST(Doctor, SaysWhatAutoMeansHere) {
   const Output page = run_unroll("doctor");
   EXPECT_EQ(page.status, 0) << page.err;

@@ -90,12 +90,12 @@ class Twins {
   std::shared_ptr<VariableStore> stores_[2];
 };
 
-constexpr std::int64_t kBatch = 3, kWords = 22;
+constexpr std::int64_t kSequences = 3, kTokens = 22;
 
 std::vector<std::int32_t> words(std::int64_t count, std::int32_t first) {
   std::vector<std::int32_t> ids(static_cast<std::size_t>(count));
   for (std::size_t k = 0; k < ids.size(); ++k)
-    ids[k] = std::int32_t((std::size_t(first) + 7 * k) % kWords);
+    ids[k] = std::int32_t((std::size_t(first) + 7 * k) % kTokens);
   return ids;
 }
 
@@ -103,37 +103,38 @@ std::vector<std::int32_t> words(std::int64_t count, std::int32_t first) {
 LanguageModelConfig small_config(CellKind cell = CellKind::kLstm,
                                  GruReset reset = GruReset::kAfter) {
   return {
-      .cell = cell, .reset = reset, .vocabulary = kWords, .embedding = 16, .hidden = {16, 16, 10}};
+      .cell = cell, .reset = reset, .vocabulary = kTokens, .embedding = 16, .hidden = {16, 16, 10}};
 }
 
 /// A language model in training, and its evaluation.
-struct Training {
+struct CopiedTraining {
   Twins twins;
   TrainingGraph graph;
   EvaluationGraph evaluation;
   Twins::Pair training, evaluating;
   std::int32_t next = 0;
 
-  Training(const std::shared_ptr<Backend>& backend, const LanguageModelConfig& config,
-           const OptimizerSpec& optimizer, const LossGuardSpec& guard = {})
+  CopiedTraining(const std::shared_ptr<Backend>& backend, const LanguageModelConfig& config,
+                 const OptimizerSpec& optimizer, const LossGuardSpec& guard = {})
       : twins(backend),
-        graph(config, {.batch = kBatch,
+        graph(config, {.batch = kSequences,
                        .optimizer = optimizer,
                        .learning_rate = 0.25,
                        .guard = guard,
                        .initialization = {.range = 0.4}}),
-        evaluation(config, kBatch, 0),
+        evaluation(config, kSequences, 0),
         training(twins, graph.graph),
         evaluating(twins, evaluation.graph) {}
 
   void train(std::int64_t steps = 4) {
     SCOPED_TRACE("training");
-    const auto inputs = words(steps * kBatch, ++next), targets = words(steps * kBatch, next + 7);
+    const auto inputs = words(steps * kSequences, ++next),
+               targets = words(steps * kSequences, next + 7);
     training.run({graph.step}, feeds(graph.inputs, graph.targets, inputs, targets, steps));
   }
   void evaluate(std::int64_t steps = 4) {
     SCOPED_TRACE("evaluation");
-    const auto inputs = words(steps * kBatch, 3), targets = words(steps * kBatch, 10);
+    const auto inputs = words(steps * kSequences, 3), targets = words(steps * kSequences, 10);
     evaluating.run(evaluation.fetches,
                    feeds(evaluation.inputs, evaluation.targets, inputs, targets, steps));
   }
@@ -141,7 +142,7 @@ struct Training {
   static std::vector<Feed> feeds(Tensor inputs, Tensor targets,
                                  const std::vector<std::int32_t>& given,
                                  const std::vector<std::int32_t>& wanted, std::int64_t steps) {
-    return {Feed(inputs, std::span<const std::int32_t>(given), Shape{steps, kBatch}),
+    return {Feed(inputs, std::span<const std::int32_t>(given), Shape{steps, kSequences}),
             Feed(targets, wanted)};
   }
 };
@@ -160,7 +161,7 @@ TEST_P(ParameterCopiesTest, FollowEveryOptimizer) {
         spec.clip_norm = 0.5F;
         spec.clip_value = 0.02F;
       }
-      Training run(backend_, small_config(), spec);
+      CopiedTraining run(backend_, small_config(), spec);
       for (int k = 0; k < 4; ++k) run.train();
       run.evaluate();
     }
@@ -176,7 +177,7 @@ TEST_P(ParameterCopiesTest, FollowEveryCell) {
         LanguageModelConfig config = small_config(cell, reset);
         config.tied = tied;
         if (tied) config.embedding = 10;
-        Training run(backend_, config, {.kind = OptimizerKind::kSgd});
+        CopiedTraining run(backend_, config, {.kind = OptimizerKind::kSgd});
         for (int k = 0; k < 4; ++k) run.train();
         run.evaluate();
       } catch (const Unsupported&) {
@@ -185,7 +186,7 @@ TEST_P(ParameterCopiesTest, FollowEveryCell) {
 }
 
 TEST_P(ParameterCopiesTest, AreSharedByPlansOfOtherShapes) {
-  Training run(backend_, small_config(), {.kind = OptimizerKind::kAdam});
+  CopiedTraining run(backend_, small_config(), {.kind = OptimizerKind::kAdam});
   for (int k = 0; k < 3; ++k) {
     run.train(4);
     run.train(1);
@@ -198,28 +199,29 @@ TEST_P(ParameterCopiesTest, AreSharedByPlansOfOtherShapes) {
 // A graph that writes copies keeps them, even if another one made them and is gone.
 TEST_P(ParameterCopiesTest, OutliveThePlansThatMadeThem) {
   Twins twins(backend_);
-  const TrainingGraph graph(small_config(), {.batch = kBatch,
+  const TrainingGraph graph(small_config(), {.batch = kSequences,
                                              .optimizer = {.kind = OptimizerKind::kSgd},
                                              .learning_rate = 0.25,
                                              .initialization = {.range = 0.4}});
-  const EvaluationGraph evaluation(small_config(), kBatch, 0);
+  const EvaluationGraph evaluation(small_config(), kSequences, 0);
   Twins::Pair training(twins, graph.graph);
-  const auto ids = words(4 * kBatch, 1), few = words(kBatch, 1);
+  const auto ids = words(4 * kSequences, 1), few = words(kSequences, 1);
   for (int round = 0; round < 3; ++round) {
     Twins::Pair evaluating(twins, evaluation.graph);
     for (const std::int64_t steps : {1, 4}) {
       const auto& given = steps == 1 ? few : ids;
-      evaluating.run(evaluation.fetches,
-                     Training::feeds(evaluation.inputs, evaluation.targets, given, given, steps));
+      evaluating.run(
+          evaluation.fetches,
+          CopiedTraining::feeds(evaluation.inputs, evaluation.targets, given, given, steps));
     }
     for (int k = 0; k < 2; ++k)
-      training.run({graph.step}, Training::feeds(graph.inputs, graph.targets, ids, ids, 4));
+      training.run({graph.step}, CopiedTraining::feeds(graph.inputs, graph.targets, ids, ids, 4));
   }
 }
 
 // As when a checkpoint is loaded, the best one restored, or a weight set by hand.
 TEST_P(ParameterCopiesTest, FollowWhatIsWrittenToTheStore) {
-  Training run(backend_, small_config(), {.kind = OptimizerKind::kMomentum});
+  CopiedTraining run(backend_, small_config(), {.kind = OptimizerKind::kMomentum});
   for (int k = 0; k < 3; ++k) run.train();
   for (const char* name : {"rnn.weight_ih_l0", "rnn.weight_hh_l1", "rnn.weight_hh_l2",
                            "rnn.bias_ih_l0", "rnn.bias_hh_l2", "decoder.weight"}) {
@@ -244,7 +246,7 @@ TEST_P(ParameterCopiesTest, FollowWhatIsWrittenToTheStore) {
 
 // Averages put in the weights' place to evaluate, and the weights put back.
 TEST_P(ParameterCopiesTest, FollowAssignments) {
-  Training run(backend_, small_config(), {.kind = OptimizerKind::kSgd});
+  CopiedTraining run(backend_, small_config(), {.kind = OptimizerKind::kSgd});
   Graph averaging, taking, restoring;
   std::vector<Tensor> add, take, restore;
   for (const VariableInfo& info : parameters(small_config())) {
@@ -276,7 +278,7 @@ TEST_P(ParameterCopiesTest, FollowAssignments) {
 
 // A refused step changes neither weights nor copies.
 TEST_P(ParameterCopiesTest, StayWhereAStepIsRefused) {
-  Training run(backend_, small_config(), {.kind = OptimizerKind::kSgd});
+  CopiedTraining run(backend_, small_config(), {.kind = OptimizerKind::kSgd});
   for (int k = 0; k < 3; ++k) run.train();
   std::vector<float> bias = run.twins.read("decoder.bias");
   const std::vector<float> good = bias;
@@ -299,24 +301,24 @@ struct SmallGraph {
 
   explicit SmallGraph(int directions = 1) {
     const RecurrentSpec spec{.cell = CellKind::kLstm, .hidden = {10}, .directions = directions};
-    x = graph.placeholder("x", {3, kBatch, 9});
-    targets = graph.placeholder("targets", {3 * kBatch}, DType::kInt32);
+    x = graph.placeholder("x", {3, kSequences, 9});
+    targets = graph.placeholder("targets", {3 * kSequences}, DType::kInt32);
     cells = recurrent_weights(graph, spec, 9, "rnn.",
                               {uniform(-0.5, 0.5), uniform(-0.5, 0.5), uniform(-0.5, 0.5)});
-    decoder = graph.variable("decoder", {kWords, 10 * directions}, uniform(-0.5, 0.5));
+    decoder = graph.variable("decoder", {kTokens, 10 * directions}, uniform(-0.5, 0.5));
     add_loss(spec, cells);
   }
 
   void add_loss(const RecurrentSpec& spec, const std::vector<CellWeights>& weights) {
     const Tensor y = recurrent(spec, {.x = x, .weights = weights}).y;
     loss = softmax_cross_entropy(reshape(y, {kOpen, decoder.shape()[1]}), decoder,
-                                 graph.variable("bias", {kWords}, constant(0)), targets, {},
+                                 graph.variable("bias", {kTokens}, constant(0)), targets, {},
                                  {.mean = true})
                .loss;
   }
 
   std::vector<float> inputs(float scale = 1) const {
-    std::vector<float> values(std::size_t(3 * kBatch * 9));
+    std::vector<float> values(std::size_t(3 * kSequences * 9));
     for (std::size_t k = 0; k < values.size(); ++k) values[k] = scale * float(int(k % 11) - 5) / 5;
     return values;
   }
@@ -342,7 +344,7 @@ TEST_P(ParameterCopiesTest, FollowTwoUpdatesInOneRun) {
     const Tensor step = group(parts);
     Twins twins(backend_);
     Twins::Pair pair(twins, g.graph);
-    const auto targets = words(3 * kBatch, 2);
+    const auto targets = words(3 * kSequences, 2);
     for (const float scale : {1.0F, 2.0F, 1.0F, std::numeric_limits<float>::quiet_NaN(), 1.0F}) {
       const std::vector<float> x = g.inputs(scale);
       pair.run({step, g.loss}, {{g.x, x}, {g.targets, targets}});
@@ -367,7 +369,7 @@ TEST_P(ParameterCopiesTest, FollowTheUpdateOfSomeWeights) {
         steps.push_back(optimizer.minimize(g.loss, some));
       Twins twins(backend_);
       Twins::Pair pair(twins, g.graph);
-      const auto targets = words(3 * kBatch, 2);
+      const auto targets = words(3 * kSequences, 2);
       const std::vector<float> x = g.inputs();
       for (int k = 0; k < 3; ++k)
         for (const Tensor& step : steps) pair.run({step, g.loss}, {{g.x, x}, {g.targets, targets}});
@@ -395,7 +397,7 @@ TEST_P(ParameterCopiesTest, FollowVariablesUsedTwice) {
   Twins twins(backend_);
   Twins::Pair pair(twins, g.graph);
   Session on_cpu(g.graph, std::make_shared<VariableStore>(cpu(1), 5));
-  const auto targets = words(3 * kBatch, 2);
+  const auto targets = words(3 * kSequences, 2);
   const std::vector<float> x = g.inputs();
   for (int k = 0; k < 5; ++k) {
     pair.run({step, loss, g.loss}, {{g.x, x}, {g.targets, targets}});
@@ -416,12 +418,12 @@ TEST_P(ParameterCopiesTest, FollowVariablesUsedTwice) {
 TEST_P(ParameterCopiesTest, OutliveTheGraphThatReadsThem) {
   Graph reading, training;
   const auto table_of = [](Graph& graph) {
-    return graph.variable("table", {kWords, 10}, uniform(-1, 1));
+    return graph.variable("table", {kTokens, 10}, uniform(-1, 1));
   };
   const Tensor targets = reading.placeholder("targets", {4}, DType::kInt32);
   const Tensor loss =
       softmax_cross_entropy(reading.constant(0.5, {4, 10}), table_of(reading),
-                            reading.variable("bias", {kWords}, constant(0)), targets)
+                            reading.variable("bias", {kTokens}, constant(0)), targets)
           .loss;
   const Tensor table = table_of(training);
   const Tensor step = GradientDescentOptimizer(0.25).minimize(reduce_sum(table * table));
@@ -446,11 +448,11 @@ TEST_P(ParameterCopiesTest, FollowSparseUpdates) {
     const Tensor h = reading.constant(0.5, {4, 10});
     const Tensor targets = reading.placeholder("targets", {4}, DType::kInt32);
     const auto table_of = [](Graph& graph) {
-      return graph.variable("table", {kWords, 10}, uniform(-1, 1));
+      return graph.variable("table", {kTokens, 10}, uniform(-1, 1));
     };
     const Tensor loss =
-        softmax_cross_entropy(h, table_of(reading), reading.variable("bias", {kWords}, constant(0)),
-                              targets)
+        softmax_cross_entropy(h, table_of(reading),
+                              reading.variable("bias", {kTokens}, constant(0)), targets)
             .loss;
     const Tensor ids = training.placeholder("ids", {4}, DType::kInt32);
     const Tensor rows = embedding(table_of(training), ids);

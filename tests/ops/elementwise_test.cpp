@@ -283,7 +283,7 @@ GraphCase binary(const char* name, Tensor (*op)(Tensor, Tensor), F f, Dims a, Di
           .gradient_scale = 4};
 }
 
-std::vector<GraphCase> cases() {
+std::vector<GraphCase> elementwise_cases() {
   const auto add = [](Complex a, Complex b) { return a + b; };
   const auto subtract = [](Complex a, Complex b) { return a - b; };
   const auto multiply = [](Complex a, Complex b) { return a * b; };
@@ -339,7 +339,7 @@ std::vector<GraphCase> cases() {
 class ElementwiseOps : public OnEachBackend {};
 
 TEST_P(ElementwiseOps, ValuesAndGradientsMatchTheReference) {
-  for (const GraphCase& test : cases()) check_graph_case(test, backend_);
+  for (const GraphCase& test : elementwise_cases()) check_graph_case(test, backend_);
 }
 
 TEST_P(ElementwiseOps, EqualHasValueButNoGradient) {

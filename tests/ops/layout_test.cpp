@@ -107,7 +107,7 @@ GraphCase concat_case(const std::vector<Dims>& dims, int axis) {
   return test;
 }
 
-std::vector<GraphCase> cases() {
+std::vector<GraphCase> layout_cases() {
   std::vector<GraphCase> all = {
       slice_case({5}, 0, 1, 4),
       slice_case({5}, 0, 0, kEnd),
@@ -170,7 +170,7 @@ class SliceConcat : public OnEachBackend {};
 
 // Copies do not round; gradients add at most two terms.
 TEST_P(SliceConcat, ValuesAndGradientsMatchTheReference) {
-  for (const GraphCase& test : cases()) check_graph_case(test, backend_);
+  for (const GraphCase& test : layout_cases()) check_graph_case(test, backend_);
 }
 
 TEST_P(SliceConcat, OpenDimensionsAreFixedByTheFeeds) {

@@ -90,7 +90,7 @@ TEST_P(MatmulPrecision, Tf32RoundsOperands) {
 
 INSTANTIATE_TEST_SUITE_P(On, MatmulPrecision, ::testing::Values("CudaTf32"), backend_name);
 
-std::vector<GraphCase> cases() {
+std::vector<GraphCase> matmul_cases() {
   std::vector<GraphCase> all;
   const auto add = [&](Dims a, Dims b, bool ta, bool tb) {
     // Up to 33 terms below 4 in a sum: 33 roundings of partial sums around sqrt(33) 4 / 3.
@@ -118,7 +118,7 @@ std::vector<GraphCase> cases() {
 class MatmulOp : public OnEachBackend {};
 
 TEST_P(MatmulOp, ValuesAndGradientsMatchTheReference) {
-  for (const GraphCase& test : cases()) check_graph_case(test, backend_);
+  for (const GraphCase& test : matmul_cases()) check_graph_case(test, backend_);
 }
 
 TEST_P(MatmulOp, GradientOfASquareMatrixUsedTwice) {

@@ -152,7 +152,7 @@ TEST_P(ReduceKernel, MaxKeepsANanInItsOwnPlace) {
 
 UNROLL_FOR_EACH_BACKEND(ReduceKernel);
 
-std::vector<GraphCase> cases() {
+std::vector<GraphCase> reduce_cases() {
   std::vector<GraphCase> all;
   const Dims dims{3, 4, 11};
   for (const int axis : {kAllAxes, 0, 1, 2, -1, -3})
@@ -203,7 +203,7 @@ std::vector<GraphCase> cases() {
 class ReduceOps : public OnEachBackend {};
 
 TEST_P(ReduceOps, ValuesAndGradientsMatchTheReference) {
-  for (const GraphCase& test : cases()) check_graph_case(test, backend_);
+  for (const GraphCase& test : reduce_cases()) check_graph_case(test, backend_);
 }
 
 TEST_P(ReduceOps, ElementsThatShareAMaximumShareItsGradient) {

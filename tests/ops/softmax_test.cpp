@@ -136,7 +136,7 @@ TEST_P(SoftmaxKernel, GradientMatchesFloat64) {
 
 UNROLL_FOR_EACH_BACKEND(SoftmaxKernel);
 
-std::vector<GraphCase> cases() {
+std::vector<GraphCase> softmax_cases() {
   std::vector<GraphCase> all;
   for (const Dims& dims : {Dims{3, 33}, Dims{7}, Dims{2, 3, 5}, Dims{4, 1}}) {
     all.push_back({.name = "softmax",
@@ -157,7 +157,7 @@ class SoftmaxOps : public OnEachBackend {};
 
 // Values as in the kernel tests with |x| < 2; a gradient adds a sum over at most 33 terms.
 TEST_P(SoftmaxOps, ValuesAndGradientsMatchTheReference) {
-  for (const GraphCase& test : cases()) check_graph_case(test, backend_);
+  for (const GraphCase& test : softmax_cases()) check_graph_case(test, backend_);
 }
 
 UNROLL_FOR_EACH_BACKEND(SoftmaxOps);

@@ -27,6 +27,11 @@ inline Output run_script(const std::string& script, const std::filesystem::path&
   return {WIFEXITED(code) ? WEXITSTATUS(code) : -1, read_text(out), read_text(err)};
 }
 
+#ifdef UNROLL_EMULATED_CUDA
+/// In a script: what follows runs on the emulated GPU.
+inline constexpr const char* kEmulated = "export LD_LIBRARY_PATH=" UNROLL_EMULATED_CUDA "; ";
+#endif
+
 /// `arguments` as one would type them after "unroll" in a shell.
 inline Output run_unroll(const std::string& arguments) {
   return run_script("unroll " + arguments);

@@ -42,7 +42,7 @@ std::shared_ptr<VariableStore> random_parameters(const LanguageModelConfig& conf
   return store;
 }
 
-std::string load_error(const std::filesystem::path& path) {
+std::string model_error(const std::filesystem::path& path) {
   return error_of<std::runtime_error>([&] { load_model(path, cpu(1)); });
 }
 
@@ -118,23 +118,23 @@ void save_changed(const std::filesystem::path& folder,
 TEST(ModelFile, RefusesTensorsThatDoNotFit) {
   const TempFolder missing, surplus, shape, tied;
   save_changed(missing.path(), [](CheckpointContent& c) { c.tensors.erase(c.tensors.begin()); });
-  EXPECT_TRUE(contains(load_error(missing.path()), "'decoder.bias' is missing"));
+  EXPECT_TRUE(contains(model_error(missing.path()), "'decoder.bias' is missing"));
 
   save_changed(surplus.path(), [](CheckpointContent& c) {
     c.tensors.push_back(c.tensors.front());
     c.tensors.back().name = "more";
   });
-  EXPECT_TRUE(contains(load_error(surplus.path()), "'more' is not one of the model's"));
+  EXPECT_TRUE(contains(model_error(surplus.path()), "'more' is not one of the model's"));
 
   save_changed(shape.path(), [](CheckpointContent& c) { c.tensors.front().shape = {2, 2}; });
-  EXPECT_TRUE(contains(load_error(shape.path()), "got F32 [2, 2], expected F32 [4]"));
+  EXPECT_TRUE(contains(model_error(shape.path()), "got F32 [2, 2], expected F32 [4]"));
 
   const std::vector<float> other(12, 0.5F);
   save_changed(tied.path(), [&](CheckpointContent& c) {
     for (TensorData& tensor : c.tensors)
       if (tensor.name == "decoder.weight") tensor.bytes = std::as_bytes(std::span(other));
   });
-  EXPECT_TRUE(contains(load_error(tied.path()), "tied weights"));
+  EXPECT_TRUE(contains(model_error(tied.path()), "tied weights"));
 }
 
 /// Random parameters of which one value is another.
@@ -146,7 +146,7 @@ std::string error_with_value(const std::string& name, float value) {
   values.back() = value;
   store->write<float>(name, values);
   save_model(folder.path(), 1, {config, "", nullptr, nullptr}, tokenizer(), *store, {.best = true});
-  return load_error(folder.path());
+  return model_error(folder.path());
 }
 
 TEST(ModelFile, RefusesValuesThatAreNotFinite) {
@@ -203,14 +203,14 @@ TEST(ModelFile, ChecksShapesBeforeItAllocates) {
       c.config["model"]["tied"] = false;
       c.config["model"]["hidden"] = {5, units};
     });
-    return load_error(folder.path());
+    return model_error(folder.path());
   };
   EXPECT_TRUE(contains(error_with_hidden(std::int64_t(1) << 31), "expected F32 [6442450944, 5]"));
   const TempFolder layers;
   save_changed(layers.path(), [](CheckpointContent& c) {
     c.config["model"]["hidden"] = std::vector<int>(1001, 1);
   });
-  EXPECT_TRUE(contains(load_error(layers.path()), "layers: got 1001, expected at most 1000"));
+  EXPECT_TRUE(contains(model_error(layers.path()), "layers: got 1001, expected at most 1000"));
 }
 
 // Saving and loading hold one piece of a tensor, and no copy of the model.
@@ -227,13 +227,13 @@ TEST(ModelFile, RefusesConfigurationsThatAreNotOurs) {
   const auto error_with = [](const std::string& key, const nlohmann::json& value) {
     const TempFolder folder;
     save_changed(folder.path(), [&](CheckpointContent& c) { c.config["model"][key] = value; });
-    return load_error(folder.path());
+    return model_error(folder.path());
   };
   const TempFolder tokens, none;
   save_changed(tokens.path(), [](CheckpointContent& c) { c.config["tokenizer"]["type"] = "bpe"; });
-  EXPECT_TRUE(contains(load_error(tokens.path()), "got 'bpe', expected word, char or byte"));
+  EXPECT_TRUE(contains(model_error(tokens.path()), "got 'bpe', expected word, char or byte"));
   save_changed(none.path(), [](CheckpointContent& c) { c.vocabulary.reset(); });
-  EXPECT_TRUE(contains(load_error(none.path()), "vocab.txt is missing"));
+  EXPECT_TRUE(contains(model_error(none.path()), "vocab.txt is missing"));
   EXPECT_TRUE(contains(error_with("cell", "transformer"), "got 'transformer', expected"));
   EXPECT_TRUE(contains(error_with("gru_reset", "during"), "expected before or after"));
   EXPECT_TRUE(contains(error_with("hidden", nlohmann::json::array()), "hidden"));

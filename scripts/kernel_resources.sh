@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# What every kernel of cuda/ takes of a multiprocessor, as ptxas says: writes docs/kernels.md. Exit
-# status 1 if one of ours spills registers to memory, which costs more than any launch bound gains.
+# What every kernel of cuda/ takes of a multiprocessor, as ptxas says: writes a page beside the
+# results. Exit status 1 if one of ours spills registers to memory, which costs more than any launch
+# bound gains.
 # Needs nvcc; takes a minute or two.
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-page=docs/kernels.md architectures=(80 90)
+page=benchmarks/results/sm90-sass/kernels.md architectures=(80 90)
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 [ -n "$nvcc" ] || die "there is no nvcc"
 work=$(mktemp -d)
@@ -13,18 +14,18 @@ trap 'rm -rf "$work"' EXIT
 
 # With what CMake compiles them with.
 # shellcheck disable=SC2016  # expanded by the other shell
-for source in cuda/*.cu; do
+for source in cuda/*/*.cu; do
   for architecture in "${architectures[@]}"; do
     printf '%s %s\n' "$source" "$architecture"
   done
 done | xargs -P "$(jobs)" -L 1 bash -c '
   "$0" -std=c++20 -O3 -DNDEBUG -I. -Iinclude -Xcompiler=-fPIC -Xptxas -v "-arch=sm_$3" \
-    -cubin -o /dev/null "$2" 2>"$1/$(basename "$2").$3" || { cat "$1/$(basename "$2").$3"; exit 255; }
+    -cubin -o /dev/null "$2" 2>"$1/${2//\//+}.$3" || { cat "$1/${2//\//+}.$3"; exit 255; }
 ' "$nvcc" "$work" >&2
 
 # One line per kernel and architecture: file, kernel, architecture, registers, spilled bytes, shared.
 for said in "$work"/*; do
-  file=$(basename "$said")
+  file=$(basename "$said" | tr + /)
   c++filt <"$said" | awk -v file="${file%.*}" -v architecture="${file##*.}" '
     /Compiling entry function/ {
       kernel = $0
@@ -51,7 +52,7 @@ import re
 import sys
 
 enumerators = {}  # "(Kind)3" -> "kMultiply"
-for header in glob.glob("include/unroll/*.h") + glob.glob("cuda/*.*"):
+for header in glob.glob("include/unroll/*.h") + glob.glob("cuda/*/*.*"):
     text = re.sub("//.*", "", open(header).read())
     for kind, names in re.findall(r"enum class (\w+)[^{;]*{([^}]*)}", text):
         for value, name in enumerate(re.findall(r"\w+", names)):
@@ -81,7 +82,7 @@ for line in open(lines):
         continue
     kernels.setdefault((file, short(name)), {})[architecture] = (registers, spilled, shared)
     if spilled:
-        spills.append(f"cuda/{file}: {short(name)} spills {spilled} bytes on sm_{architecture}")
+        spills.append(f"{file}: {short(name)} spills {spilled} bytes on sm_{architecture}")
 with open(page, "w") as out:
     out.write("# Kernels\n\nWhat `scripts/kernel_resources.sh` made of ptxas's report: registers of a "
               "thread, bytes spilled, bytes of shared\nmemory of a block. The file's other kernels "
@@ -89,7 +90,7 @@ with open(page, "w") as out:
     last = ""
     for (file, name), values in sorted(kernels.items()):
         if file != last:
-            out.write(f"\n## cuda/{file}\n\n| kernel | " +
+            out.write(f"\n## {file}\n\n| kernel | " +
                       " | ".join(f"sm_{a}: registers | spilled | shared" for a in architectures) +
                       " |\n|---|" + "---:|" * (3 * len(architectures)) + "\n")
             last = file

@@ -199,7 +199,7 @@ TEST(Safetensors, RejectsBadLengths) {
   EXPECT_TRUE(contains(file_error(to_bytes(std::string(1000, '\0'))), "got a header of 0 bytes"));
   EXPECT_TRUE(contains(file_error(to_bytes(length_prefix(1) + "{}")), "header byte 1"));
   // The format's cap holds even where the bytes are there.
-  EXPECT_TRUE(contains(file_error(repeated(100'000'001, ' ')), "expected at most 100000000"));
+  EXPECT_TRUE(contains(header_error(repeated(100'000'001, ' ')), "expected at most 100000000"));
 }
 
 TEST(Safetensors, RejectsWhatIsNotJson) {
@@ -354,7 +354,7 @@ TEST(Safetensors, BoundsWhatAHeaderCanCost) {
   for (const char* open : {"[", "{\"a\":", "{\"__metadata__\":{\"a\":"}) {
     std::string nested;
     while (nested.size() < 5'000'000) nested += open;
-    EXPECT_TRUE(contains(file_error(nested), "header byte"));
+    EXPECT_TRUE(contains(header_error(nested), "header byte"));
   }
   std::string ones = "1";
   while (ones.size() < 2'000'000) ones += ",1";
@@ -367,7 +367,7 @@ TEST(Safetensors, BoundsWhatAHeaderCanCost) {
     tensors += (k ? "," : "{") + tensor(std::to_string(k), "U8", "0", "0,0");
     keys += (k ? ",\"" : "{\"") + std::to_string(k) + "\":\"\"";
   }
-  EXPECT_TRUE(contains(file_error(tensors + "}"), "at most 131072"));
+  EXPECT_TRUE(contains(header_error(tensors + "}"), "at most 131072"));
   EXPECT_TRUE(contains(header_error("{\"__metadata__\":" + keys + "}}"), "at most 65536"));
   // Linear in the file: a second or two even under sanitizers, where a quadratic reader takes
   // hours.

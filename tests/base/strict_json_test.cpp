@@ -88,25 +88,21 @@ TEST(JsonObject, ChecksTypeAndRange) {
   const auto error = [](auto&& body) { return error_of<std::runtime_error>(body); };
   constexpr std::int64_t kMax = std::numeric_limits<std::int64_t>::max();
   const auto integer = [&](const char* key, std::int64_t low, std::int64_t high) {
-    return parse_error([&] { object.integer(key, low, high); });
+    return error([&] { object.integer(key, low, high); });
   };
   EXPECT_EQ(integer("big", 0, std::numeric_limits<std::int32_t>::max()),
             "x.json: big: got 4294967300, expected a whole number in [0, 2147483647]");
   for (const char* key : {"huge", "over", "neg", "f", "one", "s", "b", "o", "a", "n"})
     EXPECT_TRUE(contains(integer(key, 0, kMax), "expected a whole number")) << key;
   EXPECT_EQ(integer("z", 0, 1), "x.json: z is missing");
+  EXPECT_TRUE(contains(error([&] { object.number("f", 3, 4); }), "got 2.9, expected a number"));
+  EXPECT_TRUE(contains(error([&] { object.number("s", 0, 1); }), "got \"x\", expected a number"));
+  EXPECT_TRUE(contains(error([&] { object.boolean("i"); }), "expected true or false"));
+  EXPECT_TRUE(contains(error([&] { object.string("o"); }), "got an object, expected a string"));
+  EXPECT_TRUE(contains(error([&] { object.object("a"); }), "got an array, expected an object"));
   EXPECT_TRUE(
-      contains(parse_error([&] { object.number("f", 3, 4); }), "got 2.9, expected a number"));
-  EXPECT_TRUE(
-      contains(parse_error([&] { object.number("s", 0, 1); }), "got \"x\", expected a number"));
-  EXPECT_TRUE(contains(parse_error([&] { object.boolean("i"); }), "expected true or false"));
-  EXPECT_TRUE(
-      contains(parse_error([&] { object.string("o"); }), "got an object, expected a string"));
-  EXPECT_TRUE(
-      contains(parse_error([&] { object.object("a"); }), "got an array, expected an object"));
-  EXPECT_TRUE(
-      contains(parse_error([&] { object.object("o").integer("k", 2, 3); }), "x.json: o: k: got 1"));
-  EXPECT_TRUE(contains(parse_error([&] { JsonObject(value.at("a"), "x"); }), "expected an object"));
+      contains(error([&] { object.object("o").integer("k", 2, 3); }), "x.json: o: k: got 1"));
+  EXPECT_TRUE(contains(error([&] { JsonObject(value.at("a"), "x"); }), "expected an object"));
 }
 
 }  // namespace

@@ -33,7 +33,7 @@ struct OptimizerCase {
   double learning_rate;
 };
 
-const OptimizerCase kKinds[] = {
+const OptimizerCase kOptimizerCases[] = {
     {"sgd", {.kind = OptimizerKind::kSgd}, 0.5},
     {"momentum", {.kind = OptimizerKind::kMomentum, .momentum = 0.8F}, 0.1},
     {"rmsprop", {.kind = OptimizerKind::kRmsProp, .decay = 0.9F}, 0.01},
@@ -45,7 +45,7 @@ const OptimizerCase kKinds[] = {
 /// is never reached.
 std::vector<OptimizerCase> optimizer_cases() {
   std::vector<OptimizerCase> all;
-  for (const OptimizerCase& kind : kKinds)
+  for (const OptimizerCase& kind : kOptimizerCases)
     for (int options = 0; options <= 8; ++options) {
       OptimizerCase c = kind;
       if (options & 1) c.spec.weight_decay = 0.05F;
@@ -230,8 +230,8 @@ TEST_P(ApplyGradientsKernel, ManyParametersOfAllSizes) {
   shapes_[48] = {9, 1028};
   shapes_[100] = {7, 1};
   tables_ = {3, 47, 48, 100};
-  std::vector<OptimizerCase> cases(std::begin(kKinds), std::end(kKinds));
-  cases.push_back(kKinds[0]);  // plain SGD passes over rows that this one moves
+  std::vector<OptimizerCase> cases(std::begin(kOptimizerCases), std::end(kOptimizerCases));
+  cases.push_back(kOptimizerCases[0]);  // plain SGD passes over rows that this one moves
   cases.back().spec.weight_decay = 0.05F;
   for (OptimizerCase& c : cases)
     for (const int shift : {0, 1}) {
@@ -320,7 +320,7 @@ TEST_P(ApplyGradientsKernel, ZeroGradientsHaveNormZero) {
 // Losses around a mean, some of them far above it, some above the ceiling or no numbers at all. A
 // new level, from step 200 on, becomes the mean.
 TEST_P(ApplyGradientsKernel, TheGuardMatchesFloat64) {
-  const OptimizerCase& c = kKinds[0];
+  const OptimizerCase& c = kOptimizerCases[0];
   Random random(75);
   Training t = start(c, false, random);
   t.guard.ceiling = 20;
@@ -357,7 +357,7 @@ TEST_P(ApplyGradientsKernel, TheGuardMatchesFloat64) {
 }
 
 TEST_P(ApplyGradientsKernel, AGuardThatHaltsRefusesUntilItIsTold) {
-  const OptimizerCase& c = kKinds[3];
+  const OptimizerCase& c = kOptimizerCases[3];
   Random random(76);
   Training t = start(c, false, random);
   t.guard = {.ceiling = 2, .halts = true};
@@ -462,7 +462,7 @@ std::map<std::string, std::vector<float>> trained_state(const VariableStore& sto
 }
 
 TEST_P(OptimizerOp, AStepThatIsNotFiniteIsCountedAndLeavesEveryVariable) {
-  for (const OptimizerCase& c : kKinds) {
+  for (const OptimizerCase& c : kOptimizerCases) {
     SCOPED_TRACE(c.name);
     LinearModel model(c, false);
     Session session(model.graph, backend_, 5);

@@ -17,7 +17,7 @@
 namespace unroll::test {
 namespace {
 
-constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 class SampleKernel : public OnEachBackend {
  protected:
@@ -59,7 +59,7 @@ TEST_P(SampleKernel, DrawsTheIdsThatTheReferenceDraws) {
     std::vector<float> log_prob = floats(random.array({size}, -12, 0));
     for (std::size_t k = 1; k < log_prob.size(); ++k) {
       if (k % 3 == 0) log_prob[k] = std::floor(log_prob[k]);  // many are equal
-      if (k % 7 == 0) log_prob[k] = -kInf;
+      if (k % 7 == 0) log_prob[k] = -kInfinity;
     }
     for (const SamplingOptions& o : kOptions)
       for (const std::int64_t step : {0L, 1L, 2L, 0x123456789ABL}) {
@@ -84,7 +84,7 @@ TEST_P(SampleKernel, TemperatureZeroTakesTheMostProbableAndTheFirstOfEquals) {
 
 // e^(-1 / 1e-5) is 0 in float64.
 TEST_P(SampleKernel, WeightsThatVanishAreNotDrawn) {
-  const std::vector<float> log_prob{-3, -2, -4, -2, -kInf};
+  const std::vector<float> log_prob{-3, -2, -4, -2, -kInfinity};
   for (std::int64_t step = 0; step < 20; ++step)
     EXPECT_EQ(draw(log_prob, {.temperature = 1e-5}, 3, step) % 2, 1);
 }
@@ -94,9 +94,9 @@ TEST_P(SampleKernel, SaysWhatItCannotDraw) {
     for (const std::size_t size : {1U, 33U, 1025U}) {
       SCOPED_TRACE(::testing::Message() << size << " ids, temperature " << temperature);
       const SamplingOptions options{.temperature = temperature};
-      EXPECT_EQ(draw(std::vector<float>(size, -kInf), options), -1);
+      EXPECT_EQ(draw(std::vector<float>(size, -kInfinity), options), -1);
       std::vector<float> log_prob(size, -1);
-      for (const float bad : {std::nanf(""), -std::nanf(""), kInf})
+      for (const float bad : {std::nanf(""), -std::nanf(""), kInfinity})
         for (const std::size_t where : {std::size_t{0}, size - 1}) {
           log_prob[where] = bad;
           EXPECT_EQ(draw(log_prob, options), -1) << bad << " at " << where;
@@ -201,7 +201,7 @@ TEST_P(SampleOp, TheNumberOfTheRunIsThatOfTheDraw) {
 }
 
 TEST_P(SampleOp, ExcludedIdsAreNeverDrawn) {
-  const auto f = frequencies({.seed = 9}, {-kInf, -1, -kInf, -1}, many() / 4);
+  const auto f = frequencies({.seed = 9}, {-kInfinity, -1, -kInfinity, -1}, many() / 4);
   EXPECT_EQ(f[0] + f[2], 0);
 }
 

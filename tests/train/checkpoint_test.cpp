@@ -21,9 +21,9 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Content that names its step, with everything a checkpoint may hold.
-class Sample {
+class SampleCheckpoint {
  public:
-  explicit Sample(std::int64_t step)
+  explicit SampleCheckpoint(std::int64_t step)
       : weights_(1'000, static_cast<float>(step)), moments_(500, static_cast<float>(-step)) {
     content_.config = {{"model", "lstm"}, {"step", step}};
     content_.vocabulary = "<eos>\nthe\n<unk>\n";
@@ -43,7 +43,7 @@ class Sample {
 };
 
 fs::path save(const fs::path& run, std::int64_t step, bool best = false, int keep = 2) {
-  const Sample sample(step);
+  const SampleCheckpoint sample(step);
   make_run_folder(run);
   return save_checkpoint(run, step, sample.content(), {.best = best, .keep = keep});
 }
@@ -77,7 +77,7 @@ TEST(Checkpoint, LoadsWhatWasSaved) {
     const TensorData* weight = checkpoint.model.find("encoder.weight");
     ASSERT_NE(weight, nullptr);
     EXPECT_EQ(weight->shape, (std::vector<std::int64_t>{10, 100}));
-    EXPECT_TRUE(weight->bytes == Sample(1200).content().tensors.front().bytes);
+    EXPECT_TRUE(weight->bytes == SampleCheckpoint(1200).content().tensors.front().bytes);
     EXPECT_EQ(checkpoint.model.metadata(), (TensorMetadata{{"cell", "lstm"}, {"format", "pt"}}));
     ASSERT_TRUE(checkpoint.state);
     EXPECT_NE(checkpoint.state->find("moment"), nullptr);
@@ -135,7 +135,7 @@ TEST(Checkpoint, StepsBeyondEightDigitsSortAsNumbers) {
 TEST(Checkpoint, ReplacesADirectoryOfTheSameStep) {
   const TempFolder folder;
   const fs::path& run = folder.path();
-  Sample sample(7);
+  SampleCheckpoint sample(7);
   save_checkpoint(run, 7, sample.content(), {.best = true});
   sample.content().config["again"] = true;
   save_checkpoint(run, 7, sample.content(), {});
@@ -342,7 +342,7 @@ TEST(Checkpoint, KilledSavesLeaveWholeCheckpoints) {
       const Checkpoint checkpoint = load_checkpoint(run, {.latest = latest, .state = true});
       EXPECT_EQ(checkpoint.config.at("step"), checkpoint.step);
       EXPECT_TRUE(checkpoint.model.find("encoder.weight")->bytes ==
-                  Sample(checkpoint.step).content().tensors.front().bytes);
+                  SampleCheckpoint(checkpoint.step).content().tensors.front().bytes);
       if (latest) {
         EXPECT_GE(checkpoint.step, step);
         step = checkpoint.step;
@@ -398,7 +398,7 @@ TEST(Checkpoint, SaysWhyItCannotSave) {
 TEST(Checkpoint, MakesNoRunFolder) {
   const TempFolder folder;
   const fs::path run = folder.path() / "run";
-  const Sample sample(1);
+  const SampleCheckpoint sample(1);
   EXPECT_TRUE(
       contains(error_of<std::runtime_error>([&] { save_checkpoint(run, 1, sample.content(), {}); }),
                ".tmp-step-00000001: cannot be made: No such file or directory"));
@@ -409,7 +409,7 @@ TEST(Checkpoint, RejectsBadArgumentsBeforeTouchingTheFolder) {
   const TempFolder folder;
   const fs::path run = folder.path() / "run";
   const auto error = [&](std::int64_t step, int keep, auto&& change) {
-    Sample sample(1);
+    SampleCheckpoint sample(1);
     change(sample.content());
     return error_of<std::invalid_argument>(
         [&] { save_checkpoint(run, step, sample.content(), {.keep = keep}); });

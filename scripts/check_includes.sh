@@ -7,7 +7,7 @@ set -euo pipefail
 cd "${1:-$(dirname "${BASH_SOURCE[0]}")/..}"
 
 folders=()
-for folder in include host cuda tests benchmarks; do
+for folder in include host cuda examples tests benchmarks; do
   if [ -d "$folder" ]; then folders+=("$folder"); fi
 done
 mapfile -t files < <(find "${folders[@]:-include}" -type f \
@@ -18,44 +18,77 @@ if [ ${#files[@]} -eq 0 ]; then
 fi
 
 awk '
-# rule(layer, project headers, system headers): regular expressions of what it may include.
+# rule(folder, project headers, system headers): regular expressions of what it may include.
 # Standard headers are those without a slash or a dot, <vector> for example.
 function rule(layer, project, system_) {
-  project_of[layer] = project
+  project_of[layer] = "^(" project ")"
   system_of[layer] = system_
+}
+
+# room(folder, rooms below it): a folder of cuda/.
+function room(name, below) {
+  rule("cuda/" name, "cuda/(" name (below == "" ? "" : "|" below) ")/|unroll/(cuda_report[.]h|" device ")", anything)
 }
 
 BEGIN {
   standard = "^[a-z_0-9]+$"
   anything = "."
-  device = "unroll/((backend|tensor|recurrent_spec|host_device)[.]h|cells/)"
+  formulas = "(cells|math)/|host_device[.]h"
+  device = "(backend|device|loop_nest|optimizer_spec|recurrent_spec|tensor)[.]h|" formulas
+  public = "unroll/[a-z_]+[.]h|unroll/math/"
 
-  rule("include/unroll/cells", "^unroll/(host_device[.]h|cells/)",
+  rule("include/unroll/cells", "unroll/(host_device[.]h|cells/)",
        "^(bit|cmath|concepts|cstddef|cstdint|limits|type_traits)$")
-  rule("include/unroll", "^unroll/", standard)
-  rule("host", "^unroll/(backend|cuda_module)[.]h", anything)
-  rule("host/graph", "^(unroll|host/graph|host/ops)/", standard)
-  rule("host/ops", "^(unroll|host/graph|host/ops)/", standard)
-  rule("host/cpu", "^(host/cpu/|unroll/cpu_limits[.]h|" device ")", anything)
-  rule("host/data", "^(unroll|host/data)/", anything)
-  rule("host/models", "^(unroll|host/(models|data))/", anything)
-  rule("host/train", "^(unroll|host/(train|models|data))/", anything)
-  rule("host/cli", "^(unroll|benchmarks|host/(cli|train|models|data))/", anything)
-  rule("cuda", "^(cuda/|unroll/cuda_(module|report)[.]h|" device ")", anything)
-  rule("tests", anything, anything)
-  rule("benchmarks", anything, anything)
+  rule("include/unroll/math", "unroll/(host_device[.]h|math/)",
+       "^(bit|cmath|concepts|cstddef|cstdint|limits|type_traits)$")
+  rule("include/unroll", "unroll/", standard)
+
+  # libunroll
+  rule("host", "unroll/(backend|device|cuda_module)[.]h", anything)
+  rule("host/base", "host/base/", anything)
+  rule("host/graph", "unroll/|host/(graph|base)/", standard)
+  rule("host/ops", "unroll/|host/(ops|graph)/", standard)
+  rule("host/cpu", "unroll/(" device "|cpu_limits[.]h)|host/cpu/", anything)
+
+  # libunroll_cuda.so
+  room("kernels", "")
+  room("device", "kernels")
+  room("ops", "kernels|device")
+  room("recurrent", "kernels|device")
+  room("cudnn", "kernels|device|recurrent")
+  rule("cuda", "cuda/|unroll/(cuda_module[.]h|cuda_report[.]h|" device ")", anything)
+
+  # the program
+  rule("host/data", public "|host/(data|base)/", anything)
+  rule("host/models", public "|host/(models|data|base)/", anything)
+  rule("host/train", public "|host/(train|models|data|base)/", anything)
+  rule("host/pages", public "|host/(pages|models|data|base)/", anything)
+  rule("host/bench", "unroll/|host/(bench|pages|cpu|base)/", anything)
+  rule("host/cli", public "|host/(cli|bench|pages|train|models|data|base)/", anything)
+
+  rule("examples", "unroll/[a-z_]+[.]h", standard)
+  rule("tests", "", anything)
+  rule("benchmarks", "", anything)
 
   cuda_header = "^(cuda|cub/|cublas|cudnn|cufft|curand|cusolver|cusparse|cute/|cutlass|thrust/|nccl|" \
                 "nvrtc|nvml|nvtx|nvToolsExt|nv/|mma[.]h|cooperative_groups|crt/|driver_types|" \
                 "device_(launch_parameters|functions|types)|vector_(types|functions)|sm_[0-9])"
 }
 
-# The folder that decides: include/unroll, include/unroll/cells, host/X, and else the first.
+# The folder that decides: include/unroll/X, host/X, cuda/X, and else the first.
 function layer_of(file) {
-  if (file ~ "^include/unroll/cells/") return "include/unroll/cells"
+  if (match(file, "^(include/unroll|host|cuda)/[^/]+/")) return substr(file, 1, RLENGTH - 1)
   if (file ~ "^include/") return "include/unroll"
-  if (file ~ "^host/[^/]+/") return substr(file, 1, index(substr(file, 6), "/") + 4)
   return substr(file, 1, index(file, "/") - 1)
+}
+
+# Whether the headers of CUDA may be included here.
+function is_cuda(layer) { return layer ~ "^cuda(/|$)" }
+
+# The seam is between the engine and its devices: a user of the library never meets it.
+function meets_seam(file, layer) {
+  return is_cuda(layer) || layer ~ "^(host(/(graph|ops|cpu|bench))?|tests|benchmarks)$" ||
+         file ~ "^include/unroll/(backend|cuda_module)[.]h$"
 }
 
 function violation(why) {
@@ -69,12 +102,14 @@ function check(layer, quoted, target) {
     violation("no rule for the folder " layer ": add one to scripts/check_includes.sh")
   } else if (target ~ "(^|/)[.][.]?/") {
     violation("\"" target "\": write the path from the project root")
-  } else if (target ~ cuda_header && !(quoted && target ~ "^cuda/") && layer != "cuda") {
-    violation("<" target ">: CUDA headers belong in cuda/ alone")
-  } else if (quoted && layer !~ "^(tests|benchmarks)$" && target !~ "^(unroll|host|cuda|benchmarks)/") {
+  } else if (target ~ cuda_header && !(quoted && target ~ "^cuda/") && !is_cuda(layer)) {
+    violation("<" target ">: only cuda/ may include headers of CUDA")
+  } else if (quoted && layer !~ "^(tests|benchmarks)$" && target !~ "^(unroll|host|cuda)/") {
     violation("\"" target "\": expected a path from the project root, or <> for a library")
-  } else if (target == "unroll/cuda_module.h" && layer != "cuda" && FILENAME != "host/cuda_module.cpp") {
+  } else if (target == "unroll/cuda_module.h" && !is_cuda(layer) && FILENAME != "host/cuda_module.cpp") {
     violation("\"" target "\" is between host/cuda_module.cpp and cuda/")
+  } else if (target == "unroll/backend.h" && !meets_seam(FILENAME, layer)) {
+    violation("\"" target "\" is between the engine and its devices: unroll/device.h is for users")
   } else if (project && target !~ project_of[layer]) {
     violation("\"" target "\": " layer " may include " project_of[layer])
   } else if (!project && target !~ system_of[layer] && target !~ cuda_header) {
@@ -82,13 +117,14 @@ function check(layer, quoted, target) {
   }
 }
 
+FNR == 1 { layer = layer_of(FILENAME) }
 { sub(/\r$/, "") }
 /^[ \t]*#[ \t]*include/ || /^[ \t]*#.*__has_include/ {
   text = $0
   if (match(text, /"[^"]*"/) && (text !~ /</ || RSTART < index(text, "<")))
-    check(layer_of(FILENAME), 1, substr(text, RSTART + 1, RLENGTH - 2))
+    check(layer, 1, substr(text, RSTART + 1, RLENGTH - 2))
   else if (match(text, /<[^>]*>/))
-    check(layer_of(FILENAME), 0, substr(text, RSTART + 1, RLENGTH - 2))
+    check(layer, 0, substr(text, RSTART + 1, RLENGTH - 2))
   else
     violation("an include that cannot be checked: " text)
 }

@@ -30,8 +30,8 @@ has_header() {
   fi
 }
 
-# Sets `missing` to the packages that are, and `wished` to those that one can do without: oneDNN, for
-# benchmarks beside it.
+# Sets `missing` to the packages that are, and `wished` to those that one can do without: oneDNN to
+# compare with, and the clang-format that scripts/check_format.sh runs.
 find_missing() {
   missing=()
   wished=()
@@ -46,8 +46,11 @@ find_missing() {
   has_header xxhash.h || missing+=(libxxhash-dev)
   if $tests; then
     has_header gtest/gtest.h || missing+=(libgtest-dev)
+    command -v python3 >/dev/null || missing+=(python3)
     command -v strace >/dev/null || missing+=(strace)
     has_header oneapi/dnnl/dnnl.hpp || wished+=(libdnnl-dev)
+    command -v clang-format-14 >/dev/null || command -v clang-format >/dev/null ||
+      wished+=(clang-format-14)
   fi
 }
 
@@ -83,13 +86,22 @@ apt_install() {
   "${as_root[@]}" "export DEBIAN_FRONTEND=noninteractive; $install"
 }
 
+# Each on its own: not every system has them all.
+install_wished() {
+  local package
+  for package in "${wished[@]}"; do
+    if ! command -v apt-get >/dev/null || ! choose_root || ! apt_install "$package"; then
+      echo "Not installed, but tests can do without: $package."
+    fi
+  done
+}
+
 find_missing
 if [ ${#missing[@]} -eq 0 ]; then
   if [ ${#wished[@]} -eq 0 ]; then
     echo "Nothing to install: $CXX $("$CXX" -dumpfullversion 2>/dev/null || true), CMake $(cmake_version), Ninja and the libraries are here."
-  elif ! command -v apt-get >/dev/null || ! choose_root || ! apt_install "${wished[@]}"; then
-    echo "Not installed, but only benchmarks beside it need it: ${wished[*]}."
   fi
+  install_wished
   exit 0
 fi
 echo "Missing: ${missing[*]}"
@@ -105,9 +117,7 @@ if ! choose_root; then
 fi
 apt_install "${missing[@]}" ||
   die "apt-get could not install ${missing[*]}; its own messages above say why."
-if [ ${#wished[@]} -gt 0 ] && ! apt_install "${wished[@]}"; then
-  echo "Not installed, but only benchmarks beside it need it: ${wished[*]}."
-fi
+install_wished
 
 find_missing
 if is_missing cmake; then no_newer_cmake; fi

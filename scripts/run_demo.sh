@@ -4,7 +4,7 @@
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-unroll=build-demo/bin/unroll
+unroll=build/bin/unroll
 run=runs/demo
 
 show() { # prints a command as one would type it, and runs it
@@ -27,10 +27,9 @@ cuda=OFF
 if nvidia-smi -L >/dev/null 2>&1; then cuda=AUTO; fi
 echo "CUDA module: $cuda"
 
-step "Building the program in build-demo/"
-cmake -S . -B build-demo -G Ninja -DCMAKE_BUILD_TYPE=Release -DUNROLL_CUDA=$cuda \
-  -DUNROLL_BUILD_TESTS=OFF -DUNROLL_WERROR=OFF
-cmake --build build-demo --parallel "$(jobs)"
+step "Building the program in build/"
+cmake --preset release -DUNROLL_CUDA=$cuda -DUNROLL_WERROR=OFF
+cmake --build build --parallel "$(jobs)"
 
 step "Training a language model on the built-in corpus, into $run/"
 rm -rf "$run"

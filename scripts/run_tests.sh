@@ -1,15 +1,39 @@
 #!/usr/bin/env bash
 # Everything that has to pass: set-up, formatting, all tests in a Release build (with the CUDA module
-# if there is an nvcc), and the unit tests again under AddressSanitizer and UBSan.
+# if there is an nvcc), and the unit tests again under AddressSanitizer and UBSan. Sources are
+# compiled several at a time, the CUDA module for one architecture.
+#
+#   scripts/run_tests.sh             without the tests that have the label `weekly`
+#   scripts/run_tests.sh --weekly    with them, every source compiled by itself, for all architectures
 #
 #   UNROLL_DATA   corpora for the tests that use real text; they are skipped where it is absent
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
+unity=ON architectures=(-DCMAKE_CUDA_ARCHITECTURES=90-real)
+selection=(--label-exclude '^weekly$')
+case "${1:-}" in
+  '') ;;
+  --weekly)
+    unity=OFF architectures=()
+    selection=()
+    ;;
+  *)
+    echo "usage: ${BASH_SOURCE[0]} [--weekly]: got '$1'" >&2
+    exit 2
+    ;;
+esac
+
 started=$SECONDS
 summaries=$(mktemp)
 log=$(mktemp)
 trap 'rm -f "$summaries" "$log"' EXIT
+
+phase_started=$started
+end_phase() { # end_phase title: writes down how long it took
+  printf '%6d s  %s\n' $((SECONDS - phase_started)) "$1" >>"$summaries"
+  phase_started=$SECONDS
+}
 
 run_ctest() { # run_ctest title arguments...
   local title=$1 status=0
@@ -34,19 +58,26 @@ echo "Corpora (UNROLL_DATA): ${UNROLL_DATA:-none, so the tests that need them ar
 step "Formatting"
 scripts/check_format.sh
 
+end_phase "Set-up and formatting"
+
 step "Release build in build/"
-cmake --preset release -DUNROLL_CUDA=AUTO -DUNROLL_BUILD_TESTS=ON
+cmake --preset dev -DUNROLL_UNITY=$unity "${architectures[@]}"
 cmake --build build --parallel "$(jobs)"
+end_phase "Release build"
 
 step "All tests"
-run_ctest "Release" --test-dir build
+run_ctest "Release" --test-dir build "${selection[@]}"
+end_phase "Release tests"
 
 step "Build with AddressSanitizer and UBSan in build-asan/"
-cmake --preset asan -DUNROLL_BUILD_TESTS=ON
+cmake --preset asan -DUNROLL_UNITY=$unity
 cmake --build build-asan --parallel "$(jobs)" --target unroll_unit_tests
+end_phase "Build with sanitizers"
 
 step "Unit tests with AddressSanitizer and UBSan"
-run_ctest "AddressSanitizer and UBSan" --test-dir build-asan --label-regex '^unit$'
+run_ctest "AddressSanitizer and UBSan" --test-dir build-asan --label-regex '^(unit|weekly)$' \
+  "${selection[@]}"
+end_phase "Tests with sanitizers"
 
 step "Done in $((SECONDS - started)) s"
 cat "$summaries"

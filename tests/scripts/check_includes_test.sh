@@ -6,7 +6,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-for folder in include host cuda tests benchmarks; do
+for folder in include host cuda examples tests benchmarks; do
   if [ -d "$folder" ]; then cp -r "$folder" "$copy"; fi
 done
 failures=0
@@ -36,54 +36,69 @@ accepts() {
 
 scripts/check_includes.sh "$copy"
 
+# What is written in one of these folders is refused in the other.
+refuses() { # refuses folder header...
+  local folder=$1 header
+  shift
+  for header in "$@"; do rejects "$folder/planted.cpp" "#include \"$header\""; done
+}
+
+refuses include/unroll host/graph/plan.h unroll/backend.h unroll/cuda_module.h \
+  unroll/../../host/graph/plan.h
+refuses include/unroll/cells unroll/tensor.h unroll/math/philox.h
+refuses include/unroll/math unroll/tensor.h unroll/cells/lstm.h
+refuses host host/graph/plan.h unroll/session.h
+refuses host/base host/graph/plan.h host/data/batches.h unroll/graph.h
+refuses host/graph host/ops/elementwise.h host/cpu/gemm.h host/data/batches.h plan.h \
+  unroll/cuda_module.h
+refuses host/ops host/cpu/gemm.h host/base/file.h cuda/device/runtime.h
+refuses host/cpu host/base/file.h host/ops/rows.h unroll/graph.h cuda/device/runtime.h
+refuses host/data host/models/language_model.h host/graph/plan.h host/train/trainer.h unroll/backend.h
+refuses host/models host/train/trainer.h host/ops/elementwise.h unroll/backend.h
+refuses host/train host/pages/chart.h host/bench/shapes.h host/cli/output.h host/cpu/gemm.h \
+  unroll/cuda_module.h
+refuses host/pages host/train/trainer.h host/bench/shapes.h host/cli/output.h
+refuses host/bench host/train/trainer.h host/data/batches.h host/cli/output.h
+refuses host/cli host/graph/plan.h host/cpu/gemm.h unroll/backend.h
+refuses host/newcomer host/base/file.h
+refuses cuda host/graph/plan.h unroll/session.h unroll/graph.h
+refuses cuda/kernels cuda/device/device.h cuda/ops/rows.h unroll/session.h
+refuses cuda/device cuda/ops/rows.h cuda/recurrent/gates.h cuda/backend.h
+refuses cuda/ops cuda/recurrent/gates.h cuda/cudnn/cudnn.h
+refuses cuda/recurrent cuda/cudnn/cudnn.h cuda/ops/rows.h cuda/recurrent_planner.h
+refuses cuda/cudnn cuda/recurrent_planner.h cuda/ops/rows.h
+refuses cuda/newcomer cuda/device/device.h
+refuses examples unroll/backend.h unroll/math/philox.h host/base/file.h
+
 rejects include/unroll/planted.h '#include <cuda_runtime.h>'
-rejects include/unroll/planted.h '#include "host/graph/plan.h"'
 rejects include/unroll/planted.h '#include <fmt/format.h>'
-rejects include/unroll/planted.h '#include "unroll/cuda_module.h"'
-rejects include/unroll/planted.h '#include "unroll/../../host/graph/plan.h"'
-rejects include/unroll/cells/planted.h '#include "unroll/tensor.h"'
 rejects include/unroll/cells/planted.h '#include <vector>'
-rejects host/graph/planted.cpp '#include "host/cpu/gemm.h"'
+rejects include/unroll/math/planted.h '#include <vector>'
 rejects host/graph/planted.cpp '#include <host/cpu/gemm.h>'
-rejects host/graph/planted.cpp '#include "host/base/safetensors.h"'
-rejects host/graph/planted.cpp '#include "plan.h"'
 rejects host/graph/planted.cpp '#include <nlohmann/json.hpp>'
-rejects host/ops/planted.cpp '#include "host/cpu/backend.h"'
-rejects host/ops/planted.cpp '#include "cuda/device/runtime.h"'
+rejects host/ops/planted.cpp '#include <fmt/format.h>'
 rejects host/ops/planted.cpp '  #  include   <cublas_v2.h>'
 rejects host/ops/planted.cpp '#if __has_include(<cuda_runtime.h>)'
 rejects host/ops/planted.cpp '#include SOME_MACRO'
-rejects host/cpu/planted.cpp '#include "unroll/graph.h"'
-rejects host/cpu/planted.cpp '#include "host/graph/plan.h"'
-rejects host/cpu/planted.cpp '#include "cuda/device/runtime.h"'
 rejects host/cpu/planted.cpp '#include <cuda/std/span>'
-rejects host/data/planted.cpp '#include "host/base/safetensors.h"'
-rejects host/data/planted.cpp '#include "host/graph/plan.h"'
-rejects host/data/planted.cpp '#include "host/models/language_model.h"'
-rejects host/models/planted.cpp '#include "host/base/safetensors.h"'
-rejects host/models/planted.cpp '#include "host/ops/elementwise.h"'
-rejects host/train/planted.cpp '#include "host/cli/main.h"'
-rejects host/train/planted.cpp '#include "host/cpu/gemm.h"'
-rejects host/train/planted.cpp '#include "unroll/cuda_module.h"'
-rejects host/cli/planted.cpp '#include "host/graph/plan.h"'
 rejects host/cli/planted.cpp '#include <cudnn.h>'
-rejects host/planted.cpp '#include "host/graph/plan.h"'
-rejects host/newcomer/planted.cpp '#include <vector>'
-rejects cuda/planted.cu '#include "host/graph/plan.h"'
-rejects cuda/planted.cu '#include "unroll/session.h"'
+rejects examples/planted.cpp '#include <fmt/format.h>'
 rejects tests/planted_test.cpp '#include <cuda_runtime_api.h>'
 
 accepts include/unroll/planted.h '#include "unroll/cells/lstm.h"'
 accepts include/unroll/cells/planted.h '#include <cmath>'
 accepts host/ops/planted.cpp '#include "host/graph/operation.h"  // not "host/cpu/gemm.h"'
 accepts host/ops/planted.cpp '// #include "host/cpu/gemm.h"'
+accepts host/ops/planted.cpp '#include "unroll/backend.h"'
 accepts host/cpu/planted.cpp '#include <immintrin.h>'
 accepts host/cpu/planted.cpp '#include "unroll/cells/gru.h"'
 accepts host/models/planted.cpp '#include "host/data/batches.h"'
 accepts host/data/planted.cpp '#include <sys/mman.h>'
 accepts host/cli/planted.cpp '#include "host/models/planted.h"'
 accepts cuda/planted.cu '#include <cub/block/block_reduce.cuh>'
-accepts cuda/planted.cu '#include "cuda/device/runtime.h"'
+accepts cuda/planted.cu '#include "cuda/recurrent/gates.h"'
+accepts cuda/cudnn/planted.cpp '#include "cuda/recurrent/recurrent_weights.h"'
+accepts examples/planted.cpp '#include "unroll/ops.h"'
 accepts tests/planted_test.cpp '#include "host/cpu/gemm.h"'
 
 [ "$failures" -eq 0 ] && echo "Every planted violation was caught."

@@ -28,6 +28,8 @@ fresh() { # fresh release: everything present, apt-get writes down what it is as
   put cmake 'echo "cmake version 3.25.1"'
   put ninja 'exit 0'
   put strace 'exit 0'
+  put python3 'exit 0'
+  put clang-format 'exit 0'
   put id 'echo 0'
   put apt-get "echo \"apt-get \$*\" >>'$system/asked'"
 }
@@ -84,7 +86,7 @@ expect 'but need not be there' equal "$status" 0
 put apt-get 'exit 1'
 run --tests
 expect 'nor installable' has "$status:$said" '0:'
-expect 'which is said' has "$said" 'Not installed, but only benchmarks beside it need it: libdnnl-dev'
+expect 'which is said' has "$said" 'Not installed, but tests can do without: libdnnl-dev'
 fresh 'debian 12'
 put g++ "$without_onednn"
 rm "$system/bin/strace"
@@ -92,6 +94,23 @@ put apt-get "echo \"apt-get \$*\" >>'$system/asked'
 case \"\$*\" in *dnnl*) exit 1 ;; *strace*) ln -sf /bin/true '$system/bin/strace' ;; esac"
 run --tests
 expect 'nor keep away what is needed' equal "$status" 0
+
+fresh 'debian 13'
+put g++ "$without_onednn"
+rm "$system/bin/clang-format"
+put apt-get "echo \"apt-get \$*\" >>'$system/asked'
+case \"\$*\" in *clang*) exit 1 ;; esac"
+run --tests
+expect 'one wish that cannot be had does not keep away another' has "$status:$asked" 'libdnnl-dev'
+expect 'and is said' has "$said" 'Not installed, but tests can do without: clang-format-14'
+
+fresh 'debian 12'
+rm "$system/bin/python3"
+put apt-get "echo \"apt-get \$*\" >>'$system/asked'; ln -sf /bin/true '$system/bin/python3'"
+run
+expect 'nor is python3 without them' equal "$status:$asked" '0:'
+run --tests
+expect 'which tests need' has "$asked" 'install -y --no-install-recommends python3'
 
 fresh 'debian 12'
 rm "$system/bin/ninja"

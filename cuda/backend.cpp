@@ -1,4 +1,4 @@
-/// The CUDA backend: one stream, on which everything is queued in order.
+/// The CUDA backend: it queues all work in order on one stream.
 #include "cuda/backend.h"
 
 #include "cuda/device/device.h"

@@ -1,3 +1,4 @@
+/// Makes the CUDA backend.
 #pragma once
 
 #include <memory>
@@ -6,7 +7,7 @@
 
 namespace unroll::gpu {
 
-/// `ordinal` is a device that can be used.
+/// `ordinal` is a device that can be used, in the order in which CUDA numbers devices.
 std::shared_ptr<Backend> make_backend(int ordinal, const CudaOptions& options);
 
 }  // namespace unroll::gpu

@@ -1,4 +1,5 @@
-/// The way into libunroll_cuda.so: which devices there are, why not, and a backend on one of them.
+/// The entry into libunroll_cuda.so: which devices there are, why one cannot be used, and a backend
+/// for one of them.
 #include "unroll/cuda_module.h"
 
 #include <cublas_v2.h>
@@ -18,14 +19,14 @@
 namespace unroll {
 namespace {
 
-constexpr int kOldestMajor = 8;  // compute capability 8.0: bf16 and asynchronous copies
+constexpr int kOldestMajor = 8;  // compute capability 8.0 introduced bf16 and asynchronous copies
 
-/// "12.4" as CUDA writes it: 1000 major + 10 minor.
+/// "12.4" for CUDA's number 1000 major + 10 minor.
 std::string cuda_version(int number) {
   return std::to_string(number / 1000) + "." + std::to_string(number % 1000 / 10);
 }
 
-/// A driver serves every runtime of the same major version, and older ones.
+/// A driver supports all runtimes of its own major version and of older ones.
 std::string driver_needed() {
   return "install one that supports CUDA " + cuda_version(CUDART_VERSION / 1000 * 1000) +
          " or newer";
@@ -39,8 +40,8 @@ int driver_version() {
   return 0;
 }
 
-/// What keeps CUDA itself from working here; empty if nothing does. Sets the number of devices that
-/// CUDA sees, in the order in which it numbers them.
+/// Why CUDA itself does not work here; empty if it works. Sets the number of devices that CUDA
+/// sees, in CUDA's order.
 std::string why_no_cuda(int* devices) {
   *devices = 0;
   const cudaError_t status = cudaGetDeviceCount(devices);
@@ -57,11 +58,12 @@ std::string why_no_cuda(int* devices) {
   return std::string("CUDA does not start: ") + cudaGetErrorString(status);
 }
 
-/// Code in this module, one of the build's CMAKE_CUDA_ARCHITECTURES: "90-real" is machine code for
-/// 9.0 and later 9.x, "90-virtual" is PTX for 9.0 and everything newer, "90" is both.
+/// The code that this module has for one of the build's CMAKE_CUDA_ARCHITECTURES: "90-real" is
+/// machine code for 9.0 and later 9.x, "90-virtual" is PTX for 9.0 and everything newer, "90" is
+/// both.
 struct Architecture {
   std::string name;
-  int number = 0;  // 10 major + minor; 0: a name like "native", of which nothing is known
+  int number = 0;  // 10 major + minor; 0: a name like "native", which says nothing
   bool machine_code, ptx;
 
   bool serves(int major, int minor) const {
@@ -87,7 +89,7 @@ std::string capability(int major, int minor) {
   return std::to_string(major) + "." + std::to_string(minor);
 }
 
-/// What keeps one device from being used; empty if nothing does.
+/// Why the device cannot be used; empty if it can.
 std::string why_not_device(int ordinal) {
   cudaDeviceProp properties;
   UNROLL_CUDA_CHECK(cudaGetDeviceProperties(&properties, ordinal));
@@ -109,7 +111,7 @@ int device_count(std::string* why) noexcept {
   try {
     for (int ordinal = 0; ordinal < devices; ++ordinal) {
       reason = why_not_device(ordinal);
-      if (reason.empty()) return devices;  // the others are refused by name when asked for
+      if (reason.empty()) return devices;  // each of the others is refused when it is asked for
     }
   } catch (const std::exception& error) {
     reason = error.what();
@@ -118,7 +120,7 @@ int device_count(std::string* why) noexcept {
   return 0;
 }
 
-/// Throws unless that device can be used.
+/// Throws if the device cannot be used.
 void require_device(int ordinal) {
   int devices = 0;
   std::string reason = why_no_cuda(&devices);
@@ -144,7 +146,8 @@ double exchange_seconds(int ordinal) {
   return gpu::measure_exchange_seconds(ordinal);
 }
 
-/// The driver by its own number, which is in no CUDA call, and the CUDA version that it supports.
+/// The driver's own version number, which no CUDA call returns, and the CUDA version that it
+/// supports.
 CudaPart report_driver() {
   const int version = driver_version();
   if (version == 0) return {"", "not installed; " + driver_needed()};
@@ -178,7 +181,8 @@ CudaDeviceReport report_device(int ordinal) {
     report.clocks = gpu::clocks(ordinal);
     report.why_not = why_not_device(ordinal);
     if (!report.why_not.empty()) return report;
-    // The first of these that starts something on the device: another program may have it alone.
+    // This is the first step that starts work on the device: another program may use it
+    // exclusively.
     int before = 0;
     UNROLL_CUDA_CHECK(cudaGetDevice(&before));
     UNROLL_CUDA_CHECK(cudaSetDevice(ordinal));

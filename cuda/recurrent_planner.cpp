@@ -31,7 +31,7 @@ std::optional<PassAlgorithm> parse_pass(std::string_view text) {
   return PassAlgorithm{.block = block};
 }
 
-/// Tensors on the device, for as long as the object lives.
+/// Device tensors that live as long as the object.
 class Tensors {
  public:
   explicit Tensors(Device& device) : device_(device) {}
@@ -99,13 +99,13 @@ std::unique_ptr<RecurrentPlan> RecurrentPlanner::plan(const RecurrentArgs& args)
                               : make_stack_plan(copies_, args, algorithm_.stack);
 }
 
-/// Forward and backward pass of a stack with random weights and inputs, a graph each, whose loss is
-/// half the sum of y's squares.
+/// Forward and backward pass of a stack with random weights and inputs, each as a graph. The loss
+/// is half the sum of the squares of y.
 class RecurrentPlanner::Trial {
  public:
   Trial(RecurrentPlanner& planner, const RecurrentArgs& args)
       : planner_(planner), device_(planner.device_), args_(args), tensors_(device_) {
-    args_.has_lengths = false;  // sequences that have ended would cost less
+    args_.has_lengths = false;  // ended sequences would cost less
     const RecurrentSpec& spec = args.spec;
     for (int layer = 0; layer < spec.layers(); ++layer) {
       const std::int64_t units = spec.hidden[std::size_t(layer)];
@@ -127,7 +127,7 @@ class RecurrentPlanner::Trial {
     step_ = tensors_.zeros({1}, DType::kInt64);
   }
 
-  /// Seconds: the least of several runs.
+  /// Seconds: the minimum of several runs.
   struct Times {
     double forward, backward;
   };
@@ -137,7 +137,7 @@ class RecurrentPlanner::Trial {
     const View reserve = memory.bytes(plan->reserve_bytes()),
                scratch = memory.bytes(plan->scratch_bytes());
     const std::vector<View> none(h_.size());
-    // What the algorithm before this one wrote must not pass for its work.
+    // Clear the results of the algorithm before this one, so that they cannot pass for its own.
     for (const View& view : outputs()) tensors_.clear(view);
     plan->prepare(weights_);
     const RecurrentForward forward{x_, {}, h_, c_, weights_, step_, y_, none, none, reserve, {}};
@@ -150,7 +150,7 @@ class RecurrentPlanner::Trial {
       device_.grid_watcher().check();
       return times;
     };
-    // The first run loads the graphs. A device that was idle comes to its clock meanwhile.
+    // The first run loads the graphs. Meanwhile an idle device reaches its full clock.
     constexpr double kWarmUp = 0.3;
     Times least = replay();
     for (double time = 0; !warm_ && time < kWarmUp; time += least.forward + least.backward)
@@ -163,7 +163,7 @@ class RecurrentPlanner::Trial {
     return least;
   }
 
-  /// Of the last run: gradients of all biases, which are sums over all that happened.
+  /// The gradients of all biases in the last run, which are sums over all timesteps.
   std::vector<float> result() const {
     std::vector<float> all;
     for (const RecurrentWeights& d : dweights_) {
@@ -231,11 +231,12 @@ StackAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
     Trial trial(*this, args);
     Trial::Times least = trial.run(best);
     const std::vector<float> expected = trial.result();
-    // Two right answers are closer than that by far, and wrong ones are not that close.
+    // Correct results are much closer than this limit, and wrong ones are not.
     const double limit = device_.precision() == Precision::kFp32 ? 1e-2 : 5e-2;
     const auto improve = [](PassAlgorithm& best_pass, double& least_time, PassAlgorithm other,
                             double time) {
-      if (other == PassAlgorithm{} || time > 0.98 * least_time) return;  // less may be by chance
+      if (other == PassAlgorithm{} || time > 0.98 * least_time)
+        return;  // a smaller gain may be chance
       best_pass = other;
       least_time = time;
     };
@@ -248,7 +249,7 @@ StackAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
         improve(best.forward, least.forward, other.forward, times.forward);
         improve(best.backward, least.backward, other.backward, times.backward);
       } catch (const Unsupported&) {
-        // Not for this shape.
+        // This algorithm does not support this shape.
       } catch (const DeviceError& error) {
         if (cudaStreamSynchronize(device_.stream()) != cudaSuccess)
           throw DeviceError(std::string(error.what()) + "; it was recurrent algorithm " +
@@ -256,7 +257,7 @@ StackAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
         std::fprintf(stderr,
                      "unroll: recurrent algorithm %s does not work here and is not used: %s\n",
                      to_string(other).c_str(), error.what());
-        device_.grid_watcher().forget();  // the plan and its flags are gone
+        device_.grid_watcher().forget();  // the plan and its flags are destroyed
       }
     }
   } catch (const OutOfMemory& error) {

@@ -1,4 +1,4 @@
-/// Which algorithm computes a recurrent stack: the one that was asked for, or the fastest.
+/// Chooses the algorithm that computes a recurrent stack: the requested one, or the fastest.
 #pragma once
 
 #include <cstdint>
@@ -15,22 +15,22 @@
 namespace unroll::gpu {
 
 struct RecurrentAlgorithm {
-  bool automatic = true;  // not chosen yet
+  bool automatic = true;  // choose the fastest
   StackAlgorithm stack{};
-  std::optional<CudnnForm> cudnn{};  // by cuDNN instead
+  std::optional<CudnnForm> cudnn{};  // set: cuDNN computes the stack
 };
-/// As CudaOptions::recurrent_algorithm. Throws std::invalid_argument.
+/// Parses CudaOptions::recurrent_algorithm. Throws std::invalid_argument.
 RecurrentAlgorithm parse_algorithm(const std::string& text);
 std::string to_string(const RecurrentAlgorithm& algorithm);
 
-/// Makes plans, times candidates where the algorithm is automatic, and keeps the weights' copies,
-/// which all plans over the same variables share.
+/// Makes plans, times candidates if the algorithm is automatic, and keeps the copies of the
+/// weights, which all plans over the same variables share.
 class RecurrentPlanner {
  public:
   /// Throws Unsupported for an algorithm whose library is not installed.
   RecurrentPlanner(Device& device, const RecurrentAlgorithm& algorithm);
 
-  /// What was asked for or, if that is automatic, chosen last.
+  /// The requested algorithm or, if that is automatic, the one chosen last.
   std::string algorithm() const {
     return choices_.empty() ? to_string(algorithm_) : to_string(choices_.back().algorithm);
   }
@@ -38,7 +38,7 @@ class RecurrentPlanner {
 
  private:
   class Trial;
-  /// Another length of the sequences is no reason to choose anew.
+  /// Sequences of another length do not lead to a new choice.
   struct Choice {
     RecurrentSpec spec;
     std::int64_t batch;
@@ -50,8 +50,8 @@ class RecurrentPlanner {
 
   Device& device_;
   RecurrentAlgorithm algorithm_;
-  std::vector<Choice> choices_;          // where that is automatic
-  std::unique_ptr<CudnnPlanner> cudnn_;  // null unless it is the algorithm
+  std::vector<Choice> choices_;          // if the algorithm is automatic
+  std::unique_ptr<CudnnPlanner> cudnn_;  // null unless cuDNN is the algorithm
   SharedWeightCopies copies_;
 };
 

@@ -1,4 +1,5 @@
-# What libunroll_cuda.so is made of: by nvcc in cuda/, by the C++ compiler in tests/cuda_emulation.
+# The sources of libunroll_cuda.so. cuda/ compiles them with nvcc, tests/cuda_emulation with the C++
+# compiler.
 
 set(UNROLL_CUDA_SOURCES
   cuda/backend.cpp

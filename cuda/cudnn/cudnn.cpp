@@ -15,7 +15,7 @@ namespace {
 constexpr const char* kName = "libcudnn.so.9";
 constexpr std::size_t kMajor = 9;
 
-/// Fills in functions, and remembers the first that is missing.
+/// Fills in functions and remembers the first one that is missing.
 class Loader {
  public:
   explicit Loader(void* library) : library_(library) {}
@@ -74,7 +74,7 @@ std::string one_line(std::string text) {
   return text;
 }
 
-/// cuDNN's name of the status, and what it has to say beside it.
+/// The name of the status and cuDNN's further explanation.
 std::string words(Status status) {
   std::string text = functions().get_error_string(status);
   std::vector<char> more(512);
@@ -137,7 +137,7 @@ const Interface& functions() {
 
 void check(Status status, const char* call, const char* file, int line) {
   if (status == Status::kSuccess) return;
-  std::string name = call;  // the arguments are many, and ours
+  std::string name = call;  // without the arguments, which are many
   if (name.starts_with("functions().")) name.erase(0, name.find('.') + 1);
   name.resize(std::min(name.size(), name.find('(')));
   const int category = int(status) / 1000 * 1000;

@@ -1,6 +1,6 @@
-/// cuDNN 9, as much of it as the recurrent node needs: loaded at run time and declared here, so
-/// that neither a build nor a program needs cuDNN to be installed. Names and values are those of
-/// its C interface without their prefixes; cudnn_interface_check.cpp compares them with <cudnn.h>.
+/// The part of cuDNN 9 that the recurrent node needs. It is declared here and loaded at run time,
+/// so neither the build nor the program requires cuDNN. Names and values are those of its C
+/// interface without their prefixes; cudnn_interface_check.cpp compares them with <cudnn.h>.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -13,7 +13,7 @@
 
 namespace unroll::gpu::cudnn {
 
-/// A category; what is more exact is told by the numbers up to the next one.
+/// A status is a category. The numbers up to the next category are its more exact cases.
 enum class Status : int {
   kSuccess = 0,
   kNotInitialized = 1001,
@@ -119,12 +119,12 @@ struct Library {
 /// Looks for libcudnn.so.9 as the dynamic linker does.
 Library load();
 
-/// That of the process, loaded by the first who asks. Throws Unsupported if there is none.
+/// The interface of the process, loaded on first use. Throws Unsupported if there is none.
 const Interface& functions();
 
-/// What cuDNN does not support, and parameters that it does not take, which are those of the model,
-/// it refuses before it has done anything: Unsupported, in its words, whether it says so of a
-/// descriptor or only of the first pass. Anything else is a DeviceError.
+/// Throws if the status is an error. Unsupported, in cuDNN's words: cuDNN does not support the
+/// model or rejects its parameters; it says so before it computes anything, for a descriptor or
+/// only for the first pass. DeviceError: everything else.
 void check(Status status, const char* call, const char* file, int line);
 
 struct Deleter {
@@ -134,12 +134,12 @@ struct Deleter {
   void operator()(RnnDataDescriptor descriptor) const noexcept;
   void operator()(TensorDescriptor descriptor) const noexcept;
 };
-/// Of a handle or descriptor.
+/// Deletes a handle or descriptor.
 template <typename Pointer>
 using Owner = std::unique_ptr<std::remove_pointer_t<Pointer>, Deleter>;
 
 Owner<Handle> make_handle(cudaStream_t stream);
-/// Of rate 0, which needs no memory.
+/// Dropout of rate 0, which needs no memory.
 Owner<DropoutDescriptor> make_no_dropout(Handle handle);
 Owner<RnnDescriptor> make_rnn_descriptor();
 /// Sequences of equal length.
@@ -149,7 +149,7 @@ struct RnnDataShape {
   int steps, batch, width;
 };
 Owner<RnnDataDescriptor> make_rnn_data_descriptor(const RnnDataShape& shape);
-/// One without a shape yet.
+/// A descriptor that has no shape yet.
 Owner<TensorDescriptor> make_tensor_descriptor();
 /// Dense, row-major.
 Owner<TensorDescriptor> make_tensor_descriptor(DataType type, const int (&extents)[3]);

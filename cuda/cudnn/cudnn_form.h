@@ -1,4 +1,4 @@
-/// Which of cuDNN's ways of computing a recurrent stack, and what each is called.
+/// The ways in which cuDNN can compute a recurrent stack, and their names.
 #pragma once
 
 #include <optional>
@@ -11,15 +11,15 @@ namespace unroll::gpu {
 
 struct CudnnForm {
   cudnn::Algorithm algorithm = cudnn::Algorithm::kStandard;
-  bool packed = false;  // else the unpacked layout, and this one only where cuDNN refuses that
-  bool half = false;    // operands and activations in float16, whatever the backend's precision
-  bool bare = false;    // to be timed without what goes on around cuDNN's calls: recurrent_cudnn.h
+  bool packed = false;  // false: the unpacked layout, or this one where cuDNN refuses it
+  bool half = false;  // operands and activations in float16, whatever the precision of the backend
+  bool bare = false;  // only cuDNN's calls, for timing: recurrent_cudnn.h
 };
 
-/// "cudnn", "cudnn:FORM" or that with what to_string() puts behind it; nothing for another text.
+/// Parses "cudnn", "cudnn:FORM" and everything that to_string() returns; nullopt for other texts.
 std::optional<CudnnForm> parse_cudnn_form(std::string_view text);
 
-/// "cudnn:standard", ..., and behind it, where it is so, ":packed", ":fp16", ":bare".
+/// "cudnn:standard", ..., followed by ":packed", ":fp16" and ":bare" where they apply.
 std::string to_string(const CudnnForm& form);
 
 }  // namespace unroll::gpu

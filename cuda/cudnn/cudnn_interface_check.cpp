@@ -1,5 +1,5 @@
-/// Compares what cuda/cudnn/cudnn.h declares with <cudnn.h>. A part of builds where that is
-/// installed, and of nothing that runs.
+/// Compares the declarations of cuda/cudnn/cudnn.h with <cudnn.h>. It is compiled only where that
+/// header is installed, and contains no code that runs.
 #include <cudnn.h>
 
 #include <type_traits>
@@ -12,8 +12,8 @@ namespace {
 template <typename T>
 constexpr bool kIsNumber = std::is_arithmetic_v<T> || std::is_enum_v<T>;
 
-/// Whether two types are passed in the same way: numbers of one size and kind, or pointers to such,
-/// to pointers, or to what neither side knows.
+/// Whether two types are passed in the same way: numbers of the same size and kind, or pointers to
+/// such numbers, to pointers or to types that both sides leave incomplete.
 template <typename A, typename B>
 constexpr bool passed_alike() {
   if constexpr (std::is_pointer_v<A> && std::is_pointer_v<B>) {

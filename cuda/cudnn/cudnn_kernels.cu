@@ -12,8 +12,8 @@ namespace unroll::gpu {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kElements = 4;     // of a thread
-constexpr int kMostPieces = 64;  // of a launch: 1.5 of the 4 KB that a kernel's arguments may take
+constexpr int kElements = 4;     // per thread
+constexpr int kMostPieces = 64;  // per launch: 1.5 KB of the 4 KB limit for kernel arguments
 
 __device__ __forceinline__ float as_float(__half x) {
   return __half2float(x);
@@ -55,7 +55,7 @@ void launch_pieces(cudaStream_t stream, void (*kernel)(Pieces), std::span<const 
   }
 }
 
-/// A thread per block of Philox, which serves four elements.
+/// One thread per Philox block, which yields four elements.
 template <typename E>
 __global__ void __launch_bounds__(kThreads)
     dropout_kernel(const __grid_constant__ CudnnDropout args, std::uint32_t threshold,

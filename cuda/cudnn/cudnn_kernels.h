@@ -1,5 +1,5 @@
-/// What goes on around cuDNN's calls: values come from float32 into its data type and back, and
-/// are dropped between layers.
+/// The kernels around cuDNN's calls: conversion between float32 and its data type, and dropout
+/// between layers.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -10,23 +10,24 @@
 
 namespace unroll::gpu {
 
-/// cuDNN's data type, of operands, activations and states.
+/// cuDNN's data type for operands, activations and states.
 enum class CudnnElement : std::uint8_t { kFloat32, kBfloat16, kFloat16 };
 constexpr std::size_t size_of(CudnnElement element) {
   return element == CudnnElement::kFloat32 ? 4 : 2;
 }
 
-/// Elements that lie next to each other on both sides.
+/// A run of elements, contiguous on both sides.
 struct Piece {
   const void* from;  // null: zeros
   void* to;
   std::int64_t elements;
 };
-/// From float32 into `element`, rounded to nearest even. What float16 does not reach is infinite.
+/// Converts float32 to `element`, rounding to nearest even. Values outside the range of float16
+/// become infinite.
 void from_float32(cudaStream_t stream, CudnnElement element, std::span<const Piece> pieces);
 void to_float32(cudaStream_t stream, CudnnElement element, std::span<const Piece> pieces);
 
-/// As Dropout (unroll/backend.h), on values of cuDNN's type. Aliasing: out may be in.
+/// Like Dropout (unroll/backend.h), for values of cuDNN's type. Aliasing: out may be in.
 struct CudnnDropout {
   const void* in;
   void* out;

@@ -44,7 +44,7 @@ cudnn::DataType type_of(CudnnElement element) {
   throw std::invalid_argument("unknown element");
 }
 
-/// For float32 the default is TF32, where the device has it.
+/// For float32 the default is TF32 on devices that have it.
 cudnn::MathType math_of(CudnnElement element, Precision precision) {
   if (element != CudnnElement::kFloat32) return cudnn::MathType::kTensorOp;
   return precision == Precision::kTf32 ? cudnn::MathType::kDefault : cudnn::MathType::kFma;
@@ -76,8 +76,8 @@ CudnnStack::CudnnStack(const CudnnContext& context, const RecurrentArgs& args, i
       hidden_(args.spec.hidden[std::size_t(first)]),
       input_(gpu::layer_input(args.spec, args.input, first).columns()),
       output_(args.spec.directions * hidden_) {
-  // Sequences of equal length have the same bytes in both layouts. For them PyTorch takes the
-  // unpacked one, also in CUDA graphs.
+  // Sequences of equal length have the same bytes in both layouts. PyTorch takes the unpacked one
+  // for them, also in CUDA graphs.
   try {
     describe(context, args, context.form.packed);
   } catch (const Unsupported& refusal) {

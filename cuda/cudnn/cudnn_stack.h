@@ -1,5 +1,5 @@
-/// Layers that cuDNN computes in one call: its descriptors, the sizes of its memories, and where in
-/// its weight space, whose layout is its own affair, each weight belongs.
+/// Layers that cuDNN computes in one call: descriptors, buffer sizes, and the offset of each weight
+/// in the weight space, whose layout cuDNN decides.
 #pragma once
 
 #include <cstddef>
@@ -27,20 +27,20 @@ struct CudnnContext {
   cudnn::MathType math;
   cudnn::Owner<cudnn::Handle> handle;
   cudnn::Owner<cudnn::DropoutDescriptor> no_dropout;
-  std::shared_ptr<void> base;  // some address of the device's, from which offsets are taken
+  std::shared_ptr<void> base;  // any device address: offsets are counted from it
 };
 
 class CudnnStack {
  public:
-  /// Bytes from the beginning of a weight space.
+  /// Byte offsets in a weight space.
   struct Place {
     std::size_t matrix, bias;
   };
 
-  /// Layers [first, first + count), all of one size. Throws Unsupported where cuDNN refuses.
+  /// Layers [first, first + count), all of one size. Throws Unsupported if cuDNN refuses them.
   CudnnStack(const CudnnContext& context, const RecurrentArgs& args, int first, int count);
 
-  bool packed() const { return packed_; }  // x and y: the layout that cuDNN took
+  bool packed() const { return packed_; }  // x and y: the layout that cuDNN accepted
   int first() const { return first_; }
   int count() const { return count_; }
   std::size_t cells() const { return std::size_t(count_ * (output_ / hidden_)); }
@@ -57,8 +57,8 @@ class CudnnStack {
   std::size_t work_bytes() const { return work_bytes_; }
   std::size_t reserve_bytes() const { return reserve_bytes_; }
 
-  /// Of the stack's cells, layer by layer, the forward direction first, each with the parts of W
-  /// for its G gates and then those of R.
+  /// One entry per gate, cell by cell: first the parts of W for the G gates, then those of R. The
+  /// cells are in the order of layers, the forward direction first.
   const std::vector<Place>& places() const { return places_; }
 
  private:
@@ -75,7 +75,7 @@ class CudnnStack {
   std::vector<Place> places_;
 };
 
-/// The stacks that a node is made of, from the input upwards.
+/// The stacks that make up a node, from the input upwards.
 std::vector<CudnnStack> cudnn_stacks(const CudnnContext& context, const RecurrentArgs& args);
 
 }  // namespace unroll::gpu

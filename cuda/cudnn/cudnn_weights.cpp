@@ -7,8 +7,8 @@
 namespace unroll::gpu {
 namespace {
 
-/// Calls visit(which, values, offset, elements) for every part of one cell's weights: those of each
-/// gate, with `which` 0 to 3 for weight_ih, weight_hh, bias_ih, bias_hh.
+/// Calls visit(which, values, offset, elements) for every part of one cell's weights, gate by gate;
+/// `which` is 0 to 3 for weight_ih, weight_hh, bias_ih, bias_hh.
 template <typename Visit>
 void for_each_part(const CudnnStack& stack, std::size_t cell, const RecurrentWeights& weights,
                    const Visit& visit) {
@@ -40,7 +40,7 @@ CudnnWeights::CudnnWeights(Device& device, CudnnElement element, std::span<const
   }
   versions_.resize(cells);
   memory_ = device.allocate(layout.bytes());
-  // Whatever lies between the weights: zeros times anything are harmless.
+  // The gaps between the weights must hold finite numbers; zeros are harmless.
   UNROLL_CUDA_CHECK(cudaMemsetAsync(memory_.get(), 0, layout.bytes(), device.stream()));
 }
 

@@ -1,4 +1,4 @@
-/// The weights of a recurrent stack in cuDNN's weight spaces and its type.
+/// The weights of a recurrent stack, copied into cuDNN's weight spaces and data type.
 #pragma once
 
 #include <array>
@@ -16,12 +16,12 @@ namespace unroll::gpu {
 
 class CudnnWeights {
  public:
-  /// `of_variables`: as in RecurrentWeightCopies.
+  /// `of_variables`: see RecurrentWeightCopies::Use.
   CudnnWeights(Device& device, CudnnElement element, std::span<const CudnnStack> stacks,
                bool of_variables);
 
-  /// Brings up to date what is not: all, or of variables those whose version is another one.
-  /// `stacks`: these or equal ones.
+  /// Copies the weights that are out of date: variables whose version has changed, and all weights
+  /// that are not variables. `stacks`: these or equal ones.
   void update(std::span<const CudnnStack> stacks, std::span<const RecurrentWeights> weights);
   const void* space(std::size_t stack) const {
     return static_cast<const std::byte*>(memory_.get()) + spaces_[stack];
@@ -33,12 +33,12 @@ class CudnnWeights {
   bool of_variables_;
   std::vector<std::size_t> spaces_;  // offsets in memory_
   std::vector<std::array<std::uint64_t, 4>> versions_;
-  std::vector<Piece> pieces_;  // here for its memory
+  std::vector<Piece> pieces_;  // a member to reuse its memory
   std::shared_ptr<void> memory_;
 };
 
-/// From a weight space of gradients, those of one stack, to where they are wanted. `dweights`: of
-/// the stack's cells.
+/// Copies the gradients out of the weight space of one stack. `dweights`: those of the stack's
+/// cells.
 void take_weight_gradients(Device& device, CudnnElement element, const CudnnStack& stack,
                            const void* space, std::span<const RecurrentWeights> dweights);
 

@@ -14,10 +14,10 @@ namespace {
 
 using cudnn::functions;
 
-/// Those of one stack that backward() reads: byte offsets in the reserve (in inference in the
+/// The buffers of one stack that backward() reads: byte offsets in the reserve (in inference in the
 /// scratch memory). All in cuDNN's type.
 struct KeptBuffers {
-  bool copies_x;            // else x, or the y below, is read in place
+  bool copies_x;            // false: x, or the y of the layer below, is read in place
   std::size_t x = 0;        // [T, N, I]
   std::size_t y = 0;        // [T, N, D H]
   std::size_t h0 = 0;       // [L D, N, H]
@@ -25,14 +25,14 @@ struct KeptBuffers {
   std::size_t reserve = 0;  // cuDNN's own
 };
 
-/// Those that one stack uses after the other: byte offsets in the scratch memory.
+/// The buffers that all stacks use in turn: byte offsets in the scratch memory.
 struct SharedBuffers {
-  std::size_t work = 0;              // cuDNN's own
-  std::size_t h_n = 0, c_n = 0;      // forward: [L D, N, H], as the following
-  std::size_t dh_n = 0, dc_n = 0;    // backward
-  std::size_t dh0 = 0, dc0 = 0;      //
-  std::size_t gradients[2] = {};     // of y and of x, by turns: a stack's dx is the dy of the next
-  std::size_t dy = 0;                // of the last stack: one of these, or its own
+  std::size_t work = 0;            // cuDNN's own
+  std::size_t h_n = 0, c_n = 0;    // forward: [L D, N, H], as the following
+  std::size_t dh_n = 0, dc_n = 0;  // backward
+  std::size_t dh0 = 0, dc0 = 0;    //
+  std::size_t gradients[2] = {};   // of y and x in turn: a stack's dx is the dy of the next
+  std::size_t dy = 0;              // of the last stack: one of `gradients`, or a buffer of its own
   std::size_t weight_gradients = 0;  // a weight space
 };
 
@@ -129,14 +129,14 @@ class CudnnPlan final : public RecurrentPlan {
     shared_.h_n = take_states();
     if (is_lstm()) shared_.c_n = take_states();
     if (args_.training) {
-      // What the forward pass has no more use for serves the backward pass.
+      // The backward pass reuses buffers that the forward pass no longer needs.
       shared_.dh_n = shared_.h_n;
       shared_.dc_n = shared_.c_n;
       shared_.dh0 = take_states();
       if (is_lstm()) shared_.dc0 = take_states();
       for (std::size_t& flow : shared_.gradients) flow = shared.take(rows() * widest, element());
       shared_.dy = shared_.gradients[(stacks_.size() - 1) % 2];
-      // In several stacks some dx would be the next pass's dy, and the numbers would run away.
+      // With several stacks a dx would be the next pass's dy, and the values would overflow.
       if (context_.form.bare && stacks_.size() > 1)
         shared_.dy = shared.take(rows() * widest, element());
       shared_.weight_gradients = shared.take(std::int64_t(weights), 1);
@@ -156,19 +156,20 @@ class CudnnPlan final : public RecurrentPlan {
     if (converts_) gpu::to_float32(stream(), context_.element, pieces);
   }
 
-  // ---- states: per layer [D, N, H] float32 at the seam, all of a stack's in one for cuDNN
+  // ---- states: [D, N, H] float32 per layer at the seam, one tensor per stack for cuDNN
 
-  /// Whether both are the same memory.
+  /// Whether cuDNN uses the states of the seam directly.
   bool shares_states(const CudnnStack& stack) const { return is_float32() && stack.count() == 1; }
 
   using States = std::span<const View>;
-  /// Those of the stack's layers; none of a cell that has no such state.
+  /// The states of the stack's layers; empty if the cell has no such state.
   static States of_stack(States all, const CudnnStack& stack) {
     if (all.empty()) return {};
     return all.subspan(std::size_t(stack.first()), std::size_t(stack.count()));
   }
 
-  /// Where cuDNN has them; null if there are none: zero to read, not wanted to write.
+  /// Where cuDNN finds the states. Null if there are none: cuDNN then reads zeros or writes
+  /// nothing.
   void* place(States states, const CudnnStack& stack, std::byte* buffer) const {
     const bool some = std::any_of(states.begin(), states.end(), [](const View& v) { return !!v; });
     if (!some) return nullptr;
@@ -221,7 +222,7 @@ class CudnnPlan final : public RecurrentPlan {
     } else if (b.copies_x) {
       drop(stacks_[k - 1], args.step, memory.kept + buffers_[k - 1].y, memory.kept + b.x);
     }
-    // In inference nobody reads it again.
+    // In inference y is not read again.
     const bool writes_y = is_last && args.y && is_float32() && !args_.training;
     void* const y = writes_y ? args.y.data : memory.kept + b.y;
     const States h_n = of_stack(args.h_n, stack), c_n = of_stack(args.c_n, stack);
@@ -246,7 +247,7 @@ class CudnnPlan final : public RecurrentPlan {
     return stacks_[k].reserve_bytes() > 0 ? memory.kept + buffers_[k].reserve : nullptr;
   }
 
-  /// Gradient of the stack's y: what was given, or the dx of the stack above.
+  /// Gradient of the stack's y: the given one, or the dx of the stack above.
   const void* gradient_of_y(const RecurrentBackward& args, const Memory& memory,
                             std::size_t k) const {
     const std::int64_t elements = rows() * stacks_[k].output();
@@ -317,12 +318,12 @@ class CudnnPlan final : public RecurrentPlan {
   SharedBuffers shared_;
   std::size_t kept_bytes_ = 0, shared_bytes_ = 0;
   std::shared_ptr<CudnnWeights> weights_;
-  bool is_spent_ = true;  // nothing is kept for a backward pass
+  bool is_spent_ = true;  // there is no forward pass to go back through
   bool is_next_forward_whole_ = true, is_next_backward_whole_ = true;
-  bool converts_ = true;  // in this pass
+  bool converts_ = true;  // during this pass
 };
 
-/// What cuDNN does not do, and would not know that it is asked for.
+/// Refuses what cuDNN would silently compute in another way.
 void refuse(const std::string& algorithm, const RecurrentArgs& args) {
   const RecurrentSpec& spec = args.spec;
   std::string what;

@@ -1,10 +1,10 @@
-/// Recurrent stacks by cuDNN: as one stack of its own where layers are of one size and nothing is
-/// dropped between them, else as several, with our dropout in between.
+/// Recurrent stacks by cuDNN. Layers of one size without dropout between them are one cuDNN stack;
+/// otherwise there are several, with our dropout in between.
 ///
-/// A bare form is for a benchmark of cuDNN without the seam. Its plans compute what they are given
-/// in the first forward and the first backward pass after each prepare(). In all later passes they
-/// only call cuDNN, on what those have left in its types in the reserve and the scratch memory, and
-/// clear the space into which it adds gradients: nothing is converted or brought back.
+/// A bare form is for benchmarks of cuDNN without the seam. Its plans compute the given values in
+/// the first forward and the first backward pass after each prepare(). All later passes only call
+/// cuDNN, on the data that those two left in its types in the reserve and the scratch memory, and
+/// clear the space into which cuDNN adds gradients: nothing is converted or copied back.
 #pragma once
 
 #include <cstddef>
@@ -23,19 +23,19 @@ namespace unroll::gpu {
 
 class CudnnWeights;
 
-/// Makes plans, and keeps the weights' copies, which plans over the same variables share.
+/// Makes plans, and keeps the copies of the weights, which plans over the same variables share.
 class CudnnPlanner {
  public:
-  /// Throws Unsupported where cuDNN is not installed.
+  /// Throws Unsupported if cuDNN is not installed.
   CudnnPlanner(Device& device, const CudnnForm& form);
 
-  /// Throws Unsupported for what cuDNN does not do.
+  /// Throws Unsupported for everything that cuDNN does not do.
   std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args);
   std::shared_ptr<CudnnWeights> weights(std::span<const CudnnStack> stacks,
                                         std::span<const RecurrentWeights> weights);
 
  private:
-  /// Where cuDNN wants each part, and the variables.
+  /// The layout of the weight spaces, and the variables.
   using Key = std::pair<std::vector<std::size_t>, std::vector<const void*>>;
 
   Device& device_;

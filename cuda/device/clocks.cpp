@@ -8,7 +8,7 @@
 namespace unroll::gpu {
 namespace {
 
-// Of NVML's C interface, nvml.h, what is asked for here. Every call returns 0 if it worked.
+// The part of NVML's C interface, nvml.h, that is used here. Every call returns 0 on success.
 using Handle = struct NvmlDevice*;
 constexpr int kSm = 1, kMemory = 2;  // nvmlClockType_t
 

@@ -5,7 +5,7 @@
 namespace unroll::gpu {
 namespace {
 
-/// Makes the device the calling thread's before any member is made on it.
+/// Makes the device current for the calling thread before any member is created on it.
 int select_device(int ordinal) {
   UNROLL_CUDA_CHECK(cudaSetDevice(ordinal));
   return ordinal;
@@ -28,7 +28,7 @@ Device::Device(int ordinal, const CudaOptions& options)
 
 std::shared_ptr<void> Device::allocate(std::size_t bytes) {
   make_current();
-  // Nobody wants a null pointer for an empty tensor.
+  // Empty tensors also get an address that is not null.
   DeviceMemory memory = make_device_memory(std::max<std::size_t>(bytes, 1));
   counts_->now += bytes;
   counts_->peak = std::max(counts_->peak, counts_->now);

@@ -1,4 +1,4 @@
-/// What all kernels of one CUDA backend share: the stream they queue on, products, memory.
+/// What all kernels of one CUDA backend share: the stream, cuBLAS, memory.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -15,26 +15,26 @@
 
 namespace unroll::gpu {
 
-/// Any thread may call it, one at a time: what needs the device to be the calling thread's current
-/// one makes it that.
+/// Any thread may call it, but only one at a time. Members that need the device to be current in
+/// the calling thread make it so.
 class Device {
  public:
   Device(int ordinal, const CudaOptions& options);
 
   int ordinal() const { return ordinal_; }
-  /// For calls that no other member makes, of what belongs to the current device.
+  /// For other calls that need the current device.
   void make_current() const { UNROLL_CUDA_CHECK(cudaSetDevice(ordinal_)); }
   cudaStream_t stream() const {
     make_current();
     return stream_.get();
   }
   Precision precision() const { return precision_; }
-  /// What products read: float32, or bfloat16 at that precision.
+  /// The operands of products: float32, or bfloat16 at that precision.
   Element element() const {
     return precision_ == Precision::kBf16 ? Element::kBfloat16 : Element::kFloat32;
   }
   int processors() const { return processors_; }  // streaming multiprocessors
-  /// Bytes that a block can have at most, by allow_shared_memory().
+  /// The most bytes that a block can have, after allow_shared_memory().
   std::size_t shared_memory() const { return std::size_t(shared_memory_); }
 
   void multiply(const Gemm& args) const {
@@ -44,11 +44,12 @@ class Device {
   VariableCopies& variable_copies() { return variable_copies_; }
   GridWatcher& grid_watcher() { return grid_watcher_; }
 
-  /// What sums in two stages keep in between: for one operation, until the next one on the stream.
+  /// Partial results of sums in two stages: valid for one operation, until the next one on the
+  /// stream.
   static constexpr std::int64_t kPartialSums = 1024;
   float* partial_sums() const { return static_cast<float*>(partial_sums_.get()); }
 
-  /// Counted device memory, aligned to 256, freed with the last copy of the pointer.
+  /// Device memory that is counted, aligned to 256, and freed with the last copy of the pointer.
   std::shared_ptr<void> allocate(std::size_t bytes);
   DeviceMemoryUse memory() const;
 
@@ -60,7 +61,7 @@ class Device {
   int ordinal_;
   Precision precision_;
   int processors_ = 0, shared_memory_ = 0;
-  std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();  // outlived by no memory
+  std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();  // outlives all memory
   Stream stream_;
   Cublas cublas_;
   DeviceMemory partial_sums_;

@@ -16,11 +16,11 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kRepeats = 5;
-/// Long enough for an event's resolution of half a microsecond not to matter.
+/// Long enough that an event's resolution of half a microsecond does not matter.
 constexpr double kLongEnough = 500e-6;
 
-/// Words whose halves and wholes, read as numbers, are of random sign and mantissa and near 1: the
-/// power that a product takes, and with it the clock, depends on the bits.
+/// Words whose two halves and whole, read as numbers, have random signs and mantissas and are near
+/// 1: the power that a product draws, and so the clock, depends on the bits.
 __global__ void fill_kernel(std::uint32_t* out, std::int64_t count, bool halves) {
   const std::int64_t k = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (k >= count) return;
@@ -28,13 +28,14 @@ __global__ void fill_kernel(std::uint32_t* out, std::int64_t count, bool halves)
   out[k] = halves ? (bits & 0x807F807FU) | 0x3F803F80U : (bits & 0x807FFFFFU) | 0x3F800000U;
 }
 
-/// Depends on the kernel before it, through what both write.
+/// Depends on the kernel before it, because both write the same address.
 __global__ void follow_kernel(int* counter) {
   if (threadIdx.x == 0) *counter += 1;
 }
 
-/// words [2, blocks]: `rounds` times every block writes a word, 1 more than one that it read
-/// before, and reads all others'. *wrong becomes 1 if it read anything but the number of the round.
+/// words [2, blocks]: `rounds` times, every block writes a word, which is 1 more than one that it
+/// read before, and reads the words of all others. Sets *wrong to 1 if it read anything but the
+/// number of the round.
 __global__ void exchange_kernel(const GridWatch watch, std::uint32_t* flags, std::uint32_t* words,
                                 std::uint32_t rounds, int* wrong) {
   const int blocks = int(gridDim.x), block = int(blockIdx.x), thread = int(threadIdx.x);
@@ -55,7 +56,7 @@ __global__ void exchange_kernel(const GridWatch watch, std::uint32_t* flags, std
   if (!all_right) *wrong = 1;
 }
 
-/// Every block reads all of `in`, from a place of its own on, `times` times.
+/// Every block reads all of `in` `times` times, each from its own starting point.
 __global__ void read_kernel(const float4* in, std::int64_t count, int times, float* out) {
   float sum = 0;
   const std::int64_t first = count / gridDim.x * blockIdx.x;
@@ -65,10 +66,10 @@ __global__ void read_kernel(const float4* in, std::int64_t count, int times, flo
       const float4 four = __ldcg(in + (at < count ? at : at - count));  // not from L1
       sum += (four.x + four.y) + (four.z + four.w);
     }
-  if (sum == -1) *out = sum;  // never, but the compiler does not know
+  if (sum == -1) *out = sum;  // never true, but the compiler does not know it
 }
 
-/// Not its first time, in which libraries load what they need.
+/// Times a second run: in the first one libraries load what they need.
 bool is_long_enough(cudaStream_t stream, const std::function<void()>& work) {
   work();
   return seconds(stream, work) >= kLongEnough;
@@ -83,7 +84,7 @@ double least_seconds(cudaStream_t stream, const std::function<void()>& work) {
   return least;
 }
 
-/// Of the largest of square products, up to 8192, that the device is slow enough for.
+/// Measured on square products that grow, up to 8192, until one takes long enough.
 double product_rate(Device& device) {
   for (std::int64_t n = 512;; n *= 2) {
     const std::int64_t words = n * n * std::int64_t(size_of(device.element())) / 4;
@@ -113,7 +114,7 @@ double product_rate(Device& device) {
   }
 }
 
-/// Read and written bytes both count.
+/// Counts the bytes read and the bytes written.
 double memory_rate(Device& device) {
   for (std::size_t bytes = std::size_t{1} << 20;; bytes *= 4) {
     const std::shared_ptr<void> from = device.allocate(bytes), to = device.allocate(bytes);
@@ -127,7 +128,7 @@ double memory_rate(Device& device) {
   }
 }
 
-/// What all multiprocessors together take in from a few MB that stay in the L2 cache.
+/// The rate at which all multiprocessors together read a few MB that stay in the L2 cache.
 double cache_rate(Device& device) {
   constexpr std::int64_t kBytes = std::int64_t{4} << 20;
   constexpr std::int64_t kCount = kBytes / std::int64_t(sizeof(float4));
@@ -145,7 +146,8 @@ double cache_rate(Device& device) {
   }
 }
 
-/// Of a chain in a graph. One thread block, so that it is the boundary that takes the time.
+/// The time of one kernel in a chain in a graph. It has one thread block, so the boundary between
+/// kernels dominates.
 double kernel_seconds(Device& device) {
   constexpr int kChain = 200;
   const std::shared_ptr<void> counter = device.allocate(sizeof(int));
@@ -161,9 +163,9 @@ double kernel_seconds(Device& device) {
          kChain;
 }
 
-/// Of blocks that have a multiprocessor each, as those of a kernel that keeps weights there, and
-/// that show each other a word: so it is the waiting that takes the time. 0 if blocks cannot wait
-/// for each other.
+/// The time of one exchange between blocks that each have a multiprocessor, like those of a kernel
+/// that keeps its weights there. Each shows the others one word, so waiting dominates. 0 if blocks
+/// cannot wait for each other.
 double exchange_seconds(Device& device) {
   int cooperative = 0;
   UNROLL_CUDA_CHECK(
@@ -177,7 +179,7 @@ double exchange_seconds(Device& device) {
     return memory;
   };
   const std::shared_ptr<void> flags = zeros(blocks), words = zeros(2 * blocks), wrong = zeros(1);
-  // All of the shared memory, and no two blocks share a multiprocessor.
+  // With all of the shared memory, no two blocks share a multiprocessor.
   allow_shared_memory(exchange_kernel, device.shared_memory());
   const auto exchange = [&](std::uint32_t rounds) {
     return [&, rounds] {
@@ -189,7 +191,7 @@ double exchange_seconds(Device& device) {
   };
   std::uint32_t rounds = 16;
   while (!is_long_enough(device.stream(), exchange(rounds))) rounds *= 2;
-  // The difference is without the launch.
+  // The difference excludes the launch.
   const double few = least_seconds(device.stream(), exchange(rounds));
   const double many = least_seconds(device.stream(), exchange(4 * rounds));
   int went_wrong = 0;

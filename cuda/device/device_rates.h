@@ -1,4 +1,4 @@
-/// What a device can do at most, measured: what floors are made of.
+/// Measures the most that a device can do. The floors of the benchmarks are computed from it.
 #pragma once
 
 #include "unroll/backend.h"
@@ -6,9 +6,9 @@
 
 namespace unroll::gpu {
 
-/// As cuda_rates().
+/// See cuda_rates().
 CudaRates measure_rates(int ordinal, Precision precision);
-/// As cuda_exchange_seconds().
+/// See cuda_exchange_seconds().
 double measure_exchange_seconds(int ordinal);
 
 }  // namespace unroll::gpu

@@ -20,7 +20,7 @@ int as_int(std::int64_t n) {
   return int(n);
 }
 
-/// How operands in float32 are multiplied; those in bfloat16 already are what they shall be.
+/// How products multiply float32 operands. bfloat16 operands need no choice.
 cublasComputeType_t compute_type(Precision precision) {
   switch (precision) {
     case Precision::kFp32:
@@ -39,8 +39,9 @@ Cublas::Cublas(cudaStream_t stream, Precision precision)
     : workspace_(make_device_memory(kWorkspaceBytes)), compute_(compute_type(precision)) {
   check_cublas(cublasCreate(&handle_), "cublasCreate");
   check_cublas(cublasSetStream(handle_, stream), "cublasSetStream");
-  // Of our own, so that a captured product allocates nothing and the choice of an algorithm that
-  // splits its sums does not depend on what else is in memory. After the stream, which resets it.
+  // A workspace of our own: a captured product allocates nothing, and the choice of an algorithm
+  // that splits its sums does not depend on what else is in memory. Set after the stream, because
+  // setting the stream resets it.
   check_cublas(cublasSetWorkspace(handle_, workspace_.get(), kWorkspaceBytes),
                "cublasSetWorkspace");
 }
@@ -54,12 +55,13 @@ void Cublas::multiply(const Gemm& g) const {
   const bool bf16 = g.element == Element::kBfloat16;
   const cudaDataType type = bf16 ? CUDA_R_16BF : CUDA_R_32F;
   const float alpha = 1;
-  // cuBLAS counts in columns: c^T = op(b)^T op(a)^T, and a row-major matrix is its transpose.
+  // cuBLAS is column-major. A row-major matrix is its transpose, so it computes c^T = op(b)^T
+  // op(a)^T.
   const cublasOperation_t op_b = g.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t op_a = g.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasComputeType_t compute = bf16 ? CUBLAS_COMPUTE_32F : compute_;
   const int m = as_int(g.n), n = as_int(g.m), k = as_int(g.k);
-  if (g.batch == 1) {  // a batch of one would be kept from algorithms that split its sums
+  if (g.batch == 1) {  // the batched call does not use algorithms that split the sums
     check_cublas(cublasGemmEx(handle_, op_b, op_a, m, n, k, &alpha, g.b, type, as_int(g.ldb), g.a,
                               type, as_int(g.lda), &g.beta, g.c, CUDA_R_32F, as_int(g.ldc), compute,
                               CUBLAS_GEMM_DEFAULT),

@@ -1,4 +1,4 @@
-/// Matrix products by cuBLAS, in the row-major terms of the rest of the project.
+/// Matrix products by cuBLAS, in row-major terms.
 #pragma once
 
 #include <cublas_v2.h>
@@ -13,8 +13,9 @@
 
 namespace unroll::gpu {
 
-/// For each of `batch` products: c [m, n] = op(a) op(b) + beta c, with op a transposition or
-/// nothing, op(a) [m, k], op(b) [k, n]. Rows as stored are ld elements apart, products `stride`.
+/// For each of `batch` products: c [m, n] = op(a) op(b) + beta c, with op(a) [m, k] and op(b) [k,
+/// n] the matrix or its transpose. Stored rows are ld elements apart, products are `stride`
+/// elements apart.
 struct Gemm {
   std::int64_t m, n, k;
   const void* a;
@@ -31,8 +32,8 @@ struct Gemm {
   std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;
 };
 
-/// One cuBLAS handle on one stream, with a workspace of its own: the same products give the same
-/// bits, and none allocates.
+/// One cuBLAS handle on one stream, with its own workspace: equal products give equal bits, and
+/// none allocates.
 class Cublas {
  public:
   Cublas(cudaStream_t stream, Precision precision);

@@ -16,9 +16,9 @@ Graph capture(cudaStream_t stream, const std::function<void()>& work) {
   try {
     work();
   } catch (...) {
-    // The stream must leave its capture, or nothing works on it again.
+    // The stream must leave capture mode, or nothing else works on it.
     if (cudaStreamEndCapture(stream, &recorded) != cudaSuccess)
-      forget_error();  // what spoilt it is known already
+      forget_error();  // the cause is already known
     else if (recorded)
       report(cudaGraphDestroy(recorded), "cudaGraphDestroy");
     throw;

@@ -1,4 +1,4 @@
-/// Work as a CUDA graph: recorded once, started with one call.
+/// Work as a CUDA graph: recorded once, then started with one call.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -18,9 +18,9 @@ using Graph = std::unique_ptr<CUgraphExec_st, GraphDeleter>;
 /// Records what `work` queues on `stream`, without running it.
 Graph capture(cudaStream_t stream, const std::function<void()>& work);
 
-/// For the device that is current when it is made. Its first run calls `work` as it is: libraries
-/// load their kernels then, which a capture forbids. The second run records it, and that graph
-/// serves all later ones.
+/// Belongs to the device that is current when it is made. The first run calls `work` directly,
+/// because libraries load their kernels then, which a capture forbids. The second run records it,
+/// and all later runs start that graph.
 class GraphReplay final : public Replay {
  public:
   GraphReplay(cudaStream_t stream, std::function<void()> work);

@@ -12,7 +12,7 @@ GridWatcher::GridWatcher(cudaStream_t stream)
 }
 
 GridWatch GridWatcher::watch() const {
-  // Pinned memory has one address for host and device.
+  // Pinned memory has the same address on host and device.
   return {static_cast<std::uint32_t*>(stop_.get()), static_cast<GridFault*>(fault_.get())};
 }
 

@@ -1,4 +1,4 @@
-/// The host's side of waits that blocks give up (grid_watch.h).
+/// The host's side of waits between blocks that time out (grid_watch.h).
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -8,18 +8,20 @@
 
 namespace unroll::gpu {
 
-/// Belongs to one device and its stream. Once a wait was given up, all later ones are as soon as
-/// they take long, no optimiser changes anything (optimizer.cu), and check() throws: results are
-/// not those of the whole kernel.
+/// Belongs to one device and its stream. After one wait was given up, all later ones are given up
+/// as soon as they take long, no optimiser changes anything (optimizer.cu), and check() throws: the
+/// results are incomplete.
 class GridWatcher {
  public:
   explicit GridWatcher(cudaStream_t stream);
 
-  /// For kernels on the stream.
+  /// For the kernels on the stream.
   GridWatch watch() const;
-  /// After a wait for the stream. Throws DeviceError, with what was waited for, if it was given up.
+  /// Call it after waiting for the stream. Throws DeviceError if a wait was given up, and says
+  /// which.
   void check() const;
-  /// For a caller that has thrown away the results, and the flags, which are out of step.
+  /// Clears the fault. The caller has thrown away the results, and the flags, which are out of
+  /// step.
   void forget();
 
  private:

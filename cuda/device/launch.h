@@ -1,4 +1,4 @@
-/// Starts kernels. Not the <<< >>> of CUDA, so that the same sources also compile as plain C++
+/// Starts kernels. It replaces CUDA's <<< >>>, so that the same sources also compile as plain C++
 /// against the emulation of CUDA in tests/.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 namespace unroll::gpu {
 
-/// Blocks of `per_block` items for `items` of them: at least 1.
+/// The number of blocks of `per_block` items that hold `items` items, at least 1.
 inline unsigned blocks_for(std::int64_t items, std::int64_t per_block) {
   return unsigned(std::max<std::int64_t>(1, (items + per_block - 1) / per_block));
 }
@@ -34,8 +34,8 @@ void launch(cudaStream_t stream, dim3 grid, dim3 block, void (*kernel)(Parameter
   UNROLL_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
 }
 
-/// As launch(), all blocks being resident at the same time, so that they may wait for each other,
-/// and with `shared_bytes` of dynamic shared memory for each. Fails if they do not all fit.
+/// Like launch(), with `shared_bytes` of dynamic shared memory per block and all blocks resident at
+/// the same time, so that they may wait for each other. Fails if they do not all fit.
 template <typename... Parameters, typename... Arguments>
 void launch_cooperative(cudaStream_t stream, dim3 grid, dim3 block, std::size_t shared_bytes,
                         void (*kernel)(Parameters...), const Arguments&... arguments) {
@@ -48,8 +48,8 @@ void launch_cooperative(cudaStream_t stream, dim3 grid, dim3 block, std::size_t 
   UNROLL_CUDA_CHECK(cudaLaunchKernelEx(&config, kernel, Parameters(arguments)...));
 }
 
-/// Lets the kernel be launched with up to this much dynamic shared memory: needed above 48 KB,
-/// once. It loads the kernel, so not in a capture.
+/// Allows the kernel this much dynamic shared memory per block: needed once, above 48 KB. It loads
+/// the kernel, so do not call it during a capture.
 template <typename... Parameters>
 void allow_shared_memory(void (*kernel)(Parameters...), std::size_t bytes) {
   UNROLL_CUDA_CHECK(

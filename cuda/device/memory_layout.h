@@ -1,3 +1,4 @@
+/// Offsets of buffers that share one allocation.
 #pragma once
 
 #include <cstddef>
@@ -5,10 +6,10 @@
 
 namespace unroll::gpu {
 
-/// Places of several buffers in one memory, each aligned to 256 bytes.
+/// Lays out several buffers in one memory, each aligned to 256 bytes.
 class MemoryLayout {
  public:
-  /// The offset of a buffer of that many elements, of `size` bytes each.
+  /// Adds a buffer of that many elements of `size` bytes each, and returns its offset.
   std::size_t take(std::int64_t elements, std::size_t size) {
     const std::size_t at = bytes_;
     bytes_ += (std::size_t(elements) * size + 255) / 256 * 256;

@@ -9,8 +9,7 @@ namespace {
 constexpr int kThreads = 256;
 constexpr int kPadThreads = 128;
 
-/// A block per row of the result, four columns a thread. `wide`: those that are read are aligned,
-/// too.
+/// One block per row of the result, four columns per thread. `wide`: the source is aligned, too.
 template <typename E, bool wide>
 __global__ void __launch_bounds__(kPadThreads)
     pad_matrix_kernel(const __grid_constant__ PadMatrix args) {
@@ -22,7 +21,7 @@ __global__ void __launch_bounds__(kPadThreads)
   for (int k = 4 * int(threadIdx.x); k < width; k += 4 * kPadThreads) {
     const int column_block = k / args.padded_columns, column = k % args.padded_columns;
     const float* const from = in + column_block * args.columns + column;
-    const int inside = row < args.rows ? args.columns - column : 0;  // of the four, if fewer
+    const int inside = row < args.rows ? args.columns - column : 0;  // how many of the four exist
     Pack<float, 4> x{};
     if (wide) {
       if (inside > 0) x = load<4>(from);

@@ -1,5 +1,5 @@
-/// Weights in the form in which kernels and products read them: rows and columns padded with zeros,
-/// in the products' element type, the two biases of a gate in one.
+/// Weights in the form that kernels and products read: rows and columns padded with zeros, in the
+/// element type of products, and the two biases of a gate added up.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -11,11 +11,11 @@
 
 namespace unroll::gpu {
 
-/// How a cell's gates lie in memory. W feeds the gates from slot `first_x` to the last, in
-/// PyTorch's order; R feeds those of its parts.
+/// The memory order of a cell's gates. W feeds the gates from slot `first_x` to the last, in
+/// PyTorch's order; R feeds those of `parts`.
 struct GateSlots {
-  /// R's slots [slot, slot + count) are PyTorch's gates from `gate` on, and multiply h_{t-1} or, of
-  /// a GRU of the `before` form, r h_{t-1}.
+  /// R's slots [slot, slot + count) are PyTorch's gates from `gate` on. They multiply h_{t-1} or,
+  /// in a GRU of the `before` form, r h_{t-1}.
   struct Part {
     int slot, count, gate;
     bool reset;
@@ -29,9 +29,9 @@ struct GateSlots {
   int h_slots() const { return parts[part_count - 1].slot + parts[part_count - 1].count; }
 };
 
-/// A matrix [row_blocks rows, column_blocks columns] of float32 as [row_blocks padded_rows,
-/// column_blocks padded_columns] of `element`: every block padded with zeros, block k of the rows
-/// being block row_order[k] of what is read. Padded columns are a multiple of 4, `out` is aligned
+/// Copies a float32 matrix [row_blocks rows, column_blocks columns] to [row_blocks padded_rows,
+/// column_blocks padded_columns] of `element`. Every block is padded with zeros; block k of the
+/// rows is block row_order[k] of the source. Padded columns are a multiple of 4, `out` is aligned
 /// to 16 bytes.
 struct PadMatrix {
   const float* in;
@@ -45,7 +45,7 @@ struct PadMatrix {
 };
 void pad_matrix(cudaStream_t stream, const PadMatrix& args);
 
-/// [slots, Hp] out: what the gate kernels add, W's and R's biases [G H] in one where they meet.
+/// [slots, Hp] out: the biases that the gate kernels add: W's plus R's [G H] where a slot has both.
 struct SumBiases {
   const float *bias_ih, *bias_hh;
   float* out;

@@ -15,7 +15,7 @@ namespace {
 
 std::atomic<bool> failed{false};
 
-/// Does not throw, and does not ask the device if it has been asked before.
+/// Does not throw, and asks the device only once.
 std::string current_device() {
   int ordinal = 0;
   if (cudaGetDevice(&ordinal) == cudaSuccess) return device_label(ordinal);
@@ -114,7 +114,7 @@ DeviceMemory make_device_memory(std::size_t bytes) {
   void* memory = nullptr;
   const cudaError_t status = cudaMalloc(&memory, bytes);
   if (status == cudaErrorMemoryAllocation) {
-    forget_error();  // the caller may ask for less
+    forget_error();  // the caller may try a smaller size
     std::size_t free = 0, total = 0;
     UNROLL_CUDA_CHECK(cudaMemGetInfo(&free, &total));
     throw OutOfMemory(current_device() + ": out of memory: asked for " + megabytes(bytes) + ", " +

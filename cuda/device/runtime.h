@@ -1,4 +1,4 @@
-/// The CUDA runtime made safe: a failed call throws, and every resource has an owner.
+/// A safe CUDA runtime: a failed call throws, and every resource has an owner.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -11,23 +11,23 @@
 
 namespace unroll::gpu {
 
-/// "CUDA device 0 (NVIDIA H200)". The name is asked for once, since a device that has failed does
-/// not tell it any more.
+/// "CUDA device 0 (NVIDIA H200)". The name is read only once, because a device that has failed no
+/// longer reports it.
 std::string device_label(int ordinal);
 
-/// Throws DeviceError: the current device, `what` was wrong, the call and its place, on one line.
-/// Forgets the error.
+/// Throws DeviceError with the current device, `what`, the call and its place, on one line. Clears
+/// the error.
 [[noreturn]] void fail(const std::string& what, const char* call, const char* file, int line);
 
-/// Fails with CUDA's own words.
+/// Calls fail() with CUDA's description of the status.
 void check(cudaError_t status, const char* call, const char* file, int line);
 
-/// Takes back the thread's last error. CUDA keeps it until it is asked for, and CUB takes whatever
-/// it finds for an error of its own call, so where a failed call is survived it must not stay.
+/// Clears the thread's last error. CUDA keeps it until it is read, and CUB takes any error that it
+/// finds for one of its own call. So clear it wherever a failed call is tolerated.
 void forget_error() noexcept;
 
-/// For destructors, which must not throw: says the same on stderr and goes on. Only the first
-/// failure of all is said, whether here or by fail(): after one, most calls fail.
+/// For destructors, which must not throw: prints the same message to stderr. Only the first failure
+/// of the process is reported, here or by fail(), because most calls fail after one.
 void report(cudaError_t status, const char* call) noexcept;
 
 struct StreamDeleter {
@@ -40,13 +40,13 @@ Stream make_stream();
 struct EventDeleter {
   void operator()(cudaEvent_t event) const noexcept;
 };
-/// Orders work between streams; it measures no time, which makes it cheaper.
+/// Orders work between streams. It measures no time, which makes it cheaper.
 using Event = std::unique_ptr<CUevent_st, EventDeleter>;
 Event make_event();
-/// One that measures.
+/// An event that measures time.
 Event make_timing_event();
 
-/// From when the stream begins with what `work` queues on it until it has done all of it.
+/// The time from the start of `work` on the stream to its end.
 double seconds(cudaStream_t stream, const std::function<void()>& work);
 
 struct DeviceMemoryDeleter {
@@ -56,13 +56,13 @@ using DeviceMemory = std::unique_ptr<void, DeviceMemoryDeleter>;
 struct OutOfMemory : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
-/// Null for 0 bytes. Throws OutOfMemory, which says how much was asked for, if there is no more.
+/// Null for 0 bytes. Throws OutOfMemory, with the requested size, if it does not fit.
 DeviceMemory make_device_memory(std::size_t bytes);
 
 struct PinnedMemoryDeleter {
   void operator()(void* memory) const noexcept;
 };
-/// Host memory that copies to and from the device can use without a detour.
+/// Pinned host memory: the device copies to and from it directly.
 using PinnedMemory = std::unique_ptr<void, PinnedMemoryDeleter>;
 PinnedMemory make_pinned_memory(std::size_t bytes);
 

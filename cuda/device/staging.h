@@ -1,4 +1,4 @@
-/// Uploads that do not wait for the device and do not keep the caller's memory.
+/// Uploads that neither wait for the device nor keep the caller's memory.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -9,10 +9,10 @@
 
 namespace unroll::gpu {
 
-/// Bytes go into pinned host memory, from there on a stream of their own into device memory, beside
-/// whatever is being computed, and then, in the compute stream's order, to where they belong. Both
-/// memories have two halves: one is filled while the other's uploads are still under way, and only
-/// who comes round faster than the device does waits.
+/// Uploads go in three hops: into pinned host memory, to device memory on a copy stream while other
+/// work runs, then to their target on the compute stream. Both memories have two halves: one is
+/// filled while the uploads of the other are still under way. The host waits only if it fills them
+/// faster than the device empties them.
 class Staging {
  public:
   explicit Staging(cudaStream_t compute);
@@ -27,11 +27,11 @@ class Staging {
   cudaStream_t compute_;
   Stream copies_;
   Event copied_;
-  Event used_[2];  // the compute stream has taken everything out of that half
+  Event used_[2];  // the compute stream has read all of that half
   PinnedMemory pinned_;
   DeviceMemory device_;
   int half_ = 0;
-  std::size_t filled_ = 0;  // of that half
+  std::size_t filled_ = 0;  // bytes of the current half
 };
 
 }  // namespace unroll::gpu

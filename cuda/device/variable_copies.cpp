@@ -6,7 +6,7 @@
 namespace unroll::gpu {
 namespace {
 
-/// Takes the view's version; whether it had it already. What is no variable has none.
+/// Stores the view's version and returns whether it was stored already. Only variables have one.
 bool take_version(std::uint64_t& version, const View& view) {
   const std::uint64_t now = view.version ? *view.version : 0;
   return std::exchange(version, now) == now && now != 0;
@@ -75,7 +75,8 @@ WrittenCopies::WrittenCopies(const VariableCopies& known,
       sums_(parameters.size()),
       second_(parameters.size()),
       current_(parameters.size()) {
-  // Only some rows of a sparse one may be written, and kernels count a copied matrix in 32 bits.
+  // Only some rows of a sparse variable may be written, and kernels count a copied matrix in 32
+  // bits.
   const auto can_write = [&](const ParameterUpdate& p) {
     return !p.sparse && p.parameter.version &&
            p.parameter.elements() <= std::numeric_limits<std::int32_t>::max();

@@ -1,7 +1,7 @@
-/// Copies of variables as products and gates read them: padded, in another element type, two biases
-/// in one. A copy holds the values of those versions of its variables that it names. A plan that
-/// reads it copies anew what is of another version, and an optimiser step that writes it along with
-/// its variables takes it to their next version.
+/// Copies of variables in the form that products and gates read: padded, in another element type,
+/// two biases added up. A copy records the versions of the variables that it holds. A plan that
+/// reads it renews it if the version differs. An optimiser step that writes the copy with its
+/// variables moves it to their next version.
 #pragma once
 
 #include <array>
@@ -18,18 +18,18 @@
 
 namespace unroll::gpu {
 
-/// `form` has no addresses: the copy lies at `out`, in `memory`.
+/// `form` has no addresses: the copy lies at `out`, inside `memory`.
 struct MatrixCopy {
   PadMatrix form;
   void* out;
   std::shared_ptr<void> memory;
   std::uint64_t version = 0;  // variables' versions start at 1
 
-  /// Queues the copying unless `matrix` is a variable of this version.
+  /// Queues the copying, unless `matrix` is a variable of this version.
   void update(cudaStream_t stream, const View& matrix);
 };
 
-/// The same of SumBiases.
+/// The same for SumBiases.
 struct BiasCopy {
   GateSlots slots;
   std::int32_t units, padded;
@@ -41,16 +41,16 @@ struct BiasCopy {
   void update(cudaStream_t stream, const View& bias_ih, const View& bias_hh);
 };
 
-/// Which copies there are of one device's variables. It does not keep them alive.
+/// The copies of one device's variables. It does not keep them alive.
 class VariableCopies {
  public:
   void add(const View& matrix, const std::shared_ptr<MatrixCopy>& copy);
   void add(const View& bias_ih, const std::shared_ptr<BiasCopy>& copy);
-  /// Makes `mine` the copy that is known for the variable in mine's form, or it known if none is.
-  /// Leaves it alone if `matrix` is no variable.
+  /// Replaces `mine` by the known copy of the variable in the same form; if there is none, `mine`
+  /// becomes the known copy. Does nothing if `matrix` is not a variable.
   void share(const View& matrix, std::shared_ptr<MatrixCopy>& mine);
 
-  /// The copy that was added first; null if there is none.
+  /// The first copy that was added; null if there is none.
   std::shared_ptr<MatrixCopy> of_matrix(const void* variable) const;
   std::shared_ptr<BiasCopy> of_bias_ih(const void* variable) const;
 
@@ -62,32 +62,32 @@ class VariableCopies {
   Known<BiasCopy> sums_;
 };
 
-/// The copies that one optimiser step writes, at most one of each parameter's: those that there are
-/// when this is made, which it keeps alive, because a graph holds their addresses.
+/// The copies that one optimiser step writes, at most one per parameter: those that exist when this
+/// is made. It keeps them alive, because a graph holds their addresses.
 class WrittenCopies final : public ParameterCopies {
  public:
   WrittenCopies(const VariableCopies& known, std::span<const ParameterUpdate> parameters);
 
-  /// Null if there is none.
+  /// Null if the parameter has no copy.
   const MatrixCopy* matrix(std::size_t parameter) const { return matrices_[parameter].get(); }
-  /// What a bias_ih has: the copy of its sum with the parameter `bias_hh`.
+  /// For a bias_ih: the copy of its sum with the parameter `bias_hh`.
   struct Sum {
     std::shared_ptr<BiasCopy> copy;
     std::size_t bias_hh = 0;
   };
   const Sum& sum(std::size_t parameter) const { return sums_[parameter]; }
-  /// Whether it is the bias_hh of such a sum.
+  /// Whether the parameter is the bias_hh of such a sum.
   bool is_second(std::size_t parameter) const { return second_[parameter] != 0; }
 
   void renew(const std::function<void()>& renew) override;
 
  private:
-  // One for each parameter.
+  // One entry per parameter.
   std::vector<std::shared_ptr<MatrixCopy>> matrices_;
   std::vector<Sum> sums_;
   std::vector<char> second_;
   std::vector<const std::uint64_t*> versions_;
-  std::vector<char> current_;  // for the time of renew()
+  std::vector<char> current_;  // used during renew()
 };
 
 }  // namespace unroll::gpu

@@ -1,5 +1,5 @@
-/// The two approximate instructions that gates are made of. The emulation of CUDA in tests/ has its
-/// own form of this file, which can be off by as much as is documented.
+/// The two approximate instructions that the gates use. The emulation of CUDA in tests/ has its own
+/// form of this file, whose errors can be as large as the documented bounds.
 /// Source: PTX ISA, ex2.approx and rcp.approx.
 #pragma once
 
@@ -7,14 +7,14 @@
 
 namespace unroll::gpu {
 
-/// 2^x, off by 2^-22 of it at most. Below 2^-126 it is zero.
+/// 2^x with a relative error of at most 2^-22. Results below 2^-126 are zero.
 __device__ __forceinline__ float approximate_exp2(float x) {
   float y;
   asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
   return y;
 }
 
-/// 1 / x, off by 2^-23 of it at most, for x and 1 / x of at least 2^-126.
+/// 1 / x with a relative error of at most 2^-23, where |x| and |1 / x| are at least 2^-126.
 __device__ __forceinline__ float approximate_reciprocal(float x) {
   float y;
   asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));

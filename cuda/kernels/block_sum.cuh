@@ -1,11 +1,12 @@
+/// A sum over the threads of a block, in double precision.
 #pragma once
 
 #include <cub/block/block_reduce.cuh>
 
 namespace unroll::gpu {
 
-/// The sum over the threads of a block, in the same order in every run; thread 0 alone receives it.
-/// Once per kernel: the shared memory is not free again before the next barrier.
+/// The sum over the threads of a block, in the same order in every run. Only thread 0 receives it.
+/// Call it once per kernel: its shared memory is free again only after the next barrier.
 template <int threads>
 __device__ double block_sum(double mine) {
   using Reduce = cub::BlockReduce<double, threads>;

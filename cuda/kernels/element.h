@@ -1,4 +1,4 @@
-/// What products read, and how their rows are padded.
+/// The element types of products, and how their rows are padded.
 #pragma once
 
 #include <cstddef>
@@ -11,8 +11,7 @@ constexpr std::size_t size_of(Element element) {
   return element == Element::kFloat32 ? 4 : 2;
 }
 
-/// A row of this many elements, or of a multiple of it, suits tensor cores and accesses of 16
-/// bytes.
+/// Rows of a multiple of this many elements suit tensor cores and 16-byte accesses.
 constexpr std::int64_t kPadding = 8;
 constexpr std::int64_t padded(std::int64_t n) {
   return (n + kPadding - 1) / kPadding * kPadding;

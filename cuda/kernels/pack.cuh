@@ -1,4 +1,4 @@
-/// Neighbouring elements that one instruction moves, in float32 or rounded to bfloat16.
+/// Neighbouring elements that one instruction moves, as float32 or rounded to bfloat16.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -8,7 +8,7 @@
 
 namespace unroll::gpu {
 
-/// Aligned as a whole: at width 4 of float32 an access of 16 bytes.
+/// Aligned to its size: width 4 of float32 is one 16-byte access.
 template <typename T, int width>
 struct alignas(width * sizeof(T)) Pack {
   T v[width];
@@ -37,7 +37,7 @@ __device__ __forceinline__ float as_float(__nv_bfloat16 x) {
   return __bfloat162float(x);
 }
 
-/// To the nearest, of two to the even one.
+/// Rounds to nearest, ties to even.
 __device__ __forceinline__ void store_rounded(float* to, float x) {
   *to = x;
 }

@@ -1,4 +1,4 @@
-/// Walks of several tensors at once, each with strides of its own.
+/// Loops over several tensors at once, each with its own strides.
 #pragma once
 
 #include <cstdint>
@@ -14,9 +14,9 @@ struct Strided : LoopNest<operands> {
   using LoopNest<operands>::extent, LoopNest<operands>::stride, LoopNest<operands>::rank;
   using LoopNest<operands>::inner_stride;
 
-  /// Whether an operand can be read in packs of four along the innermost axis: it lies there in
-  /// neighbouring elements, every run of which is aligned, or in one that all share. A grid of one
-  /// axis may end in less than a pack.
+  /// Whether an operand can be read in packs of four along the innermost axis: its elements there
+  /// are neighbours and every run is aligned, or they are one shared element. A grid of one axis
+  /// may end with a partial pack.
   bool packs_of_four(int operand, const void* data) const {
     if (rank > 1 && extent[rank - 1] % 4 != 0) return false;
     if (inner_stride(operand) == 0) return true;
@@ -27,12 +27,12 @@ struct Strided : LoopNest<operands> {
     return true;
   }
 
-  /// Where each operand has the index-th element of the grid.
+  /// Sets each operand's offset for the index-th element of the grid.
   __device__ void locate(std::uint64_t index, std::int64_t (&at)[operands]) const {
     for (int k = 0; k < operands; ++k) at[k] = 0;
     for (int axis = rank; axis-- > 0;) {
       std::uint64_t position = index;
-      if (axis > 0) {  // a division is dear, and the commonest grid has one axis
+      if (axis > 0) {  // divisions are slow, and most grids have one axis
         index /= std::uint64_t(extent[axis]);
         position -= index * std::uint64_t(extent[axis]);
       }

@@ -1,11 +1,11 @@
-/// The tensor cores' products, of one warp: the tile [16, 8] += [16, depth] [depth, 8] in float32,
-/// operands in bfloat16 (depth 16) or TF32 (depth 8). Not nvcuda::wmma, whose loads of these types
-/// nvcc does not recognise as loads from shared memory, and which says nothing of who holds which
-/// element. The emulation of CUDA in tests/ has its own form of this file.
+/// The tensor core product of one warp: the tile [16, 8] += [16, depth] [depth, 8] in float32, with
+/// operands in bfloat16 (depth 16) or TF32 (depth 8). nvcuda::wmma is not used: nvcc does not
+/// recognise its loads of these types as loads from shared memory, and it does not say which lane
+/// holds which element. The emulation of CUDA in tests/ has its own form of this file.
 /// Source: PTX ISA, mma.m16n8k16 and mma.m16n8k8.
 ///
-/// With q = lane / 4 and t = lane % 4, of a tile's 32-bit words, along the depth one TF32 or two
-/// bfloat16 each:
+/// Let q = lane / 4 and t = lane % 4. A lane holds these 32-bit words of a tile; along the depth, a
+/// word is one TF32 or two bfloat16 numbers:
 ///   a: rows q, q + 8, q, q + 8 at words t, t, t + 4, t + 4
 ///   b: column q at words t, t + 4
 ///   c: rows q, q, q + 8, q + 8 at columns 2 t, 2 t + 1, 2 t, 2 t + 1
@@ -35,7 +35,7 @@ __device__ __forceinline__ void multiply_tf32(float (&c)[4], const std::uint32_t
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-/// Rounded to 10 bits of mantissa, of two equally near numbers to the larger magnitude.
+/// Rounds to 10 bits of mantissa, ties away from zero.
 __device__ __forceinline__ float round_to_tf32(float x) {
   std::uint32_t bits;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));

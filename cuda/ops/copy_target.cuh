@@ -1,5 +1,5 @@
-/// Where the elements of a parameter go in its copy: what pad_matrix() and sum_biases() do for
-/// whole tensors, for the few that a thread of the optimiser has just made.
+/// Where a parameter's elements go in its copy. pad_matrix() and sum_biases() copy whole tensors;
+/// this writes the few elements that one optimiser thread has just computed.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -12,22 +12,22 @@
 
 namespace unroll::gpu {
 
-/// A MatrixCopy of a parameter, or, of two biases, their BiasCopy, of which each gate is a block.
+/// The MatrixCopy of a parameter, or the BiasCopy of two biases, in which each gate is a block.
 struct CopyTarget {
-  void* out = nullptr;                   // null: there is none
-  std::int32_t rows, padded_rows;        // of a block
-  std::int32_t columns, padded_columns;  // of a block
+  void* out = nullptr;                   // null: no copy
+  std::int32_t rows, padded_rows;        // per block
+  std::int32_t columns, padded_columns;  // per block
   std::uint8_t column_blocks;
-  std::uint8_t place[4];  // of each block of the parameter's rows in the copy
-  std::uint8_t first_x;   // of biases: the place of bias_ih's first gate; `place` is bias_hh's
+  std::uint8_t place[4];  // where the copy has each block of the parameter's rows
+  std::uint8_t first_x;   // for biases: the place of bias_ih's first gate; `place` is for bias_hh
   Element element;
 
-  /// The parameter's elements from i on.
+  /// Writes the parameter's elements from i on.
   template <int width>
   __device__ void write(std::int64_t i, const Pack<float, width>& values) const {
     const auto row_elements = std::uint32_t(column_blocks * columns), at = std::uint32_t(i);
     std::uint32_t row = at / row_elements, column = at % row_elements;
-    // Fewer at a time where a row ends within the pack or does not begin at a multiple of it.
+    // Narrower writes if a row ends within the pack or does not begin at a multiple of it.
     if (columns % width == 0) return write_at(row, column, values);
     constexpr int kPart = width > 2 ? 2 : 1;
     const auto write_parts = [&]<int part>() {
@@ -55,7 +55,7 @@ struct CopyTarget {
     float* const sums = static_cast<float*>(out) + unit;
     const int x = first_x + gate, h = place[gate];
     sums[x * padded_rows] = x == h ? bias_ih + bias_hh : bias_ih;
-    if (x != h) sums[h * padded_rows] = 0.0F + bias_hh;  // as sum_biases() has it
+    if (x != h) sums[h * padded_rows] = 0.0F + bias_hh;  // the same bits as sum_biases()
   }
 
  private:

@@ -8,7 +8,7 @@ namespace unroll::gpu {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kBlock = 4;  // elements that one Philox block serves, and so one thread
+constexpr int kBlock = 4;  // elements per Philox block and thread
 
 struct Masking {
   const float* in;

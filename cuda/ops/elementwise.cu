@@ -59,7 +59,7 @@ __device__ Pack<float, width> load_or_repeat(const float* from, std::int64_t str
   return pack;
 }
 
-/// One pack for every thread.
+/// One pack per thread.
 template <Kind kind, int width>
 __global__ __launch_bounds__(kThreads) void elementwise_kernel(__grid_constant__ const Walk walk) {
   const std::int64_t first = (std::int64_t(blockIdx.x) * kThreads + threadIdx.x) * width;

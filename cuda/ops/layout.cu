@@ -6,7 +6,7 @@
 namespace unroll::gpu {
 namespace {
 
-using Word = std::uint32_t;  // all element types that are copied have 4 bytes
+using Word = std::uint32_t;  // all copied element types have 4 bytes
 
 constexpr int kThreads = 256;
 constexpr int kTile = 32, kTileRows = 8;
@@ -20,7 +20,7 @@ struct Walk {
   std::int64_t elements;
 };
 
-/// One pack for every thread, in the order of the grid.
+/// One pack per thread, in the order of the grid.
 template <int width>
 __global__ __launch_bounds__(kThreads) void copy_kernel(__grid_constant__ const Walk walk) {
   const std::int64_t first = (std::int64_t(blockIdx.x) * kThreads + threadIdx.x) * width;
@@ -30,13 +30,13 @@ __global__ __launch_bounds__(kThreads) void copy_kernel(__grid_constant__ const 
   const Word* in = walk.in + at[kIn];
   Word* out = walk.out + at[kOut];
   if (const std::int64_t rest = walk.elements - first; rest < width) {
-    for (std::int64_t k = 0; k < rest; ++k) out[k] = in[k];  // a grid of one axis, both strides 1
+    for (std::int64_t k = 0; k < rest; ++k) out[k] = in[k];  // one axis, both strides 1
     return;
   }
   store(out, load<width>(in));
 }
 
-/// A transposition: on axis p the input's elements are neighbours, on axis q the output's.
+/// A transposition: the input is contiguous along axis p, the output along axis q.
 struct Transposition {
   const Word* in;
   Word* out;
@@ -45,10 +45,10 @@ struct Transposition {
   Strided<2> others;
 };
 
-/// A tile for every block, read along one axis and written along the other.
+/// One tile per block, read along one axis and written along the other.
 __global__ __launch_bounds__(kTile* kTileRows) void transpose_kernel(
     __grid_constant__ const Transposition walk) {
-  __shared__ Word tile[kTile][kTile + 1];  // the column more keeps to different banks
+  __shared__ Word tile[kTile][kTile + 1];  // the extra column avoids bank conflicts
   const std::uint64_t tiles_p = std::uint64_t((walk.p + kTile - 1) / kTile),
                       tiles_q = std::uint64_t((walk.q + kTile - 1) / kTile);
   std::uint64_t index = blockIdx.x;
@@ -67,7 +67,7 @@ __global__ __launch_bounds__(kTile* kTileRows) void transpose_kernel(
     if (p + y < walk.p && q + x < walk.q) out[(p + y) * walk.out_stride_p + q + x] = tile[x][y];
 }
 
-/// The axis along which a side's elements are neighbours; -1 if there is none worth a tile.
+/// The axis along which a side is contiguous; -1 if no axis is long enough for a tile.
 int neighbours_axis(const Strided<2>& nest, Side side) {
   for (int axis = 0; axis < nest.rank; ++axis)
     if (nest.stride[side][axis] == 1 && nest.extent[axis] >= kTile / 2) return axis;

@@ -1,7 +1,7 @@
-/// One optimiser step in three launches over all parameters: squares of the gradients by pieces;
-/// one block that adds them up, decides whether the step is applied and says how; the update.
-/// Tables of parameters are arguments of the kernels, so nothing is uploaded. The update has each
-/// new value in a register and writes the parameter's copy for the products from there.
+/// One optimiser step in three launches over all parameters: sums of squares of the gradients,
+/// piece by piece; one block that adds them up and decides whether and how the step is applied; the
+/// update. The tables of parameters are kernel arguments, so nothing is uploaded. The update holds
+/// each new value in a register and writes it to the parameter and to its copy for the products.
 #include "cuda/ops/optimizer.h"
 
 #include <cub/block/block_reduce.cuh>
@@ -21,10 +21,10 @@ namespace {
 
 constexpr int kThreads = 256;
 constexpr int kDecideThreads = 1024;  // one block adds up all pieces: 16,000 of 1500 units
-constexpr int kPiece = 4096;          // elements of a block: 4 times 4 per thread
+constexpr int kPiece = 4096;          // elements per block: 4 times 4 per thread
 constexpr int kTableSize = 40;        // keeps a kernel's arguments below their limit of 4 KiB
 
-/// Up to kTableSize tensors, cut into pieces; Entry has a `size` in elements.
+/// Up to kTableSize tensors, cut into pieces; Entry::size is in elements.
 template <typename Entry>
 struct Table {
   int count = 0, pieces = 0;
@@ -37,14 +37,14 @@ struct Table {
     first_piece[count++] = pieces;
     pieces += int((entry.size + kPiece - 1) / kPiece);
   }
-  /// One without pieces of its own: the entry before it takes care of it.
+  /// Adds an entry without pieces: the entry before it also handles this one.
   void add_second(const Entry& entry) {
     entries[count] = entry;
     first_piece[count++] = pieces;
   }
   bool has_room_for_two() const { return count + 2 <= kTableSize; }
 
-  /// The entry that a piece belongs to.
+  /// The entry to which a piece belongs.
   __device__ int entry_of(int piece) const {
     int low = 0, high = count - 1;
     while (low < high) {
@@ -58,8 +58,8 @@ struct Table {
   }
 };
 
-/// Calls visit<width>(i) for this thread's share of a piece: `width` elements from i on, which are
-/// 4 for as long as `wide` and the piece allow, then 1.
+/// Calls visit<width>(i) for this thread's share of a piece: `width` elements from i on. The width
+/// is 4 as long as `wide` and the piece allow it, then 1.
 template <typename Visit>
 __device__ void for_each_of_piece(int piece, std::int64_t size, bool wide, const Visit& visit) {
   const std::int64_t begin = std::int64_t(piece) * kPiece;
@@ -74,7 +74,7 @@ __device__ void for_each_of_piece(int piece, std::int64_t size, bool wide, const
 struct GradientEntry {
   const float* gradient;
   std::int64_t size;
-  int parameter;  // its place in the whole list
+  int parameter;  // its index in the whole list
   bool wide;
 };
 
@@ -98,7 +98,7 @@ __global__ __launch_bounds__(kThreads) void sum_of_squares_kernel(
   if (threadIdx.x == 0) norms[blockIdx.x] = {total, entry.parameter};
 }
 
-/// What the update needs to know that only the device knows.
+/// The facts about the step that only the device knows.
 struct StepControl {
   bool apply;
   float learning_rate;
@@ -118,7 +118,7 @@ struct Decision {
   const std::uint32_t* stop;  // of the device's GridWatch
 };
 
-/// The last parameter whose sum is not finite, or -1, goes with the sum.
+/// The sum, and the last parameter whose own sum is not finite, or -1.
 struct JointNorm {
   double sum;
   std::int64_t culprit;
@@ -141,7 +141,7 @@ __global__ __launch_bounds__(kDecideThreads) void decide_kernel(
   }
   joint = Reduce(storage).Reduce(joint, AddNorms());
   if (threadIdx.x > 0) return;
-  if (*a.stop != 0) {  // the gradients are those of a step that was not done to its end
+  if (*a.stop != 0) {  // the gradients come from an incomplete step
     *a.control = {};
     return;
   }
@@ -157,7 +157,7 @@ __global__ __launch_bounds__(kDecideThreads) void decide_kernel(
   *a.control = control;
 }
 
-/// What happens to every element. `control` is the device's, `spec` known from the start.
+/// The update of one element. `control` is computed on the device, `spec` is known from the start.
 template <OptimizerKind kind>
 struct Update {
   OptimizerSpec spec;
@@ -186,8 +186,8 @@ struct Update {
     }
   }
 
-  /// For the elements from i on that have these gradients, whose new values it returns. Slots may
-  /// be null where there are none.
+  /// Updates the elements from i on, given their gradients, and returns the new values. Slots may
+  /// be null if the optimiser has none.
   template <int width>
   __device__ Pack<float, width> at(std::int64_t i, const Pack<float, width>& gradient,
                                    float* parameter, float* first, float* second) const {
@@ -214,8 +214,8 @@ struct UpdateEntry {
   float* parameter;
   const float* gradient;
   float* slots[2];
-  bool wide, sums = false;  // sums: biases, together with those of the next entry
-  // Of a sparse gradient, else null: the row of `gradient` by row of `parameter`, or -1.
+  bool wide, sums = false;  // sums: biases that are copied together with those of the next entry
+  // For a sparse gradient, else null: the row of `gradient` for each row of `parameter`, or -1.
   const std::int32_t* row_of = nullptr;
   std::int64_t columns = 0;
   CopyTarget copy{};
@@ -255,7 +255,7 @@ __global__ __launch_bounds__(kThreads) void update_kernel(
   });
 }
 
-/// Plain SGD leaves a row without gradient as it is: a block for each of the others.
+/// Plain SGD does not change rows without gradient. One block per other row.
 __global__ __launch_bounds__(kThreads) void update_rows_kernel(
     const std::int32_t* ids, const float* gradient, std::int64_t columns, bool wide,
     OptimizerSpec spec, const StepControl* control, float* parameter) {
@@ -281,7 +281,7 @@ __global__ __launch_bounds__(kThreads) void index_rows_kernel(const std::int32_t
 struct Scratch {
   StepControl* control;
   PieceNorm* norms;      // [pieces]
-  std::int32_t* row_of;  // of all sparse parameters, one after the other
+  std::int32_t* row_of;  // for all sparse parameters, concatenated
   std::int64_t pieces, rows;
   std::size_t bytes;
 };
@@ -304,7 +304,7 @@ Scratch layout(std::span<const ParameterUpdate> parameters, std::byte* memory) {
   return s;
 }
 
-/// Calls queue(table) for as many tables as it takes; add(table, k) adds up to two entries.
+/// Calls queue(table) for as many tables as needed; add(table, k) adds up to two entries.
 template <typename Entry, typename Add, typename Queue>
 void in_tables(std::size_t count, const Add& add, const Queue& queue) {
   Table<Entry> table;
@@ -349,7 +349,7 @@ bool only_rows_with_gradient(const ApplyGradients& args, const ParameterUpdate& 
 }
 
 bool is_wide(const ParameterUpdate& p) {
-  const std::int64_t columns = p.sparse ? p.parameter.shape[1] : 4;  // a dense one is one row
+  const std::int64_t columns = p.sparse ? p.parameter.shape[1] : 4;  // a dense gradient is one row
   bool wide = true;
   for (const View* view : {&p.parameter, &p.gradient, &p.slots[0], &p.slots[1]})
     wide = wide && packs_of_four(data_of(*view), columns);
@@ -364,7 +364,7 @@ void update_rows(Device& device, const ApplyGradients& args, const ParameterUpda
          args.spec, control, p.parameter.as<float>());
 }
 
-/// Fills row_of for a parameter whose every row moves.
+/// Fills row_of for a parameter in which every row changes.
 void index_rows(Device& device, const ParameterUpdate& p, std::int32_t* row_of) {
   const std::int64_t rows = p.parameter.shape[0], count = p.ids.elements();
   UNROLL_CUDA_CHECK(

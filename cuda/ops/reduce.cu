@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kThreads = 256, kMostThreads = 1024;
 
-/// The input seen as [outer, middle, inner], of which the middle is reduced.
+/// The input as [outer, middle, inner]; the middle is reduced.
 struct Middle {
   const float* in;
   float* out;  // [outer, inner]
@@ -19,8 +19,7 @@ struct Middle {
   float scale;
 };
 
-/// Rows of neighbouring elements, each in `parts` of `size` elements, of which the last may be
-/// shorter.
+/// Contiguous rows, each divided into `parts` of `size` elements; the last may be shorter.
 struct Rows {
   const float* in;
   float* out;  // [rows, parts]
@@ -28,7 +27,7 @@ struct Rows {
   float scale;
 };
 
-/// A team for each part of each row.
+/// One team per part of each row.
 template <typename Combine, bool whole_block, int width>
 __global__ __launch_bounds__(kTeamBlock) void reduce_rows_kernel(
     __grid_constant__ const Rows args) {
@@ -42,8 +41,7 @@ __global__ __launch_bounds__(kTeamBlock) void reduce_rows_kernel(
   if (team.rank == 0) args.out[team.row] = result * args.scale;
 }
 
-/// A block has threads side by side for as many outputs, and below one another so many that each
-/// takes a part of the middle.
+/// The threads of a block lie side by side for outputs; several rows of them divide the middle.
 template <typename Combine>
 __global__ __launch_bounds__(kMostThreads) void reduce_columns_kernel(
     __grid_constant__ const Middle args) {
@@ -66,7 +64,7 @@ __global__ __launch_bounds__(kMostThreads) void reduce_columns_kernel(
   args.out[output] = result * args.scale;
 }
 
-/// Reduced runs apart from each other, which is rare: a thread for each output.
+/// The reduced elements are not contiguous, which is rare: one thread per output.
 struct Scattered {
   const float* in;
   float* out;
@@ -101,7 +99,7 @@ void reduce_parts(const Device& device, const Rows& args) {
             });
 }
 
-/// A few long rows would leave most of a GPU idle: their parts are reduced first.
+/// A few long rows would leave most of a GPU idle, so their parts are reduced first.
 template <typename Combine>
 void reduce_rows(const Device& device, const Middle& args) {
   constexpr std::int64_t kWorthwhile = 16384;
@@ -117,7 +115,7 @@ void reduce_rows(const Device& device, const Middle& args) {
 
 template <typename Combine>
 void reduce_columns(const Device& device, const Middle& args) {
-  // Threads enough to fill a GPU, each with eight terms at least to have on their way at a time.
+  // Enough threads to fill a GPU, each with at least eight terms in flight.
   const std::int64_t outputs = args.outer * args.inner;
   unsigned parts = kMostThreads / kWarp;
   while (parts > 1 && (parts * 8 > args.middle || parts * outputs > (1 << 18))) parts /= 2;

@@ -1,5 +1,4 @@
-/// Sums and maxima over dimensions of a tensor. The order of the additions depends on the shape
-/// alone.
+/// Sums and maxima over dimensions of a tensor. The order of additions depends only on the shape.
 #pragma once
 
 #include "cuda/device/device.h"

@@ -1,5 +1,5 @@
-/// Sums and maxima over the threads of a warp or a block. Which numbers are added in which order
-/// depends on the number of threads alone.
+/// Sums and maxima over the threads of a warp or a block. The order of additions depends only on
+/// the number of threads.
 #pragma once
 
 #include <cmath>
@@ -19,7 +19,7 @@ struct Sum {
   __device__ float operator()(float a, float b) const { return a + b; }
 };
 
-/// Passes NaN on.
+/// Propagates NaN.
 struct Max {
   static constexpr float kIdentity = -INFINITY;
   __device__ float operator()(float a, float b) const { return a < b || b != b ? b : a; }
@@ -42,12 +42,12 @@ __device__ float block_reduce(float x, Combine combine) {
   if (lane == 0) partial[warp] = x;
   __syncthreads();
   x = lane < int(blockDim.x / kWarp) ? partial[lane] : Combine::kIdentity;
-  __syncthreads();  // the next reduction writes there again
+  __syncthreads();  // the next reduction reuses the memory
   return warp_reduce(x, combine);
 }
 
-/// The threads that share a row: a warp, of which a block holds several, or a whole block. A kernel
-/// that launch_teams() started returns at once where `row` is past the last.
+/// The threads that share a row: one of several warps of a block, or a whole block. A kernel that
+/// launch_teams() started returns at once if `row` is past the last row.
 template <bool whole_block>
 struct Team {
   std::int64_t row;
@@ -82,7 +82,7 @@ struct Team {
       return warp_reduce(total[0], combine);
   }
 
-  /// f(0), f(width), f(2 width) ..., shared out over the team.
+  /// Calls f(0), f(width), f(2 width) ..., distributed over the team.
   template <int width, typename F>
   __device__ void for_each(std::int64_t columns, const F& f) const {
 #pragma unroll 4
@@ -90,14 +90,14 @@ struct Team {
   }
 };
 
-/// A block of 256 threads holds this many warps.
+/// The threads of a block that holds one warp per row.
 constexpr int kTeamBlock = 256;
 
 inline dim3 team_grid(bool whole_block, std::int64_t rows) {
   return whole_block ? unsigned(rows) : blocks_for(rows, kTeamBlock / kWarp);
 }
 
-/// Calls start(whole_block, width), both of them constants, to launch a kernel of teams.
+/// Calls start(whole_block, width), both compile-time constants, to launch a kernel of teams.
 template <typename Start>
 void with_team(bool whole_block, bool packs_of_four, const Start& start) {
   const auto with_width = [&](auto whole) {

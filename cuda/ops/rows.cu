@@ -14,14 +14,14 @@ namespace {
 
 constexpr int kThreads = 256;
 
-/// Blocks of a grid over [rows, columns]: a warp's width of packs times some rows.
+/// Blocks of a grid over [rows, columns]: one warp's packs wide, several rows high.
 constexpr int kGridRows = 8;
 dim3 row_grid(std::int64_t rows, std::int64_t columns, int width) {
   return {blocks_for(rows, kGridRows), std::min(blocks_for(columns, kWarp * width), 65535u), 1};
 }
 const dim3 kRowBlock(kWarp, kGridRows);
 
-/// f(column) for the columns of this thread in a grid of row_grid().
+/// Calls f(column) for this thread's columns in a grid of row_grid().
 template <int width, typename F>
 __device__ void for_each_column(std::int64_t columns, const F& f) {
   const std::int64_t step = std::int64_t(gridDim.y) * kWarp * width;
@@ -59,7 +59,7 @@ __global__ __launch_bounds__(kThreads) void one_hot_kernel(const std::int32_t* _
   });
 }
 
-/// total + rows[positions[0]] + rows[positions[1]] ..., in this order, at one place of each row.
+/// total + rows[positions[0]] + rows[positions[1]] ..., in this order, for one element of the rows.
 template <int width, typename Position>
 __device__ Pack<float, width> add_rows(Pack<float, width> total, const float* rows,
                                        std::int64_t columns, const Position* positions,
@@ -89,14 +89,14 @@ struct Scatter {
 };
 
 constexpr int kScatterThreads = 128, kScatterWarps = kScatterThreads / kWarp;
-constexpr int kWindow = kWarp * kWarp;  // ids looked at in one go: a warp's width of its ballots
+constexpr int kWindow = kWarp * kWarp;  // ids examined at a time: one ballot per lane of a warp
 
-/// A block for each pair. That of the first pair with an id adds all pairs with this id, the others
-/// have nothing to do: every block looks through the ids until it knows which it is.
+/// One block per pair. The block of the first pair with an id adds all pairs with this id; the
+/// others do nothing. Every block scans the ids until it knows which it is.
 template <int width>
 __global__ __launch_bounds__(kScatterThreads) void scatter_add_rows_kernel(
     __grid_constant__ const Scatter args) {
-  __shared__ unsigned same[kWarp];      // a bit for each id of the window
+  __shared__ unsigned same[kWarp];      // one bit per id of the window
   __shared__ std::int64_t at[kWindow];  // the positions of those bits, ascending
   const std::int32_t id = args.ids[blockIdx.x];
   if (id < 0 || id >= args.limit) return;
@@ -130,7 +130,7 @@ __global__ __launch_bounds__(kScatterThreads) void scatter_add_rows_kernel(
   }
 }
 
-/// Ids as keys, those out of range as one that sorts last, and where they were.
+/// Ids as keys, and their positions. Ids out of range get a key that sorts last.
 __global__ __launch_bounds__(kThreads) void coalesce_keys_kernel(const std::int32_t* ids,
                                                                  std::uint32_t* keys,
                                                                  std::uint32_t* positions,
@@ -138,12 +138,12 @@ __global__ __launch_bounds__(kThreads) void coalesce_keys_kernel(const std::int3
                                                                  std::uint32_t dropped) {
   const std::int64_t k = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (k >= count) return;
-  const auto id = std::uint32_t(ids[k]);  // a negative one is large
+  const auto id = std::uint32_t(ids[k]);  // a negative id becomes large
   keys[k] = id < dropped ? id : dropped;
   positions[k] = std::uint32_t(k);
 }
 
-/// 1 at the first of equal keys.
+/// 1 at the first of several equal keys.
 __global__ __launch_bounds__(kThreads) void coalesce_heads_kernel(const std::uint32_t* keys,
                                                                   std::uint32_t* heads,
                                                                   std::int64_t count,
@@ -154,7 +154,7 @@ __global__ __launch_bounds__(kThreads) void coalesce_heads_kernel(const std::uin
 
 struct Coalesce {
   const std::uint32_t *keys, *positions;  // sorted
-  const std::uint32_t* heads;             // how many up to here, itself included
+  const std::uint32_t* heads;             // their count up to and including this place
   const float* rows;
   std::int32_t* unique_ids;
   float* sums;
@@ -162,8 +162,8 @@ struct Coalesce {
   std::uint32_t dropped;
 };
 
-/// A block for each sorted place: the first of equal keys adds their rows. Places past the last
-/// unique id clear the row of their own number.
+/// One block per sorted place: the first of several equal keys adds their rows. Places past the
+/// number of unique ids clear the row of that index.
 template <int width>
 __global__ __launch_bounds__(kThreads) void coalesce_rows_kernel(
     __grid_constant__ const Coalesce args) {
@@ -242,7 +242,7 @@ void coalesce_rows(Device& device, const CoalesceRows& args) {
   launch(device.stream(), blocks, kThreads, coalesce_keys_kernel, args.ids.as<std::int32_t>(),
          scratch.keys, scratch.positions, rows, dropped);
   sort_pairs(device, scratch, rows, int(std::bit_width(dropped | 1)));
-  std::uint32_t *heads = scratch.keys, *heads_so_far = scratch.positions;  // these have served
+  std::uint32_t *heads = scratch.keys, *heads_so_far = scratch.positions;  // no longer needed
   launch(device.stream(), blocks, kThreads, coalesce_heads_kernel, scratch.sorted_keys, heads, rows,
          dropped);
   std::size_t bytes = scratch.rest_bytes;

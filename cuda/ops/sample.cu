@@ -14,7 +14,7 @@ namespace unroll::gpu {
 namespace {
 
 constexpr int kThreads = 256;
-// One block draws. With 1024 threads, all it can have, they spill registers on sm_90.
+// One block draws. 1024 threads, the most it can have, would spill registers on sm_90.
 constexpr int kDrawThreads = 512;
 
 __global__ __launch_bounds__(kThreads) void sample_keys_kernel(const float* log_prob,
@@ -28,15 +28,15 @@ __global__ __launch_bounds__(kThreads) void sample_keys_kernel(const float* log_
 }
 
 struct Draw {
-  const std::uint32_t *keys, *ids;  // [count or more] the most probable first
-  std::int64_t count;               // may be drawn, but for top_p
+  const std::uint32_t *keys, *ids;  // [count or more] sorted, the most probable first
+  std::int64_t count;               // how many may be drawn, before top_p
   double temperature, top_p;
   std::uint64_t key;
   const std::int64_t* step;
   std::int32_t* id;
 };
 
-/// A place in the order, and the sum of the weights up to it, its own included.
+/// An index in the sorted order, and the sum of the weights up to and including it.
 struct Place {
   std::int64_t index;
   double sum;
@@ -48,7 +48,7 @@ struct Earlier {
   }
 };
 
-/// Every thread has a run of neighbouring places, and computes their weights anew for each walk.
+/// Every thread has a run of neighbouring indices and computes their weights anew in each pass.
 __global__ __launch_bounds__(kDrawThreads) void draw_kernel(__grid_constant__ const Draw a) {
   using Scan = cub::BlockScan<double, kDrawThreads>;
   using Reduce = cub::BlockReduce<Place, kDrawThreads>;
@@ -70,8 +70,9 @@ __global__ __launch_bounds__(kDrawThreads) void draw_kernel(__grid_constant__ co
   for (std::int64_t k = begin; k < end; ++k) own += weight(k);
   Scan(scan).ExclusiveSum(own, before, total);
 
-  // The first place at which found(weight, sum) holds, or the end; every thread gets it. The least
-  // of all threads', since rounding may let a thread's last sum exceed its successor's first.
+  // The first index at which found(weight, sum) holds, or the end; every thread gets it. It is the
+  // minimum over all threads, because with rounding a thread's last sum may exceed the first sum of
+  // the next thread.
   const auto first = [&](const auto& found) {
     Place mine{a.count, total};
     double sum = before;
@@ -81,7 +82,7 @@ __global__ __launch_bounds__(kDrawThreads) void draw_kernel(__grid_constant__ co
       if (found(w, sum)) mine = {k, sum};
     }
     mine = Reduce(reduce).Reduce(mine, Earlier());
-    __syncthreads();  // all have read what a call before this one found
+    __syncthreads();  // all threads have read the result of the call before
     if (threadIdx.x == 0) earliest = mine;
     __syncthreads();
     return earliest;

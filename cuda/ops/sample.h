@@ -1,4 +1,4 @@
-/// Draws from log probabilities: a sort, then one block.
+/// Draws from log probabilities: a sort, then one block that draws.
 #pragma once
 
 #include <cstddef>

@@ -8,10 +8,11 @@
 namespace unroll::gpu {
 namespace {
 
-/// Rows up to this length have a warp each.
+/// Rows up to this length get one warp each.
 constexpr std::int64_t kWarpColumns = 128;
 
-/// Three passes over the row, which stays in the cache; e^ is cheaper than writing it twice.
+/// Three passes over the row, which stays in the cache. Computing e^x again is cheaper than writing
+/// twice.
 template <bool log, bool whole_block, int width>
 __global__ __launch_bounds__(kTeamBlock) void softmax_kernel(const float* __restrict__ x,
                                                              float* __restrict__ y,

@@ -1,6 +1,7 @@
-/// Decoder, softmax and cross-entropy, a chunk of rows at a time: logits by one product, then row
-/// by row the loss and, in the logits' place or in bfloat16 beside them, their gradient, from which
-/// two products give those of h and the weight.
+/// Decoder, softmax and cross-entropy, one chunk of rows at a time. One product computes the
+/// logits. Then a kernel computes, row by row, the loss and the gradient of the logits, in their
+/// place or as bfloat16 beside them. Two products turn it into the gradients of h and of the
+/// weight.
 #include "cuda/ops/softmax_cross_entropy.h"
 
 #include <algorithm>
@@ -13,15 +14,15 @@
 namespace unroll::gpu {
 namespace {
 
-/// As products read it.
+/// A matrix in the form that products read.
 struct Operand {
   const void* data;
   std::int64_t stride;
 };
 
-/// Unless they are given: as many rows as have 64 MiB of logits, for every chunk has a dozen
-/// kernels and fills the last wave of its products' tiles badly; but 256 at least, and all chunks
-/// alike.
+/// Unless it is given: as many rows as fit 64 MiB of logits, but at least 256, and all chunks
+/// equal. Small chunks are slow: each has a dozen kernels and fills the last wave of its products'
+/// tiles badly.
 std::int64_t chunk_rows(const SoftmaxCrossEntropyArgs& args) {
   if (args.chunk_rows > 0) return std::min(args.chunk_rows, args.rows);
   const std::int64_t most = std::max<std::int64_t>(256, (std::int64_t{16} << 20) / args.classes);
@@ -37,7 +38,7 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
         chunk_(chunk_rows(args)),
         stride_(padded(args.classes)),
         packed_h_{chunk_, args.hidden, device.element()} {
-    // The memory now: a weight that is no variable is packed within what a graph captures.
+    // Allocate now: a weight that is no variable is packed inside a captured graph.
     if (packs()) weight_ = make_packed_copy(device, {args.classes, args.hidden, device.element()});
   }
 
@@ -68,7 +69,7 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
     float* losses;  // [M]
     float* logits;  // [chunk, Vp], and at float32 their gradient
     void* dlogits;  // [chunk, Vp]
-    void* h;        // [chunk, Hp], where h is packed
+    void* h;        // [chunk, Hp], if h is packed
     std::size_t bytes;
   };
 
@@ -144,7 +145,8 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
     return {scratch.h, form.stride()};
   }
 
-  /// dh of the chunk's rows; dweight and dbias grow chunk by chunk, from the first one's.
+  /// dh of the chunk's rows. dweight and dbias are set by the first chunk and added to by the
+  /// others.
   void gradients(const SoftmaxCrossEntropy& a, Operand dlogits, Operand h, Operand weight,
                  std::int64_t first, std::int64_t rows) {
     if (a.dh)
@@ -187,8 +189,8 @@ class CudaSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
   Device& device_;
   SoftmaxCrossEntropyArgs args_;
   std::int64_t chunk_;
-  std::int64_t stride_;  // Vp: of rows of logits
-  PackedForm packed_h_;  // of a chunk of h
+  std::int64_t stride_;  // Vp: row stride of the logits
+  PackedForm packed_h_;  // for a chunk of h
   std::shared_ptr<MatrixCopy> weight_;
 };
 

@@ -1,6 +1,6 @@
-/// A block per row: it reads the logits once for their maximum and the sum of e^(x - max), which is
-/// scaled anew whenever the maximum grows (Milakov & Gimelshein 2018), and once more to write the
-/// gradient.
+/// One block per row. It reads the logits once for their maximum and the sum of e^(x - max), which
+/// it rescales whenever the maximum grows (Milakov & Gimelshein 2018), and a second time to write
+/// the gradient.
 #include "cuda/ops/softmax_rows.h"
 
 #include <algorithm>
@@ -16,12 +16,13 @@
 namespace unroll::gpu {
 namespace {
 
-constexpr int kMaxThreads = 1024;  // of a block: the hardware's limit
-constexpr int kMinThreads = 128;   // 16 blocks, which any multiprocessor can hold, then fill it
-/// 8 reads of 4 logits keep the last, partly idle, pass over the row short. Not measured.
+constexpr int kMaxThreads = 1024;  // per block: the hardware's limit
+constexpr int kMinThreads = 128;   // 16 blocks, which fit on any multiprocessor, then fill it
+/// 8 reads of 4 logits keep the last pass over the row, in which some threads idle, short. Not
+/// measured.
 constexpr std::int64_t kClassesPerThread = 32;
 constexpr int kSumThreads = 512;
-constexpr int kSumFours = 8, kSumRows = 64;  // of a block: reads of whole lines of 128 bytes
+constexpr int kSumFours = 8, kSumRows = 64;  // per block: reads of whole lines of 128 bytes
 
 using Four = Pack<float, 4>;
 
@@ -29,25 +30,25 @@ __device__ float value_of(const LossScale& scale) {
   return scale.on_device ? *scale.on_device : scale.value;
 }
 
-/// Of some logits: the maximum, the first class that has it, and the sum of e^(x - max).
+/// Summary of some logits: the maximum, the first class that has it, and the sum of e^(x - max).
 struct Best {
   float max, sum;
   int first;
 };
 
-/// Finite, so that a logit of -infinity is e^-infinity = 0 beside it, not NaN.
+/// Finite, so that a logit of -infinity contributes e^-infinity = 0 and not NaN.
 __device__ Best no_logits() {
   return {-FLT_MAX, 0.0F, INT_MAX};
 }
 
-/// The same bits whichever of the two comes first.
+/// Gives the same bits in either order.
 __device__ Best merge(const Best& a, const Best& b) {
   const bool is_a = a.max > b.max || (a.max == b.max && a.first < b.first);
   const Best &more = is_a ? a : b, &less = is_a ? b : a;
   return {more.max, fmaf(less.sum, expf(less.max - more.max), more.sum), more.first};
 }
 
-/// All lanes receive the warp's.
+/// Merges over the warp; all lanes receive the result.
 __device__ Best merge_lanes(Best best) {
 #pragma unroll
   for (int offset = kWarp / 2; offset > 0; offset /= 2)
@@ -57,7 +58,7 @@ __device__ Best merge_lanes(Best best) {
   return best;
 }
 
-/// All threads receive the block's.
+/// Merges over the block; all threads receive the result.
 __device__ Best merge_threads(Best best) {
   __shared__ Best warps[kMaxThreads / kWarp];
   const int lane = int(threadIdx.x) % kWarp;
@@ -69,7 +70,7 @@ __device__ Best merge_threads(Best best) {
 
 using Four = Pack<float, 4>;
 
-/// row[at .. at + 4) as far as it lies before `columns`, and `fill` in place of what does not.
+/// row[at .. at + 4); elements at or past `columns` are `fill`.
 __device__ Four load_within(const float* row, int at, std::int64_t columns, float fill) {
   if (at + 4 <= columns && reinterpret_cast<std::uintptr_t>(row) % 16 == 0)
     return load<4>(row + at);
@@ -111,7 +112,7 @@ __device__ void write_row(const SoftmaxRows& a, float loss, float log_prob, floa
   if (a.hit) a.hit[row] = hit;
 }
 
-/// T: of dlogits.
+/// T: the element type of dlogits.
 template <typename T>
 __global__ __launch_bounds__(kMaxThreads) void softmax_rows_kernel(
     const __grid_constant__ SoftmaxRows a) {
@@ -131,7 +132,7 @@ __global__ __launch_bounds__(kMaxThreads) void softmax_rows_kernel(
     if (dlogits) for_each_group([&](int) { return Four{{value, value, value, value}}; });
     return;
   }
-  // Before the barrier in merge_threads(): after it, dlogits may take the logits' place.
+  // Read before the barrier in merge_threads(): after it, dlogits may overwrite the logits.
   const float at_target = logits[target] + a.bias[target];
   const Best best = merge_threads(best_of_thread(a, logits));
   const float weight = a.row_weights ? a.row_weights[row] : 1.0F;
@@ -149,7 +150,7 @@ __global__ __launch_bounds__(kMaxThreads) void softmax_rows_kernel(
   });
 }
 
-/// Threads (x, y) add rows y, y + kSumRows ... in four columns each.
+/// Thread (x, y) adds rows y, y + kSumRows ... of four columns.
 template <typename T>
 __global__ __launch_bounds__(kSumFours* kSumRows) void column_sums_kernel(
     const __grid_constant__ ColumnSums a) {

@@ -23,7 +23,7 @@ SortScratch::SortScratch(const View& scratch, std::int64_t count)
 }
 
 std::size_t sort_scratch_bytes(std::int64_t count, std::size_t rest) {
-  // For keys of 32 bits: fewer need no more.
+  // Memory for 32-bit keys also suffices for shorter ones.
   std::uint32_t* none = nullptr;
   std::size_t sort = 0;
   UNROLL_CUDA_CHECK(

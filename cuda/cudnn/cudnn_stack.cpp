@@ -88,7 +88,7 @@ CudnnStack::CudnnStack(const CudnnContext& context, const RecurrentArgs& args, i
       throw refusal;
     }
   }
-  find_places(context, args.spec);
+  find_weight_offsets(context, args.spec);
 }
 
 void CudnnStack::describe(const CudnnContext& context, const RecurrentArgs& args, bool packed) {
@@ -119,7 +119,7 @@ void CudnnStack::describe(const CudnnContext& context, const RecurrentArgs& args
   UNROLL_CUDNN_CHECK(functions().get_rnn_weight_space_size(handle, rnn_.get(), &weight_bytes_));
 }
 
-void CudnnStack::find_places(const CudnnContext& context, const RecurrentSpec& spec) {
+void CudnnStack::find_weight_offsets(const CudnnContext& context, const RecurrentSpec& spec) {
   const auto matrix_descriptor = cudnn::make_tensor_descriptor(),
              bias_descriptor = cudnn::make_tensor_descriptor();
   const auto* const base = static_cast<const std::byte*>(context.base.get());
@@ -147,8 +147,8 @@ void CudnnStack::find_places(const CudnnContext& context, const RecurrentSpec& s
                             " elements; use the algorithm stepwise");
         return std::size_t(static_cast<const std::byte*>(address) - base);
       };
-      places_.push_back({offset(matrix, matrix_descriptor.get(), hidden_ * columns),
-                         offset(bias, bias_descriptor.get(), hidden_)});
+      weight_offsets_.push_back({offset(matrix, matrix_descriptor.get(), hidden_ * columns),
+                                 offset(bias, bias_descriptor.get(), hidden_)});
     }
 }
 

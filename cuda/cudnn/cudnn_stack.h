@@ -33,7 +33,7 @@ struct CudnnContext {
 class CudnnStack {
  public:
   /// Byte offsets in a weight space.
-  struct Place {
+  struct WeightOffsets {
     std::size_t matrix, bias;
   };
 
@@ -59,11 +59,11 @@ class CudnnStack {
 
   /// One entry per gate, cell by cell: first the parts of W for the G gates, then those of R. The
   /// cells are in the order of layers, the forward direction first.
-  const std::vector<Place>& places() const { return places_; }
+  const std::vector<WeightOffsets>& weight_offsets() const { return weight_offsets_; }
 
  private:
   void describe(const CudnnContext& context, const RecurrentArgs& args, bool packed);
-  void find_places(const CudnnContext& context, const RecurrentSpec& spec);
+  void find_weight_offsets(const CudnnContext& context, const RecurrentSpec& spec);
 
   bool packed_ = false;
   int first_, count_;
@@ -72,7 +72,7 @@ class CudnnStack {
   cudnn::Owner<cudnn::RnnDataDescriptor> x_, y_;
   cudnn::Owner<cudnn::TensorDescriptor> state_;
   std::size_t weight_bytes_ = 0, work_bytes_ = 0, reserve_bytes_ = 0;
-  std::vector<Place> places_;
+  std::vector<WeightOffsets> weight_offsets_;
 };
 
 /// The stacks that make up a node, from the input upwards.

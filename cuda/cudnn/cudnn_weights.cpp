@@ -12,18 +12,18 @@ namespace {
 template <typename Visit>
 void for_each_part(const CudnnStack& stack, std::size_t cell, const RecurrentWeights& weights,
                    const Visit& visit) {
-  const std::size_t parts = stack.places().size() / stack.cells(), gates = parts / 2;
+  const std::size_t parts = stack.weight_offsets().size() / stack.cells(), gates = parts / 2;
   const int layer = stack.first() + int(cell * std::size_t(stack.count()) / stack.cells());
   for (std::size_t part = 0; part < parts; ++part) {
-    const CudnnStack::Place& place = stack.places()[cell * parts + part];
+    const CudnnStack::WeightOffsets& at = stack.weight_offsets()[cell * parts + part];
     const std::size_t recurrent = part / gates;
     const View& matrix = recurrent ? weights.weight_hh : weights.weight_ih;
     const View& bias = recurrent ? weights.bias_hh : weights.bias_ih;
     const std::int64_t columns = recurrent ? stack.hidden() : stack.layer_input(layer);
     const auto gate = std::int64_t(part % gates) * stack.hidden();
     if (matrix)
-      visit(recurrent, matrix.as<float>() + gate * columns, place.matrix, stack.hidden() * columns);
-    if (bias) visit(2 + recurrent, bias.as<float>() + gate, place.bias, stack.hidden());
+      visit(recurrent, matrix.as<float>() + gate * columns, at.matrix, stack.hidden() * columns);
+    if (bias) visit(2 + recurrent, bias.as<float>() + gate, at.bias, stack.hidden());
   }
 }
 

@@ -350,13 +350,13 @@ std::unique_ptr<RecurrentPlan> CudnnPlanner::plan(const RecurrentArgs& args) {
 
 std::shared_ptr<CudnnWeights> CudnnPlanner::weights(std::span<const CudnnStack> stacks,
                                                     std::span<const RecurrentWeights> weights) {
-  std::vector<std::size_t> places;
+  std::vector<std::size_t> offsets;
   for (const CudnnStack& stack : stacks) {
-    places.push_back(stack.weight_bytes());
-    for (const CudnnStack::Place& place : stack.places())
-      places.insert(places.end(), {place.matrix, place.bias});
+    offsets.push_back(stack.weight_bytes());
+    for (const CudnnStack::WeightOffsets& at : stack.weight_offsets())
+      offsets.insert(offsets.end(), {at.matrix, at.bias});
   }
-  return shared_copies(weights_, std::move(places), weights, [&](bool of_variables) {
+  return shared_copies(weights_, std::move(offsets), weights, [&](bool of_variables) {
     return std::make_shared<CudnnWeights>(device_, context_.element, stacks, of_variables);
   });
 }

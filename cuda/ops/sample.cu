@@ -37,13 +37,13 @@ struct Draw {
 };
 
 /// An index in the sorted order, and the sum of the weights up to and including it.
-struct Place {
+struct Candidate {
   std::int64_t index;
   double sum;
 };
 
 struct Earlier {
-  __device__ Place operator()(const Place& a, const Place& b) const {
+  __device__ Candidate operator()(const Candidate& a, const Candidate& b) const {
     return b.index < a.index ? b : a;
   }
 };
@@ -51,10 +51,10 @@ struct Earlier {
 /// Every thread has a run of neighbouring indices and computes their weights anew in each pass.
 __global__ __launch_bounds__(kDrawThreads) void draw_kernel(__grid_constant__ const Draw a) {
   using Scan = cub::BlockScan<double, kDrawThreads>;
-  using Reduce = cub::BlockReduce<Place, kDrawThreads>;
+  using Reduce = cub::BlockReduce<Candidate, kDrawThreads>;
   __shared__ typename Scan::TempStorage scan;
   __shared__ typename Reduce::TempStorage reduce;
-  __shared__ Place earliest;
+  __shared__ Candidate earliest;
   const float best = math::log_prob_of(a.keys[0]);
   if (!std::isfinite(best) || a.temperature == 0) {
     if (threadIdx.x == 0) *a.id = std::isfinite(best) ? std::int32_t(a.ids[0]) : -1;
@@ -74,7 +74,7 @@ __global__ __launch_bounds__(kDrawThreads) void draw_kernel(__grid_constant__ co
   // minimum over all threads, because with rounding a thread's last sum may exceed the first sum of
   // the next thread.
   const auto first = [&](const auto& found) {
-    Place mine{a.count, total};
+    Candidate mine{a.count, total};
     double sum = before;
     for (std::int64_t k = begin; k < end && mine.index == a.count; ++k) {
       const double w = weight(k);
@@ -88,11 +88,11 @@ __global__ __launch_bounds__(kDrawThreads) void draw_kernel(__grid_constant__ co
     return earliest;
   };
   const double limit = a.top_p * total;
-  const Place kept = first([&](double w, double sum) { return w == 0 || sum >= limit; });
+  const Candidate kept = first([&](double w, double sum) { return w == 0 || sum >= limit; });
   const bool included = kept.index < a.count && weight(kept.index) > 0;
   const std::int64_t last = included ? kept.index : kept.index - 1;
   const double drawn = math::uniform53(math::philox(a.key, 0, std::uint64_t(*a.step))) * kept.sum;
-  const Place place = first([&](double, double sum) { return sum > drawn; });
+  const Candidate place = first([&](double, double sum) { return sum > drawn; });
   if (threadIdx.x == 0) *a.id = std::int32_t(a.ids[place.index < last ? place.index : last]);
 }
 

@@ -1,6 +1,6 @@
-/// What a cell makes of one timestep, for `width` neighbouring units of one sequence: the
-/// arithmetic of include/unroll/cells on packs, and where its results go. Shared by the gate
-/// kernels, which find pre-activations in memory, and the persistent ones, which have them at hand.
+/// One timestep of a cell for `width` neighbouring units of one sequence: the formulas of
+/// include/unroll/cells on packs, and the stores of the results. The gate kernels, which load
+/// pre-activations, and the persistent kernels, which compute them, share it.
 #pragma once
 
 #include <cstdint>
@@ -18,11 +18,11 @@ namespace unroll::gpu {
 
 using cells::Activation;
 
-/// Neighbouring units, which a thread works on.
+/// Neighbouring units, processed by one thread.
 template <int width>
 using Units = Pack<float, width>;
 
-/// The first `count` of a pack from any place, zeros for the rest.
+/// Loads the first `count` elements of a pack from any address; the rest are zeros.
 template <int width>
 __device__ __forceinline__ Units<width> load_first(const float* from, int count) {
   Units<width> x{};
@@ -41,49 +41,49 @@ __device__ __forceinline__ void store_first(float* to, const Units<width>& x, in
 
 /// Which of up to four elements dropout keeps.
 template <int width>
-struct Kept {
+struct DropoutMask {
   bool v[width];
 };
 
-/// From logical index `index` on, which need not begin a Philox block.
+/// The mask from logical index `index` on, which need not begin a Philox block.
 template <int width>
-__device__ __forceinline__ Kept<width> draw_kept(std::uint64_t key, std::uint64_t step,
-                                                 std::uint64_t index, float rate) {
+__device__ __forceinline__ DropoutMask<width> draw_mask(std::uint64_t key, std::uint64_t step,
+                                                        std::uint64_t index, float rate) {
   static_assert(width <= 4);
   const std::uint32_t threshold = math::dropout_threshold(rate);
   const math::PhiloxBlock bits = math::philox(key, step, index / 4);
   const int offset = int(index % 4);
   math::PhiloxBlock more = bits;
   if (width > 1 && offset + width > 4) more = math::philox(key, step, index / 4 + 1);
-  Kept<width> kept;
+  DropoutMask<width> mask;
 #pragma unroll
   for (int k = 0; k < width; ++k) {
-    // Not word[offset + k]: an index that is not known puts the words into slow memory.
+    // Not word[offset + k]: a variable index would move the words to local memory.
     std::uint32_t word = 0;
 #pragma unroll
     for (int w = 0; w < 3 + width; ++w)
       if (w == offset + k) word = w < 4 ? bits.word[w] : more.word[w - 4];
-    kept.v[k] = word >= threshold;
+    mask.v[k] = word >= threshold;
   }
-  return kept;
+  return mask;
 }
 
 template <int width>
-__device__ __forceinline__ Units<width> drop(const Units<width>& x, const Kept<width>& kept,
+__device__ __forceinline__ Units<width> drop(const Units<width>& x, const DropoutMask<width>& mask,
                                              float scale) {
   Units<width> y;
 #pragma unroll
-  for (int k = 0; k < width; ++k) y.v[k] = kept.v[k] ? x.v[k] * scale : 0;
+  for (int k = 0; k < width; ++k) y.v[k] = mask.v[k] ? x.v[k] * scale : 0;
   return y;
 }
 
 /// The steps of the cells. Each has
 ///   kSlots, kHasState
 ///   kFirst      the first slot that it needs
-///   kFirstRaw   the first slot that is still without bias and activation
-///   forward():  activates the gates x; returns h and, where there is one, the state
-///   backward(): makes of the activated gates y the gradients of their pre-activations, from dh
-///               (and dc); returns what reaches h_{t-1} past the products
+///   kFirstRaw   the first slot that still lacks bias and activation
+///   forward():  activates the gates x; returns h and, if there is one, the state
+///   backward(): turns the activated gates y into the gradients of their pre-activations, given dh
+///   (and dc); returns the part of the gradient of h_{t-1} that does not go through the products
 template <Activation kind>
 struct ElmanStep {
   static constexpr int kSlots = 1, kFirst = 0, kFirstRaw = 0;
@@ -209,7 +209,8 @@ struct GruAfterStep {
   }
 };
 
-/// After the second product; r and z are activated already. Backward before the first.
+/// Forward it follows the second product, and r and z are already activated. Backward it precedes
+/// the first product.
 struct GruBeforeMix {
   static constexpr int kSlots = 3, kFirst = 1, kFirstRaw = 2;  // r, z, n
   static constexpr bool kHasState = true;
@@ -247,31 +248,30 @@ struct GruBeforeMix {
   }
 };
 
-/// Where neighbouring units of one sequence lie.
-struct Place {
+/// The place of neighbouring units of one sequence.
+struct UnitPlace {
   int row, unit;
-  std::int64_t at;  // in an [N, Hp] tensor
+  std::int64_t at;  // offset in an [N, Hp] tensor
 
-  __device__ __forceinline__ Place(int row, int unit, int padded)
+  __device__ __forceinline__ UnitPlace(int row, int unit, int padded)
       : row(row), unit(unit), at(std::int64_t(row) * padded + unit) {}
 };
 
-/// Timesteps of a sequence, if all have less than T.
+/// The number of timesteps of a sequence; T if there are no lengths.
 __device__ __forceinline__ std::int32_t length_of(const GateShape& args, int row) {
   return args.lengths ? args.lengths[row] : INT32_MAX;
 }
 
 template <typename Step>
 inline constexpr bool kIsGru = Step::kHasState && !std::is_same_v<Step, LstmStep>;
-/// Whether there is a state besides h: in float32 that of a GRU is its h.
+/// Whether the state is stored beside h. In float32 the state of a GRU is h itself.
 template <typename Step, typename E>
 inline constexpr bool kOwnState =
     Step::kHasState && !(std::is_same_v<E, float> && !std::is_same_v<Step, LstmStep>);
 
-/// The state that a step begins with: c of an LSTM, h of a GRU. `Cell` is ForwardCell or
-/// BackwardCell.
+/// The state before the step: c of an LSTM, h of a GRU. `Cell` is ForwardCell or BackwardCell.
 template <typename Step, typename E, int width, typename Cell>
-__device__ __forceinline__ Units<width> previous_state(const Cell& cell, const Place& place) {
+__device__ __forceinline__ Units<width> previous_state(const Cell& cell, const UnitPlace& place) {
   if constexpr (!Step::kHasState)
     return {};
   else if constexpr (kOwnState<Step, E>)
@@ -280,28 +280,29 @@ __device__ __forceinline__ Units<width> previous_state(const Cell& cell, const P
     return load_floats<width>(static_cast<const E*>(cell.h_prev) + place.at);
 }
 
-/// The step that masks are drawn for, if there is dropout.
+/// The number of the training step, for dropout masks; 0 without dropout.
 __device__ __forceinline__ std::uint64_t dropout_step(const GateShape& args) {
   return args.dropout > 0 ? std::uint64_t(*args.step) : 0;
 }
 
-/// Which of the outputs at a place dropout keeps.
+/// The dropout mask of the outputs at a place.
 template <int width>
-__device__ __forceinline__ Kept<width> draw_kept(const DropoutSite& site, std::uint64_t step,
-                                                 const Place& place, float rate) {
-  return draw_kept<width>(
+__device__ __forceinline__ DropoutMask<width> draw_mask(const DropoutSite& site, std::uint64_t step,
+                                                        const UnitPlace& place, float rate) {
+  return draw_mask<width>(
       site.key, step, std::uint64_t(site.index + place.row * site.row_index + place.unit), rate);
 }
 
-/// Everything that a step leaves behind but gates and h: the state, h_n, c_n, y and what the layer
-/// above reads. A sequence that has ended is not `live`: h and state are those before.
+/// Stores all results of a step except gates and h: the state, h_n, c_n, y and the input of the
+/// layer above. If the sequence has ended, `live` is false, and h and state are those of the step
+/// before.
 template <typename Step, typename E, int width>
 __device__ __forceinline__ void store_outputs(const GateShape& args, const ForwardCell& cell,
-                                              const Place& place, const Units<width>& h,
+                                              const UnitPlace& place, const Units<width>& h,
                                               const Units<width>& state, bool live,
                                               std::uint64_t dropout_step) {
   if constexpr (kOwnState<Step, E>) store(cell.state + place.at, state);
-  const int left = args.units - place.unit;  // units that are not padding, if positive
+  const int left = args.units - place.unit;  // how many units are not padding
   if (cell.h_n)
     store_first(cell.h_n + std::int64_t(place.row) * args.units + place.unit,
                 kOwnState<Step, E> && kIsGru<Step> ? state : h, left);
@@ -312,23 +313,23 @@ __device__ __forceinline__ void store_outputs(const GateShape& args, const Forwa
   if (cell.above) {
     const Units<width> dropped =
         args.dropout > 0
-            ? drop(out, draw_kept<width>(cell.dropout, dropout_step, place, args.dropout),
+            ? drop(out, draw_mask<width>(cell.dropout, dropout_step, place, args.dropout),
                    args.kept_scale)
             : out;
     store_rounded(static_cast<E*>(cell.above) + place.row * cell.above_row + place.unit, dropped);
   }
 }
 
-/// Whether the gradients from outside the recurrence are of what dropout passed on.
+/// Whether the gradients from outside the recurrence have to pass the dropout mask.
 __device__ __forceinline__ bool drops_gradients(const GateShape& args, const BackwardCell& cell) {
   return cell.dy_padded && args.dropout > 0;
 }
 
-/// The gradient of h_t from those outside the recurrence that read it, before dropout.
+/// The gradient of h_t from readers outside the recurrence, before dropout.
 template <int width>
 __device__ __forceinline__ Units<width> output_gradient(const GateShape& args,
                                                         const BackwardCell& cell,
-                                                        const Place& place) {
+                                                        const UnitPlace& place) {
   if (!cell.dy) return {};
   const float* const from = cell.dy + place.row * cell.dy_row + place.unit;
   return cell.dy_padded ? load_floats<width>(from)

@@ -22,8 +22,8 @@ __device__ __forceinline__ Four with_bias(const float* gates, const float* bias,
   return x;
 }
 
-/// Four neighbouring units of one sequence: what a thread works on.
-__device__ __forceinline__ Place my_place(const GateShape& args) {
+/// The four neighbouring units of one sequence that this thread computes.
+__device__ __forceinline__ UnitPlace my_place(const GateShape& args) {
   const int quads = args.padded / 4, item = int(blockIdx.x) * kThreads + int(threadIdx.x);
   return {item / quads, item % quads * 4, args.padded};
 }
@@ -31,7 +31,7 @@ __device__ __forceinline__ Place my_place(const GateShape& args) {
 template <typename Step, typename E>
 __global__ void __launch_bounds__(kThreads)
     forward_kernel(const __grid_constant__ GateArgs<ForwardCell> args) {
-  const Place place = my_place(args);
+  const UnitPlace place = my_place(args);
   if (place.row >= args.batch) return;
   const ForwardCell& cell = args.cell[blockIdx.y];
   const Four prev = previous_state<Step, E, 4>(cell, place);
@@ -61,7 +61,7 @@ __global__ void __launch_bounds__(kThreads)
 template <typename E>
 __global__ void __launch_bounds__(kThreads)
     forward_reset_kernel(const __grid_constant__ GateArgs<ForwardCell> args) {
-  const Place place = my_place(args);
+  const UnitPlace place = my_place(args);
   if (place.row >= args.batch) return;
   const ForwardCell& cell = args.cell[blockIdx.y];
   float* const gates = cell.gates + place.row * std::int64_t(3) * args.padded + place.unit;
@@ -83,14 +83,14 @@ __global__ void __launch_bounds__(kThreads)
 template <typename Step, typename E>
 __global__ void __launch_bounds__(kThreads)
     backward_kernel(const __grid_constant__ GateArgs<BackwardCell> args) {
-  const Place place = my_place(args);
+  const UnitPlace place = my_place(args);
   if (place.row >= args.batch) return;
   const BackwardCell& cell = args.cell[blockIdx.y];
   const std::int64_t gates = place.row * std::int64_t(Step::kSlots) * args.padded + place.unit;
   E* const dgates = static_cast<E*>(cell.dgates) + gates;
   constexpr bool kIsLstm = std::is_same_v<Step, LstmStep>;
   if (cell.t >= length_of(args, place.row)) {
-    // The state passed through, and so does its gradient, which dh and dc hold already.
+    // Past the end the state passes through unchanged, and so do the gradients in dh and dc.
 #pragma unroll
     for (int s = 0; s < Step::kSlots; ++s) store_rounded(dgates + s * args.padded, Four{});
     return;
@@ -98,7 +98,7 @@ __global__ void __launch_bounds__(kThreads)
   Four dh = load_floats<4>(cell.dh + place.at);
   Four dy = output_gradient<4>(args, cell, place);
   if (drops_gradients(args, cell))
-    dy = drop(dy, draw_kept<4>(cell.dropout, dropout_step(args), place, args.dropout),
+    dy = drop(dy, draw_mask<4>(cell.dropout, dropout_step(args), place, args.dropout),
               args.kept_scale);
 #pragma unroll
   for (int k = 0; k < 4; ++k) dh.v[k] += dy.v[k];
@@ -118,14 +118,14 @@ __global__ void __launch_bounds__(kThreads)
   if (kIsGru<Step> || args.lengths) store(cell.dh + place.at, carried);
 }
 
-/// GRU `before`, after the product that gave the gradient of r h_{t-1}.
+/// GRU `before`, after the product that computes the gradient of r h_{t-1}.
 template <typename E>
 __global__ void __launch_bounds__(kThreads)
     backward_reset_kernel(const __grid_constant__ GateArgs<BackwardCell> args) {
-  const Place place = my_place(args);
+  const UnitPlace place = my_place(args);
   if (place.row >= args.batch) return;
   const BackwardCell& cell = args.cell[blockIdx.y];
-  if (cell.t >= length_of(args, place.row)) return;  // zero since the first kernel
+  if (cell.t >= length_of(args, place.row)) return;  // the first kernel stored zeros
   const std::int64_t gates = place.row * std::int64_t(3) * args.padded + place.unit;
   const Four r = load_floats<4>(cell.gates + gates),
              dreset = load_floats<4>(cell.dreset + place.at);

@@ -1,9 +1,9 @@
-/// The fused gate kernels: everything of one timestep but its products, for one or several cells at
-/// a time. Arithmetic as in include/unroll/cells.
+/// The fused gate kernels: one timestep without its products, for one or several cells at a time.
+/// The formulas are those of include/unroll/cells.
 ///
-/// Units are padded to a multiple of 8 (Hp), and rows of gates hold `slots` blocks of Hp: i, f, g,
-/// o for an LSTM; r, z, n for a GRU of the `before` form; q, r, z, n for one of the `after` form;
-/// one block for an Elman cell. Values of padding units are finite, and their gradients zero.
+/// Units are padded to a multiple of 8 (Hp). A row of gates has `slots` blocks of Hp: i, f, g, o
+/// for an LSTM; r, z, n for a GRU of the `before` form; q, r, z, n for one of the `after` form; one
+/// block for an Elman cell. Values of padding units are finite, and their gradients are zero.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -16,22 +16,22 @@
 
 namespace unroll::gpu {
 
-/// Which kernel: the steps between two products.
+/// Selects the kernel: the part of a step that lies between two products.
 enum class GateStep : std::uint8_t {
   kWhole,  // all of an Elman cell, an LSTM or a GRU of the `after` form
   kReset,  // GRU `before`: forward before the second product, backward after the first
   kMix,    // GRU `before`: forward after the second product, backward before the first
 };
 
-/// Where dropped values go, or gradients of them come from.
+/// Where dropped values are stored, or where their gradients come from.
 struct DropoutSite {
   std::uint64_t key = 0;
-  std::int64_t index = 0;      // of the first row's first unit, without padding
+  std::int64_t index = 0;      // of the first unit of the first row, without padding
   std::int64_t row_index = 0;  // from one row to the next
 };
 
-/// E is the element type of what products read: float or bfloat16. All tensors [N, Hp] unless it
-/// says otherwise. h and the state of a GRU in float32 are one tensor.
+/// E is the element type of the operands of products: float or bfloat16. All tensors are [N, Hp]
+/// unless noted. In float32, h and the state of a GRU are one tensor.
 struct ForwardCell {
   float* gates;             // [N, slots, Hp] in: W x + R h, out: activated, if training
   const float* bias;        // [slots, Hp]
@@ -41,7 +41,7 @@ struct ForwardCell {
   float* state;             // out
   void* reset_h;            // E out, GRU before
   void* above;              // E out or null: the next layer's input, with dropout
-  std::int64_t above_row;   // elements from one row of it to the next
+  std::int64_t above_row;   // row stride of `above`
   float* y;                 // out or null: zero past a sequence's end
   std::int64_t y_row;
   float* h_n;  // [N, H] out or null
@@ -55,26 +55,26 @@ struct BackwardCell {
   const void* h_prev;       // E
   const float* state_prev;  // as in ForwardCell
   const float* state;
-  void* dgates;  // [N, slots, Hp] E out: gradients of the pre-activations
-  float* dh;     // in: gradient of h_t as far as it comes from later steps; out, if carries(): what
-                 // reaches h_{t-1} past the products
-  float* dc;     // in and out, LSTM
-  float* dreset;        // gradient of r h_{t-1}, in of GRU before's second kernel
-  const float* dy;      // gradient of what came out, or null: zero
-  std::int64_t dy_row;  // elements from one row of it to the next
+  void* dgates;   // [N, slots, Hp] E out: gradients of the pre-activations
+  float* dh;      // in: the part of h_t's gradient from later steps; out, if carries(): the part of
+                  // h_{t-1}'s gradient that does not go through the products
+  float* dc;      // in and out, LSTM
+  float* dreset;  // gradient of r h_{t-1}, in, second kernel of GRU before
+  const float* dy;      // gradient of the output; null: zero
+  std::int64_t dy_row;  // row stride of dy
   bool dy_padded;       // rows are padded and aligned; else they have H elements
-  DropoutSite dropout;  // that y went through, if the rate is not zero
+  DropoutSite dropout;  // the dropout of y, if the rate is not zero
   std::int32_t t;
 };
 
-inline constexpr int kMostCells = 8;  // in one launch
+inline constexpr int kMostCells = 8;  // per launch
 
-/// What all cells of a launch have in common.
+/// What all cells of a launch share.
 struct GateShape {
   std::int32_t batch, units, padded, cells;
   bool training;
   float dropout;                // rate, 0: none
-  float kept_scale;             // 1 / (1 - rate): what dropout multiplies by
+  float kept_scale;             // 1 / (1 - rate): the factor of kept values
   const std::int64_t* step;     // [1]
   const std::int32_t* lengths;  // [N] or null
 };
@@ -84,7 +84,7 @@ struct GateArgs : GateShape {
   Cell cell[kMostCells];
 };
 
-/// Whether a gradient reaches h_{t-1} past the products.
+/// Whether a part of h_{t-1}'s gradient does not go through the products.
 inline bool carries(const RecurrentSpec& spec, bool has_lengths) {
   return spec.cell == CellKind::kGru || has_lengths;
 }

@@ -12,18 +12,6 @@ namespace {
   throw Unsupported("recurrent algorithm persistent: " + what + "; use the algorithm stepwise");
 }
 
-PersistentProduct product_of(Precision precision) {
-  switch (precision) {
-    case Precision::kFp32:
-      return PersistentProduct::kFp32;
-    case Precision::kTf32:
-      return PersistentProduct::kTf32;
-    case Precision::kBf16:
-      return PersistentProduct::kBf16;
-  }
-  throw std::invalid_argument("unknown precision");
-}
-
 PersistentKernels kernels_of(Precision precision, CellKind cell) {
   switch (precision) {
     case Precision::kFp32:
@@ -36,12 +24,12 @@ PersistentKernels kernels_of(Precision precision, CellKind cell) {
   throw std::invalid_argument("unknown precision");
 }
 
-/// The task of a layer of so many units, one cell at a time.
+/// The task for one cell at a time of a layer with this many units.
 PersistentTask task_of(const Device& device, const RecurrentArgs& args, std::int64_t units,
                        bool backward) {
   const int slots = GateSlots(args.spec).h_slots();
   const auto padded_units = std::int32_t(padded(units));
-  return {.product = product_of(device.precision()),
+  return {.precision = device.precision(),
           .batch = std::int32_t(args.batch),
           .padded = padded_units,
           .rows_per_unit = backward ? 1 : slots,
@@ -63,7 +51,7 @@ PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, 
   for (task.cells = spec.directions; task.cells > 0; --task.cells)
     if (const auto shape = persistent_shape(task)) {
       const PersistentKernels kernels = kernels_of(device.precision(), spec.cell);
-      // As much as there is, because plans of other sizes use the same kernels.
+      // All of it, because plans of other sizes use the same kernels.
       device.make_current();
       allow_shared_memory(kernels.forward, device.shared_memory());
       allow_shared_memory(kernels.backward, device.shared_memory());
@@ -75,7 +63,7 @@ PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, 
     };
     return fit_in(which.backward) && (!which.and_other || fit_in(!which.backward));
   };
-  // Fewer units never need more.
+  // Smaller layers never need more.
   std::int64_t most = 0, too_many = padded(units) / kPadding;
   while (too_many - most > 1) {
     const std::int64_t middle = (most + too_many) / 2;

@@ -1,6 +1,6 @@
-/// One kernel for all timesteps of a layer: the recurrent weights stay in shared memory, and blocks
-/// hand h_t, or the gradients of its gates, to each other through L2. The grid has to be resident
-/// as a whole, which a cooperative launch sees to.
+/// One kernel for all timesteps of a layer. The recurrent weights stay in shared memory, and blocks
+/// exchange h_t, or the gradients of its gates, through L2. All blocks must be resident at once,
+/// which a cooperative launch guarantees.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -15,20 +15,20 @@
 
 namespace unroll::gpu {
 
-/// The directions of a layer.
+/// A layer has at most two directions.
 inline constexpr int kPersistentCells = 2;
 
-/// By how many elements a cell's pointers move from one timestep to the next that it takes: worked
-/// out by the host, because a kernel would do it anew in each timestep.
+/// How many elements a cell's pointers advance per timestep. The host computes it, because a kernel
+/// would do so again in every timestep.
 struct CellMove {
-  std::int64_t elements;       // of tensors [T N Hp]
-  std::int64_t above, output;  // of those whose rows are above_row, and y_row or dy_row, apart
-  std::int64_t dropout;        // of the index of masks
-  std::int32_t times;          // +1, or -1: from the last timestep to the first
+  std::int64_t elements;       // in tensors [T N Hp]
+  std::int64_t above, output;  // in tensors with row strides above_row, and y_row or dy_row
+  std::int64_t dropout;        // of the mask index
+  std::int32_t times;          // +1 or, from the last timestep to the first, -1
 };
 
-/// Pointers are those of the first timestep that a cell takes; buffers of all timesteps lie one
-/// after the other. h_n and c_n are written after the last one.
+/// Pointers are those of the first timestep that a cell computes; the buffers of all timesteps are
+/// contiguous. h_n and c_n are written after the last timestep.
 template <typename Cell>
 struct PersistentArgs : GateShape {
   PersistentShape shape;
@@ -36,37 +36,37 @@ struct PersistentArgs : GateShape {
   Cell cell[kPersistentCells];
   const void* weight[kPersistentCells];  // [slots that R feeds Hp, Hp]
   CellMove move[kPersistentCells];
-  std::uint32_t* flags;  // as PersistentPass says, which no others use: zeros at first
+  std::uint32_t* flags;  // PersistentPass::flags(), for this launch only; zeros at first
   GridWatch watch;
 };
 
-/// Forward, the gates hold W x, but for the slot that W does not feed, and are activated if
-/// training. Backward, dh holds the gradient of the last h, and then that of the initial one.
+/// Forward, the gates hold W x (except the slot that W does not feed) and are activated if
+/// training. Backward, dh holds the gradient of the last h, and in the end that of the initial one.
 struct PersistentKernels {
   void (*forward)(PersistentArgs<ForwardCell>);
   void (*backward)(PersistentArgs<BackwardCell>);
 };
-/// Of a GRU those whose reset gate acts after the product.
+/// For a GRU: the kernels of the `after` form.
 PersistentKernels persistent_fp32_kernels(CellKind cell);
 PersistentKernels persistent_tf32_kernels(CellKind cell);
 PersistentKernels persistent_bf16_kernels(CellKind cell);
 
-/// How a pass through a layer is computed: its directions at the same time where all their weights
-/// fit, else one after the other.
+/// How a layer's pass is computed: its directions at the same time if all their weights fit,
+/// otherwise one after the other.
 struct PersistentPass {
   std::int32_t cells;
   PersistentShape shape;
   PersistentKernels kernels;
 
-  /// For its blocks.
+  /// How many flags its blocks need.
   std::int64_t flags() const { return std::int64_t(cells) * shape.groups * shape.flag_stride; }
 };
 struct WhichPass {
   bool backward;
-  bool and_other;  // the other one is persistent, too: a refusal names what fits in both
+  bool and_other;  // the other pass is persistent, too: a refusal names the size that fits both
 };
-/// Throws Unsupported for a GRU that resets before its product, and for weights that do not fit.
-/// Loads the kernels: not in a capture.
+/// Throws Unsupported for a GRU of the `before` form and for weights that do not fit. It loads the
+/// kernels, so do not call it during a capture.
 PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, int layer,
                                const WhichPass& which);
 

@@ -1,6 +1,6 @@
-/// What a block of a persistent kernel does apart from gates: which sequences and units are its
-/// own, how its weights come into shared memory, how what others published is copied there and
-/// multiplied, and how the warps' sums are added up.
+/// What a block of a persistent kernel does besides the gates: find its sequences and units, load
+/// its weights into shared memory, copy and multiply what other blocks published, and add up the
+/// sums of its warps.
 #pragma once
 
 #include <cuda_pipeline.h>
@@ -14,14 +14,14 @@
 
 namespace unroll::gpu {
 
-/// What a block works on.
-struct Share {
-  int cell, group;      // group: of all cells
+/// The cell, sequences and units that a block computes.
+struct BlockPart {
+  int cell, group;      // group: counted over all cells
   int first_row, rows;  // sequences
   int first_unit, units;
   int block;  // within the group
 
-  __device__ __forceinline__ Share(const PersistentShape& shape, int batch, int padded) {
+  __device__ __forceinline__ BlockPart(const PersistentShape& shape, int batch, int padded) {
     group = int(blockIdx.x) / shape.blocks;
     block = int(blockIdx.x) % shape.blocks;
     cell = group / shape.groups;
@@ -34,12 +34,12 @@ struct Share {
 
 /// The parts of a block's shared memory.
 template <typename E>
-struct Memory {
-  E* weights;   // as the product takes them; of slots that follow each other, unit by unit
+struct BlockMemory {
+  E* weights;   // in the order of the product; by unit, then by slot
   E* stages;    // [stages, batch_tile, stage_stride]
-  float* sums;  // [depth_warps, batch_tile, sum_stride]: by sequence and row of the weights
+  float* sums;  // [depth_warps, batch_tile, sum_stride]: by sequence and weight row
 
-  __device__ __forceinline__ explicit Memory(const PersistentShape& shape) {
+  __device__ __forceinline__ explicit BlockMemory(const PersistentShape& shape) {
     std::byte* const memory = dynamic_shared();
     weights = reinterpret_cast<E*>(memory);
     stages = reinterpret_cast<E*>(memory + shape.stage_offset);
@@ -47,49 +47,49 @@ struct Memory {
   }
 };
 
-/// A sequence and a unit of a batch tile, which a thread works on throughout.
-struct Item {
-  int row, unit;  // within tile and share
-  Place place;    // in the first tile
+/// A unit of one sequence of a batch tile, which the same thread computes in every timestep.
+struct OwnedUnit {
+  int row, unit;    // within the tile and the block's part
+  UnitPlace place;  // in the first tile
 
-  __device__ __forceinline__ Item(const PersistentShape& shape, const Share& share, int round,
-                                  int padded)
+  __device__ __forceinline__ OwnedUnit(const PersistentShape& shape, const BlockPart& part,
+                                       int round, int padded)
       : row((int(threadIdx.x) + round * kPersistentThreads) / shape.units),
         unit((int(threadIdx.x) + round * kPersistentThreads) % shape.units),
-        place(share.first_row + row, share.first_unit + unit, padded) {}
+        place(part.first_row + row, part.first_unit + unit, padded) {}
 
-  /// In the tile that begins with row `first` of the share.
-  __device__ __forceinline__ Place at(int first, int padded) const {
-    Place moved = place;
-    moved.row += first;
-    moved.at += std::int64_t(first) * padded;
-    return moved;
+  /// Its place in the tile that begins with row `first` of the block's part.
+  __device__ __forceinline__ UnitPlace at(int first, int padded) const {
+    UnitPlace in_tile = place;
+    in_tile.row += first;
+    in_tile.at += std::int64_t(first) * padded;
+    return in_tile;
   }
 };
 
-/// What a block does again in every timestep, worked out once: it takes divisions, which would be
-/// on the way from what others published to what this block does.
-struct Work {
-  Slice slice;
-  int ahead;         // stages that are on their way before the first is multiplied
-  int row, column;   // of a stage, the first 16 bytes that this thread copies
-  int rows_a_round;  // rows from there to the next ones
-  int place, place_stride, stage_elements;  // in a stage's buffer: of both; of the buffer
+/// The values that a thread needs for the product of every timestep. They are computed once,
+/// because they take divisions, which would delay each exchange.
+struct StageWork {
+  WarpSlice slice;
+  int ahead;         // stages requested before the first is multiplied
+  int row, column;   // in a stage, of the first 16 bytes that this thread copies
+  int rows_a_round;  // rows between those that this thread copies
+  int place, place_stride, stage_elements;  // offset and stride in a stage's buffer; its size
 
-  __device__ __forceinline__ Work(const PersistentShape& shape, int pack) : slice(shape) {
+  __device__ __forceinline__ StageWork(const PersistentShape& shape, int pack) : slice(shape) {
     ahead = shape.padded_depth <= shape.width * shape.stages ? shape.stages : shape.stages - 1;
     const int packs = shape.width / pack;
     row = int(threadIdx.x) / packs;
     column = int(threadIdx.x) % packs * pack;
     rows_a_round = kPersistentThreads / packs;
-    if (row == rows_a_round) row = shape.group_batch;  // these threads are too many: none
+    if (row == rows_a_round) row = shape.group_batch;  // surplus threads copy nothing
     place = row * shape.stage_stride + column;
     place_stride = rows_a_round * shape.stage_stride;
     stage_elements = shape.batch_tile * shape.stage_stride;
   }
 };
 
-/// Goes through a matrix, each thread by steps of the block, without a division in each.
+/// Walks a matrix in steps of the block's size, without a division per step.
 struct BlockWalk {
   int row, column;
 
@@ -113,7 +113,7 @@ struct BlockWalk {
 
 template <typename E>
 __device__ __forceinline__ void clear_weights(const PersistentShape& shape,
-                                              const Memory<E>& memory) {
+                                              const BlockMemory<E>& memory) {
   constexpr int kPack = 16 / sizeof(E);
   const int packs = shape.row_tiles * shape.row_tile * shape.weight_stride / kPack;
   for (int k = int(threadIdx.x); k < packs; k += kPersistentThreads)
@@ -121,50 +121,52 @@ __device__ __forceinline__ void clear_weights(const PersistentShape& shape,
   __syncthreads();
 }
 
-/// Row (unit, slot) of the share from R's row slot Hp + unit.
+/// Loads row (unit, slot) of the block's weights from row slot Hp + unit of R.
 template <typename Product, int slots, typename E>
-__device__ __forceinline__ void load_rows(const PersistentShape& shape, const Share& share,
-                                          const Memory<E>& memory, const E* weight, int padded) {
+__device__ __forceinline__ void load_rows(const PersistentShape& shape, const BlockPart& part,
+                                          const BlockMemory<E>& memory, const E* weight,
+                                          int padded) {
   constexpr int kPack = 16 / sizeof(E);
   clear_weights(shape, memory);
 #pragma unroll 4
-  for (BlockWalk walk(padded / kPack); walk.row < slots * share.units; walk.next()) {
-    const int slot = walk.row % slots, unit = share.first_unit + walk.row / slots;
+  for (BlockWalk walk(padded / kPack); walk.row < slots * part.units; walk.next()) {
+    const int slot = walk.row % slots, unit = part.first_unit + walk.row / slots;
     const E* const from = weight + (std::int64_t(slot) * padded + unit) * padded;
     Product::store_weights(shape, memory.weights, walk.row, walk.column * kPack,
                            load<kPack>(from + walk.column * kPack));
   }
 }
 
-/// Row `unit` of the share from R's column.
+/// Loads row `unit` of the block's weights from a column of R.
 template <typename Product, typename E>
-__device__ __forceinline__ void load_columns(const PersistentShape& shape, const Share& share,
-                                             const Memory<E>& memory, const E* weight, int padded) {
+__device__ __forceinline__ void load_columns(const PersistentShape& shape, const BlockPart& part,
+                                             const BlockMemory<E>& memory, const E* weight,
+                                             int padded) {
   clear_weights(shape, memory);
 #pragma unroll 4
-  for (BlockWalk walk(share.units / 4); walk.row < shape.depth; walk.next()) {
+  for (BlockWalk walk(part.units / 4); walk.row < shape.depth; walk.next()) {
     const int unit = walk.column * 4;
-    const auto quad = load<4>(weight + std::int64_t(walk.row) * padded + share.first_unit + unit);
+    const auto quad = load<4>(weight + std::int64_t(walk.row) * padded + part.first_unit + unit);
 #pragma unroll
     for (int q = 0; q < 4; ++q)
       Product::store_weights(shape, memory.weights, unit + q, walk.row, Pack<E, 1>{quad.v[q]});
   }
 }
 
-/// What a thread copies of the exchanged matrix [rows, depth]: rows from its first one on, as many
-/// apart as it copies in a round.
+/// What a thread copies of the exchanged matrix [rows, depth]: every rows_a_round-th row, from its
+/// first one on.
 template <typename E>
-struct Exchanged {
-  const E* data;  // in the thread's first row the first element of the depth
+struct ExchangedMatrix {
+  const E* data;  // the first element of the thread's first row
   std::int64_t stride;
-  int rows;  // of the matrix
+  int rows;  // rows of the matrix
 };
 
-/// Starts to copy a stage into a buffer, whose first column is `first` of the depth. What is past
-/// the depth, as far as it is multiplied, becomes zero.
+/// Starts to copy a stage, which begins at column `first` of the depth, into a buffer. Columns past
+/// the depth are set to zero as far as they are multiplied.
 template <typename E>
-__device__ __forceinline__ void copy_stage(const PersistentShape& shape, const Work& work,
-                                           const Exchanged<E>& from, E* buffer, int first) {
+__device__ __forceinline__ void copy_stage(const PersistentShape& shape, const StageWork& work,
+                                           const ExchangedMatrix<E>& from, E* buffer, int first) {
   constexpr int kPack = 16 / sizeof(E);
   const int column = first + work.column;
   E* place = buffer + work.place;
@@ -182,7 +184,7 @@ __device__ __forceinline__ void copy_stage(const PersistentShape& shape, const W
   }
 }
 
-/// Until all but the last `ahead` - 1 stages that were asked for are there. The instruction takes
+/// Waits until all requested stages except the last `ahead` - 1 have arrived. The instruction takes
 /// a constant.
 __device__ __forceinline__ void wait_for_stage(int ahead) {
   static_assert(kMostStages == 4);
@@ -198,24 +200,25 @@ __device__ __forceinline__ void wait_for_stage(int ahead) {
   }
 }
 
-/// `sums` of all warps, from the weights and the exchanged matrix, `ahead` stages of which are on
-/// their way. Ends with a barrier. One stage is multiplied while the others come.
+/// Computes the `sums` of all warps from the weights and the exchanged matrix, `ahead` stages of
+/// which are already requested. Multiplies one stage while the others arrive. Ends with a barrier.
 template <typename Product, int n, typename E>
 __device__ __forceinline__ void multiply_stages(const PersistentShape& shape,
-                                                const Memory<E>& memory, const Work& work,
-                                                const Exchanged<E>& from) {
-  const Slice& slice = work.slice;
+                                                const BlockMemory<E>& memory, const StageWork& work,
+                                                const ExchangedMatrix<E>& from) {
+  const WarpSlice& slice = work.slice;
   const bool idle = slice.row_tile >= shape.row_tiles;
   const E* weights = memory.weights + slice.row_tile * shape.row_tile * shape.weight_stride;
   typename Product::template Sums<n> sums(shape);
-  // The buffers of this stage and of the next one to be copied, whose first column is `first`.
+  // The buffer of this stage, and the one for the next stage to copy, whose first column is
+  // `first`.
   E *buffer = memory.stages, *next = memory.stages + (shape.stages - 1) * work.stage_elements;
   E* const end = memory.stages + shape.stages * work.stage_elements;
-  int first = work.ahead * shape.width, depth = shape.padded_depth;  // that is left
+  int first = work.ahead * shape.width, depth = shape.padded_depth;  // still to multiply
 #pragma unroll 1
   for (; depth > 0; depth -= shape.width) {
     wait_for_stage(work.ahead);
-    // Others' copies have arrived, too; and the buffer of the stage before is free.
+    // The copies of all threads have arrived, and the buffer of the stage before is free.
     __syncthreads();
     if (first < shape.padded_depth) copy_stage(shape, work, from, next, first);
     __pipeline_commit();
@@ -232,10 +235,10 @@ __device__ __forceinline__ void multiply_stages(const PersistentShape& shape,
   __syncthreads();
 }
 
-/// The whole product, for as few times kSequences as there are.
+/// The whole product, for as few multiples of kSequences as there are.
 template <typename Product, typename E>
-__device__ __forceinline__ void multiply(const PersistentShape& shape, const Memory<E>& memory,
-                                         const Work& work, const Exchanged<E>& from) {
+__device__ __forceinline__ void multiply(const PersistentShape& shape, const BlockMemory<E>& memory,
+                                         const StageWork& work, const ExchangedMatrix<E>& from) {
   E* buffer = memory.stages;
 #pragma unroll 1
   for (int k = 0; k < work.ahead; ++k, buffer += work.stage_elements) {
@@ -265,27 +268,27 @@ struct Sums {
   float v[count];
 };
 
-/// An item's sums in neighbouring rows of the weights, `count` for each unit, added up in the order
-/// of the depth. All are loaded before the first is needed.
+/// The sums of a unit in neighbouring weight rows, `count` per unit, added up in the order of the
+/// depth. All are loaded before the first is used.
 template <int count>
 __device__ __forceinline__ Sums<count> add_sums(const PersistentShape& shape, const float* sums,
-                                                const Item& item) {
+                                                const OwnedUnit& owned) {
   constexpr int kMostParts = kPersistentThreads / 32, kWidth = count == 4 ? 4 : 1;
-  const float* const from = sums + item.row * shape.sum_stride + item.unit * count;
+  const float* const from = sums + owned.row * shape.sum_stride + owned.unit * count;
   const int part_stride = shape.batch_tile * shape.sum_stride;
-  Pack<float, kWidth> part[kMostParts][count / kWidth] = {};
+  Pack<float, kWidth> partial[kMostParts][count / kWidth] = {};
 #pragma unroll
   for (int k = 0; k < kMostParts; ++k)
     if (k < shape.depth_warps)
 #pragma unroll
       for (int i = 0; i < count / kWidth; ++i)
-        part[k][i] = load<kWidth>(from + k * part_stride + i * kWidth);
+        partial[k][i] = load<kWidth>(from + k * part_stride + i * kWidth);
   Sums<count> sum;
 #pragma unroll
   for (int i = 0; i < count; ++i) {
-    sum.v[i] = part[0][i / kWidth].v[i % kWidth];
+    sum.v[i] = partial[0][i / kWidth].v[i % kWidth];
 #pragma unroll
-    for (int k = 1; k < kMostParts; ++k) sum.v[i] += part[k][i / kWidth].v[i % kWidth];
+    for (int k = 1; k < kMostParts; ++k) sum.v[i] += partial[k][i / kWidth].v[i % kWidth];
   }
   return sum;
 }

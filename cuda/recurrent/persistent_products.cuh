@@ -1,5 +1,5 @@
 /// How a block of a persistent kernel multiplies the weights in its shared memory with one stage of
-/// the exchanged matrix: by multiply-adds in float32, or by tensor cores. Each warp has one tile of
+/// the exchanged matrix: by float32 multiply-adds or by tensor cores. Each warp has one tile of
 /// rows and one slice of the depth (persistent_shape.h).
 #pragma once
 
@@ -16,12 +16,12 @@
 
 namespace unroll::gpu {
 
-/// What a warp multiplies.
-struct Slice {
+/// The part of the product that one warp computes.
+struct WarpSlice {
   int row_tile, depth_part;
-  int begin, end;  // elements of each stage that it multiplies
+  int begin, end;  // its elements of each stage
 
-  __device__ __forceinline__ explicit Slice(const PersistentShape& shape) {
+  __device__ __forceinline__ explicit WarpSlice(const PersistentShape& shape) {
     const int warp = int(threadIdx.x) / 32;
     row_tile = warp % shape.row_warps;
     depth_part = warp / shape.row_warps;
@@ -31,13 +31,13 @@ struct Slice {
 };
 
 /// IEEE float32. A lane has 4 rows of the tile and n sequences. Of eight neighbouring lanes,
-/// row_lanes lie across rows and the others divide the depth: with weights of few rows, too, they
-/// read different banks.
+/// row_lanes lie across rows, and the others divide the depth. So the lanes read different banks
+/// even if the weights have few rows.
 struct Fp32Product {
   using Element = float;
-  static constexpr int kSequences = 4;  // across lanes: a tile has n times as many
+  static constexpr int kSequences = 4;  // across lanes; a tile has n times as many
 
-  /// Weights lie in rows, weight_stride apart.
+  /// Weights are stored row by row, weight_stride apart.
   static constexpr int kColumnStride = 1;
   template <int count>
   static __device__ __forceinline__ void store_weights(const PersistentShape& shape, float* weights,
@@ -56,7 +56,7 @@ struct Fp32Product {
       sequence_ = lane / 8;
     }
 
-    /// weights: of the warp's tile; both at the stage's first element.
+    /// weights: those of the warp's tile. Both pointers are at the first element of the stage.
     __device__ __forceinline__ void add(const PersistentShape& shape, const float* weights,
                                         const float* stage, int begin, int end) {
       const float* const w = weights + row_ * shape.weight_stride + depth_;
@@ -101,20 +101,21 @@ struct Fp32Product {
   };
 };
 
-/// By tensor cores, sums in float32. A warp has 16 rows and n times 8 sequences. In which order the
-/// depth is multiplied does not matter, as long as it is one for both factors: so that a lane loads
-/// 16 bytes at a time, neighbouring words of 64 bytes are those that an instruction, or the next
-/// one, expects four apart.
+/// Tensor cores, with sums in float32. A warp has 16 rows and n times 8 sequences. The depth may be
+/// multiplied in any order that is the same for both factors. So that a lane can load 16 bytes at a
+/// time, neighbouring words of 64 bytes serve as words that an instruction, or the next one,
+/// expects four apart.
 template <typename E>
 struct TensorProduct {
   using Element = E;
   static constexpr int kSequences = 8;
   static constexpr bool kIsTf32 = std::is_same_v<E, float>;
-  static constexpr int kStep = 64 / sizeof(E);  // of the depth: two instructions
+  static constexpr int kStep = 64 / sizeof(E);  // along the depth: two instructions
   static constexpr int kPack = 16 / sizeof(E), kWord = 4 / sizeof(E);
 
-  /// Weights lie as instructions take them: [tile of 16 rows, step, instruction, lane, 4 words]. So
-  /// a lane loads its whole operand at once, no bank is asked twice, and nothing is filled up.
+  /// Weights are stored in the order of the instructions: [tile of 16 rows, step, instruction,
+  /// lane, 4 words]. A lane loads its whole operand at once, without bank conflicts and without
+  /// padding.
   static constexpr int kColumnStride = 16;
   template <int count>
   static __device__ __forceinline__ void store_weights(const PersistentShape& shape, E* weights,
@@ -150,7 +151,7 @@ struct TensorProduct {
 #pragma unroll
         for (int j = 0; j < n; ++j) {
           b[j] = words(x + j * 8 * shape.stage_stride + k);
-          // The weights are rounded since they came into shared memory.
+          // The weights were rounded when they were loaded into shared memory.
           if constexpr (kIsTf32)
 #pragma unroll
             for (std::uint32_t& word : b[j].v)
@@ -180,8 +181,8 @@ struct TensorProduct {
 
    private:
     using Words = Pack<std::uint32_t, 4>;
-    /// Products that add up in the same registers wait for each other: with few sequences there are
-    /// too few others meanwhile.
+    /// Products that add to the same registers wait for each other. With few sequences there are
+    /// too few other products to fill the time, so the sums are kept in two sets.
     static constexpr int kChains = n <= 2 ? 2 : 1;
 
     static __device__ __forceinline__ int lane() {

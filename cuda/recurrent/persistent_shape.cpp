@@ -8,23 +8,23 @@ namespace {
 
 constexpr std::int32_t kWarps = kPersistentThreads / 32;
 
-// In cycles of an H200, whose kernels of this kind draw too little power to be slowed down. What
-// the instructions of a kernel take is read from its machine code (benchmarks/results/sm90-sass),
-// what memory takes is published or assumed; nothing is measured yet.
+// Costs in cycles of an H200; kernels of this kind draw too little power to lower its clock. The
+// instruction costs come from the machine code (benchmarks/results/sm90-sass), the memory costs are
+// published or assumed. Nothing has been measured yet.
 constexpr double kMegahertz = 1980;
-/// From a step's last write to the first copy of it by another block: barrier and fence 620, the
-/// flag on its way to L2 and to the poll that sees it 650, the poll's end 115, the copy's begin
-/// 140.
+/// From a step's last write to the first copy of it by another block: 620 for barrier and fence,
+/// 650 for the flag to reach L2 and the poll that sees it, 115 for the end of the poll, 140 for the
+/// start of the copy.
 constexpr double kExchange = 1525;
-constexpr double kRead = 600;      // of L2, until the data are there
-constexpr double kIngest = 26;     // bytes from L2 into a multiprocessor, per cycle
-constexpr double kStage = 330;     // of a stage, beside its products
-constexpr double kStore = 125;     // of all warps' sums, with the barrier
-constexpr double kGates = 420;     // sums and gates of one unit per thread
-constexpr double kPublish = 110;   // from there to the barrier
+constexpr double kRead = 600;      // latency of a read from L2
+constexpr double kIngest = 26;     // bytes per cycle from L2 into a multiprocessor
+constexpr double kStage = 330;     // per stage, besides its products
+constexpr double kStore = 125;     // the sums of all warps, with the barrier
+constexpr double kGates = 420;     // sums and gates, one unit per thread
+constexpr double kPublish = 110;   // from the gates to the barrier
 constexpr double kLoadAll = 4;     // a warp's load of 16 bytes per lane from shared memory
-constexpr double kLoadSome = 2;    // where lanes' addresses coincide
-constexpr double kTensorCore = 2;  // a warp's product of 16 by 8
+constexpr double kLoadSome = 2;    // the same where lanes share addresses
+constexpr double kTensorCore = 2;  // one 16 by 8 product of a warp
 
 std::int32_t divide_up(std::int32_t n, std::int32_t by) {
   return (n + by - 1) / by;
@@ -36,87 +36,90 @@ std::size_t align(std::size_t bytes) {
   return (bytes + 127) / 128 * 128;
 }
 
-std::size_t element_bytes(PersistentProduct product) {
-  return product == PersistentProduct::kBf16 ? 2 : 4;
+std::size_t element_bytes(Precision precision) {
+  return precision == Precision::kBf16 ? 2 : 4;
 }
 
-/// Elements of the depth that a warp takes at a time.
-std::int32_t depth_step(PersistentProduct product, std::int32_t row_lanes) {
-  if (product == PersistentProduct::kFp32) return 32 / row_lanes;
-  return std::int32_t(64 / element_bytes(product));
+/// The elements of the depth that a warp multiplies at a time.
+std::int32_t depth_step(Precision precision, std::int32_t row_lanes) {
+  if (precision == Precision::kFp32) return 32 / row_lanes;
+  return std::int32_t(64 / element_bytes(precision));
 }
 
-/// Elements from one row to the next, so that the rows that eight lanes read, each of them 16
-/// bytes, lie in different banks. They read one step of the depth in each row.
+/// The row stride with which the rows that eight lanes read, 16 bytes each, lie in different banks.
+/// The lanes read one step of the depth in each row.
 std::int32_t stride(std::int32_t depth_step, std::int32_t columns) {
   return round_up(columns, 2 * depth_step) + depth_step;
 }
 
-/// What all warps take for one step of the depth each.
-double multiply_cycles(PersistentProduct product, std::int32_t batch_tile) {
-  if (product == PersistentProduct::kFp32) {
-    const double n = batch_tile / 4;  // sequences of a lane, beside four rows
+/// The cycles that all warps need for one step of the depth each.
+double multiply_cycles(Precision precision, std::int32_t batch_tile) {
+  if (precision == Precision::kFp32) {
+    const double n = batch_tile / 4;  // sequences per lane, which has four rows
     return kWarps * std::max(16 * n / 4, (4 + n) * kLoadSome);
   }
-  const double n = batch_tile / 8;  // 512 bytes of each 8 rows or sequences; two instructions each
+  const double n = batch_tile / 8;  // 512 bytes per 8 rows or sequences; two instructions each
   return kWarps * std::max(2 * n * kTensorCore, (2 + n) * kLoadAll);
 }
 
-/// Time is that of the exchange, then of reading and multiplying, which overlap, then of the gates.
+/// The time is that of the exchange, then of reading and multiplying, which overlap, then of the
+/// gates.
 double predict(const PersistentTask& task, const PersistentShape& s) {
-  const double element = double(element_bytes(task.product));
+  const double element = double(element_bytes(task.precision));
   const std::int32_t tiles = divide_up(s.group_batch, s.batch_tile);
   const std::int32_t rows = std::min(s.group_batch, s.batch_tile);
-  // What is not on its way from the beginning waits for a free buffer; and each further tile begins
-  // with nothing on its way.
+  // Stages that were not requested at the start wait for a free buffer, and no stage of a further
+  // tile is requested before that tile starts.
   const bool all_at_once = s.padded_depth <= s.width * s.stages;
   const double in_flight = element * rows * s.width * (s.stages - 1);
   const double rate = all_at_once ? kIngest : std::min(kIngest, in_flight / kRead);
   const double read = element * s.group_batch * task.depth / rate;
 
-  const std::int32_t slice = s.width / s.depth_warps, step = depth_step(task.product, s.row_lanes);
+  const std::int32_t slice = s.width / s.depth_warps,
+                     step = depth_step(task.precision, s.row_lanes);
   const std::int32_t full = s.padded_depth / s.width, rest = s.padded_depth % s.width;
   const double steps = full * (slice / step) + divide_up(std::min(rest, slice), step);
-  const double multiply =
-      tiles * ((full + (rest > 0)) * kStage + steps * multiply_cycles(task.product, s.batch_tile));
+  const double multiply = tiles * ((full + (rest > 0)) * kStage +
+                                   steps * multiply_cycles(task.precision, s.batch_tile));
 
   const std::int32_t rounds = divide_up(s.batch_tile * s.units, kPersistentThreads);
   const double others = tiles * (kRead + kStore + rounds * kGates + kPublish);
-  const double apart = full + (rest > 0) == 1 ? 1 : 0.3;  // one stage is there before its product
+  const double apart =
+      full + (rest > 0) == 1 ? 1 : 0.3;  // a single stage arrives before its product starts
   const double cycles = kExchange + std::max(read, multiply) + apart * std::min(read, multiply) +
                         others + 2.0 * s.blocks;
   return cycles / kMegahertz;
 }
 
-/// Completes a shape whose blocks, batch tile and most stages in use are given, the depth being
-/// divided into at most `parts` stages; false if it does not fit.
+/// Completes a shape with given blocks, batch tile and number of stages in use; the depth is
+/// divided into at most `parts` stages. Returns false if it does not fit.
 bool complete(const PersistentTask& task, std::int32_t parts, PersistentShape& s) {
   s.rows = task.rows_per_unit * s.units;
   s.depth = task.depth;
-  if (task.product == PersistentProduct::kFp32) {
+  if (task.precision == Precision::kFp32) {
     s.row_lanes = s.rows % 32 == 0 ? 8 : s.rows % 16 == 0 ? 4 : 2;
     s.row_tile = 4 * s.row_lanes;
   } else {
     s.row_lanes = 0;
     s.row_tile = 16;
   }
-  const std::int32_t step = depth_step(task.product, s.row_lanes);
+  const std::int32_t step = depth_step(task.precision, s.row_lanes);
   s.padded_depth = round_up(task.depth, step);
   s.row_tiles = divide_up(s.rows, s.row_tile);
   if (s.row_tiles > kWarps) return false;
   s.row_warps = std::int32_t(std::bit_ceil(std::uint32_t(s.row_tiles)));
   s.depth_warps = kWarps / s.row_warps;
-  const std::size_t element = element_bytes(task.product);
-  // All warps have as much to do.
+  const std::size_t element = element_bytes(task.precision);
+  // All warps get the same amount of work.
   s.width = round_up(divide_up(s.padded_depth, parts), s.depth_warps * step);
   if (element * std::size_t(s.width) > 16 * kPersistentThreads) return false;
   s.stages = std::min(s.stages, divide_up(s.padded_depth, s.width));
   const std::int32_t padded_rows = s.row_tiles * s.row_tile;
   s.weight_stride =
-      task.product == PersistentProduct::kFp32 ? stride(step, s.padded_depth) : s.padded_depth;
+      task.precision == Precision::kFp32 ? stride(step, s.padded_depth) : s.padded_depth;
   s.stage_stride = stride(step, s.width);
-  // So that the lanes that store sums of one row, and of one sequence, use different banks.
-  s.sum_stride = round_up(padded_rows, 16) + (task.product == PersistentProduct::kFp32 ? 8 : 4);
+  // The lanes that store the sums of one row, or of one sequence, then use different banks.
+  s.sum_stride = round_up(padded_rows, 16) + (task.precision == Precision::kFp32 ? 8 : 4);
   s.stage_offset = align(element * std::size_t(padded_rows) * std::size_t(s.weight_stride));
   s.sum_offset =
       s.stage_offset + std::size_t(s.stages) *
@@ -132,7 +135,7 @@ bool complete(const PersistentTask& task, std::int32_t parts, PersistentShape& s
 
 std::optional<PersistentShape> persistent_shape(const PersistentTask& task) {
   std::optional<PersistentShape> best;
-  const bool fp32 = task.product == PersistentProduct::kFp32;
+  const bool fp32 = task.precision == Precision::kFp32;
   PersistentShape s{};
   for (s.units = 4; s.units <= std::min(task.padded, 128); s.units += 4) {
     s.blocks = divide_up(task.padded, s.units);
@@ -141,10 +144,10 @@ std::optional<PersistentShape> persistent_shape(const PersistentTask& task) {
     for (std::int32_t groups = 1; groups <= std::min(most_groups, task.batch); ++groups) {
       s.group_batch = divide_up(task.batch, groups);
       s.groups = divide_up(task.batch, s.group_batch);
-      if (s.groups != groups) continue;  // another number gives the same division
+      if (s.groups != groups) continue;  // another number of groups gives the same division
       for (const std::int32_t n : {1, 2, 3, 4, 5, 6, 8}) {
         s.batch_tile = n * (fp32 ? 4 : 8);
-        if (s.batch_tile * s.units > kPersistentItems * kPersistentThreads) break;
+        if (s.batch_tile * s.units > kMostOwnedUnits * kPersistentThreads) break;
         for (const std::int32_t parts : {1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48})
           for (std::int32_t stages = kMostStages; stages > 1; --stages) {
             s.stages = stages;

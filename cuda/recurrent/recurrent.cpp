@@ -14,45 +14,45 @@
 namespace unroll::gpu {
 namespace {
 
-/// One layer in one direction. Buffers are byte offsets: those of the forward pass in the reserve
-/// (in inference in the scratch memory), those of the backward pass in the scratch memory.
+/// One layer in one direction. Buffers are byte offsets: in the reserve for the forward pass (in
+/// the scratch memory in inference), in the scratch memory for the backward pass.
 struct CellPlan {
   int layer, direction;
   std::int64_t units, padded;
   std::size_t gates = 0;    // [T, N, slots, Hp]
   std::size_t h = 0;        // [T + 1, N, Hp] E: the initial state first, or last in reverse
-  std::size_t state = 0;    // likewise in float32: c of an LSTM; h of a GRU unless E is float32
+  std::size_t state = 0;    // the same in float32: c of an LSTM; h of a GRU unless E is float32
   std::size_t reset_h = 0;  // [T, N, Hp] E, GRU before
   std::size_t dgates = 0;   // [T, N, slots, Hp] E
-  std::size_t dh = 0;       // [N, Hp], as the following
+  std::size_t dh = 0;       // [N, Hp], like the next two
   std::size_t dc = 0;       // LSTM
   std::size_t dreset = 0;   // GRU before
 };
 
 struct LayerPlan {
   LayerInput input;
-  bool copies_x;       // else it reads x or the h below in place
+  bool copies_x;       // false: it reads x or the h below in place
   std::size_t x = 0;   // [T N, Ip] E, forward
-  std::size_t dx = 0;  // [T N, Ip], backward; not of the first layer
+  std::size_t dx = 0;  // [T N, Ip], backward; not for the first layer
 };
 
-/// How a pass advances over time.
+/// How a pass advances in time.
 struct PassPlan {
   std::vector<Stage> stages;
-  std::vector<PersistentPass> persistent;  // of the layers; none: stepwise
-  std::shared_ptr<void> flags;             // of persistent kernels, each layer's own
-  std::vector<std::int64_t> flags_at;      // of the layers
+  std::vector<PersistentPass> persistent;  // one per layer; empty: stepwise
+  std::shared_ptr<void> flags;             // of persistent kernels, separate for each layer
+  std::vector<std::int64_t> flags_at;      // one per layer
 
   bool is_persistent() const { return !persistent.empty(); }
-  /// Whether products of several cells go out as one.
+  /// Whether products of several cells are queued as one batched product.
   bool has_batches() const {
     return std::ranges::any_of(stages, [](const Stage& stage) { return stage.count > 1; });
   }
 };
 
-/// By our own kernels: with the stepwise algorithm, as a wavefront or not, or the persistent one,
-/// in either pass. They differ in how a stage advances over time; everything around it, and what
-/// lies in which buffer, is the same.
+/// A stack computed by our own kernels, with the stepwise algorithm (as a wavefront or not) or the
+/// persistent one in either pass. They differ only in how a stage advances in time; everything
+/// around it, and the contents of the buffers, are the same.
 class StackPlan final : public RecurrentPlan {
  public:
   StackPlan(SharedWeightCopies& weights, const RecurrentArgs& args, const StackAlgorithm& algorithm)
@@ -143,7 +143,7 @@ class StackPlan final : public RecurrentPlan {
   bool is_lstm() const { return args_.spec.cell == CellKind::kLstm; }
   bool is_gru() const { return args_.spec.cell == CellKind::kGru; }
   bool is_gru_before() const { return is_gru() && args_.spec.reset == GruReset::kBefore; }
-  /// Besides h in the element type.
+  /// Whether there is a state besides h in the element type.
   bool has_state() const {
     return is_lstm() || (is_gru() && device_.element() != Element::kFloat32);
   }
@@ -164,8 +164,8 @@ class StackPlan final : public RecurrentPlan {
     }
     const std::int64_t n = args_.batch, with_initial = rows() + n;
     MemoryLayout forward, backward;
-    // One kind after the other: neighbouring cells of one size are then evenly spaced, as batched
-    // products want them.
+    // All buffers of one kind are adjacent: neighbouring cells of one size are then evenly spaced,
+    // as batched products require.
     for (CellPlan& c : cells_) c.gates = forward.take(rows() * gate_row(c), sizeof(float));
     for (CellPlan& c : cells_) c.h = forward.take(with_initial * c.padded, element());
     if (has_state())
@@ -187,7 +187,7 @@ class StackPlan final : public RecurrentPlan {
     backward_bytes_ = backward.bytes();
   }
 
-  /// The flags are memory of the plan's own, since they must be what the launch before left.
+  /// The plan owns the flags, because their values must persist from launch to launch.
   PassPlan plan_pass(const PassAlgorithm& algorithm, const WhichPass& which) {
     PassPlan pass{stages_of(args_.spec, args_.steps, algorithm.block), {}, nullptr, {}};
     if (!algorithm.persistent) return pass;
@@ -206,7 +206,7 @@ class StackPlan final : public RecurrentPlan {
   std::int64_t gate_row(const CellPlan& cell) const { return slots_.slots * cell.padded; }
   const CellPlan& cell(int index) const { return cells_[std::size_t(index)]; }
 
-  /// In units of one state, the places of h_{t-1} and h_t in the order of time.
+  /// The places of h_{t-1} and h_t in the order of time, in units of one state.
   static std::int64_t before(const CellPlan& c, std::int64_t t) {
     return c.direction == 1 ? t + 1 : t;
   }
@@ -237,23 +237,23 @@ class StackPlan final : public RecurrentPlan {
     return elements(memory, c.h, place * args_.batch * c.padded);
   }
 
-  /// Of a [D, N, H] tensor the part of the cell's direction; null if there is none.
+  /// The part of a [D, N, H] tensor for the cell's direction; null if there is none.
   float* given_state(const View& view, const CellPlan& c) const {
     return view ? view.as<float>() + c.direction * args_.batch * c.units : nullptr;
   }
 
-  /// [T N, Ip] E: what a layer reads.
+  /// [T N, Ip] E: the input of a layer.
   Matrix layer_x(const View& x, const std::byte* memory, int layer) const {
     const LayerPlan& plan = layers_[std::size_t(layer)];
     if (plan.copies_x) return {memory + plan.x, plan.input.padded_columns()};
     if (layer == 0) return {x.data, args_.input};
-    const CellPlan& below = cell(layer - 1);  // of one direction
+    const CellPlan& below = cell(layer - 1);  // one direction of it
     return {h_at(memory, below, 1), below.padded};
   }
 
   // ---- products
 
-  /// Those of equal shape whose operands are evenly spaced go out as one.
+  /// Queues those of equal shape with evenly spaced operands as one batched product.
   void multiply(std::span<const Gemm> products) const {
     for (std::size_t first = 0; first < products.size();) {
       Gemm all = products[first];
@@ -286,7 +286,7 @@ class StackPlan final : public RecurrentPlan {
             b.ld, transpose_b, c, ldc,    beta, device_.element()};
   }
 
-  /// Of a stage's cells, which are still to be filled in.
+  /// The copies for a stage's cells, which the caller fills in.
   StateCopies state_copies(const Stage& stage) const {
     const CellPlan& like = cell(stage.first);
     return {std::int32_t(args_.batch),
@@ -300,7 +300,7 @@ class StackPlan final : public RecurrentPlan {
 
   void start_states(const Forward& pass, const Stage& stage) const {
     for (int k = 0; slots_.first_x > 0 && !forward_.is_persistent() && k < stage.count; ++k) {
-      // The slot that W does not feed, and R's product adds to.
+      // W does not feed this slot, and R's product adds to it.
       const CellPlan& c = cell(stage.first + k);
       UNROLL_CUDA_CHECK(cudaMemset2DAsync(
           floats(pass.memory, c.gates, 0), std::size_t(gate_row(c)) * sizeof(float), 0,
@@ -347,7 +347,8 @@ class StackPlan final : public RecurrentPlan {
     multiply({products, std::size_t(layer.count)});
   }
 
-  /// For the blocks that the layers of a wavefront are at; its lowest layer is ready.
+  /// W x for the blocks that the layers of a wavefront have reached; the lowest layer has it
+  /// already.
   void multiply_inputs(const Forward& pass, const Stage& stage,
                        std::span<const CellStep> blocks) const {
     Gemm products[kMostCells];
@@ -383,7 +384,7 @@ class StackPlan final : public RecurrentPlan {
             c.padded};
   }
 
-  /// Of cells like `like`.
+  /// For cells with the properties of `like`.
   template <typename Args>
   GateShape gate_shape(const Args& args, const CellPlan& like, std::size_t cells) const {
     return {std::int32_t(args_.batch),
@@ -457,7 +458,7 @@ class StackPlan final : public RecurrentPlan {
 
   // ---- persistent
 
-  /// For each launch of a layer's cells: launch(its first cell, what all have in common, kernels).
+  /// For each launch of a layer's cells: launch(first cell, common arguments, kernels).
   template <typename Cell, typename Args, typename Launch>
   void for_each_launch(const PassPlan& pass, const Stage& stage, const Args& args,
                        const Launch& launch) const {
@@ -513,7 +514,7 @@ class StackPlan final : public RecurrentPlan {
 
   // ---- backward
 
-  /// dh and dc of the last step of each cell: what was given, or zero.
+  /// dh and dc of each cell's last step: the given ones, or zero.
   void start_gradients(const Backward& pass, const Stage& stage) const {
     pad_states(stream(), Element::kFloat32,
                gradient_states(pass, stage, pass.args.dh_n, &CellPlan::dh));
@@ -606,7 +607,7 @@ class StackPlan final : public RecurrentPlan {
     const CellPlan& c = cell(index);
     const LayerPlan& layer = layers_[std::size_t(c.layer)];
     const std::int64_t columns = layer.input.padded_columns(), row = first * args_.batch;
-    // The user's dx has no padding.
+    // The caller's dx has no padding.
     const std::int64_t width = c.layer == 0 ? args_.input : columns;
     float* dx = c.layer == 0 ? pass.args.dx.as<float>() + row * width
                              : floats(pass.scratch, layer.dx, row * width);
@@ -619,7 +620,7 @@ class StackPlan final : public RecurrentPlan {
 
   void input_gradients(const Backward& pass, const Stage& layer, std::int64_t first,
                        std::int64_t count) const {
-    // One after the other: the second direction adds to what the first one left.
+    // In order: the second direction adds to the result of the first.
     for (int k = 0; k < layer.count; ++k)
       device_.multiply(input_gradient(pass, layer.first + k, first, count));
   }
@@ -640,7 +641,7 @@ class StackPlan final : public RecurrentPlan {
     const LayerInput& input = layers_[std::size_t(c.layer)].input;
     const Matrix x = layer_x(pass.args.x, pass.memory, c.layer);
     if (d.weight_ih)
-      // Blocks without padding between them are one.
+      // Adjacent blocks without padding are one.
       for (std::int64_t block = 0; block < (input.is_padded() ? input.blocks : 1); ++block)
         weight_gradient(
             pass, c, slots_.first_x, slots_.x_slots(), 0,
@@ -663,8 +664,8 @@ class StackPlan final : public RecurrentPlan {
   }
 
   /// Rows of gates [gate, gate + count), columns [column, column + columns) of `to` = dgates^T
-  /// read, with the slots from `slot` on. Gates are products of their own where there is padding
-  /// between them.
+  /// read, using the slots from `slot` on. If there is padding between gates, each gate has its own
+  /// product.
   void weight_gradient(const Backward& pass, const CellPlan& c, int slot, int count, int gate,
                        const Matrix& read, std::int64_t columns, const View& to,
                        std::int64_t column) const {
@@ -686,7 +687,7 @@ class StackPlan final : public RecurrentPlan {
   RecurrentArgs args_;
   GateSlots slots_;
   std::string algorithm_;
-  PassPlan forward_, backward_;  // the latter in training only
+  PassPlan forward_, backward_;  // backward_ in training only
   std::vector<LayerPlan> layers_;
   std::vector<CellPlan> cells_;
   std::size_t forward_bytes_ = 0, backward_bytes_ = 0;

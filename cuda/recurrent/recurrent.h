@@ -1,6 +1,6 @@
-/// Recurrent stacks by our own kernels. The stepwise algorithm: per timestep one product for
-/// h_{t-1} R^T and one fused gate kernel, for all cells at once that can advance at the same time.
-/// The persistent one: one kernel for all timesteps of a layer.
+/// Recurrent stacks by our own kernels. The stepwise algorithm uses one product for h_{t-1} R^T and
+/// one fused gate kernel per timestep, for all cells that can advance at the same time. The
+/// persistent algorithm uses one kernel for all timesteps of a layer.
 #pragma once
 
 #include <cstdint>
@@ -28,10 +28,10 @@ struct StackAlgorithm {
 
   bool operator==(const StackAlgorithm&) const = default;
 };
-/// That of both passes, or "FORWARD+BACKWARD".
+/// One name if both passes use the same algorithm, otherwise "FORWARD+BACKWARD".
 std::string to_string(const StackAlgorithm& algorithm);
 
-/// `weights` gives the copies, and has to live longer than the plan.
+/// `weights` provides the copies and must outlive the plan.
 std::unique_ptr<RecurrentPlan> make_stack_plan(SharedWeightCopies& weights,
                                                const RecurrentArgs& args,
                                                const StackAlgorithm& algorithm);

@@ -39,9 +39,10 @@ __global__ void __launch_bounds__(kThreads)
     out[k] = limit * (2 * math::uniform01(math::philox_word(key, 0, std::uint64_t(k))) - 1);
 }
 
-constexpr int kColumns = 32, kRows = 32;  // of a block's threads
+constexpr int kColumns = 32, kRows = 32;  // threads of a block
 
-/// A block sums 32 neighbouring columns: each thread every 32nd row, then the 32 sums in order.
+/// A block sums 32 neighbouring columns: each thread adds every 32nd row, then the 32 sums are
+/// added in order.
 template <typename E>
 __global__ void __launch_bounds__(kColumns* kRows)
     bias_gradients_kernel(const __grid_constant__ GateSlots slots,

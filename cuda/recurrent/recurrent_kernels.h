@@ -1,5 +1,5 @@
-/// What a recurrent stack does beside its products and gates: it brings states into their padded
-/// form and back, and adds up the gradients of its biases.
+/// The kernels of a recurrent stack besides products and gates: they copy states into and out of
+/// their padded form, and sum the gradients of the biases.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -11,27 +11,27 @@
 
 namespace unroll::gpu {
 
-/// States of up to kMostCells cells, each [N, H] as given and [N, Hp] inside.
+/// States of up to kMostCells cells: [N, H] at the seam, [N, Hp] inside.
 struct StateCopies {
   struct Cell {
-    float* given;        // null: zeros in, nowhere out
-    void* padded;        // of the element type; null: none
+    float* given;        // null: read as zeros, not written
+    void* padded;        // in the element type; null: none
     float* also_padded;  // the same in float32, or null
   };
   std::int32_t batch, units, padded, cells;
   Cell cell[kMostCells];
 };
-/// Into the padded form, `element` being the type of Cell::padded.
+/// Copies into the padded form; `element` is the type of Cell::padded.
 void pad_states(cudaStream_t stream, Element element, const StateCopies& args);
-/// From Cell::also_padded to Cell::given.
+/// Copies Cell::also_padded to Cell::given.
 void unpad_states(cudaStream_t stream, const StateCopies& args);
 
 /// out [count]: uniform in [-limit, limit], a function of key and index.
 void fill_random(cudaStream_t stream, float* out, std::int64_t count, std::uint64_t key,
                  float limit);
 
-/// Sums over the rows of dgates [rows, slots Hp], in an order that depends on the number of rows
-/// alone. Either output [G H] may be null.
+/// Sums over the rows of dgates [rows, slots Hp], in an order that depends only on the number of
+/// rows. Either output [G H] may be null.
 struct BiasGradients {
   const void* dgates;
   Element element;

@@ -26,7 +26,7 @@ LayerInput layer_input(const RecurrentSpec& spec, std::int64_t input, int layer)
 
 namespace {
 
-/// The copy of W, whose columns are what the layer reads.
+/// The form of W's copy, whose columns match the input of the layer.
 PadMatrix form_of_weight_ih(const GateSlots& slots, PadMatrix like, const LayerInput& input) {
   like.row_blocks = slots.x_slots();
   for (int k = 0; k < like.row_blocks; ++k) like.row_order[k] = k;
@@ -93,7 +93,7 @@ RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec
           std::make_shared<MatrixCopy>(MatrixCopy{form_of_weight_hh(slots, like), {}, {}});
     copies.bias = std::make_shared<BiasCopy>(BiasCopy{slots, like.rows, like.padded_rows, {}, {}});
   }
-  // One kind after the other, so that neighbouring cells of one shape are evenly spaced.
+  // All copies of one kind are adjacent, so that neighbouring cells of one shape are evenly spaced.
   const auto for_each_copy = [&](const auto& visit) {
     for (Copies& c : copies_)
       if (c.weight_ih) visit(*c.weight_ih);
@@ -145,7 +145,7 @@ void RecurrentWeightCopies::update(std::span<const RecurrentWeights> weights) {
 
 std::shared_ptr<RecurrentWeightCopies> SharedWeightCopies::of(
     const RecurrentArgs& args, bool evenly_spaced, std::span<const RecurrentWeights> weights) {
-  // What is copied in any case is evenly spaced in any case.
+  // If all are copied anyway, they are evenly spaced anyway.
   if (device_.element() != Element::kFloat32 ||
       std::ranges::none_of(args.spec.hidden, [](auto units) { return units == padded(units); }))
     evenly_spaced = false;

@@ -1,5 +1,6 @@
-/// The weights of a recurrent stack as the products on a GPU read them: units and inputs padded to
-/// a multiple of 8, so that tensor cores and 16-byte accesses apply, and in their element type.
+/// The weights of a recurrent stack in the form that products on a GPU read: in their element type,
+/// and with units and inputs padded to a multiple of 8, so that tensor cores and 16-byte accesses
+/// apply.
 #pragma once
 
 #include <cstdint>
@@ -16,8 +17,8 @@
 
 namespace unroll::gpu {
 
-/// What a layer reads: the input, or the outputs of the directions below it side by side, each
-/// padded for itself.
+/// The input of a layer: x, or the outputs of the directions below it side by side, each padded
+/// separately.
 struct LayerInput {
   std::int64_t blocks, width;  // D or 1, H or I
 
@@ -26,12 +27,12 @@ struct LayerInput {
   std::int64_t padded_columns() const { return blocks * padded_width(); }
   bool is_padded() const { return width != padded_width(); }
 };
-/// Where the weights lie if each of them is a variable; nothing if one is not.
+/// The addresses of the weights if all of them are variables, otherwise nullopt.
 std::optional<std::vector<const void*>> variables_of(std::span<const RecurrentWeights> weights);
 
-/// Copies of weights in the form that `key` says: those that `known` has or else fresh(true), which
-/// it then knows for as long as somebody holds them. Of weights that are not all variables
-/// fresh(false), nobody else's.
+/// Copies of weights in the form `form`. If all weights are variables, this returns the known
+/// copies, or makes fresh(true) and records them in `known` for as long as they are in use.
+/// Otherwise it returns fresh(false), which is not shared.
 template <typename Form, typename Copies, typename Fresh>
 std::shared_ptr<Copies> shared_copies(
     std::map<std::pair<Form, std::vector<const void*>>, std::weak_ptr<Copies>>& known, Form form,
@@ -54,27 +55,29 @@ class RecurrentWeightCopies {
     const void* weight_hh = nullptr;  // [h_slots Hp, Hp]
     const float* bias = nullptr;      // [slots, Hp]
   };
-  /// What decides which weights are copied and when.
+  /// Decides which weights are copied, and when.
   struct Use {
-    /// All weights have versions. With others among them they are prepared within the run, and what
-    /// a capture holds must not depend on versions: it is run again when they differ.
+    /// All weights are variables and so have versions. If others are among them, all are prepared
+    /// within the run, and a capture must not depend on versions: it is replayed even if they
+    /// differ.
     bool of_variables;
-    /// Products of several cells go out as one, whose operands have to be evenly spaced: variables
-    /// lie anywhere, also one before the other, which cuBLAS does not promise to understand, and
-    /// which products become one must not depend on it. Else a float32 variable without padding
-    /// serves as it is.
+    /// Products of several cells are queued as one, which requires evenly spaced operands.
+    /// Variables can lie anywhere, also in descending order, which cuBLAS does not promise to
+    /// support, and the choice which products become one must not depend on their addresses. So
+    /// they are copied. Otherwise a float32 variable without padding is read in place.
     bool evenly_spaced;
   };
 
   RecurrentWeightCopies(Device& device, const RecurrentSpec& spec, std::int64_t input, Use use);
 
-  /// Brings up to date what is not: all, or of variables those whose version is another one.
+  /// Copies the weights that are out of date: variables whose version has changed, and all weights
+  /// that are not variables.
   void update(std::span<const RecurrentWeights> weights);
   const Cell& cell(std::size_t index) const { return cells_[index]; }
 
  private:
   struct Copies {
-    std::shared_ptr<MatrixCopy> weight_ih, weight_hh;  // null: the variable itself serves
+    std::shared_ptr<MatrixCopy> weight_ih, weight_hh;  // null: the variable is read in place
     std::shared_ptr<BiasCopy> bias;
   };
   void add_known(std::span<const RecurrentWeights> weights);
@@ -91,12 +94,12 @@ class SharedWeightCopies {
   explicit SharedWeightCopies(Device& device) : device_(device) {}
 
   Device& device() const { return device_; }
-  /// `evenly_spaced`: as RecurrentWeightCopies::Use has it.
+  /// `evenly_spaced`: see RecurrentWeightCopies::Use.
   std::shared_ptr<RecurrentWeightCopies> of(const RecurrentArgs& args, bool evenly_spaced,
                                             std::span<const RecurrentWeights> weights);
 
  private:
-  using Form = std::pair<GruReset, bool>;  // and whether they are evenly spaced
+  using Form = std::pair<GruReset, bool>;  // the bool: evenly spaced
 
   Device& device_;
   std::map<std::pair<Form, std::vector<const void*>>, std::weak_ptr<RecurrentWeightCopies>> known_;

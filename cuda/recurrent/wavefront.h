@@ -1,5 +1,5 @@
-/// In which order the cells of a recurrent stack take their steps: which of them advance together,
-/// and where each then is in time.
+/// The order in which the cells of a recurrent stack take their steps: which cells advance
+/// together, and at which timestep each is.
 #pragma once
 
 #include <algorithm>
@@ -21,19 +21,19 @@ struct CellStep {
 /// Cells that advance together: the directions of a layer, or layers of equal size as a wavefront.
 struct Stage {
   int first, count;    // cells
-  int directions;      // of a layer
+  int directions;      // per layer
   std::int64_t steps;  // T
-  std::int64_t block;  // timesteps between one layer and the next; T: no wavefront
+  std::int64_t block;  // timesteps by which a layer is ahead of the next; T: no wavefront
 
   bool is_wavefront() const { return block < steps; }
   Stage lowest_layer() const { return {first, directions, directions, steps, steps}; }
-  /// Timesteps of the block that begins at `begin`.
+  /// The number of timesteps in the block that begins at `begin`.
   std::int64_t block_steps(std::int64_t begin) const { return std::min(block, steps - begin); }
 
-  /// Calls tick(blocks, for_each_step) once where there is no wavefront, else for every tick, with
-  /// the layers then active and the first timestep of the block that each is at. for_each_step
-  /// calls its argument for the steps within, with the cells that take part. `backward`: from the
-  /// last layer and timestep to the first.
+  /// Calls tick(blocks, for_each_step) once if there is no wavefront, otherwise for every tick.
+  /// `blocks` has the active layers, each with the first timestep of its block. for_each_step calls
+  /// its argument for each step within the blocks, with the cells that take part. `backward`: from
+  /// the last layer and timestep to the first.
   template <typename Tick>
   void for_each_tick(bool backward, const Tick& tick) const {
     const std::int64_t blocks = (steps + block - 1) / block;
@@ -42,7 +42,7 @@ struct Stage {
       CellStep active[kMostCells];
       std::size_t found = 0;
       for (int k = 0; k < count; ++k) {
-        // The directions of a layer are at the same block, each in its own order of time.
+        // All directions of a layer are at the same block, each in its own order of time.
         const int layer = is_wavefront() ? k : 0;
         const std::int64_t at = backward ? blocks - 1 - (now - (layers - 1 - layer)) : now - layer;
         if (at >= 0 && at < blocks) active[found++] = {first + k, at * block};
@@ -69,7 +69,7 @@ struct Stage {
   }
 };
 
-/// `block`: timesteps of a wavefront's blocks; 0: layer after layer.
+/// `block`: timesteps per block of a wavefront; 0: layer after layer.
 inline std::vector<Stage> stages_of(const RecurrentSpec& spec, std::int64_t steps,
                                     std::int64_t block) {
   std::vector<Stage> stages;

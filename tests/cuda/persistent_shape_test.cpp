@@ -14,9 +14,9 @@ namespace {
 
 constexpr std::size_t kHopper = 227 << 10, kAmpere = 163 << 10;
 
-PersistentTask forward(PersistentProduct product, std::int32_t batch, std::int32_t units,
+PersistentTask forward(Precision precision, std::int32_t batch, std::int32_t units,
                        std::int32_t slots) {
-  return {.product = product,
+  return {.precision = precision,
           .batch = batch,
           .padded = units,
           .rows_per_unit = slots,
@@ -33,7 +33,7 @@ PersistentTask backward(PersistentTask task) {
 }
 
 void expect_sound(const PersistentTask& task, const PersistentShape& s) {
-  const std::size_t element = task.product == PersistentProduct::kBf16 ? 2 : 4;
+  const std::size_t element = task.precision == Precision::kBf16 ? 2 : 4;
   // Every sequence and every unit belongs to one block, and no block has none.
   EXPECT_LE(s.grid(task.cells), task.processors);
   EXPECT_GE(s.groups * s.group_batch, task.batch);
@@ -45,7 +45,7 @@ void expect_sound(const PersistentTask& task, const PersistentShape& s) {
   EXPECT_EQ(s.flag_stride % 32, 0);  // lines of 128 bytes
 
   // Every row and every element of the depth belongs to one warp.
-  const bool fp32 = task.product == PersistentProduct::kFp32;
+  const bool fp32 = task.precision == Precision::kFp32;
   if (fp32) {
     EXPECT_TRUE(s.row_lanes == 8 || s.row_lanes == 4 || s.row_lanes == 2);
   }
@@ -67,7 +67,7 @@ void expect_sound(const PersistentTask& task, const PersistentShape& s) {
   }
   EXPECT_EQ(s.batch_tile % (fp32 ? 4 : 8), 0);
   EXPECT_LE(s.batch_tile / (fp32 ? 4 : 8), 8);
-  EXPECT_LE(s.batch_tile * s.units, kPersistentItems * kPersistentThreads);
+  EXPECT_LE(s.batch_tile * s.units, kMostOwnedUnits * kPersistentThreads);
 
   // Rows lie apart, aligned to 16 bytes, and those that eight lanes read, 16 bytes each and one
   // step of the depth per row, in all banks.
@@ -104,8 +104,7 @@ void expect_sound(const PersistentTask& task, const PersistentShape& s) {
 
 TEST(PersistentShape, DividesAllThereIs) {
   int divided = 0;
-  for (const auto product :
-       {PersistentProduct::kFp32, PersistentProduct::kTf32, PersistentProduct::kBf16})
+  for (const auto precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
     for (const std::int32_t slots : {1, 3, 4})
       for (const std::int32_t units : {8, 16, 24, 40, 104, 200, 256, 656, 1024, 1504})
         for (const std::int32_t batch : {1, 2, 7, 16, 20, 33, 64, 127, 500})
@@ -113,7 +112,7 @@ TEST(PersistentShape, DividesAllThereIs) {
             for (const auto& [processors, shared] :
                  {std::pair{16, kHopper}, std::pair{108, kAmpere}, std::pair{132, kHopper}})
               for (const bool back : {false, true}) {
-                PersistentTask task = forward(product, batch, units, slots);
+                PersistentTask task = forward(precision, batch, units, slots);
                 task.cells = cells;
                 task.processors = processors;
                 task.shared_memory = shared;
@@ -131,37 +130,36 @@ TEST(PersistentShape, DividesAllThereIs) {
 
 // 4 H^2 weights of an LSTM in 132 times 227 KB: 1500 units at 2 bytes each, not at 4.
 TEST(PersistentShape, TakesWhatFits) {
-  for (const auto product : {PersistentProduct::kFp32, PersistentProduct::kBf16})
+  for (const auto precision : {Precision::kFp32, Precision::kBf16})
     for (const std::int32_t units : {200, 256, 656, 768}) {
-      const PersistentTask task = forward(product, 20, units, 4);
+      const PersistentTask task = forward(precision, 20, units, 4);
       EXPECT_TRUE(persistent_shape(task)) << units;
       EXPECT_TRUE(persistent_shape(backward(task))) << units;
     }
-  const PersistentTask large = forward(PersistentProduct::kFp32, 20, 1504, 4);
+  const PersistentTask large = forward(Precision::kFp32, 20, 1504, 4);
   EXPECT_FALSE(persistent_shape(large));
   EXPECT_FALSE(persistent_shape(backward(large)));
-  const PersistentTask half = forward(PersistentProduct::kBf16, 20, 1504, 4);
+  const PersistentTask half = forward(Precision::kBf16, 20, 1504, 4);
   EXPECT_TRUE(persistent_shape(half));
   EXPECT_TRUE(persistent_shape(backward(half)));
 }
 
 // What a training could do, an evaluation can, whatever its batch.
 TEST(PersistentShape, FitsAtEveryBatchOrAtNone) {
-  for (const auto product :
-       {PersistentProduct::kFp32, PersistentProduct::kTf32, PersistentProduct::kBf16})
+  for (const auto precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
     for (std::int32_t units = 512; units <= 2048; units += 8) {
-      const bool fits = persistent_shape(forward(product, 20, units, 4)).has_value();
+      const bool fits = persistent_shape(forward(precision, 20, units, 4)).has_value();
       for (const std::int32_t batch : {1, 64, 400})
-        EXPECT_EQ(persistent_shape(forward(product, batch, units, 4)).has_value(), fits) << units;
+        EXPECT_EQ(persistent_shape(forward(precision, batch, units, 4)).has_value(), fits) << units;
     }
 }
 
 // Fewer steps of the depth, fewer bytes from L2 and fewer exchanges must not look slower.
 TEST(PersistentShape, PredictsMoreTimeForMoreWork) {
-  for (const auto product : {PersistentProduct::kFp32, PersistentProduct::kBf16}) {
+  for (const auto precision : {Precision::kFp32, Precision::kBf16}) {
     double last = 0;
     for (const std::int32_t units : {200, 400, 600, 800}) {
-      const auto shape = persistent_shape(forward(product, 20, units, 4));
+      const auto shape = persistent_shape(forward(precision, 20, units, 4));
       ASSERT_TRUE(shape);
       EXPECT_GT(shape->microseconds, last);
       last = shape->microseconds;

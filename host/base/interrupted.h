@@ -1,3 +1,4 @@
+/// How a long job ends early when it is asked to.
 #pragma once
 
 #include <atomic>

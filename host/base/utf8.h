@@ -1,3 +1,4 @@
+/// UTF-8: validation, code points, and text that is safe to print.
 #pragma once
 
 #include <cstddef>

@@ -1,3 +1,4 @@
+/// Splits lines of text into words.
 #pragma once
 
 #include <algorithm>

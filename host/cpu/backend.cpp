@@ -1,4 +1,4 @@
-/// The CPU backend: memory is the host's, queues do not exist, and a replay repeats the calls.
+/// The CPU backend: memory is host memory, nothing is queued, and a replay repeats the calls.
 #include "unroll/backend.h"
 
 #include <chrono>
@@ -72,7 +72,7 @@ class CpuBackend final : public Backend {
     return std::make_unique<CpuReplay>(std::move(work));
   }
 
-  // Every kernel that computes begins with it; those of plans do, too.
+  // Every kernel that computes starts like this; the kernels of plans do, too.
   void elementwise(const Elementwise& args) override {
     const host::FlushSubnormals flush;
     host::elementwise(device_, args);

@@ -30,7 +30,7 @@ DeviceMemoryUse aligned_memory_use() {
 
 std::shared_ptr<void> aligned_memory(std::size_t bytes) {
   constexpr std::align_val_t kAlignment{256};
-  // Most systems promise more memory than they have, and kill the program that then uses it.
+  // Most systems promise more memory than they have, and kill the program when it uses it.
   if (bytes >= kLarge)
     if (const MemoryLimit limit = memory_limit(); bytes > limit.available)
       throw std::runtime_error("out of memory: asked for " + std::to_string(bytes) +
@@ -48,7 +48,7 @@ std::shared_ptr<void> aligned_memory(std::size_t bytes) {
 
 PackedWeight::PackedWeight(const Form& form)
     : form_(form), block_columns_(round_up(form.columns, form.column_unit)) {
-  // Padding columns are zero once and for all: packing never writes them.
+  // Padding columns stay zero: packing never writes them.
   const std::size_t bytes = gemm_packed_bytes(form.k, padded_columns());
   memory_ = aligned_memory(bytes);
   std::memset(memory_.get(), 0, bytes);
@@ -78,8 +78,8 @@ const PackedWeight& Device::packed(const View& weight, const PackedWeight::Form&
   return *mine;
 }
 
-/// Looks through all only when they have doubled, so that a weight costs the same however many
-/// there are.
+/// Checks all entries only after they have doubled, so that the cost per weight does not grow with
+/// their number.
 void Device::forget_unused_weights() {
   constexpr std::size_t kFew = 64;
   if (shared_.size() < std::max(kFew, 2 * in_use_)) return;

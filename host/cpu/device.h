@@ -1,5 +1,4 @@
-/// What all kernels of one CPU backend share: its threads, the buffers of its matrix products, and
-/// the weights it keeps in packed form.
+/// What all kernels of one CPU backend share: threads, buffers of matrix products, packed weights.
 #pragma once
 
 #include <algorithm>
@@ -14,17 +13,18 @@
 
 namespace unroll::host {
 
-/// Memory aligned to 256 bytes. Throws std::runtime_error, with what was asked, if there is none.
+/// Memory aligned to 256 bytes. Throws std::runtime_error, with the requested size, if there is too
+/// little.
 std::shared_ptr<void> aligned_memory(std::size_t bytes);
-/// What aligned_memory() has handed out; `available` is not filled in.
+/// The memory that aligned_memory() has handed out; `available` is not set.
 DeviceMemoryUse aligned_memory_use();
 
-/// op(W) packed for gemm_packed(), together with the version of W that it was made from.
+/// op(W) packed for gemm_packed(), and the version of W that it holds.
 class PackedWeight {
  public:
-  /// op(weight) has k rows; its columns come in `blocks` equal groups, each padded to a multiple of
-  /// `column_unit`. As stored, weight is [blocks * columns, k] if `transpose`, else [k, columns]
-  /// with blocks = 1.
+  /// op(weight) has k rows. Its columns form `blocks` equal groups, each padded to a multiple of
+  /// `column_unit`. `weight` is stored as [blocks * columns, k] if `transpose`, otherwise as [k,
+  /// columns] with blocks = 1.
   struct Form {
     std::int64_t k, columns;
     int blocks = 1;
@@ -35,7 +35,7 @@ class PackedWeight {
 
   explicit PackedWeight(const Form& form);
 
-  /// Packs `weight` unless it is a variable whose version is packed already.
+  /// Packs `weight`, unless it is a variable whose current version is packed already.
   void update(ThreadPool& pool, const View& weight);
 
   const float* data() const { return static_cast<const float*>(memory_.get()); }
@@ -55,12 +55,12 @@ class Device {
   void multiply(const Gemm& args) { gemm(pool, workspace, args); }
   void multiply(const PackedGemm& args) { gemm_packed(pool, workspace, args); }
 
-  /// The packed form of `weight`, up to date. A variable's is shared by all who ask for the same
-  /// form; `mine` keeps it between calls.
+  /// The packed form of `weight`, up to date. Callers that ask for the same form of a variable
+  /// share it; `mine` keeps it alive between calls.
   const PackedWeight& packed(const View& weight, const PackedWeight::Form& form,
                              std::shared_ptr<PackedWeight>& mine);
 
-  /// Entries of the list that packed() shares from.
+  /// The number of entries in the list of shared packed weights.
   std::size_t shared_weights() const { return shared_.size(); }
 
   ThreadPool pool;
@@ -70,12 +70,12 @@ class Device {
   void forget_unused_weights();
 
   std::map<std::pair<const void*, PackedWeight::Form>, std::weak_ptr<PackedWeight>> shared_;
-  std::size_t in_use_ = 0;  // of them, when that was last counted
+  std::size_t in_use_ = 0;  // entries in use at the last count
 };
 
-/// Elements that are worth another thread.
+/// The number of elements that justifies another thread.
 constexpr std::int64_t kGrain = 8192;
-/// Rows of that many elements that are.
+/// The same in rows of this many elements.
 constexpr std::int64_t grain_of(std::int64_t row) {
   return std::max<std::int64_t>(1, kGrain / std::max<std::int64_t>(1, row));
 }

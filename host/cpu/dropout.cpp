@@ -12,7 +12,7 @@ void dropout(Device& device, const Dropout& args) {
 }
 
 void apply_dropout(ThreadPool& pool, const DropoutArgs& a) {
-  constexpr std::int64_t kBlock = 4;  // elements that one Philox block serves
+  constexpr std::int64_t kBlock = 4;  // elements per Philox block
   const std::uint32_t threshold = math::dropout_threshold(a.rate);
   const float scale = 1 / (1 - a.rate);
   const auto step = std::uint64_t(*a.step);

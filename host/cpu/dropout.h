@@ -1,4 +1,4 @@
-/// Dropout, by random numbers that depend on key, step and index only.
+/// Dropout with random numbers that depend only on key, step and index.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace unroll::host {
 
 void dropout(Device& device, const Dropout& args);
 
-/// As unroll::Dropout, on n floats.
+/// Like unroll::Dropout, for n floats.
 struct DropoutArgs {
   const float* in;
   float* out;

@@ -11,7 +11,7 @@ void elementwise(Device& device, const Elementwise& e) {
   const float *pa = e.a.as<float>(), *pb = b.as<float>();
   float* out = e.out.as<float>();
   const std::int64_t inner = loops.inner(), outer = loops.outer();
-  // Broadcasting leaves an innermost stride of 0 or 1.
+  // After broadcasting, an innermost stride is 0 or 1.
   const int step_a = int(loops.inner_stride(0)), step_b = int(loops.inner_stride(1));
   const auto row = [&](std::int64_t r, std::int64_t begin, std::int64_t end) {
     elementwise_kernels().map(e.kind, end - begin, pa + loops.row_offset(0, r) + begin * step_a,

@@ -61,7 +61,7 @@ void map(Kind kind, std::int64_t n, const float* a, int a_step, const float* b, 
       return with([](Packet x, Packet) { return log(x); });
     case Kind::kEqual:
       return with([=](Packet x, Packet y) { return select(x == y, one, zero); });
-    case Kind::kFinite:  // infinity - infinity is no number
+    case Kind::kFinite:  // infinity - infinity is NaN
       return with([=](Packet x, Packet) { return flushed(select(x - x == zero, x, zero)); });
     case Kind::kTanhGradient:
       return with(

@@ -1,4 +1,4 @@
-/// Gate arithmetic of every cell, by the formulas of include/unroll/cells applied to packets of
+/// The gate arithmetic of every cell: the formulas of include/unroll/cells on packets of
 /// neighbouring units.
 #include "host/cpu/kernels.h"
 #include "host/cpu/packet.h"
@@ -11,7 +11,7 @@ namespace {
 
 using cells::Activation;
 
-/// Calls body(z, s) for every packet: z its first gate's offset, s that of its state.
+/// Calls body(z, s) for every packet: z is the offset of its first gate, s that of its state.
 template <typename Body>
 UNROLL_INLINE void for_each_packet(const GateArgs& a, const Body& body) {
   for (std::int64_t row = 0; row < a.rows; ++row)
@@ -68,7 +68,7 @@ void lstm_backward(const GateArgs& a) {
   });
 }
 
-// Blocks of a GRU of the `after` form: q, r, z, n.
+// Blocks for a GRU of the `after` form: q, r, z, n.
 
 UNROLL_INLINE cells::GruGates<Packet> load_after(const float* gates, std::int64_t stride) {
   return {load(gates + stride), load(gates + 2 * stride), load(gates + 3 * stride), load(gates)};
@@ -102,7 +102,7 @@ void gru_after_backward(const GateArgs& a) {
   });
 }
 
-// Blocks of a GRU of the `before` form: r, z, n.
+// Blocks for a GRU of the `before` form: r, z, n.
 
 UNROLL_INLINE cells::GruGates<Packet> load_before(const float* gates, std::int64_t stride) {
   return {load(gates), load(gates + stride), load(gates + 2 * stride), Packet(0.0f)};

@@ -1,6 +1,6 @@
-/// Blocking as in Goto & van de Geijn 2008: a block of A that stays in the L2 cache, packed panels
-/// of B that stream past it, register tiles in gemm_kernel.cpp. Each thread has a rectangle of C
-/// and packs what it needs by itself, so that threads never wait for each other.
+/// Blocking as in Goto & van de Geijn 2008: a block of A stays in the L2 cache, packed panels of B
+/// stream past it, and gemm_kernel.cpp computes the register tiles. Each thread has a rectangle of
+/// C and packs its own operands, so threads never wait for each other.
 #include "host/cpu/gemm.h"
 
 #include <algorithm>
@@ -21,9 +21,9 @@ constexpr std::int64_t kPackedB = kBlockColumns * kGemmDepth;  // B block of 1.5
 constexpr std::int64_t kSlack = 16;  // pack_a may write one vector past its block
 constexpr std::int64_t kAlignment = 64;
 
-// Below this many multiply-adds (about 1 us) waking a second thread costs more than it saves.
+// Below this many multiply-adds (about 1 us), waking a second thread costs more than it saves.
 constexpr std::int64_t kSerial = 100'000;
-// Up to this many rows a packed B is used too little to earn back the packing of A.
+// Up to this many rows, a packed B is not used often enough to pay for packing A.
 constexpr std::int64_t kUnpackedRows = 64;
 
 const GemmKernels& kernels() {
@@ -43,7 +43,7 @@ struct Grid {
   int rows, columns;
 };
 
-/// The grid of threads over C with the least work for the busiest thread.
+/// The grid of threads over C that gives the busiest thread the least work.
 Grid choose_grid(int threads, std::int64_t m, std::int64_t n, int panel_width, int max_rows) {
   Grid best{1, 1};
   std::int64_t best_cost = INT64_MAX;
@@ -51,14 +51,14 @@ Grid choose_grid(int threads, std::int64_t m, std::int64_t n, int panel_width, i
     const int columns = threads / rows;
     const std::int64_t height = ceil_div(ceil_div(m, max_rows), rows) * max_rows;
     const std::int64_t width = ceil_div(ceil_div(n, panel_width), columns) * panel_width;
-    // Packing an element costs about as much as 16 multiply-adds of it do.
+    // Packing an element costs about as much as 16 multiply-adds.
     const std::int64_t cost = height * width + 16 * (height + width);
     if (cost < best_cost) best = {rows, columns}, best_cost = cost;
   }
   return best;
 }
 
-/// Calls body(thread, rectangle) on as many threads as C is worth.
+/// Calls body(thread, rectangle) on as many threads as the size of C justifies.
 template <typename Body>
 void for_rectangles(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64_t k,
                     const Body& body) {
@@ -75,7 +75,7 @@ void for_rectangles(ThreadPool& pool, std::int64_t m, std::int64_t n, std::int64
   });
 }
 
-/// A range cut into the fewest nearly equal pieces of at most `limit`, in multiples of `grain`.
+/// A range cut into the fewest, nearly equal pieces of at most `limit`, in multiples of `grain`.
 struct Pieces {
   Range range;
   std::int64_t grain;
@@ -92,7 +92,7 @@ struct Pieces {
   }
 };
 
-/// The blocks of k: their boundaries depend on nothing but k.
+/// The blocks of k. Their boundaries depend only on k.
 template <typename Body>
 void for_depth(std::int64_t k, const Body& body) {
   for (std::int64_t p = 0; p < k; p += kGemmDepth) body(p, std::min(kGemmDepth, k - p));
@@ -103,7 +103,7 @@ void fill_zero(float* c, std::int64_t ldc, Range rows, std::int64_t begin, std::
     std::fill(c + i * ldc + begin, c + i * ldc + end, 0.0f);
 }
 
-/// Valid columns of panel `end` - 1.
+/// The valid columns of panel `end` - 1.
 std::int64_t last_columns(std::int64_t n, std::int64_t end, std::int64_t width) {
   return std::min(width, n - (end - 1) * width);
 }
@@ -114,24 +114,24 @@ void require(bool ok, const char* what, std::int64_t got) {
 }
 
 void check_sizes(std::int64_t m, std::int64_t n, std::int64_t k) {
-  require(m >= 0, "m >= 0 expected", m);
-  require(n >= 0, "n >= 0 expected", n);
-  require(k >= 0, "k >= 0 expected", k);
+  require(m >= 0, "expected m >= 0", m);
+  require(n >= 0, "expected n >= 0", n);
+  require(k >= 0, "expected k >= 0", k);
 }
 
 void check(const ThreadPool& pool, const GemmWorkspace& workspace) {
-  require(workspace.threads() >= pool.size(), "a workspace for all threads expected",
+  require(workspace.threads() >= pool.size(), "expected a workspace for all threads",
           workspace.threads());
 }
 
-/// C (+)= op(A) B for one thread, with B packed: pointers to the first element of each.
+/// C (+)= op(A) B for one thread, with B packed. Pointers are to the first element.
 struct Product {
   std::int64_t m, k, panels, last_columns;
   const float* a;
   std::int64_t lda;
   bool transpose_a;
   const float* b;
-  std::int64_t b_stride;  // of a panel
+  std::int64_t b_stride;  // from panel to panel
   float* c;
   std::int64_t ldc;
   bool accumulate;
@@ -140,7 +140,7 @@ struct Product {
 void multiply(const Product& x, float* packed_a) {
   const GemmKernels& kernel = kernels();
   const Pieces row_blocks({0, x.m}, kBlockRows, kernel.max_rows);
-  // The part of A in row block `block` and terms [p, p + kGemmDepth), as stored.
+  // The part of A, as stored, in row block `block` and terms [p, p + kGemmDepth).
   const auto part_of_a = [&](int block, std::int64_t p) -> GemmAhead {
     if (p >= x.k) ++block, p = 0;
     if (block >= row_blocks.count) return {};
@@ -181,7 +181,7 @@ void gemm_rectangle(const Gemm& g, const Rectangle& r, float* buffer) {
   for (int block = 0; block < column_blocks.count; ++block) {
     const Range panels = column_blocks[block];
     const std::int64_t j = panels.begin * width, columns = panels.end * width - j;
-    // As many whole blocks of k as the buffer holds, so that C is visited less often.
+    // As many whole blocks of k as the buffer holds: C is then updated less often.
     const std::int64_t most = kPackedB / columns / kGemmDepth * kGemmDepth;
     for (std::int64_t p = 0; p < g.k; p += most) {
       const std::int64_t k = std::min(most, g.k - p);

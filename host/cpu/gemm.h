@@ -1,10 +1,10 @@
 /// float32 matrix products for the CPU backend, row-major, on a ThreadPool.
 ///
-/// Every element of C is computed in one order, whatever the number of threads, the number of rows
-/// or the element's place: for each block of kGemmDepth terms from k = 0 on, one chain of fused
-/// multiply-adds in ascending k starting from 0, the block sums being added up in order onto C (or
-/// onto nothing). So a row computed alone has the bits it has in any minibatch. The AVX-512 and
-/// AVX2 kernels agree bit for bit; the baseline rounds each product as well.
+/// Every element of C is computed in the same order for any number of threads, any number of rows
+/// and any place of the element. For each block of kGemmDepth terms, from k = 0 on, one chain of
+/// fused multiply-adds starts from 0 and goes up in k; the block sums are added to C (or to zero)
+/// in order. So a row computed on its own has the same bits as in any minibatch. The AVX-512 and
+/// AVX2 kernels agree bit for bit; the baseline also rounds each product.
 #pragma once
 
 #include <cstddef>
@@ -15,11 +15,12 @@
 
 namespace unroll::host {
 
-/// Terms summed in one chain before the sum goes to C. Part of the definition of the result.
+/// The terms that one chain sums before the sum is added to C. Part of the definition of the
+/// result.
 inline constexpr std::int64_t kGemmDepth = 384;
 
-/// Buffers in which gemm() and gemm_packed() rearrange blocks of their operands: allocated once for
-/// a pool and used by one call at a time.
+/// Buffers in which gemm() and gemm_packed() rearrange blocks of their operands. Allocated once per
+/// pool and used by one call at a time.
 class GemmWorkspace {
  public:
   explicit GemmWorkspace(const ThreadPool& pool);
@@ -40,9 +41,9 @@ class GemmWorkspace {
 
 /// C = op(A) op(B), or C += op(A) op(B).
 ///
-/// Shapes    op(A) [m, k], op(B) [k, n], C [m, n]; a leading dimension is the distance of two rows
-///           as stored, at least the number of columns as stored. Zero sizes are allowed; k = 0
-///           gives zeros (or leaves C).
+/// Shapes    op(A) [m, k], op(B) [k, n], C [m, n]. A leading dimension is the distance between two
+///           stored rows, at least the number of stored columns. Sizes may be zero; k = 0 gives
+///           zeros (or leaves C unchanged).
 /// Aliasing  C overlaps neither A nor B.
 struct Gemm {
   std::int64_t m, n, k;
@@ -61,13 +62,13 @@ struct Gemm {
 /// workspace was made for fewer threads than the pool has.
 void gemm(ThreadPool& pool, const GemmWorkspace& workspace, const Gemm& args);
 
-/// A packed operand is op(B) [k, n] as panels of gemm_panel_width() columns, each panel [k, width]
-/// contiguous, the last padded with zeros. Panel p starts at float p * k * width.
-/// The width is that of a vector register: 16 (AVX-512), 8 (AVX2) or 4.
+/// A packed operand is op(B) [k, n] in panels of gemm_panel_width() columns. Each panel [k, width]
+/// is contiguous, the last one is padded with zeros. Panel p starts at float p * k * width. The
+/// width is that of a vector register: 16 (AVX-512), 8 (AVX2) or 4.
 std::int64_t gemm_panel_width();
-/// Panels that hold n columns.
+/// The number of panels for n columns.
 std::int64_t gemm_panel_count(std::int64_t n);
-/// Size of the packed form of op(B) [k, n]. Align it to 64 bytes for speed.
+/// The size of the packed form of op(B) [k, n]. Align it to 64 bytes for speed.
 std::size_t gemm_packed_bytes(std::int64_t k, std::int64_t n);
 
 struct PackB {
@@ -78,9 +79,10 @@ struct PackB {
   float* packed;  // out: gemm_packed_bytes(k, n)
 };
 
-/// Packs all panels, sharing the work.
+/// Packs all panels, using all threads.
 void pack_b(ThreadPool& pool, const PackB& args);
-/// Packs panels [begin, end) on the calling thread: threads may share the work inside run().
+/// Packs panels [begin, end) on the calling thread, so that threads can divide the work inside
+/// run().
 void pack_b_panels(const PackB& args, std::int64_t begin, std::int64_t end);
 
 /// C = A B, or C += A B, with B packed. Shapes and aliasing as in Gemm.
@@ -94,12 +96,12 @@ struct PackedGemm {
   bool accumulate;
 };
 
-/// Errors as gemm().
+/// Errors: see gemm().
 void gemm_packed(ThreadPool& pool, const GemmWorkspace& workspace, const PackedGemm& args);
 
-/// The columns of panels [begin, end) only, on the calling thread and without a workspace: the
-/// recurrent step, each thread of a run() computing its own columns of h R. Meant for few rows (up
-/// to about 64); above that gemm_packed() is faster. Nothing is checked.
+/// Computes only the columns of panels [begin, end), on the calling thread and without a workspace.
+/// For the recurrent step, in which each thread of a run() computes its own columns of h R. Meant
+/// for few rows (up to about 64); above that gemm_packed() is faster. Nothing is checked.
 void gemm_packed_panels(const PackedGemm& args, std::int64_t begin, std::int64_t end);
 
 }  // namespace unroll::host

@@ -1,7 +1,7 @@
 /// The register tiles of the GEMM and the packing of its operands, compiled once per instruction
-/// set (see isa.h). A tile is up to kMaxRows rows by up to 8 vectors, all of it in registers; the
-/// fewer the rows, the more vectors, since it takes about 8 independent sums to hide the latency
-/// of the multiply-adds.
+/// set (see isa.h). A tile is up to kMaxRows rows by up to 8 vectors, all in registers. The fewer
+/// rows it has, the more vectors: it takes about 8 independent sums to hide the latency of the
+/// multiply-adds.
 #include "host/cpu/gemm_kernel.h"
 
 #include "host/cpu/packet.h"
@@ -15,14 +15,14 @@ constexpr int kRegisters = kWidth == 16 ? 32 : 16;
 constexpr int kMaxRows = kWidth == 16 ? 14 : kWidth == 8 ? 6 : 4;
 static_assert(kMaxRows <= kWidth);  // pack_rows() transposes a tile's rows as one square
 
-// Floats of B (12 MiB) from which fetching ahead of the hardware gains: a third and more where B
-// comes from memory, while it costs a tenth where B comes from the L3 cache.
+// From this many floats of B (12 MiB) on, prefetching pays: it gains a third or more where B comes
+// from memory, but costs a tenth where B comes from the L3 cache.
 constexpr std::int64_t kFetchB = 3 << 20;
-constexpr int kPackAhead = 4;  // rows by which packing along rows runs after its fetches
-constexpr int kRowsAhead = 4;  // rows of C fetched at a time
+constexpr int kPackAhead = 4;  // how many rows ahead packing along rows prefetches
+constexpr int kRowsAhead = 4;  // rows of C prefetched at a time
 
-/// Whether a tile fits the registers: its sums, the smaller of a row of B and a column of A, and
-/// one for the other operand.
+/// Whether a tile fits into the registers: its sums, the smaller of a row of B and a column of A,
+/// and one for the other operand.
 constexpr bool fits(int rows, int vectors) {
   return rows * vectors + (rows < vectors ? rows : vectors) + 1 <= kRegisters;
 }
@@ -87,8 +87,8 @@ void multiply_tile(const Tile& t) {
       ++a;
     b += kWidth;
   };
-  // C and the next block of A are fetched a few lines at a time: all at once they would fill the
-  // queue of misses that the loads of A and B need too.
+  // C and the next block of A are prefetched a few lines at a time: all at once they would fill the
+  // queue of misses that the loads of A and B also need.
   std::int64_t k = t.k;
   const float* c_ahead = t.c;
   GemmAhead ahead = t.ahead;
@@ -137,9 +137,9 @@ constexpr TileFunction tile_function() {
     return nullptr;
 }
 
-/// The tiles of one height; those too big for the registers are null.
+/// The tiles of one height; those that do not fit into the registers are null.
 struct TileRow {
-  TileFunction of_1, of_2, of_4, of_8;  // vectors
+  TileFunction of_1, of_2, of_4, of_8;  // by number of vectors
 };
 
 template <int kRows, bool kPacked>
@@ -170,10 +170,10 @@ constexpr TileRow kTiles[] = {
     tile_row<14, kPacked>(),
 };
 
-/// m rows cut into tiles of nearly equal height: full-height tiles with a low last one would leave
-/// the last short of independent sums.
+/// Divides m rows into tiles of nearly equal height. With full tiles and a low last one, the last
+/// would have too few independent sums.
 struct RowSplit {
-  std::int64_t tiles, each, extra;  // the first `extra` tiles have one row more
+  std::int64_t tiles, each, extra;  // the first `extra` tiles have one more row
 
   UNROLL_INLINE explicit RowSplit(std::int64_t m, std::int64_t most = kMaxRows)
       : tiles((m + most - 1) / most), each(m / tiles), extra(m % tiles) {}
@@ -182,7 +182,7 @@ struct RowSplit {
 
 template <bool kPacked>
 void multiply_block(const GemmBlock& block) {
-  // Rows a multiple of 4 KiB apart share one set of the L1 cache, which has 12 ways or fewer.
+  // Rows that are a multiple of 4 KiB apart share a set of the L1 cache, which has at most 12 ways.
   const bool aliased = !kPacked && block.lda % 1024 == 0;
   const RowSplit split(block.m, aliased && kMaxRows > 10 ? 10 : kMaxRows);
   const TileRow tallest = kTiles<kPacked>[split.rows(0)];
@@ -191,7 +191,7 @@ void multiply_block(const GemmBlock& block) {
   const std::int64_t tiles = (block.panels + widest - 1) / widest * split.tiles;
   const std::int64_t ahead_rows = (block.ahead.rows + tiles - 1) / tiles;
   std::int64_t ahead_row = 0;
-  // Of B, only for 7 rows or more: with fewer, the sums wait for B whatever is done.
+  // Prefetch B only for 7 rows or more: with fewer, the sums wait for B in any case.
   const bool fetch_b = !kPacked && widest <= 2 && block.panels * block.b_stride > kFetchB;
 
   for (std::int64_t panel = 0; panel < block.panels;) {
@@ -212,7 +212,8 @@ void multiply_block(const GemmBlock& block) {
         tile.ahead.rows = left < ahead_rows ? left : ahead_rows;
         ahead_row += ahead_rows;
       } else if (fetch_b && i < vectors && panel + 2 * vectors <= block.panels) {
-        // The next panels of B: all during the only row of tiles, or one during each of the first.
+        // The next panels of B: all of them during the only row of tiles, or one during each of the
+        // first rows.
         tile.ahead = {tile.b + (vectors + i) * block.b_stride, block.b_stride,
                       split.tiles == 1 ? vectors : 1, block.k * kWidth, kWidth};
       } else {
@@ -229,7 +230,7 @@ void multiply_block(const GemmBlock& block) {
   }
 }
 
-/// Interleaves the first halves of two vectors, or the second.
+/// Interleaves the first halves of two vectors, or their second halves.
 template <int... kLane>
 struct Lanes {
   UNROLL_INLINE static Packet zip_low(Packet a, Packet b) {
@@ -247,8 +248,8 @@ using AllLanes = Lanes<0, 1, 2, 3, 4, 5, 6, 7>;
 using AllLanes = Lanes<0, 1, 2, 3>;
 #endif
 
-/// Transposes a square of kWidth vectors: interleaving the two halves of a sequence log2(kWidth)
-/// times, element by element, turns the bits of every index around by that much.
+/// Transposes a square of kWidth vectors. Interleaving the two halves of a sequence, element by
+/// element, rotates the bits of every index by one; log2(kWidth) times transposes.
 UNROLL_INLINE void transpose(Packet (&square)[kWidth]) {
 #pragma GCC unroll 4
   for (std::int64_t step = 1; step < kWidth; step *= 2) {
@@ -263,9 +264,9 @@ UNROLL_INLINE void transpose(Packet (&square)[kWidth]) {
   }
 }
 
-/// Writes rows [0, rows) of a source stored by rows as [k, rows], each k `stride` floats after the
-/// last. Stores whole vectors, in ascending order, so that each overwrites what spilled over from
-/// the one before; up to kWidth - rows floats spill past the end.
+/// Writes rows [0, rows) of a source that is stored as [k, rows], with `stride` floats from one k
+/// to the next. It stores whole vectors in ascending order, so that each overwrites the excess of
+/// the one before; up to kWidth - rows floats are written past the end.
 void pack_rows(const float* from, std::int64_t ld, std::int64_t rows, std::int64_t k, float* to,
                std::int64_t stride) {
   for (std::int64_t p = 0; p < k; p += kWidth) {
@@ -301,7 +302,7 @@ void pack_a(const GemmPack& pack) {
     }
     return;
   }
-  for (std::int64_t p = 0; p < pack.k; ++p) {  // along the rows as stored: no strided reading
+  for (std::int64_t p = 0; p < pack.k; ++p) {  // along the stored rows, to read contiguously
     const float* const from = pack.from + p * pack.ld;
     std::int64_t row = 0;
     for (std::int64_t i = 0; i < split.tiles; ++i) {

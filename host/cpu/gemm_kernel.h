@@ -1,13 +1,13 @@
-/// What gemm.cpp asks of an instruction set: one table of functions for each, defined by the three
-/// compilations of gemm_kernel.cpp. Internal to the GEMM.
+/// The functions that gemm.cpp needs from an instruction set: one table per set, defined by the
+/// three compilations of gemm_kernel.cpp. Internal to the GEMM.
 #pragma once
 
 #include <cstdint>
 
 namespace unroll::host {
 
-/// What to bring into the cache while something else is computed: of each row, `lines` cache lines
-/// with every 16 terms of the product, until `columns` floats are done.
+/// What to prefetch while something else is computed: `lines` cache lines of each row with every 16
+/// terms of the product, until `columns` floats are done.
 struct GemmAhead {
   const float* from;
   std::int64_t ld, rows, columns;
@@ -21,16 +21,16 @@ struct GemmBlock {
   std::int64_t last_columns;  // valid columns of the last panel
   const float* a;             // rows lda apart, or packed by pack_a
   std::int64_t lda;
-  const float* b;         // panels [k, width], panel_stride floats apart
-  std::int64_t b_stride;  // of a panel
+  const float* b;         // panels [k, width]
+  std::int64_t b_stride;  // floats from panel to panel
   float* c;
   std::int64_t ldc;
   bool accumulate;
   GemmAhead ahead;  // what will be packed next; multiply_packed only
 };
 
-/// A [rows, k] to be rearranged, or its transpose: element (i, p) is at a[i * ld + p], or at
-/// a[p * ld + i] if `transposed`.
+/// A [rows, k], or its transpose, that is packed: element (i, p) is at a[i * ld + p], or at a[p *
+/// ld + i] if `transposed`.
 struct GemmPack {
   std::int64_t rows, k;
   const float* from;
@@ -41,9 +41,9 @@ struct GemmPack {
 };
 
 struct GemmKernels {
-  int panel_width;  // floats of a vector
-  int max_rows;     // of C in one tile
-  /// Packs rows of A for multiply_packed(). Writes rows * k floats, and panel_width more.
+  int panel_width;  // floats per vector
+  int max_rows;     // rows of C in one tile
+  /// Packs rows of A for multiply_packed(). Writes rows * k floats and up to panel_width more.
   void (*pack_a)(const GemmPack&);
   /// Packs columns of B, given as the rows of its transpose.
   void (*pack_b)(const GemmPack&);

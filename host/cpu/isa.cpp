@@ -43,7 +43,7 @@ const char* isa_name(Isa isa) {
   }
 }
 
-// __builtin_cpu_supports also asks whether the operating system saves the wide registers.
+// __builtin_cpu_supports also checks that the operating system saves the wide registers.
 bool isa_supported(Isa isa) {
 #if defined(__x86_64__)
   switch (isa) {

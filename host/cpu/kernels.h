@@ -1,6 +1,6 @@
-/// The CPU backend's own inner loops, by instruction set: one table of functions per file, each
-/// defined by the three compilations of that file (see isa.h). All work on the calling thread, on
-/// contiguous float32, and add up in an order that depends on the arguments alone.
+/// The inner loops of the CPU backend, by instruction set: one table of functions per kernel file,
+/// defined by the three compilations of that file (see isa.h). All run on the calling thread, on
+/// contiguous float32, and add up in an order that depends only on the arguments.
 #pragma once
 
 #include <cstdint>
@@ -10,15 +10,15 @@
 namespace unroll::host {
 
 struct ElementwiseKernels {
-  /// out[i] = kind(a[i a_step], b[i b_step]) for i < n; a step is 1, or 0 for a broadcast value.
+  /// out[i] = kind(a[i a_step], b[i b_step]) for i < n. A step is 1, or 0 for a broadcast value.
   void (*map)(ElementwiseKind kind, std::int64_t n, const float* a, int a_step, const float* b,
               int b_step, float* out, float alpha, float beta);
 };
 
 /// One timestep of gate arithmetic over `rows` sequences and `units` hidden units (a multiple of
-/// kUnitBlock): everything after the matrix products. Rows of gates are `gate_row` floats apart and
-/// hold blocks of `gate_stride` floats, one per gate; rows of states are `state_row` apart.
-/// Pointers are to the first unit.
+/// kUnitBlock), after the matrix products. Rows of gates are `gate_row` floats apart and hold
+/// blocks of `gate_stride` floats, one per gate; rows of states are `state_row` apart. Pointers are
+/// to the first unit.
 struct GateArgs {
   std::int64_t rows, units;
   std::int64_t gate_row, gate_stride, state_row;
@@ -37,12 +37,12 @@ struct GateArgs {
   float* dreset_h;      // GRU before, backward in: gradient of r * h_prev
 };
 
-/// Units are laid out in blocks of this many, the last one padded, so that no loop over them has a
+/// Units are laid out in blocks of this many, the last one padded. So loops over units have no
 /// remainder on any instruction set.
 inline constexpr std::int64_t kUnitBlock = 16;
 
-/// Gate blocks: Elman z; LSTM i, f, g, o; GRU before r, z, n; GRU after q, r, z, n, so that both
-/// the gates that W feeds (r, z, n) and those that R feeds (q, r, z) are neighbours.
+/// Gate blocks: Elman z; LSTM i, f, g, o; GRU before r, z, n; GRU after q, r, z, n. In the last,
+/// both the gates that W feeds (r, z, n) and those that R feeds (q, r, z) are neighbours.
 struct GateKernels {
   void (*rnn_forward[3])(const GateArgs&);  // tanh, ReLU, logistic
   void (*rnn_backward[3])(const GateArgs&);
@@ -57,7 +57,7 @@ struct GateKernels {
 };
 
 struct RowKernels {
-  float (*max)(const float* x, std::int64_t n);         // of what is not NaN
+  float (*max)(const float* x, std::int64_t n);         // ignores NaN
   float (*max_or_nan)(const float* x, std::int64_t n);  // NaN if there is one
   float (*sum)(const float* x, std::int64_t n);
   float (*dot)(const float* x, const float* y, std::int64_t n);
@@ -75,11 +75,11 @@ struct RowKernels {
                                std::int64_t n);
   /// y += x
   void (*accumulate)(const float* x, float* y, std::int64_t n);
-  /// y = max(x, y), or NaN where either is.
+  /// y = max(x, y), or NaN if either is NaN.
   void (*accumulate_max)(const float* x, float* y, std::int64_t n);
 };
 
-/// What one optimiser step does to each element; g is the gradient after scaling and clipping.
+/// The update of each element by one optimiser step; g is the gradient after scaling and clipping.
 struct UpdateArgs {
   OptimizerKind kind;
   float learning_rate;
@@ -93,7 +93,7 @@ struct UpdateArgs {
 struct OptimizerKernels {
   /// Sum of squares, in float32 lanes.
   float (*sum_of_squares)(const float* x, std::int64_t n);
-  /// gradient may be null: zero. Slots may be null where the kind has none.
+  /// A null gradient is zero. Slots may be null if the kind has none.
   void (*update)(const UpdateArgs& args, std::int64_t n, float* parameter, const float* gradient,
                  float* slot0, float* slot1);
 };

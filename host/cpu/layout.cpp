@@ -11,7 +11,7 @@ void copy_region(Device& device, const CopyRegion& args) {
   LoopNest<2> loops;
   for (int axis = 0; axis < args.extent.rank(); ++axis)
     loops.push(args.extent[axis], {args.in_stride[axis], args.out_stride[axis]});
-  // All element types that are copied have 4 bytes.
+  // All copied element types have 4 bytes.
   const auto* in = static_cast<const std::uint32_t*>(args.in.data) + args.in_offset;
   auto* out = static_cast<std::uint32_t*>(args.out.data) + args.out_offset;
   const std::int64_t inner = loops.inner();

@@ -1,3 +1,4 @@
+/// The memory and the processors that this process may use, by its control groups.
 /// Source: Linux's cgroup-v2.rst, cgroup-v1/memory.rst, scheduler/sched-bwc.rst, and proc(5) for
 /// /proc/self/cgroup and /proc/self/mountinfo.
 #include <sched.h>
@@ -35,7 +36,7 @@ std::vector<std::string> words_of(const std::string& line) {
   return words;
 }
 
-/// The words of a file's first line; none if there is no such file.
+/// The words of the first line of a file; none if it does not exist.
 std::vector<std::string> words_in(const fs::path& file) {
   std::ifstream in(file);
   std::string line;
@@ -43,13 +44,13 @@ std::vector<std::string> words_in(const fs::path& file) {
   return words_of(line);
 }
 
-/// The file's number; none for "max", -1, or no file: no limit.
+/// The number in the file. nullopt, which means no limit, for "max", -1 or no file.
 std::optional<std::uint64_t> number_in(const fs::path& file) {
   const std::vector<std::string> words = words_in(file);
   return words.empty() ? std::nullopt : number(words[0]);
 }
 
-/// The number behind `name` in a file of lines "name number", such as memory.stat; 0 without it.
+/// The number after `name` in a file of lines "name number", such as memory.stat; 0 if missing.
 std::uint64_t entry_of(const fs::path& file, std::string_view name) {
   std::ifstream in(file);
   for (std::string line; std::getline(in, line);)
@@ -68,8 +69,8 @@ bool lists(std::string_view list, std::string_view name) {
   return false;
 }
 
-/// Where this process is in the tree of `controller`'s groups, or if that is empty in the one tree
-/// of version 2: the third part of a line "4:cpu,cpuacct:/a/b" or "0::/a/b".
+/// The path of this process in the group tree of `controller`, or in the single tree of version 2
+/// if that is empty: the third part of a line "4:cpu,cpuacct:/a/b" or "0::/a/b".
 std::string group_path(const fs::path& root, std::string_view controller) {
   std::ifstream in(root / "proc/self/cgroup");
   for (std::string line; std::getline(in, line);) {
@@ -87,8 +88,8 @@ struct Group {
   bool version2;
 };
 
-/// The group of this process and those around it, as far as they are mounted. A container may see
-/// the tree from its own group on, and then has the path from the whole tree's root all the same.
+/// The group of this process and its parents, as far as they are mounted. A container may see the
+/// tree only from its own group on, and still get the path from the root of the whole tree.
 std::vector<Group> groups(const fs::path& root, std::string_view controller) {
   std::vector<Group> found;
   std::ifstream in(root / "proc/self/mountinfo");
@@ -110,9 +111,9 @@ std::vector<Group> groups(const fs::path& root, std::string_view controller) {
   return found;
 }
 
-/// What a group uses and could not give back. The page cache can be given back.
+/// The memory that a group uses and cannot give back. It can give back the page cache.
 std::uint64_t used_memory(const Group& group) {
-  const std::string of_all = group.version2 ? "" : "total_";  // the groups within it included
+  const std::string of_all = group.version2 ? "" : "total_";  // including its child groups
   const std::uint64_t used =
       number_in(group.folder / (group.version2 ? "memory.current" : "memory.usage_in_bytes"))
           .value_or(0);
@@ -124,14 +125,14 @@ std::uint64_t used_memory(const Group& group) {
 int affinity() {
   cpu_set_t set;
   CPU_ZERO(&set);
-  // It fails where there are more processors than a set has bits.
+  // It fails if there are more processors than the set has bits.
   const int processors = sched_getaffinity(0, sizeof(set), &set) == 0
                              ? CPU_COUNT(&set)
                              : int(std::thread::hardware_concurrency());
   return std::max(1, processors);
 }
 
-/// Quota and period, in microseconds of all processors together; none: no limit.
+/// Quota divided by period: the processors that a group may use; nullopt: no limit.
 std::optional<double> share_of(const Group& group, fs::path& file) {
   std::optional<std::uint64_t> quota, period;
   if (group.version2) {
@@ -157,7 +158,7 @@ MemoryLimit memory_limit(const fs::path& root) {
   if (const std::uint64_t kibibytes = entry_of(machine, "MemAvailable:"); kibibytes > 0)
     limit = {std::size_t(kibibytes) * 1024, 0, machine.string()};
   for (const Group& group : groups(root, "memory"))
-    // Above `high` a process is not killed, but slowed down until it stands still.
+    // Above `high` a process is not killed but throttled almost to a halt.
     for (const char* name : {"memory.max", "memory.high", "memory.limit_in_bytes"}) {
       const fs::path file = group.folder / name;
       const std::optional<std::uint64_t> most = number_in(file);

@@ -1,4 +1,4 @@
-/// A product of two matrices, either of them transposed or not.
+/// A product of two matrices, each optionally transposed.
 #pragma once
 
 #include "host/cpu/device.h"

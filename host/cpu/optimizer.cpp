@@ -16,7 +16,7 @@ std::int64_t pieces_of(const View& gradient) {
   return (gradient.elements() + kPiece - 1) / kPiece;
 }
 
-/// Row of the gradient by row of the parameter, or -1, for one sparse gradient.
+/// For one sparse gradient: the row of the gradient for each row of the parameter, or -1.
 std::int64_t rows_to_index(std::span<const ParameterUpdate> parameters) {
   std::int64_t rows = 0;
   for (const ParameterUpdate& p : parameters)
@@ -26,7 +26,7 @@ std::int64_t rows_to_index(std::span<const ParameterUpdate> parameters) {
 
 struct JointNorm {
   double norm = 0;
-  std::int64_t culprit = -1;  // the last gradient whose own is not finite
+  std::int64_t culprit = -1;  // the last gradient whose own norm is not finite
 };
 
 JointNorm joint_norm(Device& device, const ApplyGradients& args, double* sums) {
@@ -84,7 +84,7 @@ void update_dense(Device& device, const UpdateArgs& update, const ParameterUpdat
       });
 }
 
-/// The same result as for the dense tensor. Plain SGD leaves a row without gradient as it is, so
+/// The same result as with a dense gradient. Plain SGD does not change rows without gradient, so
 /// only the others are visited.
 void update_sparse(Device& device, const UpdateArgs& update, const ParameterUpdate& p,
                    std::int32_t* row_of) {

@@ -1,3 +1,4 @@
+/// One step of an optimiser over all parameters.
 #pragma once
 
 #include "host/cpu/device.h"

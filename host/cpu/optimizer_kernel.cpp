@@ -23,7 +23,7 @@ struct Element {
   Packet p, g, slot0, slot1;
 };
 
-/// Calls f on every element; f changes p and the slots. `slots` is how many there are.
+/// Calls f for every element; f changes p and the slots. `slots` is their number.
 template <int slots, typename Function>
 UNROLL_INLINE void for_each_element(const UpdateArgs& a, std::int64_t n, float* parameter,
                                     const float* gradient, float* slot0, float* slot1,

@@ -1,9 +1,10 @@
-/// Packet: as many floats as a vector register of the target holds, with the arithmetic that the
-/// shared formulas (include/unroll/cells) need, so that they run on it as they run on float.
+/// Packet: as many floats as a vector register of the target holds, with the arithmetic of the
+/// shared formulas (include/unroll/cells), which accept it in place of a float.
 ///
-/// Lives in namespace unroll::host::UNROLL_ISA, a macro that the build sets for each of the three
-/// compilations of a kernel file (see isa.h): equal names in different files are different types.
-/// Compile with -ffp-contract=off: a * b + c rounds twice, fma(a, b, c) once (baseline: twice).
+/// It lives in namespace unroll::host::UNROLL_ISA, a macro that the build sets for each of the
+/// three compilations of a kernel file (see isa.h): equal names in different files are different
+/// types. Compile with -ffp-contract=off: a * b + c rounds twice, fma(a, b, c) once (baseline:
+/// twice).
 #pragma once
 
 #include <cstdint>
@@ -35,8 +36,8 @@ namespace unroll::host::UNROLL_ISA {
 
 inline constexpr int kPacketWidth = UNROLL_WIDTH;
 #if UNROLL_WIDTH == 16
-// The forms without a mask make g++ 12 warn of an uninitialised value inside its own header
-// (GCC bug 105593); with a full mask it emits the same instruction.
+// The forms without a mask make g++ 12 warn about an uninitialised value in its own header (GCC bug
+// 105593). With a full mask it emits the same instruction.
 inline constexpr __mmask16 kAllLanes = 0xffff;
 #endif
 
@@ -44,7 +45,7 @@ using FloatVector [[gnu::vector_size(4 * kPacketWidth)]] = float;
 using IntVector [[gnu::vector_size(4 * kPacketWidth)]] = std::int32_t;
 using UintVector [[gnu::vector_size(4 * kPacketWidth)]] = std::uint32_t;
 
-/// One truth value a lane, from a comparison; consumed by select().
+/// One truth value per lane, from a comparison; used by select().
 struct Mask {
 #if UNROLL_WIDTH == 16
   __mmask16 bits;
@@ -77,7 +78,7 @@ struct Packet {
 
   Packet() = default;
   UNROLL_INLINE Packet(FloatVector vector) : v(vector) {}
-  UNROLL_INLINE Packet(float x) : v(x - FloatVector{}) {}  // in every lane; -0 and NaN survive
+  UNROLL_INLINE Packet(float x) : v(x - FloatVector{}) {}  // in every lane; preserves -0 and NaN
   UNROLL_INLINE explicit Packet(IntVector bit_pattern)
       : v(reinterpret_cast<FloatVector>(bit_pattern)) {}
 
@@ -125,7 +126,7 @@ struct Packet {
   }
 };
 
-/// yes where the mask is true, else no.
+/// yes in lanes where the mask is true, otherwise no.
 UNROLL_INLINE Packet select(Mask mask, Packet yes, Packet no) {
 #if UNROLL_WIDTH == 16
   return _mm512_mask_blend_ps(mask.bits, no.v, yes.v);
@@ -134,7 +135,7 @@ UNROLL_INLINE Packet select(Mask mask, Packet yes, Packet no) {
 #endif
 }
 
-/// kPacketWidth floats, of any alignment.
+/// Loads kPacketWidth floats, of any alignment.
 UNROLL_INLINE Packet load(const float* p) {
   Packet x;
   __builtin_memcpy(&x.v, p, sizeof(x.v));
@@ -145,7 +146,7 @@ UNROLL_INLINE void store(float* p, Packet x) {
   __builtin_memcpy(p, &x.v, sizeof(x.v));
 }
 
-/// The first n floats, 0 <= n <= kPacketWidth, then zeros. Touches no memory past them.
+/// Loads the first n floats, 0 <= n <= kPacketWidth; the rest are zeros. Reads no memory past them.
 UNROLL_INLINE Packet load(const float* p, std::int64_t n) {
 #if UNROLL_WIDTH == 16
   return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p);
@@ -175,7 +176,7 @@ UNROLL_INLINE void store(float* p, Packet x, std::int64_t n) {
 #endif
 }
 
-/// a * b + c, rounded once where the target can.
+/// a * b + c, rounded once if the target can.
 UNROLL_INLINE Packet fma(Packet a, Packet b, Packet c) {
 #if UNROLL_WIDTH == 16
   return _mm512_fmadd_ps(a.v, b.v, c.v);
@@ -186,11 +187,12 @@ UNROLL_INLINE Packet fma(Packet a, Packet b, Packet c) {
 #endif
 }
 
-/// std::max and std::min lane by lane: a unless b is strictly better, hence a if either is NaN.
+/// std::max and std::min lane by lane: a unless b is strictly better, so a if either is NaN.
 UNROLL_INLINE Packet max(Packet a, Packet b) {
 #if UNROLL_WIDTH == 16
-  return _mm512_maskz_max_ps(kAllLanes, b.v,
-                             a.v);  // the instruction returns its second operand when in doubt
+  return _mm512_maskz_max_ps(
+      kAllLanes, b.v,
+      a.v);  // the instruction returns its second operand for NaN and equal values
 #elif UNROLL_WIDTH == 8
   return _mm256_max_ps(b.v, a.v);
 #else
@@ -217,8 +219,8 @@ UNROLL_INLINE Packet copysign(Packet x, Packet s) {
   return Packet((x.bits() & 0x7fffffff) | (s.bits() & INT32_MIN));
 }
 
-/// x, or a zero of its sign if x is subnormal. Arithmetic needs no such help (subnormals.h); what
-/// hands on one of its operands does.
+/// x, or a zero of its sign if x is subnormal. Arithmetic flushes subnormals itself (subnormals.h);
+/// functions that return one of their operands unchanged do not.
 UNROLL_INLINE Packet flushed(Packet x) {
   return select(abs(x) < Packet(1.17549435e-38f), copysign(Packet(0.0f), x), x);
 }
@@ -257,20 +259,19 @@ UNROLL_INLINE float horizontal_sum(Packet x) {
   return reduce(x, [](Packet a, Packet b) { return a + b; });
 }
 
-/// Ignores NaN lanes or returns NaN, depending on where they are.
+/// Ignores NaN lanes or returns NaN, depending on their places.
 UNROLL_INLINE float horizontal_max(Packet x) {
   return reduce(x, [](Packet a, Packet b) { return max(a, b); });
 }
 
-/// What exp and tanh share: x = n ln 2 + r with n an integer and |r| <= ln(2) / 2.
+/// The common part of exp and tanh: x = n ln 2 + r with n an integer and |r| <= ln(2) / 2.
 struct Reduced {
   Packet n;
   IntVector n_int;
   Packet r;
   Packet expm1;  // e^r - 1
 
-  /// For |x| < 2^21. ln 2 is taken in two parts, the first with 9 bits, so that n times it is
-  /// exact.
+  /// For |x| < 2^21. ln 2 is split into two parts; the first has 9 bits, so n times it is exact.
   UNROLL_INLINE explicit Reduced(Packet x) {
     const Packet magic(12582912.0f);  // 1.5 * 2^23: adding it rounds to an integer
     const Packet shifted = fma(x, Packet(1.44269504f), magic);
@@ -288,7 +289,7 @@ struct Reduced {
   }
 };
 
-/// Within 1.1 ulp, results below 2^-126 included; exp(-inf) = 0, exp(inf) = inf, NaN gives NaN.
+/// Within 1.1 ulp, including results below 2^-126; exp(-inf) = 0, exp(inf) = inf, NaN gives NaN.
 UNROLL_INLINE Packet exp(Packet x) {
   // Beyond these limits the result rounds to 0 or inf anyway.
   const Reduced e(min(max(x, Packet(-105.0f)), Packet(90.0f)));
@@ -296,17 +297,17 @@ UNROLL_INLINE Packet exp(Packet x) {
 #if UNROLL_WIDTH == 16
   return _mm512_maskz_scalef_ps(kAllLanes, y.v, e.n.v);
 #else
-  // 2^n in two factors: n itself may lie outside the exponents of a float. The first product is
-  // exact, so that a subnormal result is rounded once.
+  // 2^n is applied in two factors, because n may lie outside the exponents of a float. The first
+  // product is exact, so a subnormal result is rounded only once.
   const IntVector half = e.n_int >> 1;
   return y * Packet((half + 127) << 23) * Packet((e.n_int - half + 127) << 23);
 #endif
 }
 
-/// Within 2.5 ulp everywhere, near 0 too; odd; tanh(+-inf) = +-1, NaN gives NaN.
+/// Within 2.5 ulp everywhere, also near 0; odd; tanh(+-inf) = +-1, NaN gives NaN.
 UNROLL_INLINE Packet tanh(Packet x) {
-  // tanh |x| = -E / (E + 2) with E = e^(-2|x|) - 1, which is found without cancellation. E lies in
-  // (-1, 0], where E + 2 has a smaller rounding error than with e^(2|x|). From |x| = 9.02 on the
+  // tanh |x| = -E / (E + 2) with E = e^(-2|x|) - 1, which is computed without cancellation. E lies
+  // in (-1, 0], where E + 2 has a smaller rounding error than with e^(2|x|). From |x| = 9.02 on the
   // result rounds to 1.
   const Packet a = min(abs(x), Packet(10.0f));
   const Reduced e(a * Packet(-2.0f));
@@ -315,7 +316,7 @@ UNROLL_INLINE Packet tanh(Packet x) {
   return copysign(expm1 / (expm1 + Packet(2.0f)), x);
 }
 
-/// Within 1 ulp, subnormal x included; log(0) = -inf, log(inf) = inf, log(x < 0) and log(NaN) =
+/// Within 1 ulp, also for subnormal x; log(0) = -inf, log(inf) = inf, log(x < 0) and log(NaN) =
 /// NaN.
 UNROLL_INLINE Packet log(Packet x) {
   const Mask subnormal = x < Packet(1.17549435e-38f);

@@ -1,7 +1,7 @@
-/// A recurrent stack on the CPU. Per layer and direction: one product W x over all timesteps, then
-/// a loop over time in which every thread owns some hidden units (product with R, gate arithmetic,
-/// one barrier), and after the backward loop one product each for dW, dR and dx. Units are padded
-/// to kUnitBlock inside, so no inner loop has a remainder.
+/// A recurrent stack on the CPU. Per layer and direction there is one product W x over all
+/// timesteps, then a loop over time in which every thread owns some hidden units (product with R,
+/// gate arithmetic, one barrier). After the backward loop, dW, dR and dx take one product each.
+/// Units are padded to kUnitBlock, so no inner loop has a remainder.
 #include "host/cpu/recurrent.h"
 
 #include <algorithm>
@@ -18,11 +18,11 @@ namespace {
 
 using Floats = std::int64_t;  // an offset or a size in floats
 
-/// How a cell's gates lie in memory, see GateKernels. W feeds `count` gates from slot `first_x` on,
-/// R the gates from slot 0 on; PyTorch's rows are in the order of W's slots.
+/// The memory order of a cell's gates, see GateKernels. W feeds `count` gates from slot `first_x`
+/// on, R feeds the gates from slot 0 on. PyTorch's rows are in the order of W's slots.
 struct GateSlots {
   int slots, count, first_x;
-  int r_row[4];  // PyTorch's gate of R's k-th slot
+  int r_row[4];  // the PyTorch gate of R's k-th slot
 
   explicit GateSlots(const RecurrentSpec& spec)
       : slots(gates_of(spec.cell)), count(slots), first_x(0), r_row{0, 1, 2, 3} {
@@ -43,7 +43,7 @@ struct CellPlan {
   // In the reserve:
   Floats gates;    // [T, N, slots, Hp]
   Floats h;        // [T + 1, N, Hp], the initial state first, or last in reverse
-  Floats c;        // likewise, LSTM
+  Floats c;        // the same for an LSTM
   Floats reset_h;  // [T, N, Hp], GRU before
   // Kept from prepare():
   std::shared_ptr<PackedWeight> w_ih, w_hh[4], w_hh_back[4];
@@ -53,8 +53,8 @@ struct CellPlan {
 };
 
 struct LayerPlan {
-  std::int64_t input;  // width of what it reads
-  Floats x = -1;       // [T, N, input] in the reserve; -1: it reads its source in place
+  std::int64_t input;  // width of its input
+  Floats x = -1;       // [T, N, input] in the reserve; -1: it is read in place
   std::vector<CellPlan> cells;
 };
 
@@ -83,8 +83,8 @@ class CpuRecurrentPlan final : public RecurrentPlan {
       widest = std::max({widest, input, plan.input});
       layers_.push_back(std::move(plan));
     }
-    // Backward: dh [T + 1, N, Hp], dgates [T, N, slots, Hp], dc of an LSTM or dreset_h of a GRU
-    // [N, Hp], and the gradients of two layers' outputs.
+    // Backward: dh [T + 1, N, Hp], dgates [T, N, slots, Hp], dc of an LSTM or dreset_h of a GRU [N,
+    // Hp], and the gradients of the outputs of two layers.
     dh_ = 0;
     dgates_ = dh_ + round_up((rows + args.batch) * largest_, 64);
     dstate_ = dgates_ + round_up(rows * slots_.slots * largest_, 64);
@@ -170,7 +170,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
 
   std::int64_t gate_row(const CellPlan& cell) const { return slots_.slots * cell.padded; }
 
-  /// Calls body(begin, end) on every thread for its own units, inside one run of the pool.
+  /// Calls body(begin, end) on every thread with its own units, inside one run of the pool.
   template <typename Body>
   void with_own_units(const CellPlan& cell, const Body& body) {
     device_.pool.run([&](int thread) {
@@ -192,7 +192,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     }
   }
 
-  /// The rows of one gate, a matrix of its own with the version of the whole.
+  /// The rows of one gate as a matrix, with the version of the whole weight.
   static View gate_rows(const View& weight, int gate, std::int64_t units) {
     View rows = weight;
     rows.shape[0] = units;
@@ -200,7 +200,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     return rows;
   }
 
-  /// Biases as the gate kernels add them: W's and R's in one, but for the q of a GRU.
+  /// The biases that the gate kernels add: W's plus R's, except for the q of a GRU.
   void prepare_bias(const CellPlan& cell, const RecurrentWeights& w) const {
     auto* bias = static_cast<float*>(cell.bias.get());
     std::memset(bias, 0, std::size_t(gate_row(cell)) * sizeof(float));
@@ -216,8 +216,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
 
   // ---- forward
 
-  /// What a layer reads: the input, or the outputs of the layer below, side by side and with
-  /// dropout where there is any.
+  /// The input of a layer: x, or the outputs of the layer below side by side, after dropout if any.
   Matrix read_layer_input(std::size_t layer, const View& x, const View& step, float* memory) {
     const LayerPlan& plan = layers_[layer];
     if (plan.x >= 0) {
@@ -238,7 +237,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     return {memory + below.h + below.state(args_.batch), below.padded};
   }
 
-  /// to [T, N, D H]: h_t of a layer's directions, zero past the end of a sequence.
+  /// to [T, N, D H]: h_t of all directions of a layer, zero past the end of a sequence.
   void join_outputs(std::size_t layer, const View& lengths, const float* memory, float* to) {
     const auto& cells = layers_[layer].cells;
     const std::int64_t width = cells.front().units * std::int64_t(cells.size());
@@ -260,7 +259,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
         });
   }
 
-  /// from [N, H] to [N, Hp], the padding zero; or zeros where there is no `from`.
+  /// Copies from [N, H] to [N, Hp] with zero padding, or stores zeros if `from` is null.
   void pad_state(const CellPlan& cell, const float* from, float* to) const {
     std::memset(to, 0, std::size_t(cell.state(args_.batch)) * sizeof(float));
     if (!from) return;
@@ -282,7 +281,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     return state.as<float>() + (cell.reverse ? args_.batch * cell.units : 0);
   }
 
-  /// In units of one state, the place of h_{t-1} and of h_t in time order of the sequence.
+  /// The place of h_{t-1} and of h_t in the time order of the sequence, in units of one state.
   static std::int64_t before(const CellPlan& cell, std::int64_t t) {
     return cell.reverse ? t + 1 : t;
   }
@@ -314,7 +313,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     if (is_lstm()) unpad_state(cell, memory + cell.c + last_state(cell) * state, c_n);
   }
 
-  /// Slot 0, which W does not feed.
+  /// Clears slot 0, which W does not feed.
   void clear_slot(const CellPlan& cell, float* gates) {
     device_.pool.parallel_for(
         args_.steps * args_.batch, 64, [&](std::int64_t begin, std::int64_t end) {
@@ -383,7 +382,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     if (length) keep_finished(a, t, length);
   }
 
-  /// Sequences that ended keep their state.
+  /// Sequences that have ended keep their state.
   void keep_finished(const GateArgs& a, std::int64_t t, const std::int32_t* length) const {
     const auto bytes = std::size_t(a.units) * sizeof(float);
     for (std::int64_t n = 0; n < a.rows; ++n) {
@@ -403,7 +402,8 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     const std::int32_t* length = args.lengths ? args.lengths.as<std::int32_t>() : nullptr;
     float* dh = scratch + dh_;
     fill_dh(plan, k, dy, length, dh);
-    pad_state(cell, initial(cell, args.dh_n[layer]), scratch + dgates_);  // room for a moment
+    pad_state(cell, initial(cell, args.dh_n[layer]),
+              scratch + dgates_);  // dgates_ is not in use yet
     row_kernels().accumulate(scratch + dgates_, dh + last_state(cell) * state, state);
     if (is_lstm()) pad_state(cell, initial(cell, args.dc_n[layer]), scratch + dstate_);
 
@@ -421,7 +421,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     if (dx) input_gradient(cell, args.weights[index].weight_ih, dx, k > 0, scratch);
   }
 
-  /// dh [T + 1, N, Hp]: what comes from above; the step's own contributions are added later.
+  /// dh [T + 1, N, Hp]: the gradients from above; the contributions of the steps are added later.
   void fill_dh(const LayerPlan& plan, std::size_t k, const float* dy, const std::int32_t* length,
                float* dh) {
     const CellPlan& cell = plan.cells[k];
@@ -475,7 +475,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     for (int k = 0; k < gates; ++k) multiply_gradient(cell, k, dgates, dh_prev, begin, end, true);
   }
 
-  /// Rows whose sequence has ended pass their gradients on unchanged and have none at the gates.
+  /// In rows whose sequence has ended, gradients pass through unchanged and the gates' are zero.
   template <typename Kernel>
   void for_each_unfinished(const GateArgs& all, std::int64_t t, const std::int32_t* length,
                            const Kernel& kernel) const {
@@ -502,7 +502,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     for (int k = 0; k < slots_.slots; ++k) std::memset(a.dgates + k * a.gate_stride, 0, bytes);
   }
 
-  /// to (+)= dgates of R's slot k times R, for the calling thread's units.
+  /// to (+)= (dgates of R's slot k) R, for the calling thread's units.
   void multiply_gradient(const CellPlan& cell, int k, const float* dgates, float* to,
                          std::int64_t begin, std::int64_t end, bool accumulate) const {
     const std::int64_t width = gemm_panel_width();

@@ -1,3 +1,4 @@
+/// The recurrent stack on the CPU.
 #pragma once
 
 #include <memory>

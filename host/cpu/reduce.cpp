@@ -26,7 +26,7 @@ void reduce_middle(Device& device, const Reduce& args, std::int64_t outer, std::
     });
     return;
   }
-  // Every thread owns some columns and adds up its rows in order.
+  // Every thread owns some columns and adds up their rows in order.
   device.pool.parallel_for(inner, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t r = 0; r < outer; ++r) {
       float* to = out + r * inner + begin;
@@ -47,7 +47,7 @@ void reduce_middle(Device& device, const Reduce& args, std::int64_t outer, std::
 }  // namespace
 
 void reduce(Device& device, const Reduce& args) {
-  // Group the dimensions into runs that are reduced and runs that are kept.
+  // Merge the dimensions into runs that are reduced and runs that are kept.
   int reduced_groups = 0, reduced_at = 0;
   bool last_reduced = false;
   std::int64_t extent[Shape::kMaxRank];
@@ -81,7 +81,7 @@ void reduce(Device& device, const Reduce& args) {
     reduce_middle(device, args, outer, middle, inner);
     return;
   }
-  // Rare: reduced runs apart from each other. One pass over the input in order.
+  // Rare: the reduced runs are not adjacent. One pass over the input in order.
   std::int64_t out_stride[Shape::kMaxRank];
   std::int64_t stride = 1, total = 1;
   for (int k = count; k-- > 0;) {
@@ -104,7 +104,7 @@ void reduce(Device& device, const Reduce& args) {
     else
       out[at] = out[at] < in[i] || std::isnan(in[i]) ? in[i] : out[at];
   }
-  // A maximum, too, is scaled, by 1: what was chosen may be subnormal.
+  // Also scale a maximum, by 1: the selected value may be subnormal.
   row_kernels().scale(out, sums ? args.scale : 1, args.out.elements());
 }
 

@@ -7,7 +7,7 @@
 namespace unroll::host {
 
 void add_rows(const RowSum& s) {
-  // Blocks of about the square root of the largest sums: neither chain is then long.
+  // Blocks of about the square root of the largest number of rows: then neither chain is long.
   constexpr std::int64_t kBlockRows = 1024, kTile = 64;
   const RowKernels& kernels = row_kernels();
   for (std::int64_t first = 0; first < s.columns; first += kTile) {

@@ -1,4 +1,4 @@
-/// Sums over many rows, as of the gradients of a bias.
+/// Sums over many rows, for example of the gradients of a bias.
 #pragma once
 
 #include <cstdint>
@@ -6,13 +6,14 @@
 namespace unroll::host {
 
 struct RowSum {
-  const float* x;  // [rows, columns] in, a row every `stride` numbers
+  const float* x;  // [rows, columns] in, row stride `stride`
   std::int64_t rows, columns, stride;
   float* sum;  // [columns] in and out: the rows are added to it
 };
 
-/// Adds up blocks of rows, and then the blocks: one chain over millions of rows would lose what it
-/// adds, because each number is small beside their sum. Its result depends only on the values.
+/// Adds up blocks of rows, then the block sums. One chain over millions of rows would lose
+/// precision, because each number is small compared with the sum. The result depends only on the
+/// values.
 void add_rows(const RowSum& s);
 
 }  // namespace unroll::host

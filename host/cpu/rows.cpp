@@ -26,7 +26,7 @@ void gather_rows(Device& device, const GatherRows& args) {
 void scatter_add_rows(Device& device, const ScatterAddRows& args) {
   const std::int64_t columns = args.table.shape[1], rows = args.table.shape[0];
   const std::int32_t* ids = args.ids.as<std::int32_t>();
-  // Threads own columns: every sum is made by one of them, in order.
+  // Threads own columns: one thread makes each sum, in order.
   device.pool.parallel_for(columns, 64, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t k = 0; k < args.ids.elements(); ++k)
       if (ids[k] >= 0 && ids[k] < rows)

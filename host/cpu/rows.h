@@ -1,4 +1,4 @@
-/// Rows of a table by id. Rows that share an id are added in order of position.
+/// Rows of a table by id. Rows with the same id are added in order of position.
 #pragma once
 
 #include "host/cpu/device.h"

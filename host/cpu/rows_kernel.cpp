@@ -5,7 +5,7 @@
 namespace unroll::host::UNROLL_ISA {
 namespace {
 
-/// Calls whole(i) for every full packet of [0, n) and rest(i, count) for what remains.
+/// Calls whole(i) for every full packet of [0, n) and rest(i, count) for the remainder.
 template <typename Whole, typename Rest>
 UNROLL_INLINE void for_each_packet(std::int64_t n, const Whole& whole, const Rest& rest) {
   std::int64_t i = 0;
@@ -36,7 +36,7 @@ float max_of(const float* x, std::int64_t n) {
   return best_of(x, n, [](Packet a, Packet b) { return max(a, b); });
 }
 
-/// The greater, or NaN if either is.
+/// The greater, or NaN if either is NaN.
 UNROLL_INLINE Packet max_or_nan(Packet a, Packet b) {
   return flushed(select((a < b) | (b != b), b, a));
 }
@@ -45,8 +45,8 @@ float max_or_nan_of(const float* x, std::int64_t n) {
   return best_of(x, n, [](Packet a, Packet b) { return max_or_nan(a, b); });
 }
 
-/// Blocks are added up, and then their sums: one chain over millions of numbers would lose what it
-/// adds. A multiple of every packet.
+/// Blocks are added up, then their sums: one chain over millions of numbers would lose precision. A
+/// multiple of every packet width.
 constexpr std::int64_t kBlock = 1 << 14;
 
 float sum_of(const float* x, std::int64_t n) {
@@ -112,7 +112,7 @@ float exp_sum(const float* x, float shift, float* y, std::int64_t n) {
   return horizontal_sum(total);
 }
 
-/// y[i] = f(i-th packets of x and z)
+/// y[i] = f(i-th packets of x and z).
 template <typename Function>
 UNROLL_INLINE void map(const float* x, const float* z, float* y, std::int64_t n,
                        const Function& f) {

@@ -34,7 +34,7 @@ void sample(const Sample& args) {
   double sum = 0;
   for (std::int64_t k = 0; k < count; ++k)
     sums[k] = sum += math::sampling_weight(log_prob_at(k), best, args.temperature);
-  // Ids of weight 0 lie behind the first that reaches all of the sum, and so are never drawn.
+  // Ids of weight 0 lie behind the first id that reaches the whole sum, so they are never drawn.
   double* last = std::lower_bound(sums, sums + count, args.top_p * sum);
   const auto step = std::uint64_t(*args.step.as<std::int64_t>());
   const double drawn = math::uniform53(math::philox(args.key, 0, step)) * *last;

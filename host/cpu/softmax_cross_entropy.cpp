@@ -1,6 +1,6 @@
-/// Decoder, softmax and cross-entropy, a chunk of rows at a time: logits by one product, then row
-/// by row the loss and, in the logits' place, their gradient, from which two products give those of
-/// h and the weight.
+/// Decoder, softmax and cross-entropy, one chunk of rows at a time. One product computes the
+/// logits. Then each row gives its loss and, in place of its logits, their gradient. Two products
+/// turn that into the gradients of h and of the weight.
 #include "host/cpu/softmax_cross_entropy.h"
 
 #include <algorithm>
@@ -15,7 +15,7 @@
 namespace unroll::host {
 namespace {
 
-constexpr std::int64_t kChunkRows = 256;  // unless they are given
+constexpr std::int64_t kChunkRows = 256;  // default
 
 class CpuSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
  public:
@@ -25,7 +25,7 @@ class CpuSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
         chunk_(std::min(args.chunk_rows > 0 ? args.chunk_rows : kChunkRows, args.rows)) {}
 
   std::size_t scratch_bytes() const override {
-    // Losses of all rows, then the logits of a chunk.
+    // The losses of all rows, then the logits of a chunk.
     return std::size_t(losses_size() + chunk_ * args_.classes) * sizeof(float);
   }
 
@@ -72,8 +72,8 @@ class CpuSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
     return sum;
   }
 
-  /// `x`: the row's logits without bias; on return, with a gradient, d loss / d logits. `loss`
-  /// receives the weighted loss before scaling.
+  /// `x`: the row's logits without bias; on return d loss / d logits, if gradients are wanted.
+  /// `loss` receives the weighted loss before scaling.
   void process_row(const SoftmaxCrossEntropy& a, std::int64_t row, float scale, float* x,
                    float& loss) const {
     const std::int64_t n = args_.classes;

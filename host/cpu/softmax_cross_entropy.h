@@ -1,3 +1,4 @@
+/// Decoder, softmax and cross-entropy as one node.
 #pragma once
 
 #include <memory>

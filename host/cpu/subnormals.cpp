@@ -9,7 +9,7 @@ namespace {
 
 #if defined(__x86_64__)
 // Intel 64 and IA-32 Architectures Software Developer's Manual, volume 1, 10.2.3: bit 15 of MXCSR
-// flushes results to zero, bit 6 reads operands as zero. AVX and AVX-512 obey them as SSE does.
+// flushes results to zero, bit 6 reads operands as zero. AVX and AVX-512 obey them like SSE.
 constexpr std::uint64_t kFlush = 0x8040;
 std::uint64_t control() {
   return _mm_getcsr();

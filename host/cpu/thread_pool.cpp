@@ -11,14 +11,14 @@
 namespace unroll::host {
 namespace {
 
-// A pause takes 10 to 40 ns, so a long spin is 50 to 200 us: far above the 0.1 us of a barrier
-// whose threads all run, and a small part of a time slice when they do not. It has to outlast the
-// waking of a sleeper, 50 us and more on a virtual machine: else whoever waits for one falls asleep
-// in turn, and a single hitch goes on from step to step. (1200 pauses made a tanh cell of 200 units
-// 3.5 times slower there than 5000.)
+// A pause takes 10 to 40 ns, so a long spin takes 50 to 200 us: far longer than the 0.1 us of a
+// barrier whose threads all run, and a small part of a time slice if they do not. It must outlast
+// waking a sleeping thread, 50 us and more on a virtual machine. Otherwise the threads that wait
+// for it fall asleep, too, and one delay is repeated from step to step. (With 1200 pauses a tanh
+// cell of 200 units was 3.5 times slower there than with 5000.)
 constexpr int kLongSpin = 5000;
-// After a long spin in vain for a thread that is at work, that thread is probably queued for this
-// very core, and gets it only once this one sleeps: so the next few spins are short, then one is
+// If a long spin for a working thread was in vain, that thread is probably queued for this very
+// core and gets it only once this thread sleeps. So the next few spins are short, and then one is
 // long again.
 constexpr int kShortSpin = 40;
 constexpr int kShortSpins = 15;
@@ -43,15 +43,15 @@ Range split_range(std::int64_t count, std::int64_t grain, int part, int parts) {
 
 ThreadPool::ThreadPool(int threads) : size_(threads) {
   if (threads < 1)
-    throw std::invalid_argument("ThreadPool: at least 1 thread expected, got " +
-                                std::to_string(threads));
+    throw std::invalid_argument("ThreadPool: got " + std::to_string(threads) +
+                                " threads, expected at least 1");
   errors_.resize(static_cast<std::size_t>(threads));
   threads_.reserve(static_cast<std::size_t>(threads) - 1);
   try {
     for (int t = 1; t < threads; ++t) threads_.emplace_back([this, t] { work(t); });
   } catch (const std::system_error& error) {
     const std::size_t started = threads_.size() + 1;
-    stop();  // those already started must not outlive the pool
+    stop();  // threads that have started must not outlive the pool
     throw std::runtime_error("threads: got " + std::to_string(started) + " from the system (" +
                              error.code().message() + "), expected " + std::to_string(threads));
   } catch (...) {
@@ -71,9 +71,9 @@ void ThreadPool::stop() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-// A waiter counts itself asleep, then looks at the condition; a waker makes the condition true,
-// then looks at the count. Both are sequentially consistent, so one of them sees the other, and the
-// mutex covers the moment between looking and sleeping.
+// A waiting thread counts itself as asleep, then checks the condition. A waking thread makes the
+// condition true, then checks the count. Both are sequentially consistent, so one of them sees the
+// other, and the mutex covers the time between checking and sleeping.
 template <typename Condition>
 void ThreadPool::wait_until(const Condition& condition, int& short_left) {
   if (condition()) return;
@@ -126,7 +126,7 @@ void ThreadPool::run_job(Job job, const void* body) {
 
 void ThreadPool::work(int thread) {
   for (std::uint32_t seen = 0;;) {
-    int idle = 0;  // how long there is no job says nothing about the cores
+    int idle = 0;  // time without a job says nothing about the cores
     wait_until([&] { return generation_.load() != seen; }, idle);
     ++seen;  // jobs do not overlap, so the generation is never more than one ahead
     if (stopping_) return;
@@ -140,7 +140,7 @@ void ThreadPool::barrier() {
   if (size_ == 1) return;
   const std::uint32_t phase = phase_.load();
   if (arrived_.fetch_add(1) == size_ - 1) {
-    arrived_.store(0);  // before the phase: a thread released by it may come back at once
+    arrived_.store(0);  // before the phase: a released thread may return at once
     phase_.store(phase + 1);
     wake_sleepers();
   } else {

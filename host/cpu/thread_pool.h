@@ -1,10 +1,11 @@
-/// A fixed set of threads that run one function together, with a barrier cheap enough (about
-/// 0.1 us) to stand between the timesteps of a recurrence. One thread drives the pool: run() and
-/// parallel_for() may not be called from two threads at once, nor from inside a body. All threads
-/// treat subnormal numbers as the one that drives them does (subnormals.h).
+/// A fixed set of threads that run one function together, with a barrier that is cheap enough
+/// (about 0.1 us) for every timestep of a recurrence. One thread drives the pool: two threads may
+/// not call run() and parallel_for() at the same time, and a body may not call them. All threads
+/// treat subnormal numbers like the thread that drives them (subnormals.h).
 ///
-/// Waiting spins for a hundred microseconds or so, then sleeps, so that a machine with more busy
-/// threads than cores slows down in proportion instead of burning its time slices in spin loops.
+/// A waiting thread spins for about a hundred microseconds, then sleeps. So a machine with more
+/// busy threads than cores slows down in proportion and does not waste its time slices in spin
+/// loops.
 #pragma once
 
 #include <atomic>
@@ -23,8 +24,8 @@ struct Range {
   std::int64_t end = 0;
 };
 
-/// Part `part` of `parts` of [0, count): contiguous, in units of `grain` (the last may be short),
-/// no two parts differing by more than one unit. Depends on nothing else, so it is reproducible.
+/// Part `part` of `parts` of [0, count): contiguous, in units of `grain` (the last may be shorter);
+/// two parts differ by at most one unit. It depends only on the arguments, so it is reproducible.
 Range split_range(std::int64_t count, std::int64_t grain, int part, int parts);
 
 class ThreadPool {
@@ -40,21 +41,21 @@ class ThreadPool {
   int size() const { return size_; }
 
   /// Calls body(thread) once for every thread in [0, size()), thread 0 being the caller, and
-  /// returns when all are done. Allocates nothing. What the bodies wrote is visible to the caller.
-  /// Errors    an exception from a body is rethrown here once all threads are done (that of the
-  ///           lowest thread, if several). A body that uses barrier() must not throw: the others
-  ///           would wait for it forever.
+  /// returns when all are done. It allocates nothing. The caller sees all writes of the bodies.
+  /// Errors    rethrows an exception from a body when all threads are done (that of the lowest
+  ///           thread, if several). A body that uses barrier() must not throw: the others would
+  ///           wait forever.
   template <typename Body>
   void run(const Body& body) {
     run_job([](const void* b, int thread) { (*static_cast<const Body*>(b))(thread); }, &body);
   }
 
-  /// Inside run(): returns when all size() threads have called it as often as this one has. What
-  /// any thread wrote before it is visible to every thread after it.
+  /// Inside run(): returns when all size() threads have called it as often as this one. What a
+  /// thread wrote before it is visible to every thread after it.
   void barrier();
 
   /// Calls body(begin, end) for a partition of [0, count) by split_range(), on as many threads as
-  /// have something to do. Runs inline if that is only one.
+  /// have work. If that is only one, it runs on the caller.
   template <typename Body>
   void parallel_for(std::int64_t count, std::int64_t grain, const Body& body) {
     if (size_ == 1 || count <= grain) {
@@ -83,15 +84,14 @@ class ThreadPool {
   const void* body_ = nullptr;
   std::uint64_t subnormal_mode_ = 0;
   bool stopping_ = false;
-  std::vector<std::exception_ptr> errors_;  // one per thread, so that recording one needs no lock
+  std::vector<std::exception_ptr> errors_;  // one per thread, so recording needs no lock
   std::vector<std::thread> threads_;
 
-  // Each on a cache line of its own: threads spin on one while others count on the next.
-  alignas(64) std::atomic<std::uint32_t> generation_{
-      0};                                            // of the job; a new one starts the workers
-  alignas(64) std::atomic<int> running_{0};          // workers that have not finished the job
-  alignas(64) std::atomic<int> arrived_{0};          // threads inside barrier()
-  alignas(64) std::atomic<std::uint32_t> phase_{0};  // barriers completed
+  // Each has its own cache line: threads spin on one while others change the next.
+  alignas(64) std::atomic<std::uint32_t> generation_{0};  // number of the job; a new one starts it
+  alignas(64) std::atomic<int> running_{0};               // workers still at the job
+  alignas(64) std::atomic<int> arrived_{0};               // threads inside barrier()
+  alignas(64) std::atomic<std::uint32_t> phase_{0};       // barriers completed
   alignas(64) std::atomic<int> sleepers_{0};
   std::mutex mutex_;
   std::condition_variable wake_;

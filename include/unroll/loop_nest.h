@@ -1,4 +1,4 @@
-/// How kernels on every device walk several tensors at once, each with strides of its own.
+/// How kernels on every device loop over several tensors at once, each with its own strides.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +8,8 @@
 
 namespace unroll {
 
-/// A grid of indices in which each operand has its own strides, outermost axis first. Neighbouring
-/// axes that all operands walk as one are merged, and axes of one element left out.
+/// A grid of indices in which each operand has its own strides, outermost axis first. Adjacent axes
+/// that are contiguous for all operands are merged, and axes of one element are left out.
 template <int operands>
 struct LoopNest {
   std::int64_t extent[Shape::kMaxRank];
@@ -39,7 +39,7 @@ struct LoopNest {
   UNROLL_HD std::int64_t inner_stride(int operand) const {
     return rank == 0 ? 0 : stride[operand][rank - 1];
   }
-  /// Where an operand has the first element of the row-th run of `inner` elements.
+  /// The offset of an operand's first element in the row-th run of `inner` elements.
   std::int64_t row_offset(int operand, std::int64_t row) const {
     std::int64_t at = 0;
     for (int axis = rank - 2; axis >= 0; --axis) {
@@ -50,7 +50,7 @@ struct LoopNest {
   }
 };
 
-/// The step of `from` along the axis `axis` of `to`, to which it is broadcast: 0 where it repeats.
+/// The stride of `from` along axis `axis` of `to`, to which it is broadcast: 0 where it repeats.
 inline std::int64_t broadcast_stride(const Shape& from, const Shape& to, int axis) {
   const int own = axis - (to.rank() - from.rank());
   if (own < 0 || from[own] == 1) return 0;
@@ -59,7 +59,7 @@ inline std::int64_t broadcast_stride(const Shape& from, const Shape& to, int axi
   return stride;
 }
 
-/// A walk of two operands broadcast to the shape of the third.
+/// A loop over two operands that are broadcast to the shape of the third.
 inline LoopNest<3> broadcast_nest(const Shape& a, const Shape& b, const Shape& to) {
   LoopNest<3> nest;
   for (int axis = 0; axis < to.rank(); ++axis)

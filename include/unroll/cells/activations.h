@@ -1,6 +1,6 @@
-/// Activations and their derivatives written in terms of their own value, as the cells use them.
-/// T is a float or gpu::Real in a CUDA kernel, a vector of floats in the CPU's kernels, double in
-/// tests; exp, tanh, logistic and select of its own are found beside T.
+/// Activations, and their derivatives as functions of the activated value. T is float or gpu::Real
+/// in CUDA kernels, a vector of floats in the CPU kernels, and double in tests. Argument-dependent
+/// lookup finds the exp, tanh, logistic and select that belong to T.
 #pragma once
 
 #include <cmath>
@@ -15,13 +15,13 @@ UNROLL_HD T logistic(const T& x) {
   return T(1) / (T(1) + exp(-x));
 }
 
-/// A vector type brings its own select() for its own masks.
+/// A vector type provides its own select() for its own masks.
 template <typename T>
 UNROLL_HD T select(bool condition, const T& yes, const T& no) {
   return condition ? yes : no;
 }
 
-/// Written so that NaN passes through.
+/// NaN passes through.
 template <typename T>
 UNROLL_HD T relu(const T& x) {
   return select(x < T(0), T(0), x);

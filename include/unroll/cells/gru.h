@@ -1,4 +1,4 @@
-/// GRU gate arithmetic for one unit of one sequence. Two forms, whose weights are not
+/// GRU gate arithmetic for one unit of one sequence. There are two forms, whose weights are not
 /// interchangeable:
 ///     r, z = logistic(W x + R h_prev + b)           h = z * h_prev + (1 - z) * n
 ///     reset before (Cho et al. 2014):  n = tanh(W x + b + R (r * h_prev))
@@ -9,7 +9,7 @@
 
 namespace unroll::cells {
 
-/// Values after the activation, or gradients before it; q is used by the `after` form alone.
+/// Activated values, or gradients of the pre-activations. Only the `after` form uses q.
 template <typename T>
 struct GruGates {
   T r, z, n, q;
@@ -20,7 +20,7 @@ UNROLL_HD T gru_mix(const T& z, const T& n, const T& h_prev) {
   return n + z * (h_prev - n);
 }
 
-/// Both forms: gradients of z's and n's pre-activations; dh_prev receives the direct path.
+/// Both forms: gradients of the pre-activations of z and n; dh_prev receives the direct path.
 template <typename T>
 UNROLL_HD void gru_mix_backward(const GruGates<T>& y, const T& h_prev, const T& dh, GruGates<T>& d,
                                 T& dh_prev) {
@@ -70,8 +70,8 @@ UNROLL_HD T gru_before_forward(GruGates<T>& x, const T& h_prev) {
   return gru_mix(x.z, x.n, h_prev);
 }
 
-/// reset=before: d_reset is the gradient of r * h_prev, that is R^T dn. Returns the gradient of r's
-/// pre-activation and adds to dh_prev.
+/// reset=before. d_reset is the gradient of r * h_prev, that is R^T dn. Returns the gradient of the
+/// pre-activation of r and adds to dh_prev.
 template <typename T>
 UNROLL_HD T gru_before_reset_backward(const T& r, const T& h_prev, const T& d_reset, T& dh_prev) {
   dh_prev = dh_prev + d_reset * r;

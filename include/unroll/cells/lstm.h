@@ -8,8 +8,8 @@
 
 namespace unroll::cells {
 
-/// One value per gate, in PyTorch's and cuDNN's order. Before the activation, after it, or its
-/// gradient before it.
+/// One value per gate, in the order of PyTorch and cuDNN: the pre-activations, the activated gates,
+/// or the gradients of the pre-activations.
 template <typename T>
 struct LstmGates {
   T i, f, g, o;
@@ -34,8 +34,8 @@ UNROLL_HD LstmState<T> lstm_forward(const LstmGates<T>& y, const T& c_prev) {
   return {y.o * tanh(c), c};
 }
 
-/// y: activated gates; dh: gradient of h_t, summed over its uses; dc: gradient of c_t from step
-/// t+1 on entry, of c_{t-1} on return. Returns the gradient of the pre-activations.
+/// y: activated gates; dh: gradient of h_t, summed over its uses; dc: gradient of c_t from step t+1
+/// on entry, of c_{t-1} on return. Returns the gradients of the pre-activations.
 template <typename T>
 UNROLL_HD LstmGates<T> lstm_backward(const LstmGates<T>& y, const T& c_prev, const T& c,
                                      const T& dh, T& dc) {

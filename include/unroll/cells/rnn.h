@@ -12,7 +12,7 @@ UNROLL_HD T rnn_forward(const T& z) {
   return activate<kind>(z);
 }
 
-/// h: what the forward step returned. Returns the gradient of z.
+/// h: the result of the forward step. Returns the gradient of z.
 template <Activation kind, typename T>
 UNROLL_HD T rnn_backward(const T& h, const T& dh) {
   return dh * derivative<kind>(h);

@@ -1,5 +1,5 @@
 /// Philox4x32-10, the counter-based generator behind every random number of the project. A value
-/// depends on (key, step, index) alone, so the CPU and the GPU draw the same bits in any order.
+/// depends only on (key, step, index), so the CPU and the GPU draw the same bits in any order.
 /// Source: Salmon, Moraes, Dror & Shaw, "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 #pragma once
 
@@ -29,7 +29,7 @@ UNROLL_HD inline PhiloxBlock philox(std::uint64_t key, std::uint64_t step, std::
   return x;
 }
 
-/// The 32 random bits that belong to element `index`.
+/// The 32 random bits of element `index`.
 UNROLL_HD inline std::uint32_t philox_word(std::uint64_t key, std::uint64_t step,
                                            std::uint64_t index) {
   return philox(key, step, index / 4).word[index % 4];
@@ -40,12 +40,12 @@ UNROLL_HD inline float uniform01(std::uint32_t bits) {
   return float(bits >> 8) * 0x1p-24f;
 }
 
-/// Uniform in [0, 1) on a grid of 2^-53, from the block's first two words.
+/// Uniform in [0, 1) on a grid of 2^-53, from the first two words of the block.
 UNROLL_HD inline double uniform53(const PhiloxBlock& bits) {
   return double((std::uint64_t(bits.word[0]) << 21) ^ (bits.word[1] >> 11)) * 0x1p-53;
 }
 
-/// Dropout keeps an element if its word is at or above this: rate 0 keeps all.
+/// Dropout keeps an element if its word is at least this: rate 0 keeps all.
 UNROLL_HD inline std::uint32_t dropout_threshold(float rate) {
   return std::uint32_t(double(rate) * 4294967296.0);
 }

@@ -23,7 +23,7 @@ namespace {
 
 constexpr std::int64_t kSampleBytes = 1 << 16, kSamples = 64;
 
-/// Where the blocks of a sample begin. They overlap or join where the file is that small.
+/// The positions of a sample's blocks. In a small file they overlap or touch.
 std::vector<std::int64_t> sample_positions(std::int64_t size) {
   std::vector<std::int64_t> positions;
   if (size <= kSamples * kSampleBytes) {
@@ -31,19 +31,19 @@ std::vector<std::int64_t> sample_positions(std::int64_t size) {
     return positions;
   }
   const std::int64_t last = size - kSampleBytes;
-  for (std::int64_t k = 0; k < kSamples; ++k)  // last / 63 first, since last * 63 may overflow
+  for (std::int64_t k = 0; k < kSamples; ++k)  // last / 63 first, because last * 63 may overflow
     positions.push_back(last / (kSamples - 1) * k + last % (kSamples - 1) * k / (kSamples - 1));
   return positions;
 }
 
-/// What a file is that is not a regular one.
+/// What kind of file it is if it is not a regular one.
 std::string_view kind_of(const struct stat& status) {
   if (S_ISDIR(status.st_mode)) return "a folder";
   if (S_ISFIFO(status.st_mode)) return "a pipe";
   return "a device or a socket";
 }
 
-/// Times so far from now that they do not fit count as the last that does.
+/// Times that do not fit are clamped.
 std::int64_t nanoseconds(const struct timespec& time) {
   constexpr std::int64_t kMost = 9'000'000'000;
   return std::clamp(std::int64_t{time.tv_sec}, -kMost, kMost) * 1'000'000'000 + time.tv_nsec;
@@ -71,7 +71,7 @@ void Descriptor::close(const std::filesystem::path& path) {
 
 Descriptor open_regular(const std::filesystem::path& path, std::string_view expected) {
   struct stat status {};
-  // A socket cannot be opened, and a device may do something when it is.
+  // A socket cannot be opened, and opening a device may have effects.
   if (::stat(path.c_str(), &status) != 0) fail_call(path, "cannot be opened");
   const auto require_regular = [&] {
     if (!S_ISREG(status.st_mode))
@@ -81,7 +81,7 @@ Descriptor open_regular(const std::filesystem::path& path, std::string_view expe
   require_regular();
   Descriptor fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC), path, "cannot be opened");
   if (::fstat(fd.get(), &status) != 0) fail_call(path, "cannot be examined");
-  require_regular();  // it may be another one by now
+  require_regular();  // it may have been replaced since
   return fd;
 }
 
@@ -92,7 +92,7 @@ FileStamp FileStamp::to_keep() const {
 }
 
 FileStamp stamp_of(int fd, const std::filesystem::path& path) {
-  constexpr std::int64_t kCoarsest = 2'000'000'000;  // of a clock: FAT's
+  constexpr std::int64_t kCoarsest = 2'000'000'000;  // of a file system's clock: FAT's
   const auto now = std::chrono::system_clock::now().time_since_epoch();
   struct stat status {};
   if (::fstat(fd, &status) != 0) fail_call(path, "cannot be examined");
@@ -129,7 +129,7 @@ MappedFile::MappedFile(int fd, const std::filesystem::path& path) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) fail_call(path, "cannot be examined");
   const auto size = static_cast<std::size_t>(status.st_size);
-  if (size == 0) return;  // which cannot be mapped
+  if (size == 0) return;  // an empty file cannot be mapped
   void* at = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd, 0);
   if (at == MAP_FAILED) fail_call(path, "cannot be mapped");
   bytes_ = {static_cast<const std::byte*>(at), size};

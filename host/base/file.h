@@ -1,5 +1,5 @@
-/// Files of the operating system: owners of descriptors and mappings, and calls whose failure says
-/// which file and why.
+/// Files of the operating system: owners of descriptors and mappings, and calls whose errors name
+/// the file and the reason.
 #pragma once
 
 #include <atomic>
@@ -12,12 +12,12 @@
 
 namespace unroll {
 
-/// Throws std::runtime_error "path: what: " and what errno says.
+/// Throws std::runtime_error "path: what: " followed by the text of errno.
 [[noreturn]] void fail_call(const std::filesystem::path& path, std::string_view what);
 
 class Descriptor {
  public:
-  /// Takes `fd` over. Errors: as fail_call(path, what) if it is negative.
+  /// Takes ownership of `fd`. Errors: see fail_call(path, what) if it is negative.
   Descriptor(int fd, const std::filesystem::path& path, std::string_view what);
   ~Descriptor();
   Descriptor(Descriptor&& other) noexcept;
@@ -32,23 +32,23 @@ class Descriptor {
   int fd_;
 };
 
-/// Opens a regular file for reading. Never waits, as for the writer of a pipe.
-/// Errors    std::runtime_error "path: is a pipe, expected " and `expected`, for all else too that
-///           is not a regular file; as fail_call if it cannot be opened.
+/// Opens a regular file for reading. It never waits, for example for the writer of a pipe.
+/// Errors    std::runtime_error "path: is a pipe, expected " and `expected`, and the same for
+///           everything else that is not a regular file; see fail_call if it cannot be opened.
 Descriptor open_regular(const std::filesystem::path& path, std::string_view expected);
 
-/// By what a file is recognised as unchanged without being read.
+/// Tells whether a file is unchanged without reading it.
 struct FileStamp {
   std::int64_t size = 0, mtime_ns = 0, ctime_ns = 0, inode = 0;
-  /// When the stamp was taken nothing had been written for longer than file systems' clocks stand
-  /// still: whatever is written afterwards gets another time.
+  /// When the stamp was taken, the file had been at rest for longer than the resolution of file
+  /// system clocks: any later write gets another time.
   bool at_rest = false;
 
   bool operator==(const FileStamp& other) const {
     return size == other.size && mtime_ns == other.mtime_ns && ctime_ns == other.ctime_ns &&
            inode == other.inode;
   }
-  /// To be kept for a later comparison: equal to no other if the file was not at rest.
+  /// A stamp to store for later comparison. If the file was not at rest, it equals no other stamp.
   FileStamp to_keep() const;
 };
 
@@ -58,13 +58,13 @@ FileStamp stamp_of(int fd, const std::filesystem::path& path);
 /// Errors    std::runtime_error naming `path` if the system does not take all bytes.
 void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path);
 
-/// Fills `bytes` from position `at` of the file, as far as the file reaches; returns how far.
+/// Fills `bytes` from position `at` of the file, as far as the file reaches, and returns the count.
 /// Errors    std::runtime_error naming `path` if it cannot be read.
 std::size_t read_at(int fd, std::int64_t at, std::span<std::byte> bytes,
                     const std::filesystem::path& path);
 
-/// A file in memory, read-only and shared with whoever else maps it. The file must not shrink while
-/// it is mapped. Immutable, movable; a move leaves the bytes where they are.
+/// A file in memory, read-only and shared with all other mappings of it. The file must not shrink
+/// while it is mapped. Immutable and movable; a move leaves the bytes where they are.
 class MappedFile {
  public:
   MappedFile() = default;  // no bytes
@@ -86,8 +86,8 @@ class MappedFile {
 /// Errors    std::runtime_error naming `path` if it cannot be read; Interrupted.
 std::string file_hash(int fd, const std::filesystem::path& path, const std::atomic<bool>* stop);
 
-/// The hash of the first, the last and 62 evenly spaced blocks of 64 KiB in between: all of a file
-/// of up to 4 MiB, and enough of a larger one to notice most damage.
+/// The hash of the first, the last and 62 evenly spaced blocks of 64 KiB in between: the whole file
+/// up to 4 MiB, and enough of a larger one to notice most damage.
 std::string sample_hash(std::span<const std::byte> bytes);
 
 /// The folder for temporary files. Errors: std::runtime_error if there is none.

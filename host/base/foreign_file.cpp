@@ -15,7 +15,7 @@ namespace {
 using namespace std::string_view_literals;
 
 constexpr std::string_view kPickle =
-    "is a pickle, as torch.save() writes, which is not read since it may run any code; save the "
+    "is a pickle, as torch.save() writes; it is not read because it may run any code; save the "
     "weights with safetensors.torch.save_file(model.state_dict(), ...)";
 
 struct Magic {
@@ -25,17 +25,17 @@ struct Magic {
 
 constexpr std::array kMagic = {
     Magic{"version https://git-lfs.github.com/spec/"sv,
-          "is a git-lfs pointer and not the file that it stands for, which git lfs pull fetches"sv},
-    // Pickles of protocol 2 to 5: torch.save()'s before version 1.6.
+          "is a git-lfs pointer, not the file itself; fetch the file with git lfs pull"sv},
+    // Pickles of protocol 2 to 5, as torch.save() wrote them before version 1.6.
     Magic{"\x80\x02"sv, kPickle}, Magic{"\x80\x03"sv, kPickle}, Magic{"\x80\x04"sv, kPickle},
     Magic{"\x80\x05"sv, kPickle},
     Magic{"\x89HDF\r\n\x1a\n"sv, "is an HDF5 file, as Keras and h5py write"sv},
     Magic{"GGUF"sv, "is a GGUF file, as llama.cpp reads"sv},
-    Magic{"\x93NUMPY"sv, "is an array of NumPy's (.npy)"sv},
-    Magic{"TFL3"sv, "is a model of TensorFlow Lite"sv, 4},
+    Magic{"\x93NUMPY"sv, "is a NumPy array (.npy)"sv},
+    Magic{"TFL3"sv, "is a TensorFlow Lite model"sv, 4},
     Magic{"ustar"sv, "is a tar archive"sv, 257}};
 
-/// By the name of its first entry.
+/// Recognises a ZIP archive by the name of its first entry.
 std::string_view zip_archive(std::string_view head) {
   constexpr std::size_t kNameLengthAt = 26, kNameAt = 30;
   if (head.size() < kNameAt) return "is a ZIP archive";
@@ -43,13 +43,13 @@ std::string_view zip_archive(std::string_view head) {
   const std::size_t length = byte(kNameLengthAt) + std::size_t{256} * byte(kNameLengthAt + 1);
   const std::string_view name = head.substr(kNameAt, length);
   if (name.ends_with(".pkl")) return kPickle;
-  if (name.ends_with(".npy")) return "is an archive of NumPy's (.npz)";
+  if (name.ends_with(".npy")) return "is a NumPy archive (.npz)";
   if (name == "metadata.json" || name == "config.json" || name == "model.weights.h5")
-    return "is a model of Keras (.keras)";
+    return "is a Keras model (.keras)";
   return "is a ZIP archive";
 }
 
-/// The first field of ONNX's ModelProto is its version, a small number; what follows is one of its
+/// The first field of ONNX's ModelProto is its version, a small number; the next is one of its
 /// texts, its graph or its operators.
 bool is_onnx(std::string_view head) {
   return head.size() > 2 && head[0] == 0x08 && head[1] > 0 && head[1] < 32 &&
@@ -58,7 +58,8 @@ bool is_onnx(std::string_view head) {
 
 bool is_text(std::string_view head) {
   const std::size_t good = find_invalid_utf8(head);
-  if (head.empty() || (good != head.size() && head.size() - good > 3)) return false;  // cut in one
+  if (head.empty() || (good != head.size() && head.size() - good > 3))
+    return false;  // may be cut inside one
   return std::ranges::all_of(head.substr(0, good), [](char c) {
     return static_cast<unsigned char>(c) >= 0x20 || "\t\n\r\f"sv.find(c) != std::string_view::npos;
   });
@@ -69,7 +70,7 @@ std::string_view text_file(std::string_view head) {
   std::string start(head.substr(0, 9));
   std::ranges::transform(start, start.begin(), [](unsigned char c) { return std::tolower(c); });
   if (start.starts_with("<!doctype") || start.starts_with("<html"))
-    return "is an HTML page, as a download that failed may leave";
+    return "is an HTML page, perhaps from a failed download";
   if (start.starts_with("{") && head.find("\"weight_map\"") != head.npos)
     return "is the index of a model in several files and holds no weights; save the model as one "
            "file";

@@ -1,5 +1,5 @@
-/// Files that people take for weights in the safetensors format and that are another format's,
-/// known by their first bytes.
+/// Files of other formats that users may mistake for weights in the safetensors format, recognised
+/// by their first bytes.
 #pragma once
 
 #include <cstddef>
@@ -9,11 +9,11 @@
 
 namespace unroll {
 
-/// As much of a file's beginning as is looked at.
+/// How many bytes of a file's beginning are examined.
 inline constexpr std::size_t kForeignHeadBytes = 4'096;
 
-/// What a file that begins so is, "is a GGUF file" for instance, and what can be done about it;
-/// nothing if its format is not known. Text is known only by what it is made of.
+/// What a file with this beginning is, for example "is a GGUF file", and what the user can do;
+/// nullopt if its format is not known. Text is recognised only by its characters.
 std::optional<std::string> foreign_file(std::string_view head);
 
 }  // namespace unroll

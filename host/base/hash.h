@@ -1,4 +1,4 @@
-/// XXH3 with 128 bits, in hexadecimal: it tells accidents apart, not attacks.
+/// XXH3 with 128 bits, in hexadecimal. It detects accidental changes, not attacks.
 #pragma once
 
 #include <fmt/format.h>

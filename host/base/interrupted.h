@@ -6,7 +6,7 @@
 
 namespace unroll {
 
-/// Thrown when a flag that another thread or a signal handler sets asks for the end of a long job.
+/// Thrown when a flag, set by another thread or a signal handler, asks a long job to end.
 struct Interrupted : std::runtime_error {
   using std::runtime_error::runtime_error;
 };

@@ -12,10 +12,10 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/base/foreign_file.h"
 #include "host/base/hash.h"
 #include "host/base/safetensors_header.h"
 #include "host/base/utf8.h"
-#include "host/base/foreign_file.h"
 
 namespace unroll {
 namespace {
@@ -24,14 +24,14 @@ static_assert(std::endian::native == std::endian::little, "the format is little-
 
 using Limits = SafetensorsLimits;
 
-/// Whether a header may begin so. A file of another format must not be called damaged.
+/// Whether a header may begin like this. A file of another format must not be called damaged.
 bool begins_object(std::string_view text) {
   const std::size_t at = text.find_first_not_of(" \t\n\r");
   return at == text.npos || text[at] == '{';
 }
 
-/// The bytes of the header, which is whole.
-/// Errors    std::runtime_error if the file's beginning is not a safetensors file's.
+/// The size of the header, which must lie within the file.
+/// Errors    std::runtime_error if the file does not begin like a safetensors file.
 std::uint64_t header_size(std::string_view head, std::uint64_t bytes, const std::string& name) {
   std::uint64_t size = 0;
   if (bytes == 0) throw std::runtime_error(name + ": is empty, expected a safetensors file");
@@ -46,11 +46,11 @@ std::uint64_t header_size(std::string_view head, std::uint64_t bytes, const std:
   if (bytes < sizeof size)
     throw std::runtime_error(
         fmt::format("{}: got {} bytes, expected a safetensors file of 10 or more", name, bytes));
-  if (size == 0)  // as in a file of zeros
-    throw std::runtime_error(name + ": is no safetensors file: got a header of 0 bytes");
+  if (size == 0)  // for example a file of zeros
+    throw std::runtime_error(name + ": is not a safetensors file: got a header of 0 bytes");
   if (size > most)
     throw std::runtime_error(
-        fmt::format("{}: is no safetensors file: got a header of {} bytes, expected at most {}",
+        fmt::format("{}: is not a safetensors file: got a header of {} bytes, expected at most {}",
                     name, size, most));
   return size;
 }
@@ -184,7 +184,7 @@ SafetensorsFile SafetensorsFile::parse(const TensorBytes::Read& read, std::uint6
   SafetensorsFile file;
   file.metadata_ = std::move(header.metadata);
   file.tensors_.reserve(header.entries.size());
-  // One copy of `read`, which knows the name, for all tensors.
+  // All tensors share one copy of `read`, which knows the name.
   const auto shared = std::make_shared<const TensorBytes::Read>(read);
   for (SafetensorsEntry& entry : header.entries) {
     const auto begin = static_cast<std::int64_t>(data + entry.begin);

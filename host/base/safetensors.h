@@ -2,10 +2,10 @@
 ///
 ///   u64 little-endian n | n bytes of JSON, name -> {dtype, shape, data_offsets} | tensor bytes
 ///
-/// A file comes from anywhere, so reading trusts nothing: no recursion, every length and product
-/// checked, and whatever two readers might understand differently is rejected (duplicate keys,
-/// holes, overlaps, trailing bytes, unknown fields). Tensors are read and written piece by piece:
-/// no file is in memory as a whole.
+/// A file may come from anywhere, so reading trusts nothing: there is no recursion, every length
+/// and product is checked, and everything that two readers might understand differently is rejected
+/// (duplicate keys, holes, overlaps, trailing bytes, unknown fields). Tensors are read and written
+/// piece by piece: a file is never in memory as a whole.
 /// Source: github.com/huggingface/safetensors, README "Format"; stricter, see SafetensorsFile.
 #pragma once
 
@@ -49,17 +49,16 @@ enum class StoredType : std::uint8_t {
   kF4,
 };
 
-/// The format's name of the type, "F32" for instance.
+/// The format's name of the type, for example "F32".
 std::string_view stored_type_name(StoredType type);
 
-/// A tensor's bytes, row-major and little-endian, wherever they lie: in memory, in a file, on a
-/// device.
+/// The bytes of a tensor, row-major and little-endian, in memory, in a file or on a device.
 class TensorBytes {
  public:
   /// Fills `to` with the bytes from `at` on.
   using Read = std::function<void(std::int64_t at, std::span<std::byte> to)>;
 
-  TensorBytes() = default;  // none
+  TensorBytes() = default;  // no bytes
   TensorBytes(std::int64_t size, Read read) : size_(size), read_(std::move(read)) {}
   /// Bytes in memory, which must outlive this.
   TensorBytes(std::span<const std::byte> memory);  // NOLINT(google-explicit-constructor)
@@ -78,7 +77,7 @@ class TensorBytes {
   Read read_;
 };
 
-/// A tensor in, or to be written to, a file.
+/// A tensor in a file, or to be written to one.
 struct TensorData {
   std::string name;
   StoredType type = StoredType::kF32;
@@ -88,33 +87,33 @@ struct TensorData {
 
 using TensorMetadata = std::map<std::string, std::string>;
 
-/// A safetensors file whose header has been read. Its tensors' bytes are read when they are asked
-/// for; each tensor, copied or not, keeps the file open. Immutable.
+/// A safetensors file whose header has been read. The bytes of its tensors are read on request;
+/// each tensor, copied or not, keeps the file open. Immutable.
 ///
-/// Accepted on reading, never written: blanks before the header, which the format's own library
-/// accepts too. Limits: header 100 MB (the format's), 131,072 tensors, 64 dimensions, names and
+/// Blanks before the header are accepted but never written; the format's own library also accepts
+/// them. Limits: header 100 MB (the format's), 131,072 tensors, 64 dimensions, names and
 /// metadata keys of 4,096 bytes, 65,536 metadata entries.
 class SafetensorsFile {
  public:
-  /// Errors    std::runtime_error if the file cannot be read or is not as described above; one of
-  ///           another format is called by its name.
+  /// Errors    std::runtime_error if the file cannot be read or is not as described above; the
+  ///           message names the format if it is a known other one.
   static SafetensorsFile read(const std::filesystem::path& file);
-  /// A file that is open and regular. `name` is how errors call it.
+  /// Reads a regular file that is open. `name` is the file's name in errors.
   static SafetensorsFile read(Descriptor file, const std::string& name);
   static SafetensorsFile parse(std::vector<std::byte> bytes, const std::string& name);
 
   SafetensorsFile() = default;  // no tensors
 
-  /// By name, in byte order.
+  /// Sorted by name, in byte order.
   std::span<const TensorData> tensors() const { return tensors_; }
-  /// Null if there is none of that name.
+  /// Null if there is none with that name.
   const TensorData* find(std::string_view name) const;
   /// In byte order.
   std::vector<std::string> names() const;
   const TensorMetadata& metadata() const { return metadata_; }
 
  private:
-  /// `bytes` are the whole file's.
+  /// `bytes` is the size of the whole file.
   static SafetensorsFile parse(const TensorBytes::Read& read, std::uint64_t bytes,
                                const std::string& name);
 
@@ -122,21 +121,21 @@ class SafetensorsFile {
   TensorMetadata metadata_;
 };
 
-/// A safetensors file about to be written: `header`, then `data` one after the other. Its bytes
-/// depend only on the tensors, not on their order: wide types first, then by name, which aligns
-/// each.
+/// A safetensors file to be written: `header`, then all `data` in order. Its bytes depend only on
+/// the tensors, not on their order: wide types come first, then the order is by name, so that each
+/// tensor is aligned.
 struct SafetensorsImage {
   std::string header;  // length prefix included; size a multiple of 8
   std::vector<TensorBytes> data;
 };
 
-/// `metadata` is added to {"format": "pt"}, which PyTorch's users expect.
+/// `metadata` is added to {"format": "pt"}, which PyTorch's loaders expect.
 /// Errors    std::invalid_argument if a name is duplicate, "__metadata__", or not UTF-8 without
 ///           NUL; if bytes disagree with shape and type; or if a limit of the reader is exceeded.
 SafetensorsImage make_safetensors(std::span<const TensorData> tensors,
                                   const TensorMetadata& metadata = {});
 
-/// Plain write, neither synced nor atomic: checkpoints see to that themselves.
+/// A plain write, neither synced nor atomic: checkpoints do that themselves.
 /// Errors    std::runtime_error if the file cannot be written; else as make_safetensors.
 void write_safetensors(const std::filesystem::path& file, std::span<const TensorData> tensors,
                        const TensorMetadata& metadata = {});

@@ -55,8 +55,8 @@ const TypeInfo& info(StoredType type) {
       fmt::format("stored type {}, expected one of StoredType", static_cast<int>(type)));
 }
 
-/// Reads the header's JSON, whose grammar is fixed to a depth of three: so there is one function
-/// per level and no recursion.
+/// Reads the header's JSON. It is not strict_json.h, because the grammar has a fixed depth of
+/// three: one function per level suffices, without recursion, and errors name byte offsets.
 class HeaderScanner {
  public:
   HeaderScanner(std::string_view text, const std::string& name) : text_(text), name_(name) {}
@@ -95,7 +95,7 @@ class HeaderScanner {
     while (at_ < text_.size() && std::string_view(" \t\n\r").find(text_[at_]) != text_.npos) ++at_;
   }
 
-  /// Blanks and then `c`, or neither.
+  /// Takes blanks and then `c`, or nothing.
   bool take(char c) {
     skip_blanks();
     if (at_ == text_.size() || text_[at_] != c) return false;
@@ -107,7 +107,7 @@ class HeaderScanner {
     if (!take(c)) fail(fmt::format("got {}, expected '{}'", here(), c));
   }
 
-  /// { "key" : value , ... }. Calls on_key after each colon, and it reads the value.
+  /// { "key" : value , ... }. Calls on_key after each colon; on_key reads the value.
   template <typename OnKey>
   void object(OnKey&& on_key) {
     expect('{');
@@ -216,7 +216,7 @@ class HeaderScanner {
     return number;
   }
 
-  /// The decoded string. Its raw bytes are UTF-8 already, because the whole header is.
+  /// Returns the decoded string. Its raw bytes are UTF-8 already, because the whole header is.
   std::string string() {
     expect('"');
     std::string value;
@@ -233,7 +233,7 @@ class HeaderScanner {
     }
   }
 
-  /// What follows a backslash.
+  /// The part of an escape after the backslash.
   void escape(std::string& value) {
     constexpr std::string_view kLetters = "\"\\/bfnrt", kMeaning = "\"\\/\b\f\n\r\t";
     const char letter = at_ < text_.size() ? text_[at_] : '\0';
@@ -275,8 +275,8 @@ class HeaderScanner {
   std::size_t at_ = 0;
 };
 
-/// Every byte of the data belongs to exactly one tensor, and to each belong as many as its shape
-/// and type say.
+/// Every byte of the data must belong to exactly one tensor, and each tensor must have as many
+/// bytes as its shape and type require.
 void check_offsets(std::vector<SafetensorsEntry>& entries, std::uint64_t data_bytes,
                    const std::string& name) {
   std::sort(entries.begin(), entries.end(),
@@ -334,7 +334,7 @@ std::optional<std::int64_t> stored_bytes(StoredType type, std::span<const std::i
     elements *= factor;
   }
   const auto bits = static_cast<std::uint64_t>(info(type).bits);
-  // In eights, whose bytes are whole for every type; then what is left.
+  // Groups of eight elements have whole bytes in every type; then the remainder.
   const std::uint64_t left_bits = elements % 8 * bits;
   if (left_bits % 8 != 0 || elements / 8 > (kMaxInt64 - left_bits / 8) / bits) return std::nullopt;
   return empty ? 0 : static_cast<std::int64_t>(elements / 8 * bits + left_bits / 8);

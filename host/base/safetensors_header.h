@@ -1,5 +1,5 @@
-/// The header of a safetensors file, read strictly: what it says of the tensors, checked against
-/// itself and against the size of the data. See safetensors.h.
+/// The header of a safetensors file, read strictly: the entries of its tensors, checked against
+/// each other and against the size of the data. See safetensors.h.
 #pragma once
 
 #include <cstddef>
@@ -15,7 +15,8 @@
 namespace unroll {
 
 struct SafetensorsLimits {
-  static constexpr std::uint64_t kHeaderBytes = 100'000'000;  // as the format's own library
+  static constexpr std::uint64_t kHeaderBytes =
+      100'000'000;  // the limit of the format's own library
   static constexpr std::size_t kTensors = 131'072;
   static constexpr std::size_t kDimensions = 64;  // PyTorch's limit
   static constexpr std::size_t kKeyBytes = 4'096;
@@ -37,17 +38,17 @@ struct SafetensorsHeader {
   TensorMetadata metadata;
 };
 
-/// `text` is what lies between the length and the data, of which there are `data_bytes`. `name` is
-/// how errors call the file.
-/// Errors    std::runtime_error unless every byte of the data belongs to exactly one tensor, and to
-///           each belong as many as its shape and type say.
+/// `text` lies between the length and the data, which has `data_bytes` bytes. `name` is the file's
+/// name in errors.
+/// Errors    std::runtime_error unless every byte of the data belongs to exactly one tensor, and
+///           each tensor has as many bytes as its shape and type require.
 SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes,
                                            const std::string& name);
 
-/// The bits of an element.
+/// The size of one element in bits.
 std::int64_t stored_type_bits(StoredType type);
 
-/// The bytes of a tensor, or nothing if there is no such number below 2^63.
+/// The size of a tensor in bytes; nullopt if it is not a whole number below 2^63.
 std::optional<std::int64_t> stored_bytes(StoredType type, std::span<const std::int64_t> shape);
 
 }  // namespace unroll

@@ -14,8 +14,8 @@ namespace {
 
 using nlohmann::json;
 
-/// Builds the value while it checks what the library's own builder lets pass. Throws instead of
-/// returning false, so that the message says what was wrong.
+/// Builds the value and checks what the library's own builder accepts. Throws instead of returning
+/// false, so that the message says what was wrong.
 class StrictBuilder final : public nlohmann::json_sax<json> {
  public:
   explicit StrictBuilder(const std::string& name) : name_(name) {}
@@ -28,7 +28,7 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
   bool number_unsigned(number_unsigned_t value) override { return put(value); }
   bool number_float(number_float_t value, const string_t&) override { return put(value); }
   bool string(string_t& value) override { return put(std::move(value)); }
-  bool binary(binary_t&) override { return false; }  // no such thing in text
+  bool binary(binary_t&) override { return false; }  // text has no binary values
   bool start_object(std::size_t) override { return open(json::object()); }
   bool start_array(std::size_t) override { return open(json::array()); }
   bool end_object() override { return close(); }
@@ -44,9 +44,9 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
 
   bool parse_error(std::size_t position, const std::string&,
                    const nlohmann::detail::exception& error) override {
-    // The library's text ends in the last token, which a hostile file can make as long as it likes.
+    // The library's message ends with the last token, whose length a hostile file can choose.
     std::string_view text = error.what();
-    text.remove_prefix(text.find(']') + 2);  // its own name and number in brackets
+    text.remove_prefix(text.find(']') + 2);  // the library's name and number in brackets
     throw std::runtime_error(
         fmt::format("{}: byte {}: not JSON: {}", name_, position, shorten_utf8(text, 200)));
   }
@@ -77,7 +77,8 @@ class StrictBuilder final : public nlohmann::json_sax<json> {
 
   const std::string& name_;
   json root_;
-  std::vector<json*> open_;  // stable: while one is open, nothing is added to those around it
+  std::vector<json*>
+      open_;  // stable: nothing is added to the outer values while an inner one is open
   std::string key_;
 };
 
@@ -92,7 +93,7 @@ void check_writable(const json& value, const std::string& name, int depth) {
     check_writable(item.value(), name + "." + item.key(), depth + 1);
 }
 
-/// The value for an error message: short, on one line.
+/// The value in an error message: short, on one line.
 std::string shown(const json& value) {
   if (value.is_structured()) return value.is_object() ? "an object" : "an array";
   const std::string text = value.dump(-1, ' ', true, json::error_handler_t::replace);
@@ -105,7 +106,7 @@ json parse_json(std::string_view text, const std::string& name) {
   if (text.empty()) throw std::runtime_error(name + ": is empty, expected JSON");
   if (text.starts_with("\xEF\xBB\xBF"))
     throw std::runtime_error(name + ": got a byte order mark, expected JSON without one");
-  // The library takes a NUL for the end of the text.
+  // The library takes a NUL as the end of the text.
   if (const std::size_t nul = text.find('\0'); nul != text.npos)
     throw std::runtime_error(fmt::format("{}: byte {}: got a NUL, expected JSON", name, nul));
   StrictBuilder builder(name);

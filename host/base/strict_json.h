@@ -1,6 +1,6 @@
-/// JSON files without the parser's leniencies. As it comes, nlohmann-json 3.11 keeps the last of
-/// two equal keys, accepts a byte order mark and anything after a NUL, nests without bound (dump()
-/// then overflows the stack), wraps integers that do not fit, and writes NaN as null.
+/// JSON files without the parser's leniencies. nlohmann-json 3.11 by default keeps the last of two
+/// equal keys, accepts a byte order mark and anything after a NUL, nests without bound (dump() then
+/// overflows the stack), wraps integers that do not fit, and writes NaN as null.
 #pragma once
 
 #include <cstdint>
@@ -12,23 +12,24 @@ namespace unroll {
 
 inline constexpr int kMaxJsonDepth = 32;
 
-/// `name` is how errors call the text.
+/// `name` is the name of the text in errors.
 /// Errors    std::runtime_error, with the byte, unless `text` is one JSON value in UTF-8 with no
-///           byte order mark, no duplicate key, nesting of at most kMaxJsonDepth, and nothing but
-///           blanks after it.
+///           byte order mark, no duplicate key, nesting of at most kMaxJsonDepth, and only blanks
+///           after it.
 nlohmann::json parse_json(std::string_view text, const std::string& name);
 
-/// Indented text that parse_json reads back, ended by a newline. Bytes that are not UTF-8 (a path
-/// on a command line may have some) become U+FFFD.
-/// Errors    std::invalid_argument at a number that is not finite or at too deep nesting.
+/// Indented text that parse_json accepts, ended by a newline. Bytes that are not UTF-8 (for example
+/// in a path from a command line) become U+FFFD.
+/// Errors    std::invalid_argument for a number that is not finite and for nesting that is too
+///           deep.
 std::string format_json(const nlohmann::json& value, const std::string& name);
 
-/// The members of a JSON object, each checked for presence, type and range. Refers to the value,
+/// The members of a JSON object, each checked for presence, type and range. It refers to the value,
 /// which must outlive it.
 /// Errors    std::runtime_error, on one line: where, got, expected.
 class JsonObject {
  public:
-  /// `where` is how errors call the object: a file, or a file and a path within it.
+  /// `where` is the object's name in errors: a file, or a file and a path in it.
   JsonObject(const nlohmann::json& value, std::string where);
 
   bool has(std::string_view key) const;

@@ -25,7 +25,7 @@ std::size_t find_invalid_utf8(std::string_view text) noexcept {
       ++i;
       continue;
     }
-    // The second byte's range is narrower after four leads; that is what excludes overlong forms,
+    // The second byte has a narrower range after four of the leads; this excludes overlong forms,
     // surrogates and values above U+10FFFF.
     std::size_t length = 0;
     unsigned char low = 0x80, high = 0xBF;

@@ -12,7 +12,7 @@ namespace unroll {
 /// malformed (Unicode 15, table 3-7). A NUL byte is well formed.
 std::size_t find_invalid_utf8(std::string_view text) noexcept;
 
-/// The first code point of a text that is well formed and not empty, which is then removed from it.
+/// Removes the first code point from a text and returns it. The text is well formed and not empty.
 inline char32_t take_code_point(std::string_view& text) noexcept {
   const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
   const unsigned char lead = byte(0);
@@ -29,13 +29,13 @@ std::string utf8_of(char32_t code);
 /// At most `bytes` of well-formed text, cut between code points.
 std::string_view shorten_utf8(std::string_view text, std::size_t bytes) noexcept;
 
-/// Any text so that a terminal only shows it: \x1b for a control character below 0x20 and for a
-/// byte that is not UTF-8, \u009b for the control characters from 0x7F on and for those that end
-/// lines or turn the direction of writing. A backslash stays one, so that repeating changes
-/// nothing.
+/// Escapes a text so that a terminal only displays it: \x1b for a control character below 0x20 and
+/// for a byte that is not UTF-8; \u009b for control characters from 0x7F on and for characters that
+/// end lines or change the direction of writing. A backslash is unchanged, so that escaping twice
+/// has no effect.
 std::string printable(std::string_view text);
 
-/// A text for an error message: printable, quoted, not longer than a line.
+/// A text for an error message: printable, quoted, at most a line long.
 std::string in_quotes(std::string_view text);
 
 }  // namespace unroll

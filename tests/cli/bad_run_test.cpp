@@ -204,7 +204,7 @@ TEST_F(BadInputs, Imports) {
       {"pickle in a zip",
        "{ printf 'PK\\003\\004\\0\\0\\010\\010'; head -c 18 /dev/zero; "
        "printf '\\014\\0\\0\\0zip/data.pkl'; head -c 900 /dev/zero; } >m.pt",
-       import + "m.pt", 1, "m.pt: is a pickle, as torch.save() writes, which is not read"},
+       import + "m.pt", 1, "m.pt: is a pickle, as torch.save() writes; it is not read"},
       {"old pickle", "{ printf '\\200\\002\\212\\nl\\374'; head -c 900 \"$PROGRAM\"; } >m.pth",
        import + "m.pth", 1, "save the weights with safetensors.torch.save_file("},
       {"no vocabulary", "cp run/best/model.safetensors w", import + "w", 1,

@@ -15,10 +15,11 @@
 namespace unroll::benchmark {
 namespace {
 
-/// All multiprocessors waiting for each other by polling L2, where it is not measured: twice a
-/// flag's way through it, 0.16 us each on an H100 as published, and what is around it.
+/// The exchange if it is not measured: all multiprocessors wait for each other by polling L2. This
+/// is twice a flag's way through L2, published as 0.16 us on an H100, plus the code around it.
 constexpr double kPublishedExchange = 0.4e-6;
-/// Of a multiprocessor's 227 KB of shared memory and 256 KB of registers, what weights can have.
+/// The part of a multiprocessor's 227 KB of shared memory and 256 KB of registers that weights can
+/// use.
 constexpr double kResidentBytes = (200 + 128) * 1024.0;
 
 double cpu_product_rate(const std::shared_ptr<Backend>& backend) {
@@ -37,15 +38,15 @@ double exchange_seconds(const Rates& rates) {
   return rates.exchange > 0 ? rates.exchange : kPublishedExchange;
 }
 
-/// A layer's recurrence in one timestep, which nothing can be done in parallel with: the
-/// better of two designs. In one, products and gates are kernels of their own and the weights come
-/// from L2. In the other, one kernel keeps the weights on the chip, in `groups` copies that divide
-/// the batch, and each multiprocessor reads its group's states.
+/// The recurrence of a layer in one timestep, which cannot overlap with anything: the better of two
+/// designs. In one, products and gates are separate kernels and the weights come from L2. In the
+/// other, one kernel keeps the weights on the chip, in `groups` copies that divide the batch, and
+/// each multiprocessor reads the states of its group.
 Floor chain_of(const StackShape& shape, double hidden, const Rates& rates) {
   const double gates = gates_of(shape.spec.cell), batch = double(shape.batch);
   const double weights = gates * hidden * hidden * rates.element;
   const double compute = 2 * batch * gates * hidden * hidden / rates.peak;
-  // A reset gate before the product makes two products of it, one after the other.
+  // A reset gate before the product splits it into two products, one after the other.
   const bool before = shape.spec.cell == CellKind::kGru && shape.spec.reset == GruReset::kBefore;
   const double rounds = before ? 2 : 1;
   const double kernels = rounds * 2 * rates.kernel + std::max(compute, weights / rates.cache);
@@ -114,14 +115,14 @@ Floor floor_of(const StackShape& shape, Pass pass, const Rates& rates) {
     if (other.us > floor.us) floor = other;
   };
   const double batch = double(shape.batch), gates = gates_of(shape.spec.cell);
-  // Layers can advance at the same time, each a timestep behind the one below.
+  // Layers can advance at the same time, each one timestep behind the layer below.
   const double steps = double(shape.steps), layers = double(shape.spec.layers());
   double bytes = 0;
   for (const std::int64_t units : shape.spec.hidden) {
     const double hidden = double(units);
     const Floor chain = chain_of(shape, hidden, rates);
     at_least({chain.us * (steps + layers - 1) / steps, chain.bound});
-    // W x in and activated gates out, h and the state; or the same and gradients on the way back.
+    // Forward: W x, the activated gates, h and the state. Backward: the same and gradients.
     bytes += batch * hidden * (2 * gates + 2) * rates.element;
   }
   at_least({bytes / rates.memory * 1e6, Bound::kMemory});

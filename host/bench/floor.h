@@ -1,4 +1,5 @@
-/// What no schedule of a recurrent stack can beat on a device, from what the device does at most.
+/// Lower bounds of the time of a recurrent stack for any schedule, computed from the rates of a
+/// device.
 #pragma once
 
 #include <cstdint>
@@ -11,31 +12,32 @@
 
 namespace unroll::benchmark {
 
-/// Of a device. Rates per second.
+/// The rates of a device, per second.
 struct Rates {
   double products = 0;  // floating-point operations of a large matrix product
-  double peak = 0;      // of anything: a CPU's multiply-adds in registers; on a GPU `products`
-  // The following of a GPU alone.
+  double peak = 0;      // a CPU's multiply-adds in registers; on a GPU `products`
+  // Only for a GPU:
   double memory = 0;    // bytes, read and written
   double cache = 0;     // bytes from L2 into all multiprocessors
-  double kernel = 0;    // seconds from one kernel to the next that needs it
-  double exchange = 0;  // seconds in which all multiprocessors exchange states; 0: as published
+  double kernel = 0;    // seconds from one kernel to a dependent one
+  double exchange = 0;  // seconds per exchange between all multiprocessors; 0: published
   int processors = 0;   // 0: a CPU
-  double element = 4;   // bytes of an operand of a product
+  double element = 4;   // bytes per operand of a product
 };
 
-/// Measured now, but for `exchange`, which cuda_exchange_seconds() measures. `threads` as cpu()
-/// takes it.
+/// Measures all rates except `exchange`, which cuda_exchange_seconds() measures. `threads`: see
+/// cpu().
 Rates measure_rates(const std::shared_ptr<Backend>& backend, int ordinal, int threads);
-/// Those of an H100 SXM, for whoever has none at hand: docs/floors.md says where each comes from.
+/// The rates of an H100 SXM, for use without one; docs/floors.md gives the source of each.
 Rates h100_rates(Precision precision);
-/// The constants in words, for the head of a CSV.
+/// The rates in words, for the head of a CSV.
 std::vector<std::string> describe(const Rates& rates);
 
 enum class Pass { kForward, kBackward };
 
-/// What binds: the products of all timesteps, what is saved for the backward pass, or the chain of
-/// one layer's timesteps, as kernels that follow each other or as one that exchanges states.
+/// What limits the time: the products of all timesteps, the data saved for the backward pass, or
+/// the chain of one layer's timesteps, either as successive kernels or as one that exchanges
+/// states.
 enum class Bound : std::uint8_t { kProducts, kMemory, kKernels, kExchange };
 
 struct Floor {
@@ -44,8 +46,8 @@ struct Floor {
 };
 Floor floor_of(const StackShape& shape, Pass pass, const Rates& rates);
 
-/// The floors of shapes on an H100, as a table of text: forward / backward at each precision, each
-/// with a letter for what binds.
+/// The floors of shapes on an H100, as a text table: forward / backward at each precision, each
+/// with a letter for the limit.
 std::string floors_text(const std::vector<StackShape>& shapes);
 
 }  // namespace unroll::benchmark

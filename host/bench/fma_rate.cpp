@@ -24,7 +24,7 @@ namespace unroll::benchmark {
 
 double fma_rate(int threads) {
   constexpr long kRounds = 2'000'000;  // some milliseconds
-  using namespace unroll::host;        // UNROLL_FOR_ISA names what lies there
+  using namespace unroll::host;        // UNROLL_FOR_ISA expands to names in it
   const FmaKernels& kernels = UNROLL_FOR_ISA(kFmaKernels);
   if (threads == 0) threads = processor_limit().processors;
   ThreadPool pool(threads);

@@ -1,18 +1,19 @@
+/// The arithmetic peak of this CPU, measured.
 #pragma once
 
 namespace unroll::benchmark {
 
-/// Floating-point operations a second of this CPU's vector units on so many threads (0: one per
-/// processor), when they do nothing but multiply-adds in registers.
+/// The floating-point operations per second of this CPU's vector units on this many threads (0: one
+/// per processor), executing only multiply-adds in registers.
 double fma_rate(int threads);
 
-/// Of an instruction set, see host/cpu/isa.h: `rounds` times kFmaChains vector multiply-adds that
-/// do not wait for each other. Returns a value so that they are not left out.
+/// One per instruction set, see host/cpu/isa.h: `rounds` times kFmaChains independent vector
+/// multiply-adds. Returns a value so that the compiler keeps them.
 struct FmaKernels {
-  int width;  // floats of a vector
+  int width;  // floats per vector
   float (*multiply_add)(long rounds);
 };
-/// As many as the latency of one times the number that begin in a cycle, 4 x 2, and some more.
+/// The latency of one, 4 cycles, times the 2 that start per cycle, and some more.
 inline constexpr int kFmaChains = 12;
 
 }  // namespace unroll::benchmark

@@ -10,7 +10,7 @@ float multiply_add(long rounds) {
   for (int k = 0; k < kChains; ++k) chain[k] = Packet(float(k));
   const Packet factor(0.5F), term(1.0F);
   for (long round = 0; round < rounds; ++round) {
-    // Unrolled, so that the chains stay in registers.
+    // Unrolled to keep the chains in registers.
 #pragma GCC unroll 12
     for (int k = 0; k < kChains; ++k) chain[k] = fma(chain[k], factor, term);
   }

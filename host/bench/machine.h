@@ -1,4 +1,4 @@
-/// What times depend on, in lines for the head of a CSV.
+/// The facts that times depend on, as lines for the head of a CSV.
 #pragma once
 
 #include <string>
@@ -8,7 +8,7 @@
 
 namespace unroll::benchmark {
 
-/// Processor or GPU, clocks, driver, libraries, the commit that the program was built from.
+/// Processor or GPU, clocks, driver, libraries, and the commit that the program was built from.
 std::vector<std::string> describe_machine(DeviceKind device, int ordinal, int threads);
 
 }  // namespace unroll::benchmark

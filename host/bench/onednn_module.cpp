@@ -18,8 +18,8 @@ struct OnednnModule {
 };
 
 OnednnModule load() {
-  // A bare name: the RUNPATH of whatever holds this code decides where to look. Never closed: plans
-  // and their deleters live in it.
+  // A bare name: the RUNPATH of the calling binary decides where to look. Never closed, because
+  // plans and their deleters live in the module.
   void* const library = dlopen(kFile, RTLD_NOW | RTLD_LOCAL);
   if (!library) {
     const std::string error = dlerror();  // "NAME: cannot open shared object file: ..."

@@ -1,6 +1,6 @@
-/// oneDNN's recurrent primitives behind the interface of our recurrent node, to be measured beside
-/// it. They are in libunroll_onednn.so, which is opened the first time somebody asks: the program
-/// itself does not link oneDNN.
+/// oneDNN's recurrent primitives behind the interface of our recurrent node, so that both can be
+/// measured. They are in libunroll_onednn.so, which is loaded on first use: the program itself does
+/// not link to oneDNN.
 #pragma once
 
 #include <memory>
@@ -11,17 +11,17 @@
 
 namespace unroll::benchmark {
 
-/// "2.6.3"; nothing if there is no module or it does not load, and `why_not`, if given, is then
-/// why.
+/// "2.6.3"; nullopt if there is no module or it does not load. `why_not`, if given, receives the
+/// reason.
 std::optional<std::string> onednn_version(std::string* why_not = nullptr);
 
-/// A plan on float32 in host memory, which computes in the caller's thread and `threads` - 1 of
-/// OpenMP's; 0: one per processor that this process may use. A call returns when its work is done.
-/// Between forward() and backward() x must stay as it is, and prepare() must have been called since
-/// the weights changed.
+/// A plan for float32 in host memory. It computes on the caller's thread and `threads` - 1 threads
+/// of OpenMP; 0: one per processor that this process may use. A call returns when its work is done.
+/// Between forward() and backward() x must not change. Call prepare() after the weights have
+/// changed.
 ///
-/// Errors    Unsupported: dropout, lengths, and what oneDNN refuses. std::runtime_error:
-///           there is no module.
+/// Errors    Unsupported: dropout, lengths, and whatever oneDNN refuses. std::runtime_error: there
+///           is no module.
 std::unique_ptr<RecurrentPlan> onednn_recurrent_plan(const RecurrentArgs& args, int threads);
 
 }  // namespace unroll::benchmark

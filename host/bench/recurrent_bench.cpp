@@ -23,7 +23,7 @@ double rounding_unit(Precision precision) {
     case Precision::kFp32:
       return 0x1p-24;
     case Precision::kTf32:
-      return 0x1p-10;  // whether bits are rounded or cut off is not documented
+      return 0x1p-10;  // it is not documented whether bits are rounded or truncated
     case Precision::kBf16:
       return 0x1p-9;
   }
@@ -35,8 +35,8 @@ std::vector<Algorithm> cpu_algorithms() {
 }
 
 /// Ours: with every K that makes a wavefront of the stack, and persistent. cuDNN's four, the first
-/// in both layouts, in float16 too beside our bfloat16, which is its best case; and each without
-/// the seam, as a program of its own.
+/// in both layouts; beside our bfloat16 they also run in float16, which is cuDNN's best case. Each
+/// of cuDNN's also runs without the seam, as a program of its own.
 std::vector<Algorithm> cuda_algorithms(const StackShape& shape, Precision precision) {
   const double unit = rounding_unit(precision);
   std::vector<Algorithm> list{{"unroll", "stepwise", unit}};
@@ -56,7 +56,7 @@ std::vector<Algorithm> cuda_algorithms(const StackShape& shape, Precision precis
   return list;
 }
 
-/// What all algorithms of a shape read, and float64's answer to it.
+/// The inputs that all algorithms of a shape read, and the float64 result.
 struct Inputs {
   TensorMemory memory;
   StackTensors tensors;
@@ -99,7 +99,7 @@ class Bench {
         });
     for (std::size_t k = 0; k < options_.shapes.size() && !stopped(); ++k)
       measure(options_.shapes[k], fmt::format("{}/{}", k + 1, options_.shapes.size()));
-    // Last, and only where kernels have waited for each other: what hangs here takes no row along.
+    // Last, and only if kernels have waited for each other: a hang here then costs no row.
     if (!stopped() && rows_.has_time_of("persistent"))
       unless_it_fails("exchange of states",
                       [&] { rows_.set_exchange(cuda_exchange_seconds(options_.ordinal)); });
@@ -139,7 +139,7 @@ class Bench {
            });
   }
 
-  /// What a benchmark can do without: its failure is a line.
+  /// Runs an optional part of the benchmark: a failure only adds a line.
   template <typename Work>
   void unless_it_fails(const std::string& what, const Work& work) {
     try {
@@ -151,7 +151,7 @@ class Bench {
     }
   }
 
-  /// Inputs and float64's answer serve all precisions.
+  /// All precisions share the inputs and the float64 result.
   void measure(const StackShape& shape, const std::string& number) {
     std::unique_ptr<Inputs> inputs;
     try {
@@ -182,7 +182,7 @@ class Bench {
     check(of.shape, candidates, inputs.reference);
     std::vector<Run> runs = runs_of(of.shape, candidates);
     for (int k = 0; k < kWarmUps && !stopped(); ++k) sample_each(runs, inputs.flush, false);
-    if (!on_cpu()) {  // a GPU that idled, while float64's answer was computed, comes to its clock
+    if (!on_cpu()) {  // a GPU that idled during the float64 computation reaches its clock
       const Stopwatch clock;
       while (clock.seconds() < kWarmUpSeconds && !stopped())
         if (!sample_each(runs, inputs.flush, false)) break;
@@ -191,8 +191,8 @@ class Bench {
     rows_.add(of, candidates, runs);
   }
 
-  /// Does the work, or writes down in `status` why it cannot be done: what an algorithm refuses,
-  /// fails at or gets wrong is a result, and so is what there is no memory for.
+  /// Does the work, or records in `status` why it cannot be done. If an algorithm refuses, fails or
+  /// computes a wrong result, that is a result, and so is a lack of memory.
   template <typename Work>
   void attempt(const Candidate& c, std::string& status, const Work& work) {
     if (status != "ok") return;
@@ -213,12 +213,12 @@ class Bench {
     }
     progress("  " + c.label() + " " + status);
     if (!status.starts_with(kFailed)) return;
-    // Its stream may be unusable: who asks for such a backend again gets another.
+    // Its stream may be unusable: the next request for such a backend gets a new one.
     std::erase_if(backends_, [&](const auto& known) { return known.second == c.backend; });
     look_at_device(c.label());
   }
 
-  /// The same of what makes the candidate ready; one that is not has no node.
+  /// The same for the work that makes the candidate ready. If it fails, the candidate has no node.
   template <typename Work>
   void make_ready(Candidate& c, const Work& work) {
     attempt(c, c.status, work);
@@ -276,13 +276,13 @@ class Bench {
                       reference.steps(), shape.steps));
   }
 
-  /// Each of them does what the calls do that have been checked.
+  /// Each run does the same work as the calls that have been checked.
   std::vector<Run> runs_of(const StackShape& shape, std::vector<Candidate>& candidates) {
     std::vector<Run> runs;
     bool has_twin = false;
     for (Candidate& c : candidates)
       make_ready(c, [&] {
-        std::vector<Run> ready;  // none of them counts if one fails: they share the node
+        std::vector<Run> ready;  // if one fails, none counts: they share the node
         const auto add = [&] { ready.push_back(on_cpu() ? called(c, "calls") : replayed(c)); };
         add();
         if (c.algorithm.program == "unroll" && !has_twin) {
@@ -298,11 +298,11 @@ class Bench {
     return runs;
   }
 
-  /// Whether any is left to be sampled.
+  /// Returns whether any run is left to sample.
   bool sample_each(std::vector<Run>& runs, const View& flush, bool counts) {
     bool any = false;
     for (Run& run : runs) {
-      if (!lost_.empty()) return false;  // what has been sampled of the others stays
+      if (!lost_.empty()) return false;  // the samples of the others stay
       attempt(*run.candidate, run.status, [&] {
         sample(run, flush, options_.backward, counts);
         any = true;
@@ -314,7 +314,7 @@ class Bench {
   const RecurrentBenchOptions& options_;
   std::map<std::pair<Precision, std::string>, std::shared_ptr<Backend>> backends_;
   RecurrentRows rows_;
-  std::string lost_;  // why nothing works on the device any more
+  std::string lost_;  // why the device no longer works
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
-/// `unroll bench rnn`: the recurrent node's algorithms beside those of a rival, cuDNN on a GPU and
-/// oneDNN on a CPU. Each is checked before any is timed; then all are timed in turn.
+/// `unroll bench rnn`: compares the recurrent node's algorithms with those of a rival, cuDNN on a
+/// GPU and oneDNN on a CPU. Each is checked before any is timed; then all are timed in turn.
 #pragma once
 
 #include <atomic>
@@ -15,26 +15,26 @@ namespace unroll::benchmark {
 
 struct RecurrentBenchOptions {
   DeviceKind device = DeviceKind::kCpu;
-  int ordinal = 0;  // of a GPU
-  int threads = 0;  // of the CPU; 0: one per processor
+  int ordinal = 0;  // GPU number
+  int threads = 0;  // CPU threads; 0: one per processor
   std::vector<StackShape> shapes;
   std::vector<Precision> precisions;
   bool forward = true, backward = true;
-  std::vector<std::string> algorithms;  // those whose names begin so; empty: all
+  std::vector<std::string> algorithms;  // prefixes of their names; empty: all
   int samples = 20;
-  const std::atomic<bool>* stop = nullptr;           // end after the sample that is being taken
-  std::function<void(const std::string&)> progress;  // a line about what has been measured
+  const std::atomic<bool>* stop = nullptr;           // end after the current sample
+  std::function<void(const std::string&)> progress;  // called with a line about each result
   std::function<void(const Results&)> save;          // called after every shape
 };
 
-/// Times are of forward as in training, weights prepared anew, and of backward with all gradients,
-/// after the device's caches have been overwritten.
-/// What does not compute what it should, ours or a rival's, is a row whose status begins with
-/// kWrong; where the device failed, with kFailed (measure.h). Neither is timed, and the others go
-/// on. Rates of the device that cannot be measured are a line of `about`, and floors are empty.
+/// Times are those of forward as in training, of preparing the weights anew, and of backward with
+/// all gradients, after the device's caches have been overwritten.
+/// A wrong result, ours or a rival's, is a row whose status begins with kWrong; a failure of the
+/// device is one with kFailed (measure.h). Neither is timed, and the others go on. Rates of the
+/// device that cannot be measured are a line of `about`, and the floors are then empty.
 struct RecurrentBenchResults {
   Results results;
-  std::string lost;  // why the device works no longer and the rest was not measured; or empty
+  std::string lost;  // why the device stopped working and the rest was not measured; or empty
 };
 
 RecurrentBenchResults bench_recurrent(const RecurrentBenchOptions& options);

@@ -19,7 +19,7 @@ std::vector<T> download(Backend& backend, const View& view) {
   std::vector<float> values(std::size_t(view.elements()));
   backend.download(values.data(), view.data, view.bytes());
   if constexpr (std::is_same_v<T, float>)
-    return values;  // of large weights a copy takes longer than anything else here
+    return values;  // copying large weights would take longest here
   else
     return {values.begin(), values.end()};
 }
@@ -28,7 +28,7 @@ std::vector<float> floats(const std::vector<double>& values) {
   return {values.begin(), values.end()};
 }
 
-/// Of [T, B, width] or [1, B, width] the rows of some sequences, timestep by timestep.
+/// Selects the rows of some sequences from [T, B, width] or [1, B, width], timestep by timestep.
 template <typename T>
 std::vector<T> rows_of(const std::vector<T>& all, std::int64_t width, std::int64_t batch,
                        std::int64_t steps, const std::vector<std::int64_t>& sequences) {
@@ -58,11 +58,11 @@ void require(double distance, double limit, const std::string& name, const std::
 
 }  // namespace
 
-// In float32 products are exact but for the last bit and their sums are rounded K times, a random
-// walk: u sqrt(K) of the result's size. Operands rounded to less add 2 u / sqrt(3), whatever K. A
-// state hands its error on to the next step, which contracts it, and a layer hands its own to the
-// next. Eight of that, for activations and for what comes together on the way, lets every correct
-// implementation through and stops TF32 from passing as float32. A weight's gradient is a sum over
+// In float32, products are exact except for the last bit, and their sums are rounded K times, a
+// random walk: u sqrt(K) relative to the result. Operands rounded to fewer bits add 2 u / sqrt(3)
+// for any K. A state passes its error to the next step, which contracts it, and a layer passes its
+// own to the next layer. A factor of eight covers activations and accumulated errors: every correct
+// implementation passes, and TF32 does not pass as float32. The gradient of a weight is a sum over
 // T B rows.
 ErrorLimits error_limits(const StackShape& shape, double unit) {
   double widest = double(shape.input);
@@ -73,8 +73,8 @@ ErrorLimits error_limits(const StackShape& shape, double unit) {
   };
   const double layers = double(shape.spec.layers());
   ErrorLimits limits{8 * layers * error(terms), 16 * layers * error(std::max(terms, rows))};
-  // Where a pre-activation is rounded to the other side of zero, relu's gradient is another one: of
-  // a share u of all units, and so sqrt(u) of the gradient's size.
+  // Where rounding moves a pre-activation to the other side of zero, the gradient of relu changes:
+  // for a share u of all units, so by sqrt(u) relative to the gradient.
   if (shape.spec.cell == CellKind::kRnnRelu)
     limits.gradients = std::max(limits.gradients, 8 * std::sqrt(unit));
   return limits;
@@ -128,7 +128,7 @@ void PartialReference::check(RecurrentNode& node, const std::string& name,
   try {
     run_both(node);
   } catch (...) {
-    backend.upload(dy.data, dy_.data(), dy.bytes());  // which all nodes share
+    backend.upload(dy.data, dy_.data(), dy.bytes());  // all nodes share it
     throw;
   }
   backend.upload(dy.data, dy_.data(), dy.bytes());
@@ -138,7 +138,7 @@ void PartialReference::check(RecurrentNode& node, const std::string& name,
     const auto& [tensor, view] = tensors[k];
     const std::vector<float>& expected = expected_[k];
     std::vector<float> actual = download<float>(backend, view);
-    if (view.shape.rank() == 3)  // a row for each sequence
+    if (view.shape.rank() == 3)  // a row per sequence
       actual = rows_of(actual, view.shape.last(), shape_.batch, std::min(steps_, view.shape[0]),
                        sequences_);
     double difference = 0, size = 0;
@@ -195,7 +195,7 @@ void check_repeats(RecurrentNode& node, const std::string& name, const ErrorLimi
   for (const auto& [tensor, view] : tensors) {
     before.push_back(memory.tensor(view.shape));
     backend.copy(before.back().data, view.data, view.bytes());
-    backend.clear(view.data, view.bytes());  // what is not written again is wrong
+    backend.clear(view.data, view.bytes());  // a tensor that is not written again is wrong
   }
   node.forget_forward();
   work();

@@ -1,4 +1,4 @@
-/// That an implementation computes what it is timed for.
+/// Checks that an implementation computes the function for which it is timed.
 #pragma once
 
 #include <cstdint>
@@ -9,32 +9,32 @@
 
 namespace unroll::benchmark {
 
-/// A result was not what it must be: nothing that is timed afterwards would mean anything.
+/// A result is wrong, so its time would mean nothing.
 struct Mismatch : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// How far results may be from float64, |difference| / |value| of whole tensors: `outputs`, and for
-/// gradients `gradients`.
+/// The largest allowed distance from float64, |difference| / |value| of whole tensors, for outputs
+/// and for gradients.
 struct ErrorLimits {
   double outputs, gradients;
 };
 /// `unit`: the largest relative error of rounding an operand of a product; 2^-24 for float32.
 ErrorLimits error_limits(const StackShape& shape, double unit);
 
-/// The stack's float64 results for a part of the case: the first and the last sequence, over as
-/// many of the first timesteps as take a moment. Where nothing else has a gradient, these are all
-/// of the weights' gradients too.
+/// The float64 results of the stack for a part of the case: the first and the last sequence, over
+/// as many of the first timesteps as take a moment. If the loss reads only this part, the gradients
+/// of the weights are complete, too.
 class PartialReference {
  public:
-  /// `inputs` as fill_inputs() left them; what they are is kept.
+  /// `inputs`: as fill_inputs() filled them. It stores their values.
   PartialReference(Backend& backend, const StackShape& shape, const StackTensors& inputs);
 
   std::int64_t steps() const { return steps_; }
 
-  /// Runs both passes of the node with a loss that reads that part alone and compares. The node's
-  /// gradient of y is then what it was.
-  /// Errors    Mismatch: node, tensor, distance, limit. NaN is one.
+  /// Runs both passes of the node with a loss that reads only this part, and compares. Afterwards
+  /// the node's gradient of y is restored.
+  /// Errors    Mismatch: node, tensor, distance, limit. NaN is a mismatch.
   void check(RecurrentNode& node, const std::string& name, const ErrorLimits& limits) const;
 
  private:
@@ -42,8 +42,8 @@ class PartialReference {
   std::int64_t steps_;
   std::vector<std::int64_t> sequences_;
   std::vector<float> dy_, part_dy_;           // [T, B, H_L]
-  std::vector<std::vector<float>> expected_;  // in the order of StackTensors::all(); of y, x and
-                                              // states the part
+  std::vector<std::vector<float>> expected_;  // in the order of StackTensors::all(); only the part
+                                              // of y, x and states
 };
 
 /// |a - b| / |b| of tensors in the memory of one device; |a| if b is zero.
@@ -54,8 +54,8 @@ double relative_distance(Backend& backend, const View& a, const View& b);
 void check_equal(RecurrentNode& node, const std::string& name, RecurrentNode& like,
                  const std::string& like_name, const ErrorLimits& limits);
 
-/// Calls `work`, which runs both passes of the node, twice, and compares all outputs: so what a
-/// graph does that it records the second time is what it did the first time.
+/// Calls `work`, which runs both passes of the node, twice, and compares all outputs. So it checks
+/// that a graph recorded by the second call does the same as the first call.
 /// Errors    Mismatch.
 void check_repeats(RecurrentNode& node, const std::string& name, const ErrorLimits& limits,
                    const std::function<void()>& work);

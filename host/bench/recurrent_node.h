@@ -1,5 +1,5 @@
-/// A recurrent node with its memory, ready to be run: a plan, whoever's it is, the data of a case,
-/// and what one call of each pass writes.
+/// A recurrent node with its memory, ready to run: a plan (ours or a rival's), the data of a case,
+/// and the outputs of each pass.
 #pragma once
 
 #include <cstdint>
@@ -11,24 +11,24 @@
 
 namespace unroll::benchmark {
 
-/// The tensors of a stack, of inputs or of gradients. Rows of weights as PyTorch orders them.
+/// The tensors of a stack: inputs or gradients. The rows of weights are in PyTorch's order.
 struct StackTensors {
   View x;               // [T, B, I]
   View y;               // [T, B, H_L]
   std::vector<View> h;  // per layer [1, B, H]: initial states
-  std::vector<View> c;  // LSTM alone
+  std::vector<View> c;  // only an LSTM's
   std::vector<RecurrentWeights> weights;
 
   /// All of them with their names: x, y, states, weights.
   std::vector<std::pair<std::string, View>> all() const;
 };
 
-/// Device memory, for as long as the object lives.
+/// Device memory that lives as long as the object.
 class TensorMemory {
  public:
   explicit TensorMemory(std::shared_ptr<Backend> backend) : backend_(std::move(backend)) {}
 
-  /// Zeros.
+  /// Returns a tensor of zeros.
   View tensor(const Shape& shape, DType dtype = DType::kFloat32);
   /// Shapes    those of `shape`.
   StackTensors tensors(const StackShape& shape);
@@ -38,27 +38,28 @@ class TensorMemory {
   std::vector<std::shared_ptr<void>> owned_;
 };
 
-/// Random numbers, which other nodes read too: x in +-1, weights and biases in +-1 / sqrt(H), as
-/// PyTorch starts them, states in +-0.5.
+/// Random inputs, which several nodes may share: x in +-1, weights and biases in +-1 / sqrt(H) like
+/// PyTorch's initial ones, states in +-0.5.
 void fill_inputs(Backend& backend, const StackShape& shape, const StackTensors& inputs);
 
 class RecurrentNode {
  public:
-  /// `inputs` in memory that the backend can read; y of it is the gradient of the node's output.
-  /// Without `backward` a plan for that pass is made all the same, since training's is timed.
+  /// `inputs` are in memory that the backend can read; their y is the gradient of the node's
+  /// output. The plan is made for training even without `backward`, because training's forward pass
+  /// is timed.
   RecurrentNode(const StackShape& shape, std::shared_ptr<Backend> backend,
                 std::unique_ptr<RecurrentPlan> plan, const StackTensors& inputs);
 
-  /// As after an update of the weights: what the plan makes of them is made anew. Queue work.
+  /// What an update of the weights requires: the plan prepares its copies anew. These queue work.
   void prepare() { plan_->prepare(inputs_.weights); }
   void forward();
   void backward();
-  /// What the last forward pass kept for the backward one is gone.
+  /// Clears what the last forward pass kept for the backward pass.
   void forget_forward() { backend_->clear(reserve_.data, reserve_.bytes()); }
 
   Backend& backend() { return *backend_; }
   const StackTensors& inputs() const { return inputs_; }
-  /// y, and the gradients of everything else.
+  /// y, and the gradients of all other tensors.
   const StackTensors& outputs() const { return outputs_; }
   std::size_t reserve_bytes() const { return plan_->reserve_bytes(); }
   std::size_t scratch_bytes() const { return plan_->scratch_bytes(); }

@@ -16,7 +16,7 @@ namespace {
 
 using Array = std::vector<double>;
 
-/// One layer. Rows of arrays are (timestep, sequence); P: rows of W, G H.
+/// One layer. Rows of arrays are (timestep, sequence) pairs; P = G H is the number of rows of W.
 class Layer {
  public:
   Layer(const ReferenceInputs& in, std::size_t layer, std::int64_t input, host::ThreadPool& pool)
@@ -63,7 +63,7 @@ class Layer {
     const std::int64_t all = in_.steps * batch_;
     d.weight_ih = outer(dgates_, 0, rows_, x_.data(), inputs_);
     d.weight_hh = outer(dq_, 0, is_before() ? 2 * units_ : rows_, h_.data(), units_);
-    if (is_before()) {  // n's rows multiply r h_{t-1}, which is kept in q
+    if (is_before()) {  // the rows of n multiply r h_{t-1}, which q holds
       const Array n = outer(dq_, 2 * units_, rows_, q_.data(), units_);
       d.weight_hh.insert(d.weight_hh.end(), n.begin(), n.end());
     }
@@ -187,7 +187,7 @@ class Layer {
   void step_backward(std::int64_t t) {
     const std::size_t h = std::size_t(units_), states = std::size_t(batch_ * units_);
     const std::size_t first = std::size_t(t) * states;
-    Array past(states, 0.0);  // what reaches h_{t-1} beside the products
+    Array past(states, 0.0);  // the gradient of h_{t-1} besides the products
     const auto set = [&](std::size_t at, double d_of_w, double d_of_r) {
       dgates_[at] = d_of_w;
       dq_[at] = d_of_r;
@@ -230,7 +230,7 @@ class Layer {
     dh_ = std::move(past);
   }
 
-  /// f(a constant of the cell's activation).
+  /// Calls f with the cell's activation as a constant.
   template <typename F>
   double elman(const F& f) const {
     using cells::Activation;

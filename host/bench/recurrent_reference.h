@@ -1,6 +1,6 @@
-/// A recurrent stack in float64, plainly: what fast implementations are checked against before they
-/// are timed. A few sequences over a few timesteps, which a loss that reads nothing else makes
-/// complete, gradients of the weights included.
+/// A plain recurrent stack in float64, against which fast implementations are checked before they
+/// are timed. It covers a few sequences over a few timesteps. With a loss that reads only these,
+/// the gradients of the weights are complete, too.
 #pragma once
 
 #include <cstdint>
@@ -10,17 +10,17 @@
 
 namespace unroll::benchmark {
 
-/// One layer's weights, [G H, I], [G H, H], [G H], [G H], or their gradients.
+/// The weights of one layer, [G H, I], [G H, H], [G H], [G H], or their gradients.
 template <typename T>
 struct LayerArrays {
   std::vector<T> weight_ih, weight_hh, bias_ih, bias_hh;
 };
 
 struct ReferenceInputs {
-  RecurrentSpec spec;  // of one direction, without dropout
+  RecurrentSpec spec;  // one direction, no dropout
   std::int64_t steps, batch, input;
   std::vector<double> x;                    // [T, N, I]
-  std::vector<std::vector<double>> h0, c0;  // per layer [N, H]; c0: LSTM alone
+  std::vector<std::vector<double>> h0, c0;  // per layer [N, H]; c0: only for an LSTM
   std::vector<LayerArrays<float>> weights;
   std::vector<double> dy;  // [T, N, H_L]
 };

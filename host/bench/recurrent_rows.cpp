@@ -16,7 +16,7 @@ double flop_of(const StackShape& shape, Pass pass) {
   return pass == Pass::kForward ? forward_flop(shape) : backward_flop(shape);
 }
 
-/// By how much the medians of a run and of its twin differ.
+/// The relative difference between the medians of a run and of its twin.
 std::optional<double> noise_of(const std::vector<Run>& runs, Pass pass) {
   for (std::size_t k = 1; k < runs.size(); ++k) {
     const std::vector<double>&twin = times_of(runs[k], pass), &own = times_of(runs[k - 1], pass);
@@ -47,7 +47,7 @@ void RecurrentRows::add(const RowsOf& of, const std::vector<Candidate>& candidat
                         const std::vector<Run>& runs) {
   for_each_pass(of, [&](Row row) {
     row.result.noise = noise_of(runs, row.pass);
-    // A twin that failed where the other did not has a row, too: a fault is not kept back.
+    // A twin that failed when the other did not has a row, too, so that the fault is reported.
     for (const Run& run : runs)
       if (!run.is_twin || run.status != "ok") add_run(row, run);
     for (const Candidate& c : candidates) {

@@ -1,5 +1,5 @@
-/// The rows of `unroll bench rnn`, with floors of the rates as they are known when they are asked
-/// for.
+/// The rows of `unroll bench rnn`, with floors from the rates that are known when the rows are
+/// requested.
 #pragma once
 
 #include <map>
@@ -13,7 +13,7 @@
 
 namespace unroll::benchmark {
 
-/// What is measured of which shape, which must outlive the rows.
+/// Describes the measurements that rows are made of. It must outlive the rows.
 struct RowsOf {
   const StackShape& shape;
   Precision precision;
@@ -26,19 +26,19 @@ class RecurrentRows {
   std::vector<std::string> about;
 
   void set_rates(Precision precision, const Rates& rates) { rates_[precision] = rates; }
-  /// For all precisions whose rates are known.
+  /// Applies to all precisions whose rates are known.
   void set_exchange(double seconds);
 
-  /// A row for each run that is no twin, and for each candidate without a node.
+  /// Adds a row for each run that is not a twin, and for each candidate without a node.
   void add(const RowsOf& of, const std::vector<Candidate>& candidates,
            const std::vector<Run>& runs);
-  /// The rows of a shape for which nothing could be made ready.
+  /// Adds the rows of a shape for which no candidate could be made ready.
   void add_failure(const RowsOf& of, const std::string& status);
 
-  /// Whether there is a time of that algorithm.
+  /// Whether that algorithm has been timed.
   bool has_time_of(const std::string& algorithm) const;
 
-  /// Without rates of a precision its rows have no floor and no share of the peak.
+  /// Rows at a precision without rates have no floor and no share of the peak.
   Results results() const;
 
  private:

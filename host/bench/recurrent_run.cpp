@@ -9,7 +9,7 @@ Run called(Candidate& candidate, const char* execution) {
   run.forward = [node] { node->prepare(), node->forward(); };
   run.backward = [node] { node->backward(); };
   if (!candidate.algorithm.is_bare()) return run;
-  run.forward();  // of both passes the first after prepare() is whole
+  run.forward();  // the first of each pass after prepare() is complete
   run.backward();
   run.prepare = nullptr;
   run.forward = [node] { node->forward(); };

@@ -40,14 +40,14 @@ StackShape stack(std::string name, std::string source, const char* cell, std::in
       std::move(name), std::move(source), spec_of(cell, std::move(hidden)), steps, batch, input};
 }
 
-/// Five numbers T,B,I,H,L; nothing if it is a name.
+/// The five numbers T,B,I,H,L; nullopt if it is a name.
 std::optional<std::vector<std::int64_t>> numbers(const std::string& text) {
   if (text.find(',') == text.npos) return std::nullopt;
   std::vector<std::int64_t> all;
   for (const char *at = text.data(), *end = at + text.size(); at <= end; ++at) {
     std::int64_t number = 0;
     const auto [stop, error] = std::from_chars(at, end, number);
-    // The largest that a product of a few of them can bear.
+    // The limit keeps products of several numbers from overflowing.
     if (error != std::errc() || number < 1 || number > (1 << 20) || (stop < end && *stop != ','))
       break;
     all.push_back(number);
@@ -73,12 +73,12 @@ StackShape own_shape(const std::vector<std::int64_t>& n, const std::string& cell
 }  // namespace
 
 std::vector<StackShape> named_shapes() {
-  // The most telling first: whoever stops the benchmark has these. What takes longest is last.
+  // The most informative first, because a benchmark may be stopped early. The slowest are last.
   return {
       stack("wlm200", "word_language_model, default", "lstm", 35, 20, 200, {200, 200}),
       stack("wlm650", "Zaremba et al. 2014, medium", "lstm", 35, 20, 650, {650, 650}),
       stack("wlm1500", "Zaremba et al. 2014, large", "lstm", 35, 20, 1500, {1500, 1500}),
-      // The next sizes whose rows in 16 bits are aligned, which ours are padded to.
+      // The next sizes whose rows in 16 bits are aligned; ours are padded to them.
       stack("wlm656", "wlm650, aligned", "lstm", 35, 20, 656, {656, 656}),
       stack("wlm1504", "wlm1500, aligned", "lstm", 35, 20, 1504, {1504, 1504}),
       stack("zaremba200", "Zaremba et al. 2014, small", "lstm", 20, 20, 200, {200, 200}),

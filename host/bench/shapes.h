@@ -1,5 +1,5 @@
-/// Recurrent stacks that people train or measure, and where each comes from; or one that somebody
-/// asks about.
+/// Recurrent stacks that are trained or benchmarked in practice, with their sources, and custom
+/// ones.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,11 @@ namespace unroll::benchmark {
 struct StackShape {
   std::string name;
   std::string source;
-  RecurrentSpec spec;                // of one direction, without dropout
+  RecurrentSpec spec;                // one direction, no dropout
   std::int64_t steps, batch, input;  // T, B, I
 };
 
-/// The most telling first, so that a run that is cut short has them.
+/// The most informative first, so that an interrupted run has them.
 std::vector<StackShape> named_shapes();
 
 /// "lstm", "gru" (reset `after`), "gru_before", "rnn_tanh", "rnn_relu", "rnn_logistic".
@@ -26,16 +26,16 @@ std::string cell_name(const RecurrentSpec& spec);
 /// Units of each layer: "1150/1150/400".
 std::string hidden_text(const RecurrentSpec& spec);
 
-/// Names are those of the table or "T,B,I,H,L" for a stack of one's own, which is called
-/// "35x20x200x200x2". `cells`: of named stacks those of these cells, and one's own with each;
-/// empty: all of the table, and one's own as LSTM. Without names: the whole table. Errors
-/// std::invalid_argument: got, expected.
+/// Names are those of the table, or "T,B,I,H,L" for a custom stack, which is called
+/// "35x20x200x200x2". `cells` selects the named stacks with these cells, and runs a custom stack
+/// with each; empty: the whole table, and a custom stack as LSTM. Without names: the whole table.
+/// Errors    std::invalid_argument: got, expected.
 std::vector<StackShape> choose_shapes(const std::vector<std::string>& names,
                                       const std::vector<std::string>& cells);
 
-/// Floating-point operations of one timestep of all layers: products alone, each multiply-add two.
+/// Floating-point operations of one timestep of all layers: only products, two per multiply-add.
 double forward_flop(const StackShape& shape);
-/// The gradients of input, states and weights.
+/// The same for the gradients of input, states and weights.
 double backward_flop(const StackShape& shape);
 
 }  // namespace unroll::benchmark

@@ -11,10 +11,10 @@ namespace {
 using dnnl::memory;
 using Way = WeightReorder::Way;
 
-/// By all threads, and so at the rate of the memory.
+/// Uses all threads, so it runs at the rate of the memory.
 void clear(std::byte* to, std::size_t bytes) {
-  constexpr std::size_t kPiece = 1
-                                 << 18;  // bytes: some 10 us, more than it takes to share them out
+  constexpr std::size_t kPiece =
+      1 << 18;  // bytes: about 10 us, more than it takes to distribute them
   const auto pieces = std::int64_t((bytes + kPiece - 1) / kPiece);
 #pragma omp parallel for
   for (std::int64_t k = 0; k < pieces; ++k) {
@@ -23,7 +23,7 @@ void clear(std::byte* to, std::size_t bytes) {
   }
 }
 
-/// Between states of layers, of which each may be empty, and one buffer [L, D, N, H].
+/// Copies between the states of layers, each of which may be empty, and one buffer [L, D, N, H].
 void gather(std::byte* to, std::span<const View> layers, std::size_t bytes) {
   for (std::size_t k = 0; k < layers.size(); ++k)
     if (layers[k])
@@ -115,7 +115,7 @@ void OnednnLayers::prepare(dnnl::stream& stream, std::span<const RecurrentWeight
   prepare_bias(weights);
 }
 
-/// Both biases in one, but for the candidate's of a linear-before-reset GRU.
+/// Adds the two biases, except for the candidate of a linear-before-reset GRU.
 void OnednnLayers::prepare_bias(std::span<const RecurrentWeights> weights) {
   auto* bias = static_cast<float*>(bias_.get_data_handle());
   const std::int64_t hidden = shape_.hidden, last = bias_rows(shape_) - 1;
@@ -175,7 +175,7 @@ void OnednnLayers::backward(dnnl::stream& stream, const LayersBackward& args) {
   const std::size_t layer_bytes = state.get_size() / std::size_t(shape_.layers);
   gather(args.scratch + dh_n_, args.dh_n, layer_bytes);
   gather(args.scratch + dc_n_, args.dc_n, layer_bytes);
-  // The primitive adds to gradients of weights.
+  // The primitive adds to the gradients of weights.
   clear(args.scratch + dweights_layer_, backward.dweights_layer.get_size());
   clear(args.scratch + dweights_iter_, backward.dweights_iter.get_size());
   clear(args.scratch + dbias_, bias.get_size());

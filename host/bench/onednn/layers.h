@@ -1,4 +1,4 @@
-/// Equal layers of a recurrent stack, computed by one primitive forward and one backward.
+/// Equal layers of a recurrent stack, computed by one primitive in each pass.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,7 @@
 
 namespace unroll::benchmark {
 
-/// Offsets in a buffer, one after the other.
+/// Lays out buffers one after the other and returns their offsets.
 struct Layout {
   std::size_t bytes = 0;
 
@@ -25,7 +25,7 @@ struct Layout {
   }
 };
 
-/// Lists are as in RecurrentForward, of these layers alone. `kept` and `scratch` are the whole
+/// Lists are as in RecurrentForward, but only for these layers. `kept` and `scratch` are the whole
 /// buffers.
 struct LayersForward {
   std::byte *kept, *scratch;
@@ -50,12 +50,13 @@ class OnednnLayers {
   const char* cell() const { return primitives_.cell; }
   std::vector<std::string> implementations() const;
 
-  /// What lives from forward() to backward(), or, in inference, as long as forward() of the stack.
+  /// Buffers that live from forward() to backward() or, in inference, until the stack's forward()
+  /// ends.
   void place_kept(Layout& kept);
-  /// What lives in one call of these layers. All layers' may lie at one place.
+  /// Buffers that live during one call of these layers. All layers may share their place.
   void place_temporary(Layout& scratch);
 
-  /// The layers' output among what is kept.
+  /// The output of these layers in the kept buffer.
   void* y(std::byte* kept) const { return kept + y_; }
   std::size_t y_bytes() const { return primitives_.y.get_size(); }
 
@@ -64,7 +65,7 @@ class OnednnLayers {
   void backward(dnnl::stream& stream, const LayersBackward& args);
 
  private:
-  /// A form of W and R that a primitive has chosen.
+  /// A layout of W and R that a primitive has chosen.
   struct Weights {
     dnnl::memory layer, iter;
     WeightReorder reorder_layer, reorder_iter;
@@ -86,7 +87,7 @@ class OnednnLayers {
   Weights forward_weights_, backward_weights_;
   dnnl::memory bias_;
   WeightReorder from_dweights_layer_, from_dweights_iter_;
-  // Offsets; kept, and then scratch.
+  // Offsets, first in the kept buffer, then in the scratch buffer.
   std::size_t y_ = 0, h0_ = 0, c0_ = 0, h_n_ = 0, c_n_ = 0, workspace_ = 0;
   std::size_t scratchpad_ = 0, dh_n_ = 0, dc_n_ = 0, dh0_ = 0, dc0_ = 0;
   std::size_t dweights_layer_ = 0, dweights_iter_ = 0, dbias_ = 0;

@@ -1,4 +1,4 @@
-/// The way into libunroll_onednn.so.
+/// The entry into libunroll_onednn.so.
 #include "host/bench/onednn/module.h"
 
 #include <oneapi/dnnl/dnnl.hpp>
@@ -10,7 +10,7 @@ namespace unroll::benchmark {
 namespace {
 
 std::string library_version() {
-  const dnnl_version_t* const version = dnnl_version();  // of what is loaded, not of the header
+  const dnnl_version_t* const version = dnnl_version();  // of the loaded library, not of the header
   return std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
          std::to_string(version->patch);
 }

@@ -1,4 +1,4 @@
-/// What libunroll_onednn.so offers to the program that loads it. The two are built together and
+/// The interface of libunroll_onednn.so to the program that loads it. The two are built and
 /// installed together; a module of another version is refused.
 #pragma once
 
@@ -10,16 +10,16 @@
 namespace unroll::benchmark {
 
 struct OnednnModuleApi {
-  const char* version;  // Unroll's; first, so that it can be read whatever follows it
+  const char* version;  // Unroll's. It is first, so that any version can read it
 
   std::string (*library_version)();  // oneDNN's, "2.6.3"
 
-  /// As onednn_recurrent_plan().
+  /// See onednn_recurrent_plan().
   std::unique_ptr<RecurrentPlan> (*recurrent_plan)(const RecurrentArgs& args, int threads);
 };
 
 }  // namespace unroll::benchmark
 
-/// The module's only symbol. The result lives as long as the module, which is never unloaded.
+/// The module's only symbol. The result stays valid, because the module is never unloaded.
 extern "C" [[gnu::visibility("default")]] const unroll::benchmark::OnednnModuleApi*
 unroll_onednn_module();

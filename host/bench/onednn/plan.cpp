@@ -1,5 +1,5 @@
-/// RecurrentPlan by oneDNN's primitives, one after the other from the input upwards: one for every
-/// run of equal layers that read H values each, and one for every other layer.
+/// RecurrentPlan by oneDNN's primitives, in order from the input upwards: one for every run of
+/// equal layers that read H values each, and one for every other layer.
 #include "host/bench/onednn/plan.h"
 
 #include <omp.h>
@@ -20,7 +20,7 @@
 namespace unroll::benchmark {
 namespace {
 
-/// OpenMP's number of threads for the caller, as long as this lives.
+/// Sets the caller's number of OpenMP threads while it lives.
 class Threads {
  public:
   explicit Threads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
@@ -37,7 +37,7 @@ std::vector<EqualLayers> runs_of_equal_layers(const RecurrentArgs& args) {
   std::vector<EqualLayers> runs;
   std::int64_t input = args.input;
   for (const std::int64_t hidden : spec.hidden) {
-    // oneDNN wants upper layers to read H values; in two directions they would read both.
+    // oneDNN requires upper layers to read H values; with two directions they would read 2 H.
     const bool fits = spec.directions == 1 && input == hidden;
     if (fits && !runs.empty() && runs.back().hidden == hidden && runs.back().input == input)
       ++runs.back().layers;
@@ -56,7 +56,7 @@ std::vector<EqualLayers> runs_of_equal_layers(const RecurrentArgs& args) {
   return runs;
 }
 
-/// The part of a list with `per_layer` entries for each layer; lists may be empty.
+/// The part of a list for these layers, with `per_layer` entries each; lists may be empty.
 template <typename T>
 std::span<const T> part(std::span<const T> list, std::int64_t first, std::int64_t layers,
                         std::int64_t per_layer = 1) {
@@ -73,7 +73,7 @@ class OnednnPlan final : public RecurrentPlan {
         depth_(args.spec.layers()),
         engine_(dnnl::engine::kind::cpu, 0),
         stream_(engine_) {
-    const Threads set(threads_);  // scratchpads grow with their number
+    const Threads set(threads_);  // scratchpads grow with the number of threads
     for (const EqualLayers& run : runs_of_equal_layers(args)) layers_.emplace_back(engine_, run);
     const std::size_t x_bytes = sizeof(float) * std::size_t(args.steps * args.batch * args.input);
     Layout& kept = training_ ? reserve_ : scratch_;
@@ -91,13 +91,13 @@ class OnednnPlan final : public RecurrentPlan {
     scratch_ = all;
   }
 
-  // OpenMP's idle threads would spin a while longer, where what is measured next may want to run;
-  // and LeakSanitizer crashes on them at the program's end.
+  // OpenMP's idle threads would go on spinning and disturb the next measurement, and LeakSanitizer
+  // crashes on them at the end of the program.
   ~OnednnPlan() override { omp_pause_resource_all(omp_pause_soft); }
   OnednnPlan(const OnednnPlan&) = delete;
   OnednnPlan& operator=(const OnednnPlan&) = delete;
 
-  /// "onednn:lstm:ref+brgemm"; names of several implementations are joined by "+".
+  /// "onednn:lstm:ref+brgemm": the names of several implementations are joined by "+".
   std::string algorithm() const override {
     std::vector<std::string> names;
     for (const OnednnLayers& run : layers_)
@@ -105,7 +105,7 @@ class OnednnPlan final : public RecurrentPlan {
         if (std::ranges::count(names, name) == 0) names.push_back(name);
     std::string text = std::string("onednn:") + layers_.front().cell();
     for (const std::string& name : names) text += (name == names.front() ? ":" : "+") + name;
-    std::ranges::replace(text, ',', ';');  // it becomes a field between commas
+    std::ranges::replace(text, ',', ';');  // it becomes a CSV field
     return text;
   }
   std::size_t reserve_bytes() const override { return reserve_.bytes; }
@@ -129,7 +129,7 @@ class OnednnPlan final : public RecurrentPlan {
     std::int64_t first = 0;
     for (OnednnLayers& run : layers_) {
       const std::int64_t count = run.shape().layers;
-      // backward() reads y, which the caller need not keep.
+      // backward() reads y, which the caller may not keep.
       const bool direct = &run == &layers_.back() && args.y && !training_;
       void* const y = direct ? args.y.data : run.y(kept);
       run.forward(stream_, {.kept = kept,
@@ -183,7 +183,7 @@ class OnednnPlan final : public RecurrentPlan {
   dnnl::stream stream_;
   std::vector<OnednnLayers> layers_;
   Layout reserve_, scratch_;
-  std::vector<std::size_t> dx_;  // in scratch: gradient of each run's input, and of y
+  std::vector<std::size_t> dx_;  // in scratch: gradient of the input of each run, and of y
 };
 
 }  // namespace
@@ -192,7 +192,8 @@ std::unique_ptr<RecurrentPlan> make_onednn_plan(const RecurrentArgs& args, int t
   if (args.spec.dropout > 0) throw Unsupported("oneDNN has no dropout between layers");
   if (args.has_lengths) throw Unsupported("oneDNN has no sequences of different lengths");
   if (dnnl_version()->cpu_runtime != DNNL_RUNTIME_OMP)
-    throw Unsupported("this oneDNN is not built for OpenMP, so its threads are not ours to set");
+    throw Unsupported(
+        "this oneDNN is not built for OpenMP, so the number of its threads cannot be set");
   try {
     return std::make_unique<OnednnPlan>(args, threads);
   } catch (const dnnl::error& error) {

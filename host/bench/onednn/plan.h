@@ -7,7 +7,7 @@
 
 namespace unroll::benchmark {
 
-/// As onednn_recurrent_plan() in host/bench/onednn_module.h.
+/// See onednn_recurrent_plan() in host/bench/onednn_module.h.
 std::unique_ptr<RecurrentPlan> make_onednn_plan(const RecurrentArgs& args, int threads);
 
 }  // namespace unroll::benchmark

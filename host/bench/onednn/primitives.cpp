@@ -14,7 +14,7 @@ memory::desc floats(const memory::dims& dims, Tag tag) {
 
 dnnl::primitive_attr attributes() {
   dnnl::primitive_attr attr;
-  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);  // so that it is counted
+  attr.set_scratchpad_mode(dnnl::scratchpad_mode::user);  // so that we can count it
   return attr;
 }
 
@@ -48,7 +48,7 @@ Primitive primitive_of(const Description& description) {
           .scratchpad = description.scratchpad_desc()};
 }
 
-/// `activation`: of a vanilla RNN alone.
+/// `activation`: only for a vanilla RNN.
 template <typename Forward, typename Backward, typename... Activation>
 LayerPrimitives make(const dnnl::engine& engine, const char* cell, const EqualLayers& shape,
                      Activation... activation) {
@@ -82,7 +82,7 @@ LayerPrimitives make(const dnnl::engine& engine, const char* cell, const EqualLa
   if (!training) return made;
 
   const auto back = dnnl::prop_kind::backward;
-  const auto backward = [&] {  // gradients are described as what they are of
+  const auto backward = [&] {  // a gradient has the descriptor of its tensor
     if constexpr (kHasC)
       return describe_backward<Backward>(engine, forward, back, direction, x, state, state, wx, wh,
                                          bias, y, state, state, x, state, state, wx, wh, bias, y,

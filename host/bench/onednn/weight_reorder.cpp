@@ -5,7 +5,7 @@ namespace {
 
 using dnnl::memory;
 
-/// Reorders either way between `ours` and `theirs`.
+/// Reorders in both directions between `ours` and `theirs`.
 dnnl::reorder between(const dnnl::engine& engine, const memory::desc& ours,
                       const memory::desc& theirs, WeightReorder::Way way) {
   const bool to = way == WeightReorder::Way::kToOnednn;

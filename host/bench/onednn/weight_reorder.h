@@ -1,6 +1,6 @@
-/// Copies of weights between PyTorch's layout, for each layer and direction a matrix [G H, I] in
-/// our order of gates, and the one that a primitive of oneDNN has chosen, [L, D, I, G, H] in its
-/// own.
+/// Copies weights between PyTorch's layout and the one that a oneDNN primitive has chosen.
+/// PyTorch's has a matrix [G H, I] per layer and direction, in our order of gates; oneDNN's is [L,
+/// D, I, G, H] in its own order.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,7 @@ class WeightReorder {
   WeightReorder(const dnnl::engine& engine, const WeightShape& shape,
                 const dnnl::memory::desc& chosen, Way way);
 
-  /// Done when `stream` is. `ours`: [L D] pointers to matrices, null where one is not wanted.
+  /// The copy is complete when `stream` is. `ours`: [L D] pointers to matrices, null if not wanted.
   void run(dnnl::stream& stream, void* theirs, std::span<float* const> ours);
 
  private:
@@ -33,13 +33,13 @@ class WeightReorder {
     dnnl::reorder reorder;
     dnnl::memory ours, theirs;
     std::size_t matrix;   // which of ours
-    std::int64_t offset;  // of the gate in it
+    std::int64_t offset;  // of the gate in the matrix
   };
 
   Way way_ = Way::kToOnednn;
   std::vector<Gate> gates_;
-  // A layout that is not made of gates, such as one packed for products, is reached through a plain
-  // one.
+  // If the layout does not consist of gates, for example because it is packed for products, weights
+  // are copied through a plain layout.
   std::optional<dnnl::memory> plain_;
   dnnl::memory whole_;
   dnnl::reorder reorder_whole_;

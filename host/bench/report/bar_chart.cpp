@@ -13,24 +13,25 @@
 namespace unroll::benchmark {
 namespace {
 
-// Sizes fit the style sheet's 11 px.
-constexpr double kWidth = 360, kLeft = 1, kRight = kWidth - 82;  // beside it: a bar's label
+// Sizes match the 11 px of the style sheet.
+constexpr double kWidth = 360, kLeft = 1,
+                 kRight = kWidth - 82;  // the label of a bar is to its right
 constexpr double kTop = 22, kName = 17, kBar = 12, kGap = 10;
-constexpr double kNameRoom = 215;  // of a line; a name's bold letters are a seventh wider
+constexpr double kNameRoom = 215;  // per line; the bold letters of a name are a seventh wider
 
-/// About how wide a letter of a sans serif type of 11 px is, rather too wide than too narrow.
+/// The approximate width of a letter of an 11 px sans serif type, rather too wide than too narrow.
 double width_of_letter(char c) {
-  if ((static_cast<unsigned char>(c) & 0xC0) == 0x80) return 0;  // goes on
+  if ((static_cast<unsigned char>(c) & 0xC0) == 0x80) return 0;  // continuation byte
   if (static_cast<unsigned char>(c) >= 0x80) return 11;
   if (std::string_view("MW@%mw").find(c) != std::string_view::npos) return 11;
   if (std::string_view("ijl.,:;|!'()[] /It").find(c) != std::string_view::npos) return 4.5;
   return c >= 'A' && c <= 'Z' ? 8.5 : 7;
 }
 
-/// As much of a text as has room, and how wide that is.
+/// As much of a text as fits, and its width.
 std::pair<std::string, double> fitted(const std::string& text, double room) {
   double width = 0, cut_width = 0;
-  std::size_t cut = 0;  // what fits beside an ellipsis
+  std::size_t cut = 0;  // how much fits before an ellipsis
   for (std::size_t k = 0; k < text.size(); ++k) {
     if (width + 11 <= room && width_of_letter(text[k]) > 0) cut = k, cut_width = width + 11;
     width += width_of_letter(text[k]);
@@ -70,7 +71,7 @@ class Drawing {
 
   double x(double value) const { return kLeft + value / chart_.limit * (kRight - kLeft); }
 
-  /// Returns where the next group begins.
+  /// Returns the top of the next group.
   double draw_group(const BarGroup& group, double top) {
     constexpr double kBold = 8.0 / 7, kSpace = 7;
     const auto [name, width] = fitted(group.name, kNameRoom / kBold);
@@ -101,7 +102,7 @@ class Drawing {
     put("<g class=\"bar {}\"><title>{}</title><rect x=\"{}\" y=\"{}\" width=\"{:.2f}\" "
         "height=\"{}\" data-length=\"{}\"/>",
         bar.kind, escape_html(bar.text), kLeft, top + 1, end - kLeft, kBar - 2, *bar.length);
-    if (*bar.length > chart_.limit)  // a gap as of a torn strip
+    if (*bar.length > chart_.limit)  // a gap, like a torn strip
       put("<path class=\"cut\" d=\"M{:.2f} {}l4 -{}\"/>", end - 12, top + kBar, kBar);
     put("</g>\n");
   }

@@ -1,6 +1,6 @@
-/// Groups of horizontal bars as SVG to be placed in an HTML page. Colours and type come from the
-/// page's style sheet by class (bar NAME, floor, name, grid, tick), so that one drawing serves
-/// light, dark and paper.
+/// Groups of horizontal bars as SVG for an HTML page. Colours and type come from the page's style
+/// sheet by class (bar NAME, floor, name, grid, tick), so that the same drawing works in light,
+/// dark and on paper.
 #pragma once
 
 #include <cstddef>
@@ -12,32 +12,31 @@ namespace unroll::benchmark {
 
 struct Bar {
   std::string kind;              // its class in the style sheet
-  std::optional<double> length;  // in units of the axis; none: the label stands in its place
-  std::string label;             // at its end
-  std::string text;              // what a browser shows when one points at it
+  std::optional<double> length;  // in units of the axis; none: the label replaces the bar
+  std::string label;             // at the end of the bar
+  std::string text;              // shown under the mouse pointer
   bool strong = false;           // a label that stands out
 };
 
 struct BarGroup {
-  std::string name, note;  // above the bars; cut if they are too long
+  std::string name, note;  // above the bars; cut if too long
   std::vector<Bar> bars;
-  bool floor = false;  // marked at 1
+  bool floor = false;  // draws a mark at 1
 };
 
 struct BarChart {
-  std::string title, unit;  // what is drawn; of the axis
+  std::string title, unit;  // what is drawn; the unit of the axis
   std::vector<BarGroup> groups;
-  double limit = 1;  // of the axis; a longer bar ends there, and is marked as cut
+  double limit = 1;  // end of the axis; longer bars end there and are marked as cut
 };
 
-/// The chart as one <svg> element. The axis begins at zero: lengths of a group are to each other as
-/// the values are.
+/// The chart as one <svg> element. The axis begins at zero, so lengths are proportional to values.
 std::string draw_bars(const BarChart& chart);
 
-/// What a group adds to the height of a chart that is 360 wide.
+/// The height that a group adds to a chart of width 360.
 double bar_group_height(std::size_t bars);
 
-/// A limit for bars of these lengths. A few that are far longer than most are cut, so that the
+/// A limit for bars of these lengths. It cuts a few bars that are far longer than most, so that the
 /// others can be told apart.
 double bar_limit(std::vector<double> lengths);
 

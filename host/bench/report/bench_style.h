@@ -1,5 +1,5 @@
-/// What the page of a benchmark adds to the style sheet of all pages. Programs differ in lightness,
-/// too, so that they can be told apart in grey; from dark to light on paper: unroll, onednn, cudnn,
+/// The part of the style sheet that only benchmark pages have. Programs also differ in lightness,
+/// so that they can be told apart in grey; on paper, from dark to light: unroll, onednn, cudnn,
 /// pytorch.
 #pragma once
 

@@ -1,4 +1,4 @@
-/// comparison_text of summary.h: what moved between two sets of results.
+/// comparison_text of summary.h: the differences between two sets of results.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace unroll::benchmark {
 namespace {
 
 constexpr const char* kMustAgree[] = {"device: ", "driver ", "oneDNN: ", "PyTorch ", "times: "};
-constexpr std::size_t kListed = 20;  // of rows that are in one set alone
+constexpr std::size_t kListed = 20;  // how many rows that only one set has are listed
 
 struct Key {
   Case of;
@@ -41,7 +41,7 @@ struct Pair {
   Result before, after;
 
   double ratio() const { return *after.median / *before.median; }
-  /// Empty if nothing is known that a difference could be held against.
+  /// nullopt if there is nothing to compare a difference with.
   std::optional<double> bound() const {
     std::optional<double> bound;
     for (const Result* row : {&before, &after}) {
@@ -79,7 +79,7 @@ std::string moved_text(const std::string& title, std::vector<Pair> pairs) {
   return "\n" + title + ":\n\n" + table.text();
 }
 
-/// Rows with a time in one set and none in the other, and why.
+/// Rows with a time in only one set, and why the other has none.
 std::string refused_text(const std::vector<Pair>& pairs) {
   if (pairs.empty()) return "";
   TextTable table(
@@ -92,7 +92,7 @@ std::string refused_text(const std::vector<Pair>& pairs) {
     table.row({name_of(pair.key), program_of(pair.key), time(pair.before),
                time(pair.after) + ":  " + refusal_text(refused)});
   }
-  return "\nA time in one of them alone:\n\n" + table.text();
+  return "\nA time in only one of them:\n\n" + table.text();
 }
 
 std::string only_text(const char* where, const std::map<Key, Result>& rows,
@@ -107,8 +107,8 @@ std::string only_text(const char* where, const std::map<Key, Result>& rows,
   return fmt::format("\nOnly {}, {} row{}:\n{}", where, count, count == 1 ? "" : "s", text);
 }
 
-/// Lines that are the same if two measurements may be compared. The commit is what is compared, and
-/// measured rates never agree to the last digit.
+/// Whether a line must be equal for a fair comparison. Commits are what is compared, and measured
+/// rates never agree to the last digit.
 bool must_agree(const std::string& line) {
   return std::ranges::any_of(kMustAgree,
                              [&](const char* start) { return line.starts_with(start); });

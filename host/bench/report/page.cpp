@@ -60,7 +60,7 @@ std::string cell(const std::string& text, const char* kind = "") {
 }
 constexpr const char* kText = " class=\"t\"";
 
-/// Heads of columns; those of text begin with a space.
+/// Heads of columns; heads of text columns begin with a space.
 std::string table_head(const std::vector<std::string>& names) {
   std::string html = "<thead><tr>";
   for (const std::string& name : names)
@@ -69,7 +69,7 @@ std::string table_head(const std::vector<std::string>& names) {
   return html + "</tr></thead>\n";
 }
 
-/// A number or a name and, in small below it, what it belongs to, which may break after an _.
+/// A number or a name with small text below it, which may break after an _.
 std::string double_cell(const std::string& text, const std::string& below, const char* kind = "") {
   std::string small = escape_html(below);
   for (std::size_t at = 0; (at = small.find('_', at)) != small.npos; ++at)
@@ -104,7 +104,7 @@ std::string means_section(const Results& results) {
   if (list.empty()) return "";
   std::string html =
       "<h2>Geometric means of a rival's time / ours</h2>\n"
-      "<p class=\"note\">Above 1 unroll is faster. Of each program the fastest algorithm "
+      "<p class=\"note\">Above 1 unroll is faster. Only the fastest algorithm of each program "
       "counts.</p>\n<div class=\"scroll\"><table class=\"means\">\n" +
       table_head({" cell", " rival", "mean", "cases", "best", "worst"});
   for (const Mean& mean : list)
@@ -139,7 +139,7 @@ std::string table_section(const Results& results, const Summaries& summaries) {
       fmt::format("<details>\n<summary>All {} rows</summary>\n",
                   grouped(std::int64_t(results.rows.size()))) +
       "<p class=\"note\">Microseconds per timestep of all layers. Best rival: its time / the "
-      "row's. Prepare: that part of the time which a change of weights forces.</p>\n"
+      "row's. Prepare: the part of the time that follows a change of weights.</p>\n"
       "<div class=\"scroll\"><table class=\"rows\">\n" +
       table_head({" program", " algorithm", " execution", "µs/step", "[min, max]", "best rival",
                   "TFLOP/s", "of peak", "floor µs", "×&#160;floor", "prepare µs", "reserve MiB",
@@ -157,7 +157,7 @@ std::string table_section(const Results& results, const Summaries& summaries) {
 
 // ---- charts
 
-/// What bars are drawn in units of: the floor, or without one the fastest.
+/// The unit of the bars: the floor, or without one the fastest time.
 std::optional<double> base_of(const CaseSummary& summary) {
   if (summary.floor) return summary.floor;
   std::optional<double> fastest;
@@ -190,7 +190,7 @@ BarGroup group_of(const CaseSummary& summary) {
                                                          : ", no floor: × the fastest"),
                  .floor = summary.floor.has_value()};
   std::vector<Result> rivals = summary.rivals;
-  std::ranges::sort(rivals, {}, &Result::program);  // the same in all groups
+  std::ranges::sort(rivals, {}, &Result::program);  // the same order in all groups
   const auto add = [&](const Result& row) {
     const bool is_ours = row.program == "unroll";
     const std::optional<double> of_ours =
@@ -209,7 +209,7 @@ BarGroup group_of(const CaseSummary& summary) {
   return group;
 }
 
-/// Of one task, cell and precision: a chart for each pass, and more if there are many shapes.
+/// The charts of one task, cell and precision: one per pass, and more if there are many shapes.
 std::string charts(const Summaries& list) {
   std::vector<std::vector<BarGroup>> passes;
   std::vector<std::string> names;
@@ -285,11 +285,10 @@ std::string charts_section(const Summaries& summaries) {
               charts(precision);
   }
   if (html.empty()) return "";
-  return "<h2>The fastest algorithm of each program</h2>\n<p class=\"note\">Bars: time / floor, "
-         "below "
-         "which no schedule can be; shorter is better. At their ends: microseconds per timestep of "
-         "all layers, and how many times ours; bold where a rival is faster by more than the "
-         "noise. Beside a shape's name: T×B×I, layers × units.</p>\n" +
+  return "<h2>The fastest algorithm of each program</h2>\n<p class=\"note\">Bars: time / floor; "
+         "no schedule can be faster than the floor, and shorter is better. At their ends: "
+         "microseconds per timestep of all layers, and how many times ours; bold where a rival is "
+         "faster by more than the noise. Beside a shape's name: T×B×I, layers × units.</p>\n" +
          html;
 }
 

@@ -1,5 +1,5 @@
-/// Results as one HTML page that needs nothing else: no script, no file beside it, no network.
-/// Everything that comes from results is escaped.
+/// Results as one self-contained HTML page: no script, no other files, no network. All text from
+/// results is escaped.
 #pragma once
 
 #include <string>

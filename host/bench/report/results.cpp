@@ -18,7 +18,7 @@
 namespace unroll::benchmark {
 namespace {
 
-/// A clock that repeats to 1e-5 is a good one.
+/// Six digits, because even a good clock repeats only to 1e-5.
 std::string printed(double value) {
   return std::isfinite(value) ? fmt::format("{:.6g}", value) : "";
 }
@@ -30,7 +30,7 @@ std::optional<double> parsed(std::string_view text) {
   return value;
 }
 
-/// Of times as they are printed, so that what is read back gives the same text.
+/// The ratio of times as they are printed, so that reading them back gives the same text.
 std::string ratio(std::optional<double> above, std::optional<double> below) {
   if (!above || !below) return "";
   above = parsed(printed(*above));
@@ -43,7 +43,7 @@ struct Column {
   bool required;
   /// `rival`: the median of the case's best rival.
   std::function<std::string(const Result&, std::optional<double> rival)> text;
-  /// Returns what was expected if the text is wrong, else null. Empty: the column is derived.
+  /// Returns null, or the expected value if the text is wrong. Empty if the column is derived.
   std::function<const char*(Result&, const std::string&)> set;
 };
 
@@ -77,7 +77,7 @@ Column count_column(const char* name, std::int64_t least, Member member) {
           }};
 }
 
-/// A number that something is divided by must be above 0.
+/// A number that is used as a divisor must be above 0.
 template <typename Member>
 Column number_column(const char* name, bool positive, Member member) {
   return {name, false,
@@ -149,7 +149,7 @@ const std::vector<Column>& columns() {
   return list;
 }
 
-/// A field that begins with # is quoted, too: it may be the first of its line.
+/// A field that begins with # is also quoted, because it may be the first of its line.
 std::string quoted(const std::string& field) {
   if (field.find_first_of(",\"\r\n") == field.npos && !field.starts_with('#')) return field;
   std::string text = "\"";
@@ -157,17 +157,17 @@ std::string quoted(const std::string& field) {
   return text + '"';
 }
 
-/// Lines with # and records, RFC 4180, one after the other.
+/// Reads lines with # and records (RFC 4180) one by one.
 class Records {
  public:
   Records(std::filesystem::path file, std::string_view text)
       : file_(std::move(file)), rest_(text) {}
 
-  std::vector<std::string> fields;  // of a record
-  std::string comment;              // else what follows #
+  std::vector<std::string> fields;  // the fields of a record
+  std::string comment;              // or the text after #
   bool is_comment = false;
 
-  /// Passes over blank lines; false at the end.
+  /// Skips blank lines; returns false at the end.
   bool next() {
     while (take_line_end()) {
     }
@@ -177,7 +177,7 @@ class Records {
     if (is_comment) {
       comment = rest_.substr(1, rest_.find('\n') - 1);
       rest_.remove_prefix(comment.size() + 1);
-      while (comment.ends_with('\r')) comment.pop_back();  // written, one would be a line end
+      while (comment.ends_with('\r')) comment.pop_back();  // when written, one would end the line
       if (comment.starts_with(' ')) comment.erase(0, 1);
       return true;
     }
@@ -239,7 +239,7 @@ bool is_header(const std::vector<std::string>& fields) {
   return std::ranges::count(fields, "task") > 0 && std::ranges::count(fields, "program") > 0;
 }
 
-/// For each field its column; null for one that is passed over.
+/// The column of each field; null for one that is ignored.
 std::vector<const Column*> read_header(const Records& records) {
   for (const Column& column : columns())
     if (column.required && std::ranges::count(records.fields, column.name) == 0)
@@ -297,7 +297,7 @@ std::string to_csv(const Results& results) {
 
 Results read_csv(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
-  in.peek();  // a folder opens, and fails here
+  in.peek();  // opening a folder succeeds, reading it fails
   if (!in.is_open() || in.bad())
     throw std::runtime_error(file.string() + ": cannot be read, expected a CSV");
   return read_csv({std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>()}, file);
@@ -308,7 +308,7 @@ Results read_csv(const std::string& text, const std::filesystem::path& name) {
   Records records(name, text);
   std::vector<const Column*> header;
   while (records.next()) {
-    if (records.is_comment) {  // of files that follow each other, what they have in common once
+    if (records.is_comment) {  // if files are concatenated, common lines are kept once
       if (std::ranges::count(results.about, records.comment) == 0)
         results.about.push_back(records.comment);
     } else if (header.empty() || is_header(records.fields)) {

@@ -1,5 +1,5 @@
-/// What benchmarks find, one row for each program, algorithm and pass, and the CSV in which it is
-/// kept: lines that begin with # and say what the times depend on, a header, rows.
+/// The results of benchmarks, one row for each program, algorithm and pass, and their CSV format:
+/// lines that begin with # and say what the times depend on, a header, rows.
 #pragma once
 
 #include <cstdint>
@@ -10,10 +10,10 @@
 
 namespace unroll::benchmark {
 
-/// cuDNN without the seam around it, which is a rival of its own.
+/// cuDNN without the seam, which is a rival of its own.
 inline constexpr const char* kBareCudnn = "cudnn_bare";
 
-/// Rows with equal `Case` are of one computation and can be compared.
+/// Rows with equal `Case` measure the same computation and can be compared.
 struct Case {
   std::string task;                  // "rnn": a recurrent stack; "lm": a language model's step
   std::string shape;                 // a name of shapes.h, or "35x20x200x200x2"
@@ -26,19 +26,19 @@ struct Case {
   auto operator<=>(const Case&) const = default;
 };
 
-/// Times are in microseconds per timestep, all layers together. What is not known is empty.
+/// Times are in microseconds per timestep, all layers together. Unknown values are empty.
 struct Result {
   Case of;
   std::string program;        // "unroll"; rivals: "cudnn", kBareCudnn, "onednn", "pytorch"
   std::string algorithm;      // "stepwise:8", "cudnn:standard", "cudnn:standard:fp16", "eager", ...
   std::string execution;      // "graph", "stream" (calls on a GPU), "calls" (on a CPU)
-  std::string status = "ok";  // else why there are no times, on one line
+  std::string status = "ok";  // or why there are no times, on one line
   std::optional<double> median, least, most;
   std::int64_t samples = 0;
-  std::optional<double> noise;    // of the case: |a / b - 1| of the same code timed twice
-  std::optional<double> prepare;  // that part of `median` which a change of weights forces
-  std::optional<double> tflops;   // achieved, in 1e12 operations per second
-  std::optional<double> peak;     // share of what a large matrix product reaches: 0.5
+  std::optional<double> noise;    // of the case: |a / b - 1| for the same code timed twice
+  std::optional<double> prepare;  // the part of `median` that follows a change of weights
+  std::optional<double> tflops;   // achieved, 1e12 operations per second
+  std::optional<double> peak;     // share of the rate of a large matrix product: 0.5
   std::optional<double> floor;    // no schedule can be faster, by the model of floor.h
   std::optional<double> reserve_mib, work_mib;  // kept for backward; used by one pass
 };
@@ -48,18 +48,17 @@ struct Results {
   std::vector<Result> rows;
 };
 
-/// Numbers have as many digits as tell them apart from what was measured; read_csv(to_csv(r)) gives
-/// the same text again.
+/// Numbers have enough digits to read back the measured ones; to_csv(read_csv(to_csv(r))) gives the
+/// same text.
 std::string to_csv(const Results& results);
-/// The header line of that CSV, which other programs print too.
+/// The header line of the CSV, which other programs print too.
 std::string csv_header();
 
 /// Errors    std::runtime_error, one line: file, line number, got, expected. Columns may come in
-/// any
-///           order, and one that is not known is passed over; several files may follow each other
-///           in one, each with its # lines and header.
+///           any order, and unknown ones are ignored. Several files may be concatenated, each with
+///           its # lines and header.
 Results read_csv(const std::filesystem::path& file);
-/// The same of the text of a file; `name` is how errors call it.
+/// Reads the text of a file; `name` is its name in errors.
 Results read_csv(const std::string& text, const std::filesystem::path& name);
 
 }  // namespace unroll::benchmark

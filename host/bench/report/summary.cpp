@@ -93,7 +93,7 @@ std::vector<Mean> means(const Results& results) {
         continue;
       }
       ++found->cases;
-      found->mean += std::log(speed);  // a sum of logarithms until all are in
+      found->mean += std::log(speed);  // a sum of logarithms until all are added
       if (speed > found->best) std::tie(found->best, found->best_shape) = std::tie(speed, of.shape);
       if (speed < found->worst)
         std::tie(found->worst, found->worst_shape) = std::tie(speed, of.shape);

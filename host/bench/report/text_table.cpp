@@ -26,7 +26,7 @@ std::string without_trailing_space(std::string line) {
   return line + '\n';
 }
 
-/// The upper and the lower line of a head; one of one line stands in the lower.
+/// The upper or the lower line of a head; a head of one line is in the lower.
 std::string head_line(const std::string& head, bool upper) {
   const std::size_t end = head.find('\n');
   if (end == head.npos) return upper ? "" : head;

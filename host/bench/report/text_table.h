@@ -1,4 +1,4 @@
-/// Tables of aligned columns for a terminal, and numbers as they are shown there and on the page.
+/// Tables of aligned columns for a terminal, and the format of numbers there and on the page.
 #pragma once
 
 #include <cstddef>
@@ -12,8 +12,8 @@ namespace unroll::benchmark {
 constexpr std::size_t kTerminalColumns = 140;
 
 struct TextColumn {
-  const char* head;       // of one line or two
-  bool right = true;      // aligned
+  const char* head;       // one line or two
+  bool right = true;      // aligned to the right
   bool flexible = false;  // cut if the table would be too wide
 };
 
@@ -21,12 +21,12 @@ class TextTable {
  public:
   explicit TextTable(std::vector<TextColumn> columns) : columns_(std::move(columns)) {}
 
-  /// With fewer cells than columns the last one may take the rest of the line.
+  /// If there are fewer cells than columns, the last cell may use the rest of the line.
   void row(std::vector<std::string> cells);
-  /// A line of its own between the rows.
+  /// Adds a line of text between the rows.
   void line(const std::string& text);
 
-  /// Head and rows, as wide as they need to be and at most kTerminalColumns.
+  /// Head and rows, as wide as needed but at most kTerminalColumns.
   std::string text() const;
 
  private:
@@ -36,12 +36,12 @@ class TextTable {
   std::vector<std::vector<std::string>> rows_;
 };
 
-/// Columns that a terminal needs, if every code point takes one.
+/// The width on a terminal, if every code point takes one column.
 std::size_t width_of(std::string_view text);
 /// At most `width` columns, the last of them "…" if something was cut; printable().
 std::string shortened(std::string_view text, std::size_t width);
 
-/// About four digits and no exponent for what a time can be; empty for what is unknown.
+/// About four digits and no exponent for any plausible time; empty for unknown values.
 std::string number_text(std::optional<double> value);
 /// "31 %"; "1.2 %" below ten.
 std::string percent_text(std::optional<double> share);

@@ -12,9 +12,9 @@
 namespace unroll {
 namespace {
 
-constexpr std::size_t kDots = 80;    // more of them run into each other
-constexpr double kLetter = 6.2;      // width of a digit at the style sheet's 11 px
-constexpr double kBoldLetter = 8.2;  // of a bold one at the 14 px of paper
+constexpr std::size_t kDots = 80;    // more of them would overlap
+constexpr double kLetter = 6.2;      // width of a digit at the 11 px of the style sheet
+constexpr double kBoldLetter = 8.2;  // width of a bold digit at the 14 px on paper
 constexpr double kLeft = 46, kBottom = 36;
 constexpr double kLabelRoom = 18;    // between the numbers of two marks
 constexpr double kTooLarge = 1e100;  // arithmetic on a range must not overflow
@@ -23,8 +23,8 @@ struct Range {
   double low, high;
 };
 
-/// The range of a chart's y axis, with a little room. Tukey's fence, twice as far out as he has it,
-/// decides what is too high to be shown.
+/// The range of a chart's y axis, with a margin. Values beyond Tukey's fence, here twice as far out
+/// as his, are too high to be shown.
 Range y_range(const Chart& chart) {
   std::vector<double> values;
   for (const ChartSeries& series : chart.series)
@@ -53,7 +53,7 @@ Range x_range(const Chart& chart) {
   return {0, high};
 }
 
-/// Ticks of one axis get equally many decimals; thousands are k, millions M.
+/// All ticks of an axis have the same number of decimals; thousands are k, millions M.
 std::string tick_label(double value, double step) {
   const double size = std::abs(value);
   if (size >= 1e9) return fmt::format("{:g}", value);
@@ -68,20 +68,19 @@ std::string tick_label(double value, double step) {
 }
 
 /// Round perplexities whose logarithms are in the range, coarser ones if there are many.
-std::vector<double> perplexity_ticks(const Range& loss) {
-  // Where exp() ends, and any use of such a scale.
-  if (loss.low < -300 || loss.high > 300) return {};
-  const double low = std::exp(loss.low), high = std::exp(loss.high);
-  for (const std::vector<double>& digits :
-       {std::vector<double>{1, 10}, {1, 2, 5, 10}, {1, 1.5, 2, 3, 5, 7, 10}}) {
-    std::vector<double> ticks;
-    for (double power = std::pow(10, std::floor(std::log10(low))); power <= high; power *= 10)
-      for (std::size_t k = 0; k + 1 < digits.size(); ++k)
-        if (digits[k] * power >= low && digits[k] * power <= high)
-          ticks.push_back(digits[k] * power);
-    if (ticks.size() >= 4) return ticks;
-  }
-  return nice_ticks(low, high, 5);
+/// Round perplexities whose logarithms are in the range; coarser ones if there are many.
+// Beyond this, exp() overflows, and such a scale is useless.
+if (loss.low < -300 || loss.high > 300) return {};
+const double low = std::exp(loss.low), high = std::exp(loss.high);
+for (const std::vector<double>& digits :
+     {std::vector<double>{1, 10}, {1, 2, 5, 10}, {1, 1.5, 2, 3, 5, 7, 10}}) {
+  std::vector<double> ticks;
+  for (double power = std::pow(10, std::floor(std::log10(low))); power <= high; power *= 10)
+    for (std::size_t k = 0; k + 1 < digits.size(); ++k)
+      if (digits[k] * power >= low && digits[k] * power <= high) ticks.push_back(digits[k] * power);
+  if (ticks.size() >= 4) return ticks;
+}
+return nice_ticks(low, high, 5);
 }
 
 class Drawing {
@@ -91,7 +90,7 @@ class Drawing {
         x_(x_range(chart)),
         y_(y_range(chart)),
         right_(chart.width - (chart.perplexity ? 46 : 10)),
-        top_(chart.unit.empty() ? 10 : 40),  // room for the units and for numbers of marks
+        top_(chart.unit.empty() ? 10 : 40),  // room for the units and the labels of marks
         bottom_(chart.height - kBottom) {}
 
   std::string draw() {
@@ -119,7 +118,7 @@ class Drawing {
   double x(double value) const {
     return kLeft + (value - x_.low) / (x_.high - x_.low) * (right_ - kLeft);
   }
-  double y(double value) const {  // values that are cut off lie on the edge
+  double y(double value) const {  // values that are cut off are on the edge
     const double clamped = std::clamp(value, y_.low, y_.high);
     return bottom_ - (clamped - y_.low) / (y_.high - y_.low) * (bottom_ - top_);
   }
@@ -181,7 +180,7 @@ class Drawing {
         pen_down = false;
         continue;
       }
-      // A point between gaps is a line of no length, which round caps make visible.
+      // A point between gaps is a line of length zero, which round caps make visible.
       put("{}{:.1f} {:.1f}{}", pen_down ? 'L' : 'M', x(point.x), y(point.y), pen_down ? "" : "h0");
       pen_down = true;
     }
@@ -222,7 +221,7 @@ class Drawing {
   void draw_ring(const ChartMark& mark, double at_x, double at_y) {
     const double half = kBoldLetter * double(mark.label.size()) / 2;
     const double label_x = std::clamp(at_x, kLeft + half + 4, right_ - half - 4);
-    // Above the point a falling curve is out of the way only if it lies at the foot of it.
+    // A label above a point on a falling curve is free of the curve only at the foot of it.
     const bool below = at_y + 24 < bottom_;
     put("<g class=\"mark {}\"><title>{}</title><circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"5.5\"/>"
         "<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"middle\">{}</text>",
@@ -285,7 +284,7 @@ std::vector<double> nice_ticks(double low, double high, int count) {
       break;
     }
   std::vector<double> ticks;
-  // Multiplied, not summed: the tick at 0 is 0. The slack keeps ticks that lie on an end.
+  // Products, not sums, so that the tick at 0 is exactly 0. The slack keeps ticks at the ends.
   for (double k = std::ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; ++k)
     ticks.push_back(k * step + 0.0);
   return ticks;

@@ -1,6 +1,6 @@
-/// Line charts as SVG to be placed in an HTML page. Colours and type come from the page's style
-/// sheet by class (line NAME, dot NAME, mark NAME, grid, tick), so that one drawing serves light,
-/// dark and paper; sizes are in CSS pixels at the chart's own width.
+/// Line charts as SVG for an HTML page. Colours and type come from the page's style sheet by class
+/// (line NAME, dot NAME, mark NAME, grid, tick), so that the same drawing works in light, dark and
+/// on paper. Sizes are in CSS pixels at the chart's own width.
 #pragma once
 
 #include <cstddef>
@@ -15,17 +15,17 @@ struct ChartPoint {
 };
 
 struct ChartSeries {
-  std::string name;  // also in lower case its class in the style sheet
+  std::string name;  // in lower case also its class in the style sheet
   std::vector<ChartPoint> points;
-  bool dots = false;  // mark each point, unless there are too many to tell apart
+  bool dots = false;  // mark each point, unless there are too many
 };
 
-/// A point that stands out. One off the scale is drawn at its edge.
+/// A highlighted point. A point outside the scale is drawn at the edge.
 struct ChartMark {
   ChartPoint at;
   std::string kind;   // class in the style sheet; "best" is a ring, others are triangles
-  std::string label;  // drawn beside it where there is room; may be empty
-  std::string text;   // what a browser shows when one points at it
+  std::string label;  // drawn beside it if there is room; may be empty
+  std::string text;   // shown under the mouse pointer
 };
 
 struct Chart {
@@ -39,19 +39,19 @@ struct Chart {
 };
 
 /// The chart as one <svg> element. Values far above most others are cut off at the upper edge, so
-/// that one bad step does not flatten a whole curve.
+/// that one bad step does not flatten the whole curve.
 std::string draw_svg(const Chart& chart);
 
-/// At most about `limit` of the points: of each of limit / 2 stretches the lowest and the highest,
+/// Keeps at most about `limit` points: the lowest and the highest of each of limit / 2 stretches,
 /// in their order, and the first and the last point. Gaps shorter than a stretch are closed.
 std::vector<ChartPoint> thin(const std::vector<ChartPoint>& points, std::size_t limit);
 
-/// The multiples of 1, 2 or 5 times a power of ten within [low, high] of which there are about
-/// `count`. Expects finite low < high.
+/// The multiples of 1, 2 or 5 times a power of ten within [low, high], about `count` of them.
+/// Expects finite low < high.
 std::vector<double> nice_ticks(double low, double high, int count);
 
-/// Text for HTML, in an attribute too. What is not UTF-8, and control characters but line ends and
-/// tabs, become U+FFFD.
+/// Escapes text for HTML, including attributes. Bytes that are not UTF-8, and control characters
+/// except line ends and tabs, become U+FFFD.
 std::string escape_html(std::string_view text);
 
 }  // namespace unroll

@@ -1,4 +1,4 @@
-/// What the program's HTML pages share, beside the style sheet of page_style.h.
+/// The common parts of the program's HTML pages, besides the style sheet of page_style.h.
 #pragma once
 
 #include <cstdint>
@@ -6,15 +6,15 @@
 
 namespace unroll {
 
-/// From <!DOCTYPE html> to <body>. `style` follows the style sheet that all pages have; `title` is
+/// The text from <!DOCTYPE html> to <body>. `style` follows the common style sheet; `title` is
 /// escaped.
 std::string page_head(const std::string& title, const char* style);
 
 /// A tile of <dl class="summary">; value and remark are escaped.
-std::string summary_item(const std::string& name, const std::string& value,
+/// An entry of <dl class="summary">; value and remark are escaped.
                          const std::string& remark);
 
-/// 26,000
-std::string grouped(std::int64_t value);
+                         /// 26,000
+                         /// Groups digits: 26,000.
 
-}  // namespace unroll
+                         }  // namespace unroll

@@ -1,5 +1,4 @@
-/// The style sheet that all HTML pages of the program begin with. The dark colours are for screens
-/// alone.
+/// The style sheet of all HTML pages of the program. Its dark colours are only for screens.
 #pragma once
 
 namespace unroll {

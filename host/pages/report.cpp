@@ -13,9 +13,9 @@
 namespace unroll {
 namespace {
 
-constexpr std::size_t kPoints = 600;  // of a curve: as many as a screen can tell apart
-constexpr std::size_t kEvents = 12;   // divergences and jumps that are listed
-constexpr std::size_t kMarks = 200;   // of these, how many are drawn
+constexpr std::size_t kPoints = 600;  // per curve: as many as a screen can show
+constexpr std::size_t kEvents = 12;   // how many divergences and jumps are listed
+constexpr std::size_t kMarks = 200;   // how many of them are drawn
 
 std::string duration(double seconds) {
   const auto total = std::int64_t(std::llround(std::clamp(seconds, 0.0, 1e12)));
@@ -145,7 +145,8 @@ std::string loss_figure(const RunHistory& history) {
     if (std::ranges::find(history.events, kind, &EventRecord::kind) != history.events.end())
       html += fmt::format("<span><i class=\"key {0}\"></i>{0}</span>", kind);
   html += "<output></output></figcaption>\n";
-  // Type would shrink with a wide drawing on a narrow screen, so there is one for each.
+  // Text would shrink with a wide drawing on a narrow screen, so each screen gets its own
+  // drawing.
   chart.width = 960;
   chart.height = 380;
   html += "<div class=\"wide\">\n" + draw_svg(chart) + "</div>\n";

@@ -1,5 +1,5 @@
-/// A training run as one HTML page that needs nothing else: no script to be read, no file beside
-/// it, no network. Everything that comes from files is escaped.
+/// A training run as one self-contained HTML page: no external script, no other files, no network.
+/// All text from files is escaped.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -25,12 +25,12 @@ struct ReportModel {
 };
 
 struct ReportData {
-  std::string name;  // the run's
+  std::string name;  // name of the run
   RunHistory history;
   std::optional<ReportModel> model{};  // none before the first checkpoint
 };
 
-/// The page, some 100 kB however long the run is.
+/// The page. Its size is about 100 kB for a run of any length.
 std::string make_report(const ReportData& data);
 
 }  // namespace unroll

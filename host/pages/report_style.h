@@ -1,5 +1,5 @@
-/// Style sheet and script of the report, beside those that all pages have. The script only adds
-/// read-outs under the pointer, and contains no < or & that would need escaping.
+/// The style sheet and the script of the report, besides those of all pages. The script only shows
+/// values under the pointer, and contains no < or & that would need escaping.
 #pragma once
 
 namespace unroll {

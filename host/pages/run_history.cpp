@@ -13,9 +13,10 @@
 namespace unroll {
 namespace {
 
-constexpr std::int64_t kLargest = std::int64_t(1) << 53;  // what every reader of JSON keeps exactly
+constexpr std::int64_t kLargest = std::int64_t(1)
+                                  << 53;  // the largest that every JSON reader keeps exactly
 
-constexpr std::int64_t kLongestLine = 1 << 14;  // a run writes some 300 bytes
+constexpr std::int64_t kLongestLine = 1 << 14;  // a run writes about 300 bytes
 
 bool is_given(const JsonObject& line, const char* key) {
   return line.has(key) && !line.at(key).is_null();
@@ -92,7 +93,7 @@ RunHistory read_run_history(std::istream& text, const std::string& name) {
 }
 
 RunHistory read_run_history(const std::filesystem::path& file) {
-  // Before it is opened, or a pipe would wait for a writer.
+  // Check before opening: opening a pipe would wait for a writer.
   std::error_code none;
   const bool regular = std::filesystem::is_regular_file(file, none);
   std::ifstream text;

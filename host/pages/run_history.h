@@ -1,5 +1,5 @@
-/// What a run wrote into its metrics.jsonl, read back: one JSON object per line, in the order in
-/// which things happened. The writer is MetricsLog.
+/// Reads back metrics.jsonl, which a run wrote: one JSON object per line, in the order of events.
+/// The writer is MetricsLog.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace unroll {
 
-/// A number that the file gives as null, or not at all, is NaN.
+/// A number that is null or missing in the file is NaN.
 struct TrainRecord {
   std::int64_t step, epoch;
   double loss, gradient_norm, learning_rate, tokens_per_second;  // loss: nats per token
@@ -22,7 +22,7 @@ struct EvaluationRecord {
   double loss;  // nats per token
 };
 
-/// Steps that were refused, or whose loss jumped.
+/// A refused step, or one whose loss jumped.
 struct EventRecord {
   std::string kind;  // "diverged" or "jump"
   std::int64_t step, epoch;
@@ -36,17 +36,17 @@ struct RunHistory {
   std::optional<EvaluationRecord> test{};
   std::vector<EventRecord> events{};
   std::int64_t steps = 0, epochs = 0;  // of the last event
-  double seconds = 0;                  // likewise
+  double seconds = 0;                  // of the last event
 
-  /// The validation of lowest loss, the first of equals; null if there is none.
+  /// The validation with the lowest loss, the first of equals; null if there is none.
   const EvaluationRecord* best() const;
 };
 
-/// Unknown events and keys are ignored, and so is a last line without an end that is not whole: the
-/// run may be writing it. `name` is how errors call the text.
-/// Errors    std::runtime_error, with the number of the line, at any other line that is not a JSON
-///           object with an event and what belongs to it, or is longer than any that a run writes;
-///           or if the text cannot be read.
+/// Unknown events and keys are ignored. So is an incomplete last line, because the run may be
+/// writing it. `name` is the name of the text in errors.
+/// Errors    std::runtime_error, with the line number, if any other line is not a JSON object with
+///           an event and its values, or is longer than any that a run writes; or if the text
+///           cannot be read.
 RunHistory read_run_history(std::istream& text, const std::string& name);
 RunHistory read_run_history(const std::filesystem::path& file);
 

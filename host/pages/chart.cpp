@@ -67,20 +67,21 @@ std::string tick_label(double value, double step) {
   return fmt::format("{:.{}f}", value, value == 0 ? 0 : decimals);
 }
 
-/// Round perplexities whose logarithms are in the range, coarser ones if there are many.
 /// Round perplexities whose logarithms are in the range; coarser ones if there are many.
-// Beyond this, exp() overflows, and such a scale is useless.
-if (loss.low < -300 || loss.high > 300) return {};
-const double low = std::exp(loss.low), high = std::exp(loss.high);
-for (const std::vector<double>& digits :
-     {std::vector<double>{1, 10}, {1, 2, 5, 10}, {1, 1.5, 2, 3, 5, 7, 10}}) {
-  std::vector<double> ticks;
-  for (double power = std::pow(10, std::floor(std::log10(low))); power <= high; power *= 10)
-    for (std::size_t k = 0; k + 1 < digits.size(); ++k)
-      if (digits[k] * power >= low && digits[k] * power <= high) ticks.push_back(digits[k] * power);
-  if (ticks.size() >= 4) return ticks;
-}
-return nice_ticks(low, high, 5);
+std::vector<double> perplexity_ticks(const Range& loss) {
+  // Beyond this, exp() overflows, and such a scale is useless.
+  if (loss.low < -300 || loss.high > 300) return {};
+  const double low = std::exp(loss.low), high = std::exp(loss.high);
+  for (const std::vector<double>& digits :
+       {std::vector<double>{1, 10}, {1, 2, 5, 10}, {1, 1.5, 2, 3, 5, 7, 10}}) {
+    std::vector<double> ticks;
+    for (double power = std::pow(10, std::floor(std::log10(low))); power <= high; power *= 10)
+      for (std::size_t k = 0; k + 1 < digits.size(); ++k)
+        if (digits[k] * power >= low && digits[k] * power <= high)
+          ticks.push_back(digits[k] * power);
+    if (ticks.size() >= 4) return ticks;
+  }
+  return nice_ticks(low, high, 5);
 }
 
 class Drawing {

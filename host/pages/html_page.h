@@ -10,11 +10,11 @@ namespace unroll {
 /// escaped.
 std::string page_head(const std::string& title, const char* style);
 
-/// A tile of <dl class="summary">; value and remark are escaped.
 /// An entry of <dl class="summary">; value and remark are escaped.
+std::string summary_item(const std::string& name, const std::string& value,
                          const std::string& remark);
 
-                         /// 26,000
-                         /// Groups digits: 26,000.
+/// Groups digits: 26,000.
+std::string grouped(std::int64_t value);
 
-                         }  // namespace unroll
+}  // namespace unroll

@@ -32,7 +32,7 @@ std::string repeated(std::size_t count, char c) {
   return text;
 }
 
-/// A file with this header and `data` bytes of data.
+/// A file with this header followed by `data` bytes.
 std::vector<std::byte> file(const std::string& header, std::size_t data = 0) {
   return to_bytes(length_prefix(header.size()) + header + std::string(data, '\1'));
 }
@@ -70,7 +70,7 @@ TEST(Safetensors, ReadsEveryType) {
   EXPECT_EQ(read.metadata(), (TensorMetadata{{"format", "pt"}, {"note", ""}}));
 }
 
-// What a tensor is good for is its reader's business: none of the format's types makes a file bad.
+// The reader of a tensor decides what it accepts: no type of the format makes a file bad.
 TEST(Safetensors, KnowsEveryTypeOfTheFormat) {
   const std::vector<std::pair<std::string, int>> bits = {
       {"F64", 64},    {"F32", 32},    {"F16", 16},        {"BF16", 16},       {"I64", 64},
@@ -159,7 +159,7 @@ TEST(Safetensors, CallsOtherFormatsByTheirNames) {
     EXPECT_TRUE(contains(file_error(to_bytes(content)), "x.st: " + says)) << content.substr(0, 20);
     EXPECT_TRUE(contains(file_error(to_bytes(content)), "; expected a safetensors file"));
   }
-  // A length of 640 begins as a pickle does, and one of 35,615 as gzip.
+  // A length of 640 looks like the beginning of a pickle, one of 35,615 like that of gzip.
   EXPECT_EQ(header_error("{}" + std::string(638, ' ')), kFine);
   EXPECT_EQ(header_error("{}" + std::string(35'613, ' ')), kFine);
   EXPECT_TRUE(contains(file_error(to_bytes("\xC0\1\2\3\4\5\6\7\x8" + rest)), "got a header of"));
@@ -198,7 +198,7 @@ TEST(Safetensors, RejectsBadLengths) {
         << length;
   EXPECT_TRUE(contains(file_error(to_bytes(std::string(1000, '\0'))), "got a header of 0 bytes"));
   EXPECT_TRUE(contains(file_error(to_bytes(length_prefix(1) + "{}")), "header byte 1"));
-  // The format's cap holds even where the bytes are there.
+  // The format's limit holds even if the file has that many bytes.
   EXPECT_TRUE(contains(header_error(repeated(100'000'001, ' ')), "expected at most 100000000"));
 }
 
@@ -369,8 +369,7 @@ TEST(Safetensors, BoundsWhatAHeaderCanCost) {
   }
   EXPECT_TRUE(contains(header_error(tensors + "}"), "at most 131072"));
   EXPECT_TRUE(contains(header_error("{\"__metadata__\":" + keys + "}}"), "at most 65536"));
-  // Linear in the file: a second or two even under sanitizers, where a quadratic reader takes
-  // hours.
+  // Linear in the file: a second or two even under sanitizers; a quadratic reader would take hours.
   EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(60));
 }
 
@@ -381,8 +380,8 @@ TEST(Safetensors, ErrorsStayOnOneShortLine) {
   EXPECT_LT(text.size(), 200U);
 }
 
-// No prefix of a file is a file, and no single byte changed makes the reader misbehave: it reads
-// it or throws std::runtime_error, and what it reads tiles the data.
+// No prefix of a file is a file. After any change of a byte the reader either reads the file or
+// throws std::runtime_error, and the tensors that it reads cover the data without gaps.
 TEST(Safetensors, SurvivesTruncationAndByteErrors) {
   const std::vector<float> values(6, 1.5F);
   const TensorData weight{"w", StoredType::kF32, {2, 3}, std::as_bytes(std::span(values))};
@@ -427,13 +426,13 @@ TEST(Safetensors, WritesWhatItReads) {
     EXPECT_EQ(found->shape, tensor.shape);
     EXPECT_EQ(found->bytes.all(), tensor.bytes.all());
   }
-  // The order of the arguments leaves no trace, and the header's size keeps the data aligned.
+  // The order of the arguments does not matter, and the size of the header keeps the data aligned.
   std::reverse(tensors.begin(), tensors.end());
   write_safetensors(folder.path() / "b", tensors, {{"a", "b"}, {"z", "\\"}});
   EXPECT_EQ(read_text(folder.path() / "a"), read_text(folder.path() / "b"));
   const std::string text = read_text(folder.path() / "a");
   EXPECT_EQ(text.substr(8, 2), "{\"");
-  // Wide types first, and so each tensor is aligned to its own.
+  // Wide types first, so that each tensor is aligned to its type.
   EXPECT_TRUE(contains(text, R"("doubles":{"dtype":"F64","shape":[3],"data_offsets":[0,24]})"));
   EXPECT_TRUE(contains(text, R"("octets":{"dtype":"U8","shape":[5],"data_offsets":[40,45]})"));
   EXPECT_EQ(make_safetensors(tensors).header.size() % 8, 0U);

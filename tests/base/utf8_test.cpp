@@ -37,7 +37,7 @@ TEST(InQuotes, IsPrintableAndShort) {
   EXPECT_EQ(in_quotes("a\x1b\xC2\x9B\xFF"), "'a\\x1b\\u009b\\xff'");
   EXPECT_EQ(in_quotes(std::string(60, 'a')), "'" + std::string(60, 'a') + "'");
   EXPECT_EQ(in_quotes(std::string(61, 'a')), "'" + std::string(60, 'a') + "'...");
-  // What is shown is short, and not what it is made of.
+  // The displayed text is short, even if its source is not.
   std::string shown;
   for (int k = 0; k < 15; ++k) shown += "\\x80";
   EXPECT_EQ(in_quotes(std::string(15, '\x80')), "'" + shown + "'");

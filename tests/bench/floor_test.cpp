@@ -40,7 +40,7 @@ TEST(Floor, OfWeightsThatFitOnAGpuIsAnExchangeOfStates) {
   const double compute = 2.0 * 8 * 4 * 256 * 256 / 60e12;
   const double states = 8 * 256 * 4 / (6e12 / 132);
   EXPECT_NEAR(floor_us(one, Pass::kForward, kGpu), (0.5e-6 + states + compute) * 1e6, 1e-9);
-  // Another layer advances at the same time, a timestep behind.
+  // The other layer advances at the same time, one timestep behind.
   EXPECT_NEAR(floor_us(shape("100,8,256,256,2"), Pass::kForward, kGpu),
               (0.5e-6 + states + compute) * 1e6 * 101 / 100, 1e-9);
   // Two products one after the other.

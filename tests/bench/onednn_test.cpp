@@ -1,5 +1,5 @@
-/// oneDNN's recurrent primitives as a plan of ours: the same cases, reference and guard words as
-/// for our own kernels. Skipped by name where there is no module.
+/// oneDNN's recurrent primitives as a plan: the same cases, reference and guard words as for our
+/// own kernels. Skipped by name if there is no module.
 #include "host/bench/onednn_module.h"
 
 #include <gtest/gtest.h>
@@ -64,8 +64,8 @@ std::vector<RecurrentCase> gradient_cases() {
 class OnednnPlan : public ::testing::Test {
  protected:
   void SetUp() override {
-    // Read when OpenMP is loaded. Where others compute too, threads that spin wait for each other's
-    // time slice at every barrier.
+    // OpenMP reads it when it is loaded. If other programs compute too, spinning threads wait for
+    // each other's time slice at every barrier.
     setenv("OMP_WAIT_POLICY", "passive", 0);
     std::string why;
     if (!onednn_version(&why)) GTEST_SKIP() << why;
@@ -81,7 +81,7 @@ class OnednnPlan : public ::testing::Test {
     memory_.free();
   }
 
-  std::shared_ptr<Backend> host_ = cpu(2);  // for its memory, and as a second opinion
+  std::shared_ptr<Backend> host_ = cpu(2);  // for its memory and as a second reference
   GuardedMemory memory_{*host_};
 };
 
@@ -109,7 +109,7 @@ TEST_F(OnednnPlan, GradientsMatchComplexStep) {
 }
 
 // At sizes that are too large for complex step, which has confirmed the CPU's gradients. Both sides
-// err.
+// have rounding errors.
 TEST_F(OnednnPlan, GradientsOfLargerStacksAreThoseOfOurOwnKernels) {
   for (const RecurrentCase& c : recurrent_cases({
            recurrent_shape({33, 32}, 2, 3, 5, 31, false),
@@ -140,7 +140,7 @@ TEST_F(OnednnPlan, EmptyGradientsOfOutputsMeanZero) {
   }
 }
 
-// Whatever is not wanted, the rest is the same.
+// Leaving out some outputs does not change the others.
 TEST_F(OnednnPlan, EveryOutputMayBeLeftOut) {
   for (const RecurrentCase& c : recurrent_cases({recurrent_shape({4, 3, 3}, 1, 3, 3, 2, false)})) {
     SCOPED_TRACE(describe(c));

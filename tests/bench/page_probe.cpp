@@ -1,4 +1,4 @@
-/// Writes to stdout the page of the CSV that is named.
+/// Writes to stdout the page of a CSV file.
 #include <cstdio>
 #include <exception>
 

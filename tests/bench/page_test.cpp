@@ -53,7 +53,7 @@ std::vector<DrawnBar> bars_of(const std::string& html) {
   return bars;
 }
 
-/// Of two passes, with floors of 4 and 5 and times that are multiples of them.
+/// Two passes with floors of 4 and 5; the times are multiples of them.
 Results page_example() {
   Results results{.about = {"a <device>"}, .rows = {}};
   for (const char* pass : {"forward", "backward"})
@@ -183,7 +183,7 @@ TEST(BenchmarkPage, StandsMissingAndStrangeNumbers) {
     }
   for (const Results& part : {results, Results{}}) {
     const std::string html = body(make_page(part));
-    // "inf" alone would be found in words.
+    // A bare "inf" would also match in words.
     static const std::regex number(R"([>" \[-](nan|inf)[^a-z])");
     EXPECT_FALSE(std::regex_search(html, number));
   }

@@ -180,7 +180,7 @@ def pixels(path):
     return width, size, rows
 
 
-# Appended to the page: what a user would have to scroll sideways for.
+# Appended to the page: reports the elements that make a user scroll sideways.
 MEASURE = """<script>
 const found = [];
 const width = document.documentElement.clientWidth;
@@ -197,7 +197,7 @@ document.title = "sideways " + document.documentElement.scrollWidth + " of " + w
 
 
 def chromium(browser, folder, *arguments):
-    # A home of its own: the user's profile is none of a test's business.
+    # With its own home folder: a test must not touch the user's profile.
     environment = dict(os.environ, HOME=str(folder), XDG_CONFIG_HOME=str(folder))
     return subprocess.run(
         [browser, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", *arguments],
@@ -223,7 +223,7 @@ def check_picture(browser, folder, path):
     _, size, rows = pixels(picture)
     inked = sum(1 for row in rows for k in range(0, len(row), size) if row[k] < 128)
     share = inked / (len(rows) * len(rows[0]) / size)
-    # Text covers some hundredths; a blank page has nothing, one in black is all ink.
+    # Text covers a few hundredths; a blank page has nothing, a black one is all ink.
     assert 0.002 < share < 0.5, f"{share:.4f} of the picture is dark"
 
 
@@ -235,7 +235,7 @@ def check_paper(browser, folder, name, path):
     assert sizes and all(size in ((0, 0, 595, 842), (0, 0, 596, 842)) for size in sizes), sizes
     pages = len(re.findall(rb"/Type /Page\b", paper.read_bytes()))
     rows = len(list(RENDERED[name]()))
-    # The whole table is there, though it is folded on a screen: a sheet takes less than 70 lines.
+    # The whole table is printed, though it is folded on a screen: a sheet holds less than 70 lines.
     assert pages >= max(1, rows / 70), f"{name}: {pages} pages for {rows} rows"
     print(f"{name}: {pages} pages of A4")
 

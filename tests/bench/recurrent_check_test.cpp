@@ -1,5 +1,5 @@
-/// The check before a measurement: that its float64 results are right, that what is right passes,
-/// and that what is wrong does not.
+/// The check before a measurement: its float64 results are right, correct implementations pass, and
+/// wrong ones do not.
 #include "host/bench/recurrent_check.h"
 
 #include <gtest/gtest.h>
@@ -22,7 +22,7 @@ namespace {
 using test::close_where;
 using test::Reals;
 
-// Both in float64, sums in other orders: 1e-12 is thousands of roundings of values of size 1.
+// Both are float64 with sums in other orders: 1e-12 is thousands of roundings of values of size 1.
 constexpr double kSame = 1e-12;
 
 testing::AssertionResult same(const std::vector<double>& actual,
@@ -118,13 +118,13 @@ class RecurrentCheck : public testing::TestWithParam<std::string> {
 
 TEST_P(RecurrentCheck, WhatIsRightPasses) {
   const PartialReference reference(*backend_, shape_, inputs_);
-  EXPECT_LT(reference.steps(), shape_.steps);  // so that the part is one
+  EXPECT_LT(reference.steps(), shape_.steps);  // so that it is only a part
   RecurrentNode node(shape_, backend_, plan(), inputs_), other(shape_, backend_, plan(), inputs_);
   EXPECT_NO_THROW(reference.check(node, "node", limits()));
   EXPECT_NO_THROW(check_equal(other, "other", node, "node", limits()));
 }
 
-// What a wrong schedule, a wrong layout or an approximation of another precision would do.
+// The effects of a wrong schedule, a wrong layout or an approximation of another precision.
 TEST_P(RecurrentCheck, WhatIsWrongDoesNot) {
   const PartialReference reference(*backend_, shape_, inputs_);
   RecurrentNode good(shape_, backend_, plan(), inputs_);
@@ -156,7 +156,7 @@ TEST_P(RecurrentCheck, WhatIsWrongDoesNot) {
   }
 }
 
-// A graph that leaves something out, or that does something else than the calls it was made of.
+// A graph that leaves something out, or does something other than the calls it was made from.
 TEST_P(RecurrentCheck, WhatIsNotRepeatedIsFound) {
   RecurrentNode node(shape_, backend_, plan(), inputs_);
   int runs = 0;

@@ -24,14 +24,14 @@ Results read(const std::string& text) {
   return benchmark::read_csv(folder.write("r.csv", text));
 }
 
-/// What read_csv says, without the folder.
+/// The error of read_csv, without the folder.
 std::string error(const std::string& text) {
   const std::string all = error_of<std::runtime_error>([&] { read(text); });
   const std::size_t at = all.find("r.csv");
   return at == all.npos ? all : all.substr(at);
 }
 
-/// A row with a value in every member, and a rival of it that has none but a time.
+/// A row with a value in every member, and a rival's row with only a time.
 Results example() {
   Result ours = timed(case_of("wlm200"), "unroll", "stepwise:8", 12.5);
   ours.least = 12.25;
@@ -88,7 +88,7 @@ TEST(ResultsCsv, GivesTheSameTextAgain) {
   results.about = {"", "two\nlines", "# twice"};
   results.rows[0].of.shape = "#a, \"b\"\r\nc";
   results.rows[0].status = "\"";
-  results.rows[0].median = 1.0 / 3;  // more digits than are kept
+  results.rows[0].median = 1.0 / 3;  // more digits than the CSV has
   results.rows[0].floor = 2e-7 / 3;
   results.rows[1].of = results.rows[0].of;
   results.rows[1].median = 1e10 / 3;
@@ -97,7 +97,7 @@ TEST(ResultsCsv, GivesTheSameTextAgain) {
   EXPECT_EQ(to_csv(after), text);
   EXPECT_EQ(after.rows.at(0).of.shape, results.rows[0].of.shape);
   EXPECT_EQ(after.rows.at(0).status, "\"");
-  // Six digits: half a unit of the sixth, of a value that begins with a 3.
+  // Six digits: half a unit of the sixth digit of a value that begins with 3.
   EXPECT_NEAR(after.rows.at(0).median.value_or(0), 1.0 / 3, 5.1e-7);
 }
 

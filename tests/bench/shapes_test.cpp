@@ -50,7 +50,7 @@ TEST(StackShapes, OthersAreRefused) {
   EXPECT_THROW(choose_shapes({"wlm650"}, {"gru"}), std::invalid_argument);
 }
 
-// By hand: a layer of G gates multiplies [B, I + H] by [I + H, G H].
+// Computed by hand: a layer of G gates multiplies [B, I + H] by [I + H, G H].
 TEST(StackShapes, OperationsAreThoseOfTheProducts) {
   const StackShape lstm = choose_shapes({"7,5,3,9,2"}, {"lstm"})[0];
   EXPECT_EQ(forward_flop(lstm), 2.0 * 5 * 4 * 9 * (3 + 9) + 2.0 * 5 * 4 * 9 * (9 + 9));

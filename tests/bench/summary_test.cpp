@@ -121,8 +121,8 @@ TEST(Means, AreGeometric) {
     EXPECT_EQ(list[k].best_shape, best);
     EXPECT_EQ(list[k].worst_shape, worst);
   };
-  check(0, "cudnn", "fp32", 3, 2, "a", "b");    // cube root of 8 x 0.5 x 2
-  check(1, "pytorch", "fp32", 3, 4, "c", "a");  // of 2 x 2 x 16
+  check(0, "cudnn", "fp32", 3, 2, "a", "b");    // the cube root of 8 x 0.5 x 2
+  check(1, "pytorch", "fp32", 3, 4, "c", "a");  // the cube root of 2 x 2 x 16
   check(2, "cudnn", "bf16", 1, 3, "d", "d");
   check(3, "pytorch", "bf16", 1, 4, "d", "d");
   EXPECT_EQ(list[0].best, 8);
@@ -214,7 +214,7 @@ std::string compared(const std::vector<Result>& before, const std::vector<Result
 Result measured(double median, double least, double noise) {
   Result row = with_noise(timed(case_of("a"), "unroll", "stepwise", median), noise);
   row.least = least;
-  row.most = 10 * median;  // an interruption, which must not hide anything
+  row.most = 10 * median;  // an interruption, which must hide no difference
   return row;
 }
 

@@ -1,4 +1,4 @@
-/// The packed weights that plans share: one copy for all that ask, and none that no plan holds.
+/// The packed weights that plans share: one copy for all that need it, freed with the last plan.
 #include "host/cpu/device.h"
 
 #include <gtest/gtest.h>

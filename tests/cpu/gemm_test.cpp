@@ -1,5 +1,5 @@
 /// The GEMM on every instruction set that this machine supports, against sums in float64; and the
-/// promise that the bits of an element depend on nothing but its row of A and its column of B.
+/// promise that the bits of an element depend only on its row of A and its column of B.
 #include "host/cpu/gemm.h"
 
 #include <gtest/gtest.h>
@@ -70,7 +70,7 @@ struct Sizes {
   std::int64_t m, n, k;
 };
 
-/// A problem, and its answer in float64.
+/// A problem and its float64 result.
 struct Problem {
   Sizes s;
   bool transpose_a, transpose_b, accumulate;
@@ -90,8 +90,8 @@ struct Problem {
             b.data(), b.ld(), transpose_b, out.data(), out.ld(), accumulate};
   }
 
-  /// Each term is rounded once as a product and once as a sum in the worst case (baseline), with
-  /// the block sums at most k + 1 roundings and one for C: |error| <= (k + 2) eps sum |a b|, eps =
+  /// In the worst case (baseline) each term is rounded once as a product and once as a sum; the
+  /// block sums add at most k + 1 roundings and C one: |error| <= (k + 2) eps sum |a b|, eps =
   /// 2^-24, plus as much for C itself. NaN fails.
   ::testing::AssertionResult correct(const Matrix& out) const {
     for (std::int64_t i = 0; i < s.m; ++i)
@@ -118,7 +118,7 @@ std::ostream& operator<<(std::ostream& out, const Problem& p) {
              << (p.transpose_b ? "T" : "N") << (p.accumulate ? " accumulate" : "");
 }
 
-/// A packed operand between guard values, so that a write past its end is seen.
+/// A packed operand between guard values, which detect writes past its end.
 class Packed {
  public:
   Packed(std::int64_t k, std::int64_t n)
@@ -152,7 +152,7 @@ class GemmTest : public ::testing::TestWithParam<Isa> {
     select_isa(GetParam());
   }
 
-  /// Runs a problem in every way there is, and checks each.
+  /// Runs a problem in every available way and checks each.
   void check(const Problem& p) {
     SCOPED_TRACE(::testing::Message() << p);
     Matrix plain = p.c;
@@ -215,7 +215,7 @@ TEST_P(GemmTest, SeveralBlocks) {
     }
 }
 
-// Rows of A a multiple of 4 KiB apart, which the kernel for few rows cuts into lower tiles.
+// Rows of A a multiple of 4 KiB apart, for which the kernel for few rows uses lower tiles.
 TEST_P(GemmTest, RowsThatShareACacheSet) {
   for (const std::int64_t m : {10, 11, 14, 45}) {
     Problem p({m, 40, 1000}, false, false, m % 2 == 0, rng_);
@@ -225,7 +225,7 @@ TEST_P(GemmTest, RowsThatShareACacheSet) {
   }
 }
 
-// A B of more than 12 MiB, which the kernel for few rows fetches ahead.
+// A B of more than 12 MiB, which the kernel for few rows prefetches.
 TEST_P(GemmTest, LargeB) {
   for (const std::int64_t m : {8, 20}) check({{m, 6200, 520}, false, true, false, rng_});
 }
@@ -263,8 +263,8 @@ TEST_P(GemmTest, RowAloneHasTheBitsOfTheRowInABatch) {
   }
 }
 
-// The definition in gemm.h: one chain of multiply-adds per kGemmDepth terms, the sums added in
-// order. The baseline rounds the product too.
+// The definition in gemm.h: one chain of multiply-adds per kGemmDepth terms, with the sums added in
+// order. The baseline also rounds the product.
 TEST_P(GemmTest, BitsAreThoseOfTheDefinition) {
   const Problem p({23, 41, 2 * kGemmDepth + 77}, true, false, true, rng_);
   Matrix c = p.c, expected = p.c;

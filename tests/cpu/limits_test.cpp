@@ -9,7 +9,7 @@
 namespace unroll::test {
 namespace {
 
-/// A root folder with the files of the system that a process in a container sees.
+/// A root folder with the system files that a process in a container sees.
 class FakeRoot {
  public:
   FakeRoot(const std::string& cgroup, const std::string& mountinfo) {
@@ -63,7 +63,7 @@ TEST(MemoryLimits, OfVersionTwoAreTheNarrowestAround) {
   EXPECT_EQ(limit.group_bytes, 200000000U);
   EXPECT_EQ(limit.file, root.file(pod + "memory.max"));
 
-  root.write(top + "kube/memory.high", "100000000\n");  // without a file of what is used
+  root.write(top + "kube/memory.high", "100000000\n");  // without a file for the used memory
   EXPECT_EQ(memory_limit(root.path()).available, 100000000U);
   root.write(pod + "box/memory.max", "1000\n");
   EXPECT_EQ(memory_limit(root.path()).available, 100U);
@@ -76,7 +76,7 @@ TEST(MemoryLimits, OfVersionTwoAreTheNarrowestAround) {
 TEST(MemoryLimits, OfVersionOneCountWhatGroupsWithinUse) {
   FakeRoot root(kPathsOfOne, kMountsOfOne);
   const std::string a = "sys/fs/cgroup/memory/a/";
-  root.write(a + "b/memory.limit_in_bytes", "9223372036854771712\n");  // how it says "none"
+  root.write(a + "b/memory.limit_in_bytes", "9223372036854771712\n");  // means "none"
   EXPECT_EQ(memory_limit(root.path()).available, kMachine);
   root.write(a + "memory.limit_in_bytes", "200000000\n");
   root.write(a + "memory.usage_in_bytes", "50000000\n");
@@ -86,7 +86,7 @@ TEST(MemoryLimits, OfVersionOneCountWhatGroupsWithinUse) {
   EXPECT_EQ(limit.file, root.file(a + "memory.limit_in_bytes"));
 }
 
-/// Docker of version 1: the path is the whole tree's, what is mounted is the group.
+/// Docker with version 1: the path belongs to the whole tree, but only the group is mounted.
 TEST(MemoryLimits, AreFoundWhereOnlyTheGroupIsMounted) {
   for (const char* cgroup : {"9:memory:/docker/c1\n", "9:memory:/docker/c1/inner\n",
                              "9:memory:/elsewhere\n", "9:memory:/../up\n"}) {
@@ -114,7 +114,7 @@ TEST(ProcessorLimits, OfVersionTwoAreTheNarrowestAround) {
   const int all = processor_limit(root.path()).processors;
   root.write(pod + "box/cpu.max", "max 100000\n");
   EXPECT_EQ(processor_limit(root.path()).processors, all);
-  root.write(pod + "box/cpu.max", "100000000 100000\n");  // more than there are
+  root.write(pod + "box/cpu.max", "100000000 100000\n");  // more processors than there are
   EXPECT_EQ(processor_limit(root.path()).processors, all);
   root.write(pod + "cpu.max", "25000 50000\n");
   const ProcessorLimit limit = processor_limit(root.path());

@@ -1,4 +1,4 @@
-/// Packet on every instruction set that this machine supports: arithmetic against scalar float,
+/// Packet on every instruction set that this machine supports: arithmetic against scalar float;
 /// exp, tanh and log against float64 over all magnitudes.
 #include <gtest/gtest.h>
 
@@ -25,8 +25,8 @@ std::uint32_t to_bits(float x) {
   return std::bit_cast<std::uint32_t>(x);
 }
 
-/// Distance of a float from the exact value in units of the last place of the exact value's float,
-/// subnormal ones included. Where float cannot hold it, inf is the right answer.
+/// Distance of a float from the exact value in ulps of the exact value as a float, including
+/// subnormal ones. If the value overflows float, inf is the right result.
 double ulps(float got, double exact) {
   if (std::isnan(exact)) return std::isnan(got) ? 0 : HUGE_VAL;
   if (std::isnan(got)) return HUGE_VAL;
@@ -45,7 +45,7 @@ class PacketTest : public ::testing::TestWithParam<Isa> {
     kernels_ = &UNROLL_FOR_ISA(kPacketTestKernels);
   }
 
-  /// Every kStride-th float of each sign, NaNs and infinities among them, and in every lane.
+  /// Every kStride-th float of each sign, including NaNs and infinities, in every lane.
   template <typename Exact>
   void sweep(PacketTestKernels::Unary function, Exact exact, double limit) {
     constexpr std::uint64_t kStride = 769, kBatch = 1 << 14;
@@ -73,7 +73,8 @@ class PacketTest : public ::testing::TestWithParam<Isa> {
     return y;
   }
 
-  /// Against a scalar function, on random and on special values, bit for bit (any NaN is a NaN).
+  /// Compares with a scalar function on random and special values, bit for bit (any NaN equals
+  /// any).
   template <typename Scalar>
   void check(PacketTestKernels::Binary function, Scalar scalar) const {
     std::vector<float> values = {0.0f,          -0.0f,   1.0f, -1.0f, FLT_MIN,
@@ -97,7 +98,7 @@ class PacketTest : public ::testing::TestWithParam<Isa> {
   const PacketTestKernels* kernels_ = nullptr;
 };
 
-// Over (nearly) all floats the worst are 1.02, 2.50 and 0.98 ulps.
+// Over (nearly) all floats the largest errors are 1.02, 2.50 and 0.98 ulps.
 TEST_P(PacketTest, ExpOfAllMagnitudes) {
   sweep(
       kernels_->exp, [](double x) { return std::exp(x); }, 1.1);
@@ -153,7 +154,7 @@ TEST_P(PacketTest, TanhIsOddAndMonotonicAtTheEnds) {
   }
 }
 
-// Two roundings after an exponential of at most 1.1 ulp, and none of them can cancel.
+// Two roundings after an exponential of at most 1.1 ulp, without cancellation.
 TEST_P(PacketTest, TemplatesWrittenForScalarsRunOnPackets) {
   for (float x = -80; x < 80; x += 0.37f)
     EXPECT_LE(ulps(at(kernels_->logistic, x), 1 / (1 + std::exp(-static_cast<double>(x)))), 3.0)
@@ -193,7 +194,7 @@ TEST_P(PacketTest, ComparisonsEqualScalar) {
 
 TEST_P(PacketTest, PartialAccessTouchesNothingElse) {
   for (std::int64_t n = 0; n <= 35; ++n) {
-    // Exactly n floats, so that an address sanitizer sees a read too many.
+    // Exactly n floats, so that an address sanitizer detects a read past them.
     const std::vector<float> x(static_cast<std::size_t>(n), 2.0f);
     std::vector<float> y(static_cast<std::size_t>(n) + 20, 7.0f);
     kernels_->negative(x.data(), y.data(), n);

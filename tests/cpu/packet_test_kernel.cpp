@@ -1,4 +1,4 @@
-/// Compiled once per instruction set, as every kernel file (see host/cpu/isa.h).
+/// Compiled once per instruction set, like every kernel file (see host/cpu/isa.h).
 #include "tests/cpu/packet_test_kernel.h"
 
 #include <cmath>
@@ -28,7 +28,7 @@ void map(const float* a, const float* b, float* y, std::int64_t n, Function f) {
   store(y + i, f(load(a + i, n - i), load(b + i, n - i)), n - i);
 }
 
-// A closure without captures can be made anew from its type, so that it needs no storage.
+// A closure without captures can be constructed from its type, so it needs no storage.
 template <typename Function>
 constexpr PacketTestKernels::Unary unary(Function) {
   return [](const float* x, float* y, std::int64_t n) { map(x, y, n, Function{}); };

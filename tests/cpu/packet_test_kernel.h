@@ -1,5 +1,5 @@
-/// Packet's operations on arrays, for packet_test.cpp: one table for each instruction set, defined
-/// by the three compilations of packet_test_kernel.cpp.
+/// Packet's operations on arrays, for packet_test.cpp: one table per instruction set, defined by
+/// the three compilations of packet_test_kernel.cpp.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,14 @@ struct PacketTestKernels {
   using Binary = void (*)(const float* a, const float* b, float* y, std::int64_t n);
 
   int width;
-  // Arrays of any length and alignment, the last packet a partial one.
+  // Arrays of any length and alignment; the last packet is partial.
   Unary exp, tanh, log, sqrt, abs, negative;
   Unary logistic;  // a template written for any scalar, instantiated for Packet
   Binary add, subtract, multiply, divide, min, max, copysign;
   Binary less, less_equal, equal, not_equal, greater, greater_equal;  // 1 or 0
   Binary between;                                                     // 1 if a < b and a > -b
   Binary fma;                                                         // a * b + a
-  // Of one packet.
+  // On one packet.
   float (*sum)(const float* x);
   float (*largest)(const float* x);
 };

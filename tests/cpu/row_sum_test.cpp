@@ -1,4 +1,4 @@
-/// Sums of so many numbers that one float32 chain would lose them.
+/// Sums of so many numbers that one float32 chain would lose precision.
 #include "host/cpu/row_sum.h"
 
 #include <gtest/gtest.h>
@@ -13,8 +13,8 @@
 namespace unroll::test {
 namespace {
 
-constexpr std::int64_t kMany = std::int64_t(1) << 24;  // a chain of ones ends there
-// Each sum is of two chains of at most 2^14 numbers.
+constexpr std::int64_t kMany = std::int64_t(1) << 24;  // a float32 chain of ones stops there
+// Each sum consists of two chains of at most 2^14 numbers.
 constexpr double kTolerance = 2.0 * (1 << 14) * 0x1p-24;
 
 TEST(RowSum, OfManyRowsLosesNothing) {

@@ -1,6 +1,6 @@
-/// Subnormal numbers are zero to the CPU's kernels: none reads one as anything else, and none
-/// computes one, on any instruction set and in any thread. What only moves numbers moves these,
-/// too.
+/// The CPU kernels treat subnormal numbers as zero: none reads one as anything else, and none
+/// computes one, on any instruction set and in any thread. Kernels that only move numbers keep
+/// them.
 #include "host/cpu/subnormals.h"
 
 #include <gtest/gtest.h>
@@ -42,7 +42,7 @@ bool is_supported() {
   return subnormal_mode() != 0;
 }
 
-/// Half of a subnormal number, computed here and now.
+/// Half of a subnormal number, computed at run time.
 float half_of_subnormal() {
   volatile float x = kSubnormal;
   return x * 0.5F;
@@ -103,7 +103,7 @@ class Subnormals : public ::testing::TestWithParam<std::tuple<Isa, int>> {
     select_isa(before_);
   }
 
-  /// The results, which have the bits that one thread gives, and none of which is subnormal.
+  /// Returns the results. Checks that they equal those of one thread and that none is subnormal.
   Floats check(const std::string& what, const Compute& compute) const {
     const Floats got = compute(backend_), alone = compute(cpu(1));
     EXPECT_GT(half_of_subnormal(), 0) << what << ": the caller's own mode has changed";
@@ -132,7 +132,8 @@ INSTANTIATE_TEST_SUITE_P(On, Subnormals,
                                   std::to_string(std::get<1>(info.param));
                          });
 
-/// Around the limit, far below it, and normal; both signs; more than one thread's share.
+/// Numbers around the limit, far below it, and normal ones; both signs; more than one thread's
+/// share.
 Floats edge_values(std::uint64_t seed) {
   constexpr float kMagnitudes[] = {
       0,      kSubnormal, 1e-39F, FLT_TRUE_MIN, FLT_MIN, 1.5F * FLT_MIN, 1e-30F,
@@ -183,7 +184,7 @@ TEST_P(Subnormals, ReductionsGiveZero) {
     for (const bool scaled : {false, true})
       for (const ReduceKind kind : {ReduceKind::kSum, ReduceKind::kMax}) {
         if (scaled && kind == ReduceKind::kMax) continue;
-        if (out == shape && kind == ReduceKind::kMax) continue;  // of one element: it is moved
+        if (out == shape && kind == ReduceKind::kMax) continue;  // of one element: it is only moved
         const Floats got = check(to_string(out), [&](const auto& backend) {
           GuardedMemory memory(*backend);
           const View to = memory.out(out);
@@ -214,7 +215,7 @@ TEST_P(Subnormals, SoftmaxAndItsGradientsGiveZero) {
 }
 
 TEST_P(Subnormals, ProductsOfTheSmallAndSumsOfThemAreZero) {
-  for (const std::int64_t n : {5, 150})  // on the caller only, and shared
+  for (const std::int64_t n : {5, 150})  // on the caller only, and on several threads
     for (const auto& [a, b] : {std::pair{kSubnormal, 1e10F}, {1e10F, kSubnormal}, {1e-21F, 1e-21F}})
       for (const bool transpose : {false, true}) {
         const Floats left(std::size_t(n * n), a), right(left.size(), b);
@@ -330,7 +331,8 @@ Floats run_stack(const std::shared_ptr<Backend>& backend, const test::CellForm& 
   std::vector<Tensor> fetches{result.y};
   fetches.insert(fetches.end(), result.h_n.begin(), result.h_n.end());
   fetches.insert(fetches.end(), result.c_n.begin(), result.c_n.end());
-  const Tensor cost = reduce_sum(slice(result.y, 0, -1));  // its gradient dies out on the way back
+  const Tensor cost =
+      reduce_sum(slice(result.y, 0, -1));  // its gradient vanishes in the backward pass
   for (const Tensor& gradient : dense_gradients(cost, xs)) fetches.push_back(gradient);
 
   Session session(g, backend, 1);
@@ -366,7 +368,7 @@ constexpr NamedOptimizer kOptimizers[] = {{"sgd", OptimizerKind::kSgd, 0},
                                           {"adamw", OptimizerKind::kAdamW, 2}};
 
 /// Parameter and slots, all of which begin at the least normal number, after steps of tiny
-/// gradients; `sparse`: of rows, most of which have none.
+/// gradients; `sparse`: gradients of rows, most of which have none.
 Floats run_optimizer(const std::shared_ptr<Backend>& backend, const NamedOptimizer& optimizer,
                      bool sparse) {
   constexpr std::int64_t kRows = 400, kColumns = 30;
@@ -406,7 +408,7 @@ TEST_P(Subnormals, ParametersAndSlotsOfOptimisersBecomeZero) {
             [&](const auto& backend) { return run_optimizer(backend, optimizer, sparse); });
 }
 
-// The words of a text that come once: their slots shrink in every step that follows.
+// Words that occur once in a text: their slots shrink in every later step.
 TEST_P(Subnormals, SlotsOfRowsWithoutGradientEndAtZero) {
   Graph g;
   const Tensor table = g.variable("table", {2, 5}, constant(1));

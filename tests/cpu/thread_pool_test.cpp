@@ -36,7 +36,7 @@ TEST_P(ThreadPoolTest, EveryThreadRunsOnceAndThreadZeroIsTheCaller) {
   for (std::size_t t = 1; t < ids.size(); ++t) EXPECT_NE(ids[t], ids[0]);
 }
 
-// Each thread reads what its neighbour wrote before the barrier; a second barrier keeps the
+// Each thread reads what its neighbour wrote before the barrier. A second barrier keeps the
 // neighbour from overwriting it.
 TEST_P(ThreadPoolTest, BarrierSeparatesSteps) {
   ThreadPool pool(GetParam());
@@ -53,8 +53,7 @@ TEST_P(ThreadPoolTest, BarrierSeparatesSteps) {
   EXPECT_EQ(wrong, 0);
 }
 
-// Waits longer than the spinning lasts: the sleeping path of barriers, of idle workers and of the
-// caller.
+// Waits that are longer than the spinning: barriers, idle workers and the caller go to sleep.
 TEST_P(ThreadPoolTest, SlowThreadsAreWaitedFor) {
   ThreadPool pool(GetParam());
   std::vector<int> value(index(pool.size()));
@@ -105,13 +104,14 @@ TEST_P(ThreadPoolTest, ExceptionOfTheLowestThreadReachesTheCaller) {
       EXPECT_EQ(finished, first);
     }
   int calls = 0;
-  pool.run([&](int thread) {  // the pool is as good as new
+  pool.run([&](int thread) {  // the pool works as before
     if (thread == 0) ++calls;
   });
   EXPECT_EQ(calls, 1);
 }
 
-// More threads than cores, all of them in barriers: slow if a waiting thread burns its time slice.
+// More threads than cores, all of them in barriers: slow if waiting threads use up their time
+// slices.
 TEST_P(ThreadPoolTest, SurvivesOversubscription) {
   std::vector<std::thread> drivers;
   drivers.reserve(3);

@@ -1,4 +1,4 @@
-/// The way to a GPU, which must give a reason wherever it gives no device.
+/// Finding a GPU: whenever there is none, there must be a reason.
 #include <gtest/gtest.h>
 
 #include <stdexcept>

@@ -1,5 +1,5 @@
-/// How persistent kernels divide their work: that every division is one that the kernels can carry
-/// out, on a device of the size of an H100 and on smaller ones.
+/// How persistent kernels divide their work: the kernels can carry out every division, on a device
+/// of the size of an H100 and on smaller ones.
 #include "cuda/recurrent/persistent_shape.h"
 
 #include <gtest/gtest.h>
@@ -69,13 +69,14 @@ void expect_sound(const PersistentTask& task, const PersistentShape& s) {
   EXPECT_LE(s.batch_tile / (fp32 ? 4 : 8), 8);
   EXPECT_LE(s.batch_tile * s.units, kMostOwnedUnits * kPersistentThreads);
 
-  // Rows lie apart, aligned to 16 bytes, and those that eight lanes read, 16 bytes each and one
-  // step of the depth per row, in all banks.
+  // Row strides are aligned to 16 bytes, and the rows that eight lanes read, 16 bytes each and one
+  // step of the depth per row, cover all banks.
   EXPECT_GE(s.weight_stride, s.padded_depth);
   EXPECT_GE(s.stage_stride, s.width);
   EXPECT_GE(s.sum_stride, s.row_tiles * s.row_tile);
-  EXPECT_EQ(s.sum_stride % 4, 0);                          // an LSTM's four sums are loaded at once
-  EXPECT_TRUE(fp32 || s.weight_stride == s.padded_depth);  // tensor cores': by lanes, not by rows
+  EXPECT_EQ(s.sum_stride % 4, 0);  // an LSTM's four sums are loaded at once
+  EXPECT_TRUE(fp32 ||
+              s.weight_stride == s.padded_depth);  // for tensor cores: by lanes, not by rows
   for (const std::int64_t stride : {fp32 ? s.weight_stride : s.stage_stride, s.stage_stride}) {
     std::set<std::int64_t> banks;  // of 16 bytes
     for (std::int64_t lane = 0; lane < 8; ++lane) {
@@ -128,7 +129,7 @@ TEST(PersistentShape, DividesAllThereIs) {
   EXPECT_GT(divided, 3000);
 }
 
-// 4 H^2 weights of an LSTM in 132 times 227 KB: 1500 units at 2 bytes each, not at 4.
+// The 4 H^2 weights of an LSTM in 132 times 227 KB: 1500 units fit at 2 bytes each, not at 4.
 TEST(PersistentShape, TakesWhatFits) {
   for (const auto precision : {Precision::kFp32, Precision::kBf16})
     for (const std::int32_t units : {200, 256, 656, 768}) {
@@ -144,7 +145,7 @@ TEST(PersistentShape, TakesWhatFits) {
   EXPECT_TRUE(persistent_shape(backward(half)));
 }
 
-// What a training could do, an evaluation can, whatever its batch.
+// If training can use a shape, evaluation can, too, at any batch size.
 TEST(PersistentShape, FitsAtEveryBatchOrAtNone) {
   for (const auto precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
     for (std::int32_t units = 512; units <= 2048; units += 8) {
@@ -154,7 +155,7 @@ TEST(PersistentShape, FitsAtEveryBatchOrAtNone) {
     }
 }
 
-// Fewer steps of the depth, fewer bytes from L2 and fewer exchanges must not look slower.
+// The prediction must not fall when there are more steps of the depth, bytes from L2 or exchanges.
 TEST(PersistentShape, PredictsMoreTimeForMoreWork) {
   for (const auto precision : {Precision::kFp32, Precision::kBf16}) {
     double last = 0;

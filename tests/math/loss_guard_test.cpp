@@ -1,4 +1,4 @@
-/// Which losses are refused, which are jumps, and that a new level of the loss is learnt.
+/// Which losses are refused, which are jumps, and how the guard learns a new level of the loss.
 #include "unroll/math/loss_guard.h"
 
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 namespace unroll::test {
 namespace {
 
-const float kCeiling = 2 * std::log(10000.0F) + 3;  // 21.4, of a vocabulary of 10,000
+const float kCeiling = 2 * std::log(10000.0F) + 3;  // 21.4, for a vocabulary of 10,000
 
 struct Guard {
   LossGuardSpec spec{.ceiling = kCeiling};
@@ -32,7 +32,7 @@ TEST(LossGuard, KnowsNoJumpUntilItHasSeenAHundredLosses) {
     EXPECT_EQ(guard.limit(), INFINITY) << k;
     EXPECT_TRUE(guard.accepts(5));
   }
-  EXPECT_NEAR(guard.limit(), 8, 1e-5);  // no deviation: the mean and three nats
+  EXPECT_NEAR(guard.limit(), 8, 1e-5);  // no deviation: the mean plus three nats
 }
 
 TEST(LossGuard, LossesThatClimbEndAtTheCeiling) {
@@ -42,7 +42,7 @@ TEST(LossGuard, LossesThatClimbEndAtTheCeiling) {
   EXPECT_LT(loss, 1.03F * kCeiling);
 }
 
-// Losses that wander without end: mean and deviation against their definitions.
+// Losses that wander without bound: mean and deviation against their definitions.
 TEST(LossGuard, IsTheMeanAndTenDeviations) {
   Random random(3);
   Guard guard;
@@ -51,8 +51,7 @@ TEST(LossGuard, IsTheMeanAndTenDeviations) {
   for (const float loss : losses) EXPECT_TRUE(guard.accepts(loss));
   double mean = 0, square = 0, weights = 0;
   for (std::size_t k = 0; k < losses.size(); ++k) {
-    // The first hundred weigh 1/100 each by the time the hundredth has come, and all decay from
-    // then.
+    // The first hundred weigh 1/100 each when the hundredth arrives, and all decay after that.
     const double age = double(losses.size() - 1 - std::max<std::size_t>(k, 99));
     const double weight = 0.01 * std::pow(0.99, age);
     mean += weight * double(losses[k]);
@@ -60,8 +59,8 @@ TEST(LossGuard, IsTheMeanAndTenDeviations) {
     weights += weight;
   }
   EXPECT_NEAR(weights, 1, 1e-9);
-  // The limit's own definition gives 10 sd; a uniform law on +-2 has sd 1.155. In float32 each of
-  // the last hundred or so steps adds a rounding of 15's last place, 1e-6.
+  // The definition of the limit gives 10 sd; a uniform distribution on +-2 has sd 1.155. In float32
+  // each of the last hundred or so steps adds one rounding at 15, 1e-6.
   EXPECT_NEAR(guard.limit(), mean + 10 * std::sqrt(square - mean * mean), 1e-4);
 }
 
@@ -72,8 +71,8 @@ TEST(LossGuard, AFallingLossIsNoJump) {
   EXPECT_EQ(guard.counters.jumps, 0);
 }
 
-// A text that is one line again and again, and then another text: the loss jumps once or twice, no
-// step is refused, and the mean is that of the new text as soon as it has forgotten the old one.
+// A text that repeats one line, and then another text: the loss jumps once or twice, no step is
+// refused, and the mean follows the new text as soon as it has forgotten the old one.
 TEST(LossGuard, ANewLevelIsAJumpAndThenTheMean) {
   Guard guard;
   for (int k = 0; k < 800; ++k) EXPECT_TRUE(guard.accepts(0.01F));
@@ -111,7 +110,7 @@ TEST(LossGuard, WithoutACeilingAnyFiniteLossPasses) {
   EXPECT_EQ(guard.counters.jumps, 50);  // the mean follows no further than 1e15
 }
 
-// Not even the first loss, whose square is no float.
+// Also for a first loss whose square overflows.
 TEST(LossGuard, MeanAndVarianceStayNumbers) {
   const float most = std::numeric_limits<float>::max();
   for (const float first : {most, -most, 1e20F}) {

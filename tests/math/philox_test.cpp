@@ -55,7 +55,7 @@ TEST(Philox, UniformNumbersLieBelowOneAndAreExact) {
 }
 
 // Chi-squared over 256 bins with 256 expected in each: 255 degrees of freedom, standard deviation
-// 22.6; 5 of them either way. The numbers are fixed, so this can fail once, not now and then.
+// 22.6; the bound is 5 of them either way. The numbers are fixed, so this test is deterministic.
 TEST(Philox, NumbersAreUniform) {
   double bins[256] = {};
   for (std::uint64_t k = 0; k < 65536; ++k)
@@ -72,9 +72,9 @@ TEST(Philox, DropoutThresholdIsTheRatesShareOfAllWords) {
   EXPECT_EQ(math::dropout_threshold(1 - 0x1p-24F), 0xFFFFFF00U);
 }
 
-// FNV-1a of the empty string and of "a" are in Fowler, Noll & Vo's own list (cbf29ce484222325 and
-// af63dc4c8601ec8c); SplitMix64's first number after a state of 0 is e220a8397b1dcdaf. With the
-// seed that takes FNV-1a("") to SplitMix64's first state the two meet.
+// FNV-1a of the empty string and of "a" are in the list of Fowler, Noll & Vo (cbf29ce484222325 and
+// af63dc4c8601ec8c); SplitMix64's first number after a state of 0 is e220a8397b1dcdaf. The seed
+// that takes FNV-1a("") to SplitMix64's first state connects the two.
 TEST(Philox, KeysAreFnv1aThenSplitMix64) {
   constexpr std::uint64_t kGolden = 0x9E3779B97F4A7C15, kInverse = 0xF1DE83E19937733D;
   static_assert(kGolden * kInverse == 1);
@@ -96,7 +96,7 @@ TEST(Philox, NeighbouringSeedsAndSitesHaveUnrelatedKeys) {
     flipped += __builtin_popcountll(key ^ math::philox_key(seed, "dropout_1"));
   }
   EXPECT_EQ(keys.size(), 1000U);
-  EXPECT_NEAR(flipped / 200, 32, 2);  // of 64 bits; the mean of 200 has standard deviation 0.3
+  EXPECT_NEAR(flipped / 200, 32, 2);  // half of 64 bits; the mean of 200 has standard deviation 0.3
 }
 
 }  // namespace

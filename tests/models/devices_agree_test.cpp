@@ -1,5 +1,5 @@
-/// A language model trained on a GPU against the same on the CPU: gradients from one state, the
-/// losses of 200 steps, and the bits of two runs on the GPU.
+/// A language model trained on a GPU against the same model on the CPU: gradients from one state,
+/// the losses of 200 steps, and the bits of two runs on the GPU.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -25,8 +25,8 @@ struct ModelCase {
   bool tied;
 };
 
-/// Widths with and without padding, layers that make a wavefront and layers that do not, dense and
-/// sparse gradients of the embedding, and input without one.
+/// Widths with and without padding, layers that form a wavefront and layers that do not, dense and
+/// sparse gradients of the embedding, and an input without embedding.
 const ModelCase kModels[] = {
     {"lstm", CellKind::kLstm, GruReset::kAfter, 24, {24, 24}, true},
     {"lstm of odd sizes", CellKind::kLstm, GruReset::kAfter, 13, {33, 33, 21}, false},
@@ -93,18 +93,18 @@ class Training {
 
 class DevicesAgree : public OnEachBackend {
  protected:
-  /// cuDNN's GRU has but one form.
+  /// cuDNN's GRU has only one form.
   bool takes(const ModelCase& c) const {
     return c.cell != CellKind::kGru || c.reset == GruReset::kAfter ||
            !backend_->recurrent_algorithm().starts_with("cudnn");
   }
 };
 
-// One step of plain descent with rate 1 turns a parameter into itself less its gradient, so the
-// parameters show the gradients. An element of one is a sum over T N tokens and, on its way through
-// the decoder, V classes, of products whose roundings add like a random walk; the factors are below
-// 1, and each token's loss is divided by T N. Twice sqrt(V) + sqrt(T N) units in the last place of
-// the parameter's size bounds it; a wrong gradient is off by a thousand times that.
+// One step of plain descent with rate 1 subtracts the gradient from each parameter, so the
+// parameters show the gradients. A gradient element is a sum over T N tokens and, through the
+// decoder, over V classes, of products whose roundings add like a random walk. The factors are
+// below 1, and each token's loss is divided by T N. Twice sqrt(V) + sqrt(T N) ulps of the
+// parameter's size bounds the error; a wrong gradient is off by a thousand times that.
 TEST_P(DevicesAgree, OnTheGradientsOfOneState) {
   for (const ModelCase& c : kModels) {
     SCOPED_TRACE(c.name);
@@ -121,8 +121,8 @@ TEST_P(DevicesAgree, OnTheGradientsOfOneState) {
   }
 }
 
-// Adam at 1e-3 is stable: after 200 steps the roundings of two devices have grown by less than a
-// hundredfold, from about 1e-6 of the loss.
+// Adam at 1e-3 is stable: after 200 steps the rounding errors of two devices have grown by a factor
+// below 100, from about 1e-6 of the loss.
 TEST_P(DevicesAgree, OnTheLossesOfTwoHundredSteps) {
   for (const ModelCase& c : {kModels[0], kModels[2]}) {
     SCOPED_TRACE(c.name);
@@ -135,7 +135,7 @@ TEST_P(DevicesAgree, OnTheLossesOfTwoHundredSteps) {
       ASSERT_NEAR(last, expected, 1e-4 * double(expected)) << "step " << k;
       if (k == 0) first = last;
     }
-    EXPECT_LT(last, first - 0.25F);  // there was something to disagree about
+    EXPECT_LT(last, first - 0.25F);  // so that the comparison means something
   }
 }
 
@@ -153,8 +153,8 @@ TEST_P(DevicesAgree, OnEveryBitFromRunToRun) {
       for (std::int64_t k = 0; k < 5; ++k) losses[run] = training.step(k);
       results[run] = training.values();
     }
-    // Adam makes a step of its rate of a gradient that is nothing but a rounding error, but such a
-    // parameter does not matter to the loss.
+    // From a gradient that is only a rounding error Adam makes a full step, but such a parameter
+    // does not matter to the loss.
     EXPECT_NEAR(losses[0], losses[1], 1e-4 * double(losses[0]));
     if (!repeats_bits()) continue;
     for (const auto& [name, value] : results[0])

@@ -1,6 +1,6 @@
-/// What a backend keeps of weights in forms of its own is never of other values than the weights
-/// are, in whatever way these change. Each run here is made twice: once as it is, and once with all
-/// variables declared new before, so that every copy is made anew. Both must give the same bits.
+/// The copies of weights that a backend keeps in its own forms always match the weights, however
+/// these change. Each run is made twice: as it is, and with all variables declared new before, so
+/// that every copy is made anew. Both must give the same bits.
 #include <gtest/gtest.h>
 
 #include <cstddef>
@@ -25,14 +25,14 @@ namespace {
 
 using Bytes = std::vector<std::byte>;
 
-/// Two stores of equal variables; in the second one nothing that was copied is ever used again.
+/// Two stores of equal variables. The second one never reuses a copy.
 class Twins {
  public:
   explicit Twins(const std::shared_ptr<Backend>& backend)
       : stores_{std::make_shared<VariableStore>(backend, 5),
                 std::make_shared<VariableStore>(backend, 5)} {}
 
-  /// A graph's sessions, one for each store.
+  /// The sessions of a graph, one per store.
   class Pair {
    public:
     Pair(Twins& twins, const Graph& graph)
@@ -66,7 +66,7 @@ class Twins {
     for (const auto& store : stores_) store->write<float>(name, values);
   }
   std::vector<float> read(const std::string& name) const { return stores_[0]->read<float>(name); }
-  /// Calls change with each store.
+  /// Calls `change` with each store.
   void on_each(const std::function<void(VariableStore&)>& change) {
     for (const auto& store : stores_) change(*store);
   }
@@ -181,7 +181,7 @@ TEST_P(ParameterCopiesTest, FollowEveryCell) {
         for (int k = 0; k < 4; ++k) run.train();
         run.evaluate();
       } catch (const Unsupported&) {
-        // Not by this algorithm.
+        // This algorithm does not support it.
       }
 }
 
@@ -196,7 +196,7 @@ TEST_P(ParameterCopiesTest, AreSharedByPlansOfOtherShapes) {
   }
 }
 
-// A graph that writes copies keeps them, even if another one made them and is gone.
+// A graph that writes copies keeps them alive, even if another graph that made them is gone.
 TEST_P(ParameterCopiesTest, OutliveThePlansThatMadeThem) {
   Twins twins(backend_);
   const TrainingGraph graph(small_config(), {.batch = kSequences,
@@ -219,7 +219,7 @@ TEST_P(ParameterCopiesTest, OutliveThePlansThatMadeThem) {
   }
 }
 
-// As when a checkpoint is loaded, the best one restored, or a weight set by hand.
+// For example when a checkpoint is loaded, the best one is restored, or a weight is set by hand.
 TEST_P(ParameterCopiesTest, FollowWhatIsWrittenToTheStore) {
   CopiedTraining run(backend_, small_config(), {.kind = OptimizerKind::kMomentum});
   for (int k = 0; k < 3; ++k) run.train();
@@ -244,7 +244,7 @@ TEST_P(ParameterCopiesTest, FollowWhatIsWrittenToTheStore) {
   run.evaluate();
 }
 
-// Averages put in the weights' place to evaluate, and the weights put back.
+// Averages replace the weights for an evaluation, and the weights are restored.
 TEST_P(ParameterCopiesTest, FollowAssignments) {
   CopiedTraining run(backend_, small_config(), {.kind = OptimizerKind::kSgd});
   Graph averaging, taking, restoring;
@@ -324,7 +324,7 @@ struct SmallGraph {
   }
 };
 
-// An update of the same run, before the optimiser's or after it, and also where that is refused.
+// An update in the same run, before or after the optimiser's, also if the optimiser's is refused.
 TEST_P(ParameterCopiesTest, FollowTwoUpdatesInOneRun) {
   for (const bool before : {true, false}) {
     SCOPED_TRACE(before);
@@ -354,7 +354,7 @@ TEST_P(ParameterCopiesTest, FollowTwoUpdatesInOneRun) {
   }
 }
 
-// Some weights are trained, and others of the same stack, or one of two biases, are not.
+// Some weights are trained, and other weights of the same stack, or one of two biases, are not.
 TEST_P(ParameterCopiesTest, FollowTheUpdateOfSomeWeights) {
   for (const int directions : {1, 2}) try {
       SmallGraph g(directions);
@@ -374,12 +374,12 @@ TEST_P(ParameterCopiesTest, FollowTheUpdateOfSomeWeights) {
       for (int k = 0; k < 3; ++k)
         for (const Tensor& step : steps) pair.run({step, g.loss}, {{g.x, x}, {g.targets, targets}});
     } catch (const Unsupported&) {
-      // Not by this algorithm.
+      // This algorithm does not support it.
     }
 }
 
-// One variable in several places: two copies of it, of which an update writes one, and biases in
-// two sums, which must move only once.
+// One variable used in several places: two copies, of which an update writes one, and biases in two
+// sums, which must be updated only once.
 TEST_P(ParameterCopiesTest, FollowVariablesUsedTwice) {
   SmallGraph g;
   const RecurrentSpec spec{.cell = CellKind::kLstm, .hidden = {10, 10, 10, 10}};
@@ -404,7 +404,7 @@ TEST_P(ParameterCopiesTest, FollowVariablesUsedTwice) {
     pair.run({g.loss}, {{g.x, x}, {g.targets, targets}});
     on_cpu.run(step, {{g.x, x}, {g.targets, targets}});
   }
-  // Rounding after five steps of products of that precision, and below what a bias moves by.
+  // The rounding error of five steps of products at that precision, less than a bias changes.
   const double close = backend_->precision() == Precision::kFp32 ? 1e-5 : 1e-2;
   for (const char* name :
        {"rnn.weight_hh_l0", "rnn.bias_ih_l0", "rnn.bias_hh_l0", "other", "bias 2"}) {
@@ -414,7 +414,7 @@ TEST_P(ParameterCopiesTest, FollowVariablesUsedTwice) {
   }
 }
 
-// A graph writes the copy that another one reads, and still has its memory when that one is gone.
+// A graph writes a copy that another graph reads, and still has its memory when that graph is gone.
 TEST_P(ParameterCopiesTest, OutliveTheGraphThatReadsThem) {
   Graph reading, training;
   const auto table_of = [](Graph& graph) {

@@ -1,5 +1,5 @@
-/// What a training step of a language model asks of a GPU: how many nodes its graph has, and what
-/// else is queued. Upper bounds, by kind, so that none is added unseen. The emulated CUDA counts.
+/// The work that a training step of a language model gives a GPU: the nodes of its graph, and other
+/// queued work. Upper bounds by kind, so that no addition goes unnoticed. The emulated CUDA counts.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -16,12 +16,12 @@
 namespace unroll::test {
 namespace {
 
-/// How many a graph for 5 timesteps, two LSTM layers and dropout has. Calls of cuBLAS and CUB are
-/// one node each here.
+/// The number of nodes of a graph for 5 timesteps, two LSTM layers and dropout. A call of cuBLAS or
+/// CUB is one node here.
 struct Nodes {
   std::int64_t units, kernels, library;
 };
-/// By form of kCudaForms. 16 units are aligned as they are; 10 are padded, as 650 and 1500 are.
+/// By form of kCudaForms. 16 units are aligned; 10 are padded, like 650 and 1500.
 const std::map<std::string, std::vector<Nodes>> kMostNodes = {
     {"Cuda", {{16, 50, 33}, {10, 52, 33}}},
     {"CudaTf32", {{16, 50, 33}, {10, 52, 33}}},
@@ -62,7 +62,8 @@ void StepCalls::expect_at_most(const Nodes& most, const emulation::Calls& now) {
             after.replayed.kernel - before.replayed.kernel + after.replayed.library -
                 before.replayed.library)
       << "copies or clears";
-  // Beside the graph one upload: number of the run, inputs, targets, each from a multiple of 256.
+  // Besides the graph one upload: the number of the run, inputs, targets, each at a multiple of
+  // 256.
   EXPECT_EQ(after.queued.copy_to_device - before.queued.copy_to_device, 1);
   EXPECT_EQ(after.queued.copy_within - before.queued.copy_within, 1);
   EXPECT_EQ(after.queued.all() - before.queued.all(), 2);

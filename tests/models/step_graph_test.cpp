@@ -1,4 +1,4 @@
-/// A language model going a token at a time: what it draws is drawn from what it computes.
+/// A language model that runs one token at a time: its draws match its probabilities.
 #include <gtest/gtest.h>
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-/// Dropout: the very bits of its masks, and what they depend on.
+/// Dropout: the exact bits of its masks, and what they depend on.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -95,7 +95,7 @@ TEST_P(DropoutOp, MaskDependsOnSeedNameAndStepAlone) {
   EXPECT_NE(mask(1, 6), base);
   EXPECT_NE(mask(1, 5, "other"), base);
 
-  // Other nodes, in front of it or behind, change nothing.
+  // Other nodes before or after it change nothing.
   Graph g;
   const Tensor before = dropout(g.constant(1, {33}), 0.25, "before");
   const Tensor y = dropout(g.constant(1, {kSize}), 0.25, "dropout");
@@ -124,8 +124,9 @@ TEST_P(DropoutOp, EveryRunDrawsAnew) {
 }
 
 TEST_P(DropoutOp, RateIsTheShareOfZeros) {
-  // A binomial with n = 20000 and p = 0.25 has a standard deviation of 61: 5 of them either way.
-  // Of pairs of neighbours, of elements 32 apart and of two steps, 1 in 16 is dropped together.
+  // A binomial with n = 20000 and p = 0.25 has a standard deviation of 61; the bound is 5 of them
+  // either way. Pairs of neighbours, of elements 32 apart and of two steps are dropped together
+  // with probability 1/16.
   const std::vector<float> a = mask(3, 0), b = mask(3, 1);
   int dropped = 0, neighbours = 0, warps = 0, steps = 0;
   for (std::size_t k = 0; k < a.size(); ++k) {

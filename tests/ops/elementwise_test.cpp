@@ -23,9 +23,9 @@ struct KindCase {
   const char* name;
   ElementwiseKind kind;
   bool binary;
-  double low, high;  // of a, and of b
-  /// The result is rounded once, and each intermediate (up to three, of size below 8) once more;
-  /// tanh, exp and log are good to 2 ulp in the CUDA manual and so asked of the CPU too.
+  double low, high;  // the range of a and b
+  /// The result is rounded once, and each intermediate (up to three, of size below 8) once more.
+  /// tanh, exp and log are within 2 ulp by the CUDA manual; the CPU must reach the same.
   double ulps;
 };
 
@@ -86,7 +86,7 @@ double expected_of(ElementwiseKind kind, double a, double b) {
   return 0;
 }
 
-/// Pairs of operand shapes around a vector's, a warp's and a block's size, and every way in which
+/// Pairs of operand shapes around the sizes of a vector, a warp and a block, and every way in which
 /// an axis can broadcast.
 std::vector<std::pair<Dims, Dims>> shape_pairs() {
   std::vector<std::pair<Dims, Dims>> pairs;
@@ -100,7 +100,7 @@ std::vector<std::pair<Dims, Dims>> shape_pairs() {
     pairs.push_back({{1}, {2, n}});
     pairs.push_back({{n, 1}, {1, 5}});
   }
-  for (const std::int64_t n : {2, 3, 4, 5, 6, 7, 8, 9}) {  // packs of four, and what is left
+  for (const std::int64_t n : {2, 3, 4, 5, 6, 7, 8, 9}) {  // packs of four and remainders
     pairs.push_back({{5, n}, {n}});
     pairs.push_back({{5, 1}, {5, n}});
     pairs.push_back({{2, 3, n}, {2, 1, n}});
@@ -133,7 +133,7 @@ TEST_P(ElementwiseKernel, EveryKindAndBroadcastMatchesFloat64) {
       SCOPED_TRACE(::testing::Message() << test.name << " " << to_string(shape_of(a_dims)) << " "
                                         << to_string(shape_of(b_dims)));
       const Reals a = operand(test, a_dims), b = operand(test, b_dims);
-      // An operation on a alone broadcasts it to the same result.
+      // An operation on a only broadcasts it to the same result.
       const Reals expected =
           reference::zip(a, b, [&](double x, double y) { return expected_of(test.kind, x, y); });
       const View out = memory_->out(shape_of(expected.dims));

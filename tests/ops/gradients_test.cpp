@@ -36,7 +36,7 @@ TEST_P(Gradients, ValuesUsedSeveralTimesSumTheirGradients) {
                           return reference::map(
                               x[0], [](Complex v) { return v * v * v + v * std::tanh(v); });
                         },
-                    .ulps = 6,  // of products up to 8
+                    .ulps = 6,  // products up to 8
                     .scale = 8,
                     .gradient_ulps = 8,
                     .gradient_scale = 8},
@@ -66,7 +66,7 @@ TEST_P(Gradients, LongChains) {
 }
 
 TEST_P(Gradients, DiamondsAndDeadEnds) {
-  // y = a b + b c with a = tanh x, b = x w, c = sum(a); a branch that no one uses hangs off b.
+  // y = a b + b c with a = tanh x, b = x w, c = sum(a); b also has an unused branch.
   check_graph_case(
       {.name = "diamond",
        .operands = {{{4, 3}}, {{3, 3}}},

@@ -65,12 +65,12 @@ TEST_P(CopyRegionKernel, WalksEachSideWithItsOwnStrides) {
   for (const std::int64_t n : {2, 3, 4, 5, 7, 8, 9, 1023, 1024, 1025}) {
     SCOPED_TRACE(n);
     check({n}, {n}, region({n}, {1}, {1}));
-    for (const std::int64_t offset : {0, 1, 4}) {  // of which 1 cannot be read in packs of four
+    for (const std::int64_t offset : {0, 1, 4}) {  // at 1, packs of four are not possible
       check({3, n + 4}, {3, n}, region({3, n}, {n + 4, 1}, {n, 1}, offset));
       check({3, n}, {3, n + 8}, region({3, n}, {n, 1}, {n + 8, 1}, 0, offset));
     }
   }
-  // Transpositions in tiles: whole ones and parts, alone and in a batch, either side first.
+  // Transpositions in tiles: whole and partial tiles, single and in a batch, either side first.
   for (const std::int64_t n : {15, 16, 31, 32, 33, 65}) {
     SCOPED_TRACE(n);
     check({40, n}, {n, 40}, region({n, 40}, {1, n}, {40, 1}));
@@ -133,7 +133,7 @@ std::vector<GraphCase> layout_cases() {
                                              reference::slice(x[0], 1, 2, 8),
                                              [](Complex a, Complex b) { return a * b; });
                      }});
-  // A tensor twice in one concatenation.
+  // The same tensor twice in one concatenation.
   all.push_back({.name = "concat with itself",
                  .operands = {{{3, 2}}},
                  .build =

@@ -1,4 +1,4 @@
-/// Matrix products, transposed or not, of matrices and of stacks of rows.
+/// Products of matrices and of stacks of rows, transposed or not.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -54,8 +54,8 @@ TEST_P(MatmulKernel, EverySizeAndTranspositionMatchesFloat64) {
 }
 
 TEST_P(MatmulKernel, ReplacesWhatWasInC) {
-  // c arrives as NaN (GuardedMemory::out), so a product that adds to c, or that scales it by zero,
-  // cannot pass. K = 1 and the identity leave nothing to round.
+  // c arrives as NaN (GuardedMemory::out), so a product that adds to c or scales it by zero cannot
+  // pass. K = 1 and the identity need no rounding.
   const View c = memory_->out({2, 2});
   backend_->matmul({.a = memory_->in<float>({1, 2, 3, 4}, {2, 2}),
                     .b = memory_->in<float>({0, 1, 1, 0}, {2, 2}),
@@ -67,8 +67,8 @@ UNROLL_FOR_EACH_BACKEND(MatmulKernel);
 
 class MatmulPrecision : public OnEachBackend {};
 
-// TF32 keeps 10 bits of a mantissa: an operand errs by at most 2^-10 of itself, and by far more
-// than float32's 2^-24. Large enough that cuBLAS has no reason to leave the tensor cores aside.
+// TF32 keeps 10 bits of a mantissa: the relative error of an operand is at most 2^-10, and far
+// above float32's 2^-24. The product is large enough that cuBLAS uses the tensor cores.
 TEST_P(MatmulPrecision, Tf32RoundsOperands) {
   constexpr std::int64_t kSize = 256;
   constexpr double kLargest = 0x1p-10;

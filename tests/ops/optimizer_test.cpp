@@ -1,5 +1,5 @@
 /// Optimisers: every kind against float64 over several steps, dense and sparse gradients, clipping,
-/// and steps that must not happen.
+/// and refused steps.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -41,8 +41,8 @@ const OptimizerCase kOptimizerCases[] = {
     {"adamw", {.kind = OptimizerKind::kAdamW, .beta1 = 0.8F, .beta2 = 0.99F}, 0.01},
 };
 
-/// Every kind, alone and with decay, clipping by norm, by value, all of them, and with a norm that
-/// is never reached.
+/// Every kind, plain, with decay, with clipping by norm, by value, with all of them, and with a
+/// norm limit that is never reached.
 std::vector<OptimizerCase> optimizer_cases() {
   std::vector<OptimizerCase> all;
   for (const OptimizerCase& kind : kOptimizerCases)
@@ -67,7 +67,8 @@ int slots_of(OptimizerKind kind) {
   return kind == OptimizerKind::kMomentum || kind == OptimizerKind::kRmsProp ? 1 : 2;
 }
 
-/// Size of a slot's values when gradients are below 0.25: sums of them, or shares of their squares.
+/// The size of a slot's values for gradients below 0.25: sums of them, or averages of their
+/// squares.
 double slot_size(const OptimizerSpec& spec, int slot) {
   if (spec.kind == OptimizerKind::kRmsProp) return 0.06 * double(1 - spec.decay);
   return slot == 1 ? 0.06 * double(1 - spec.beta2) : 0.25;
@@ -131,7 +132,7 @@ class ApplyGradientsKernel : public OnEachBackend {
                                .scratch = t.scratch});
   }
 
-  /// Uploads random gradients and returns them, dense. Some rows of a table stay without one.
+  /// Uploads random gradients and returns them, dense. Some rows of a table get none.
   std::vector<std::vector<double>> draw_gradients(const Training& t, Random& random) {
     std::vector<std::vector<double>> gradients;
     for (std::size_t k = 0; k < t.parameters.size(); ++k) {
@@ -160,7 +161,7 @@ class ApplyGradientsKernel : public OnEachBackend {
     return gradients;
   }
 
-  /// Everything that a skipped step must leave alone.
+  /// Everything that a skipped step must not change.
   std::vector<std::vector<float>> state(const Training& t) {
     std::vector<std::vector<float>> all;
     for (const ParameterUpdate& update : t.parameters) {
@@ -190,8 +191,8 @@ class ApplyGradientsKernel : public OnEachBackend {
     for (std::size_t k = 0; k < t.parameters.size(); ++k) {
       SCOPED_TRACE(to_string(shape_of(shapes_[k])));
       const reference::OptimizedParameter& expected = t.expected.parameters[k];
-      // A step rounds the parameter once (half an ulp of 1) and its change, lr times something of
-      // size 1, about 18 times, of which the norm's error is the most.
+      // A step rounds the parameter once (half an ulp of 1), and its change, lr times a value of
+      // size 1, about 18 times; most of that is the error of the norm.
       EXPECT_TRUE(close(memory_->get(t.parameters[k].parameter), expected.value,
                         kSteps * (1 + 18 * c.learning_rate)));
       for (int slot = 0; slot < slots_of(c.spec.kind); ++slot)
@@ -219,8 +220,8 @@ TEST_P(ApplyGradientsKernel, EveryKindMatchesFloat64OverSeveralSteps) {
     for (const bool sparse : {false, true}) expect_float64(c, sparse);
 }
 
-// More parameters than a kernel takes as its arguments, sizes around the pieces into which they are
-// cut, sparse ones of whole vectors and of others at the ends of both.
+// More parameters than one kernel takes as its arguments, with sizes around those of the pieces,
+// and sparse ones, of whole vectors and of others, at both ends.
 TEST_P(ApplyGradientsKernel, ManyParametersOfAllSizes) {
   shapes_.clear();
   for (std::int64_t k = 0; k < 101; ++k) shapes_.push_back({1 + k % 9});
@@ -231,7 +232,7 @@ TEST_P(ApplyGradientsKernel, ManyParametersOfAllSizes) {
   shapes_[100] = {7, 1};
   tables_ = {3, 47, 48, 100};
   std::vector<OptimizerCase> cases(std::begin(kOptimizerCases), std::end(kOptimizerCases));
-  cases.push_back(kOptimizerCases[0]);  // plain SGD passes over rows that this one moves
+  cases.push_back(kOptimizerCases[0]);  // plain SGD skips rows that this one moves
   cases.back().spec.weight_decay = 0.05F;
   for (OptimizerCase& c : cases)
     for (const int shift : {0, 1}) {
@@ -317,8 +318,8 @@ TEST_P(ApplyGradientsKernel, ZeroGradientsHaveNormZero) {
   }
 }
 
-// Losses around a mean, some of them far above it, some above the ceiling or no numbers at all. A
-// new level, from step 200 on, becomes the mean.
+// Losses around a mean, some far above it, some above the ceiling, some NaN or infinite. A new
+// level, from step 200 on, becomes the mean.
 TEST_P(ApplyGradientsKernel, TheGuardMatchesFloat64) {
   const OptimizerCase& c = kOptimizerCases[0];
   Random random(75);
@@ -347,7 +348,7 @@ TEST_P(ApplyGradientsKernel, TheGuardMatchesFloat64) {
       ASSERT_EQ(measured.jump_loss, loss) << step;
       ASSERT_GT(loss, measured.jump_limit) << step;
     }
-    // Sums of positive numbers that forget: two roundings of each of the last hundred or so.
+    // Decaying sums of positive numbers: two roundings of each of the last hundred or so.
     ASSERT_NEAR(measured.loss_mean, expected.mean, 1e-4) << step;
     ASSERT_NEAR(measured.loss_variance, expected.variance, 1e-3) << step;
     ASSERT_NEAR(measured.loss_sum, sum, 1e-6 * sum * (step + 1)) << step;
@@ -373,7 +374,7 @@ TEST_P(ApplyGradientsKernel, AGuardThatHaltsRefusesUntilItIsTold) {
   StepCounters now = counters(t);
   EXPECT_EQ(now.updates, 1);
   EXPECT_EQ(now.skipped, 4);
-  EXPECT_EQ(statistics(t).refused_loss, 3);  // the first one's
+  EXPECT_EQ(statistics(t).refused_loss, 3);  // the first refused loss
   EXPECT_EQ(statistics(t).refused_limit, 2);
   const auto after = state(t);
   for (std::size_t k = 0; k < before.size(); ++k) EXPECT_TRUE(identical(after[k], before[k]));
@@ -385,8 +386,8 @@ TEST_P(ApplyGradientsKernel, AGuardThatHaltsRefusesUntilItIsTold) {
 
 UNROLL_FOR_EACH_BACKEND(ApplyGradientsKernel);
 
-/// cost = sum(a ca) + sum(embedding(table, ids) ce), whose gradients are ca and ce's rows by id.
-/// With `dense`, the table also enters as a whole, times zero.
+/// cost = sum(a ca) + sum(embedding(table, ids) ce). Its gradients are ca, and the rows of ce by
+/// id. With `dense`, the whole table also enters, times zero.
 struct LinearModel {
   Graph graph;
   Tensor a, table, ca, ce, ids, cost, step;
@@ -426,7 +427,7 @@ TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
     Random random(74);
     for (int step = 0; step < kSteps; ++step) {
       const Reals ca = random.array({3, 5}, -1, 1), ce = random.array({6, 4}, -1, 1);
-      // Repeated ids, and one that is no row: its gradient goes nowhere.
+      // Repeated ids, and one without a row, whose gradient is dropped.
       const std::vector<std::int32_t> ids{3, 0, 3, step, 3, step == 2 ? 9 : 6};
       const std::vector<float> ca_values = floats(ca), ce_values = floats(ce);
       first.run(sparse.step, {{sparse.ca, ca_values}, {sparse.ce, ce_values}, {sparse.ids, ids}});
@@ -452,7 +453,7 @@ TEST_P(OptimizerOp, SparseAndDenseGradientsTrainAlike) {
   }
 }
 
-/// Bits of all variables of a store but the counters and statistics.
+/// Bits of all variables of a store except counters and statistics.
 std::map<std::string, std::vector<float>> trained_state(const VariableStore& store) {
   std::map<std::string, std::vector<float>> state;
   for (const std::string& name : store.names())

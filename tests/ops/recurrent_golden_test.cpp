@@ -1,5 +1,4 @@
-/// The recurrent node against what PyTorch computed: tests/golden/make_goldens.py wrote the
-/// numbers.
+/// The recurrent node against PyTorch's results, which tests/golden/make_goldens.py wrote.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -154,7 +153,7 @@ Reals layer_states(const nlohmann::json& list, const Dims& dims, std::size_t lay
   return {dims, std::vector<double>(begin, begin + std::ptrdiff_t(size))};
 }
 
-// The other tests trust tests/support/reference_recurrent.h; here it answers to PyTorch itself.
+// The other tests trust tests/support/reference_recurrent.h; here it is compared with PyTorch.
 TEST(RecurrentGoldenReference, ValuesAndGradientsArePyTorchs) {
   for (const nlohmann::json& network : goldens().at("networks"))
     for (const nlohmann::json& run : network.at("runs")) {
@@ -198,7 +197,8 @@ TEST(RecurrentGoldenReference, ValuesAndGradientsArePyTorchs) {
       for (std::size_t layer = 0; layer < expected.c_n.size(); ++layer)
         EXPECT_TRUE(close(floats(expected.c_n[layer]), actual.c_n[layer].values, kUlps));
 
-      // One direction for each weight: the sum of up to 288 products, each as good as its gradient.
+      // One random direction per weight: the sum of up to 288 products, each as exact as its
+      // gradient.
       std::vector<Reals> directions = flatten(in);
       Random random(2);
       for (Reals& direction : directions) direction = random.array(direction.dims, -1, 1);

@@ -1,5 +1,5 @@
-/// recurrent() in a graph: against the reference, against unroll(cell()), and what a session makes
-/// of open dimensions, dropout and changed weights.
+/// recurrent() in a graph: against the reference, against unroll(cell()), and with open dimensions,
+/// dropout and changed weights in a session.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -25,8 +25,8 @@ namespace {
 
 const RecurrentInitializers kZeros{constant(0), constant(0), constant(0)};
 
-/// A graph with placeholders for the data and the loss's weights, variables for the cell's weights,
-/// and room for either form of the stack.
+/// A graph with placeholders for the data and the weights of the loss, variables for the weights of
+/// the cells, and room for either form of the stack.
 struct StackGraph {
   Graph graph;
   RecurrentInputs in;
@@ -60,7 +60,7 @@ struct StackGraph {
     return sum;
   }
 
-  /// In flatten()'s order.
+  /// In the order of flatten().
   std::vector<Tensor> differentiable() const {
     std::vector<Tensor> list{in.x};
     list.insert(list.end(), in.h0.begin(), in.h0.end());
@@ -105,14 +105,14 @@ std::vector<Reals> outputs_of(const reference::RecurrentOutputs<double>& result)
   return list;
 }
 
-/// x with its first axis backwards.
+/// x with its first axis reversed.
 Tensor reversed(Tensor x) {
   std::vector<Tensor> parts;
   for (std::int64_t t = x.shape()[0]; t-- > 0;) parts.push_back(slice(x, 0, t, t + 1));
   return concat(parts, 0);
 }
 
-/// The stack from unroll(cell()): the reverse direction sees the sequence backwards.
+/// The stack made with unroll(cell()); the reverse direction gets the reversed sequence.
 RecurrentResult elementary(const RecurrentSpec& spec, const RecurrentInputs& in) {
   RecurrentResult result;
   result.y = in.x;
@@ -186,8 +186,8 @@ TEST_P(RecurrentOp, ValuesAndGradientsMatchTheReference) {
   }
 }
 
-// Both forms round on their own: twice the bound against the reference, and a sum of gradients over
-// T steps of size up to 2, where the elementary form adds T terms one after the other.
+// Each form has its own rounding errors: twice the bound against the reference. A gradient is also
+// a sum over T steps of values up to 2, and the elementary form adds the T terms one by one.
 TEST_P(RecurrentOp, MatchesTheElementaryForm) {
   for (const RecurrentCase& c : taken(recurrent_cases({
            recurrent_shape({5}, 1, 40, 3, 4, false),
@@ -306,8 +306,8 @@ TEST_P(RecurrentOp, WeightsWrittenBetweenRunsAreSeen) {
   }
 }
 
-// Biases may be computed in the graph while the weights beside them are variables: a plan must not
-// keep a form of the ones from one run to the next, nor miss that the others have changed.
+// Biases may be computed in the graph while the weights beside them are variables. A plan must
+// neither keep a form of these biases from run to run, nor miss a change of the weights.
 TEST_P(RecurrentOp, BiasesThatAreNoVariablesAreSeen) {
   for (const RecurrentCase& c :
        taken(recurrent_cases({recurrent_shape({6, 5}, 1, 3, 2, 4, false)}))) {
@@ -344,7 +344,7 @@ TEST_P(RecurrentOp, BiasesThatAreNoVariablesAreSeen) {
   }
 }
 
-// Nobody has to want y, or any one of the states.
+// y and each of the states are optional.
 TEST_P(RecurrentOp, OutputsCanBeFetchedAlone) {
   for (const RecurrentCase& c :
        taken(recurrent_cases({recurrent_shape({5, 4}, 2, 3, 2, 3, true)}))) {
@@ -366,7 +366,7 @@ TEST_P(RecurrentOp, OutputsCanBeFetchedAlone) {
   }
 }
 
-// Of one weight, of one state; of a loss that is a function of one h_n.
+// For a single weight, for a single state, and for a loss that depends on one h_n.
 TEST_P(RecurrentOp, GradientsCanBeAskedForAlone) {
   for (const RecurrentCase& c :
        taken(recurrent_cases({recurrent_shape({4, 3}, 2, 3, 2, 3, false)}))) {
@@ -408,8 +408,8 @@ TEST_P(RecurrentOp, GradientsCanBeAskedForAlone) {
   }
 }
 
-// Weights that change from step to step are the ones the next step uses, prepared forms included:
-// after a few steps the two forms of the stack have the same weights.
+// The next step uses the weights that the last one changed, including their prepared forms: after a
+// few steps the two forms of the stack have the same weights.
 TEST_P(RecurrentOp, TrainsLikeTheElementaryForm) {
   for (const RecurrentCase& c :
        taken(recurrent_cases({recurrent_shape({9, 6}, 1, 4, 3, 5, false)}))) {
@@ -430,7 +430,7 @@ TEST_P(RecurrentOp, TrainsLikeTheElementaryForm) {
           const std::vector<float> values = session.variables().read<float>(weight.name());
           if (fused)
             first.push_back(values);
-          else  // 4 steps of 0.01 times a gradient's error, which later steps pass on, and 4 sums
+          else  // 4 steps of 0.01 times the error of a gradient, and 4 sums
             EXPECT_TRUE(close(first[k++], doubles(values), 4 + 0.1 * recurrent_gradient_ulps(c)))
                 << weight.name();
         }
@@ -442,8 +442,8 @@ INSTANTIATE_TEST_SUITE_P(On, RecurrentOp,
                          ::testing::Values("Cpu", "Cuda", "CudaPersistent", "CudaCudnn"),
                          backend_name);
 
-/// Two layers whose upper one passes the lower one's output on: relu with W = 1, R = 0, b = 0; and
-/// the lower one passes x on. So y is x times the mask.
+/// Two layers. The upper one passes on the output of the lower one: relu with W = 1, R = 0, b = 0;
+/// the lower one passes on x. So y is x times the mask.
 class RecurrentDropout : public OnEachBackend {
  protected:
   static constexpr std::int64_t kSteps = 20, kBatch = 10, kUnits = 30;

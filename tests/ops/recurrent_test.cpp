@@ -1,5 +1,5 @@
 /// The recurrent node's kernels: every cell, direction and depth, with and without lengths and
-/// dropout, against the float64 reference, guard words around every buffer.
+/// dropout, against the float64 reference, with guard words around every buffer.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -24,8 +24,8 @@
 namespace unroll::test {
 namespace {
 
-/// Around vectors and warps, N = 1 (a matrix times a vector), sizes that grow and shrink from layer
-/// to layer, and long sequences.
+/// Sizes around vectors and warps, N = 1 (a matrix times a vector), sizes that grow and shrink from
+/// layer to layer, and long sequences.
 std::vector<RecurrentCase> forward_shapes() {
   return {
       recurrent_shape({1}, 1, 1, 1, 1, false),
@@ -82,8 +82,9 @@ TEST_P(RecurrentKernel, GradientsMatchComplexStep) {
   }
 }
 
-// At sizes where elements are too many for complex step: one random direction per input. A sum of
-// n products of a gradient, whose elements err independently, errs by the root of their squares.
+// For sizes with too many elements for complex step: one random direction per input. A sum of n
+// products of a gradient, whose elements have independent errors, has the root of the sum of their
+// squares as its error.
 TEST_P(RecurrentKernel, GradientsOfLargerStacksMatchComplexStepAlongDirections) {
   for (const RecurrentCase& c : taken(recurrent_cases(with_divided({
            recurrent_shape({33, 32}, 2, 3, 5, 31, true),
@@ -151,8 +152,8 @@ TEST_P(RecurrentKernel, BackwardCanBeRepeated) {
   }
 }
 
-// A sequence must not see what lies past its end, whatever it is, and gets no gradient there; its
-// results are those of the sequence alone.
+// Data past the end of a sequence must not matter and gets no gradient. The results are those of
+// the sequence on its own.
 TEST_P(RecurrentKernel, NothingPastASequencesEndMatters) {
   if (is_cudnn()) GTEST_SKIP() << "cuDNN's form takes no lengths";
   for (RecurrentCase c : taken(recurrent_cases({recurrent_shape({6, 5}, 2, 6, 4, 3, true)}))) {
@@ -190,7 +191,7 @@ TEST_P(RecurrentKernel, NothingPastASequencesEndMatters) {
   }
 }
 
-// T identical to the length for every sequence: the two paths through the code must meet.
+// Lengths that are all T: both paths through the code must give the same.
 TEST_P(RecurrentKernel, FullLengthsAreNoLengths) {
   if (is_cudnn()) GTEST_SKIP() << "cuDNN's form takes no lengths";
   for (const RecurrentCase& c :
@@ -211,8 +212,8 @@ TEST_P(RecurrentKernel, FullLengthsAreNoLengths) {
   }
 }
 
-// The masks between layers are Philox's at key + layer, element by element of [T, N, D H]; values
-// and gradients then follow from the reference.
+// The masks between layers are Philox's at key + layer, element by element of [T, N, D H]. Given
+// them, the reference computes values and gradients.
 TEST_P(RecurrentKernel, DropoutBetweenLayersUsesPhiloxMasks) {
   constexpr std::uint64_t kKey = 0xABCDEF0123456789;
   constexpr std::int64_t kStep = 77;
@@ -237,7 +238,7 @@ TEST_P(RecurrentKernel, DropoutBetweenLayersUsesPhiloxMasks) {
   }
 }
 
-// A plan may keep the weights in a form of its own; prepare() says that they changed.
+// A plan may keep the weights in its own form; prepare() tells it that they changed.
 TEST_P(RecurrentKernel, PrepareTakesNewWeights) {
   for (const RecurrentCase& c :
        taken(recurrent_cases({recurrent_shape({17, 9}, 2, 3, 2, 5, false)}))) {
@@ -286,7 +287,7 @@ TEST_P(RecurrentKernel, PrepareTakesNewWeights) {
   }
 }
 
-// A wavefront's blocks of two timesteps end before, at and after the last one in these cases.
+// In these cases the blocks of two timesteps of a wavefront end before, at and after the last step.
 INSTANTIATE_TEST_SUITE_P(On, RecurrentKernel,
                          ::testing::Values("Cpu", "Cuda", "CudaWavefront", "CudaPersistent",
                                            "CudaPersistentForward", "CudaPersistentBackward",
@@ -305,8 +306,8 @@ double relative_distance(const std::vector<float>& actual, const std::vector<dou
 
 class RecurrentPrecision : public OnRecurrentCases {
  protected:
-  /// The largest relative error of rounding an operand. Whether bits are rounded or cut off on the
-  /// way to TF32 is not documented: that is the one of cutting.
+  /// The largest relative error of rounding an operand. It is not documented whether the conversion
+  /// to TF32 rounds or truncates; this is the error of truncation.
   double unit() const {
     if (backend_->recurrent_algorithm().ends_with(":fp16")) return 0x1p-11;
     return is_half() ? 0x1p-8 : 0x1p-10;
@@ -320,16 +321,16 @@ class RecurrentPrecision : public OnRecurrentCases {
                            std::int64_t step = 0, std::uint64_t dropout_key = 0);
 };
 
-// Operands of products are rounded: W and x once, h in each step, on the way back the gradients of
-// the gates in each step. u being the largest relative error of a rounding, a sum of products of
-// rounded factors of random signs errs by some 2 u / sqrt(3) of its size; T steps add such errors
-// in the manner of a random walk, and a layer hands its own on to the next. 2 u sqrt(T) per layer,
-// and the same again on the way back, bounds all of it; float32's own roundings vanish beside it.
-// cuDNN's 16-bit types also hold the state, c or the h that a GRU mixes, which is one rounding more
-// in each step, and what dropout passes on, one per layer: 3 u sqrt(T). That the results are not
-// far better than that shows that the precision is what was asked for; cuBLAS may compute products
-// as small as these in float32 all the same, so for TF32 it is matmul_test.cpp that shows it, of a
-// larger one.
+// Operands of products are rounded: W and x once, h in each step, and in the backward pass the
+// gradients of the gates in each step. Let u be the largest relative error of a rounding. A sum of
+// products of rounded factors of random signs has a relative error of about 2 u / sqrt(3); T steps
+// add such errors like a random walk, and a layer passes its own to the next. 2 u sqrt(T) per
+// layer, and the same again for the backward pass, bounds all of it; float32's own roundings are
+// negligible. cuDNN's 16-bit types also hold the state (c, or the h that a GRU mixes), which is one
+// more rounding in each step, and the output of dropout, one per layer: 3 u sqrt(T). The test also
+// checks that the error is not far smaller, which would show another precision than the requested
+// one. For TF32 cuBLAS may still compute such small products in float32, so matmul_test.cpp checks
+// that with a larger one.
 void RecurrentPrecision::expect_small_errors(const RecurrentCase& c,
                                              const reference::RecurrentInputs<double>& data,
                                              std::int64_t step, std::uint64_t dropout_key) {
@@ -347,10 +348,10 @@ void RecurrentPrecision::expect_small_errors(const RecurrentCase& c,
     EXPECT_GT(distance, u / 100);
   }
 
-  // Where a pre-activation is rounded to the other side of zero, relu's gradient is another one.
+  // Where rounding moves a pre-activation to the other side of zero, the gradient of relu changes.
   if (c.spec.cell == CellKind::kRnnRelu) return;
-  // The CPU's gradients, which complex step has confirmed, stand for the reference's: those are too
-  // many here.
+  // There are too many gradients for the reference. The CPU's, which complex step has confirmed,
+  // replace them.
   const RecurrentLoss loss = recurrent_loss(expected, 50);
   const auto host = cpu(2);
   GuardedMemory host_memory(*host);
@@ -395,7 +396,7 @@ INSTANTIATE_TEST_SUITE_P(On, RecurrentPrecision,
 
 class RecurrentPersistent : public OnRecurrentCases {};
 
-// 4 H^2 weights at 4 bytes, or 2: more than the shared memory of any GPU has room for.
+// 4 H^2 weights at 4 bytes, or 2: more than fits into the shared memory of any GPU.
 TEST_P(RecurrentPersistent, SaysHowManyUnitsWouldFit) {
   try {
     backend_->recurrent_plan(
@@ -418,7 +419,7 @@ TEST_P(RecurrentPersistent, SaysHowManyUnitsWouldFit) {
   }
 }
 
-// The blocks wait for values that count on from one launch to the next.
+// The blocks wait for values that continue from one launch to the next.
 TEST_P(RecurrentPersistent, GoesOnAfterManyPasses) {
   RecurrentCase c = recurrent_shape({24, 16}, 2, 3, 5, 4, true);
   c.name = "lstm";
@@ -442,15 +443,15 @@ INSTANTIATE_TEST_SUITE_P(On, RecurrentPersistent,
 
 class RecurrentOnCudnn : public OnRecurrentCases {
  protected:
-  /// Both passes of an LSTM, as expect_right() checks them. Returns the words in which cuDNN
-  /// refused one of them or the plan; empty if it took all.
+  /// Runs both passes of an LSTM and checks them with expect_right(). Returns cuDNN's words if it
+  /// refused a pass or the plan; empty if it accepted all.
   std::string refusal_of(const CudaOptions& options, double unit);
-  /// Against float64 and the CPU's gradients; bounds as of RecurrentPrecision. `unit`: the largest
-  /// relative error of rounding an operand or, in float32, a sum.
+  /// Compares with float64 and the CPU's gradients; the bounds are those of RecurrentPrecision.
+  /// `unit`: the largest relative error of rounding an operand or, in float32, a sum.
   static void expect_right(KernelRun& run, const RecurrentCase& c, double unit);
 };
 
-// It overwrites what the forward pass kept: a second backward pass would compute from that.
+// The backward pass overwrites what the forward pass kept, so a second one would be wrong.
 TEST_P(RecurrentOnCudnn, RefusesASecondBackwardPass) {
   RecurrentCase c = recurrent_shape({4}, 1, 2, 2, 3, false);
   const auto data = recurrent_data(c, 81);
@@ -500,9 +501,9 @@ std::string RecurrentOnCudnn::refusal_of(const CudaOptions& options, double unit
   }
 }
 
-// That the persistent algorithms take no bfloat16 says cuDNN's manual. Whether a version does, and
-// whether it says so when a node is planned or at its first pass, is its own affair: a refusal is
-// passed on, and what is not refused is right. The stand-in refuses at both times.
+// cuDNN's manual says that the persistent algorithms do not take bfloat16. Whether a version
+// refuses it, when a node is planned or at its first pass, is not documented: a refusal is passed
+// on, and accepted work must be right. The stand-in refuses at both times.
 TEST_P(RecurrentOnCudnn, PassesOnWhatTheLibraryRefuses) {
   for (const std::string form : {"persist_static", "persist_dynamic", "persist_static_small_h"}) {
     SCOPED_TRACE(form);
@@ -523,8 +524,8 @@ TEST_P(RecurrentOnCudnn, PassesOnWhatTheLibraryRefuses) {
   }
 }
 
-// All of an LSTM of one size; the dynamic one is built for its batch before anything else. A real
-// cuDNN may refuse any but the first, and says so in the test's output.
+// All of them take an LSTM of one size; the dynamic one is first built for its batch. A real cuDNN
+// may refuse any but the first, and the test's output then says so.
 TEST_P(RecurrentOnCudnn, TakesEveryForm) {
   for (const std::string form : {"cudnn", "cudnn:standard:packed", "cudnn:persist_static",
                                  "cudnn:persist_dynamic", "cudnn:persist_static_small_h"}) {
@@ -536,7 +537,7 @@ TEST_P(RecurrentOnCudnn, TakesEveryForm) {
   }
 }
 
-// The name of a plan says which layout it has: the unpacked one, unless the other is asked for, or
+// The name of a plan says which layout it has: the unpacked one, unless the other is requested or
 // cuDNN refuses it, as its stand-in does for one algorithm.
 TEST_P(RecurrentOnCudnn, APlanNamesItsLayout) {
   const auto name = [](const std::string& algorithm) {
@@ -554,7 +555,7 @@ TEST_P(RecurrentOnCudnn, APlanNamesItsLayout) {
     EXPECT_THROW(name(none), std::invalid_argument) << none;
 }
 
-// A bare form computes what it is given once after each prepare(), and then only calls cuDNN.
+// A bare form computes the given values once after each prepare(), and then only calls cuDNN.
 TEST_P(RecurrentOnCudnn, ABareFormOnlyCallsCudnnOnceItHasItsData) {
   const auto backend =
       cuda(0, {.precision = Precision::kBf16, .recurrent_algorithm = "cudnn:standard:bare"});
@@ -583,7 +584,7 @@ TEST_P(RecurrentOnCudnn, ABareFormOnlyCallsCudnnOnceItHasItsData) {
   }
 }
 
-// An evaluation beside a training keeps no second copy of the weights.
+// An evaluation next to a training run keeps no second copy of the weights.
 TEST_P(RecurrentOnCudnn, PlansOverTheSameVariablesShareTheirCopies) {
   const RecurrentSpec spec{.hidden = {16, 16}};
   const std::int64_t sizes[4] = {64 * 16, 64 * 16, 64, 64};

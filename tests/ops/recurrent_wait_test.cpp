@@ -1,5 +1,5 @@
-/// A persistent kernel one of whose blocks waits for what never comes: the wait is given up, the
-/// host is told, and nothing is trained on what the kernel left.
+/// A block of a persistent kernel waits for a value that never comes: the wait is given up, the
+/// host is told, and no step uses the results of the kernel.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -14,7 +14,7 @@
 namespace unroll::test {
 namespace {
 
-// Only the emulated GPU can be made to lose what a block publishes: the second time of all.
+// Only the emulated GPU can lose the value that a block publishes: here the second store of all.
 TEST(RecurrentWait, OnCudaIsGivenUp) {
   if (cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
   const auto backend = cuda(0, {.recurrent_algorithm = "persistent"});
@@ -55,7 +55,7 @@ TEST(RecurrentWait, OnCudaIsGivenUp) {
   std::vector<float> after(4);
   std::vector<std::int64_t> counters(5);
   const auto read = [&](void* host, const View& view) {
-    EXPECT_THROW(backend->download(host, view.data, view.bytes()), DeviceError);  // still, but read
+    EXPECT_THROW(backend->download(host, view.data, view.bytes()), DeviceError);  // still throws
   };
   read(after.data(), update.parameter);
   read(counters.data(), step.counters);

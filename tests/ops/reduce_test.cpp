@@ -170,7 +170,8 @@ std::vector<GraphCase> reduce_cases() {
         return ComplexArray(shape, a.values);
       };
       const std::string suffix = " axis " + std::to_string(axis) + (keep ? " kept" : "");
-      // `count` additions of partial sums that wander up to about 2 sqrt(count); a mean divides.
+      // `count` additions of partial sums that wander up to about 2 sqrt(count); a mean divides
+      // them.
       all.push_back(
           {.name = "sum" + suffix,
            .operands = {{dims}},

@@ -1,4 +1,4 @@
-/// Rows of a table by id, and the sparse gradient: gathering, scattering and coalescing rows.
+/// Rows of a table by id, and the sparse gradient: gathering, scattering and coalescing of rows.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -22,12 +22,12 @@ constexpr std::int64_t kColumns[] = {1, 2, 3, 4, 5, 8, 31, 32, 33, 128, 257};
 
 class RowKernels : public OnEachBackend {
  protected:
-  /// Ids of a table of `limit` rows: many repeated, some outside on either side.
+  /// Ids for a table of `limit` rows: many repeated, some out of range on both sides.
   std::vector<std::int32_t> ids(std::int64_t count, std::int32_t limit) {
     return random_.integers(std::size_t(count), -2, limit + 2);
   }
 
-  /// What scattering (ids, rows) onto `before` must give: float32 in the order promised.
+  /// The expected result of scattering (ids, rows) onto `before`: float32 in the promised order.
   static std::vector<float> scattered(const std::vector<std::int32_t>& ids,
                                       const std::vector<float>& rows, std::vector<float> before,
                                       std::size_t columns) {
@@ -108,16 +108,16 @@ TEST_P(RowKernels, RowsNeedNoAlignment) {
   backend_->coalesce_rows(args);
   EXPECT_EQ(memory_->get<std::int32_t>(args.unique_ids),
             (std::vector<std::int32_t>{0, 1, 3, -1, -1, -1, -1}));
-  // Coalesced pairs, scattered onto zeros, are what the pairs themselves would have been.
+  // Coalesced pairs, scattered onto zeros, give the same as the pairs themselves.
   const View dense = memory_->inout(std::vector<float>(32, 0.0F), {4, 8});
   backend_->scatter_add_rows({.ids = args.unique_ids, .rows = args.sums, .table = dense});
   EXPECT_TRUE(identical(memory_->get(dense), scattered(targets, rows, std::vector<float>(32), 8)));
 }
 
-// An error that is survived does not come back from the sort and the scan that follow it.
+// A tolerated error must not reappear in the sort and the scan that follow it.
 TEST_P(RowKernels, CoalesceAfterACaptureThatFailed) {
   const auto allocating = backend_->capture([&] { backend_->allocate(4); });
-  allocating->run();  // as it is; the second run is captured on a GPU, where it must not allocate
+  allocating->run();  // direct; on a GPU the second run is captured and must not allocate
   if (GetParam() == "Cpu")
     allocating->run();
   else

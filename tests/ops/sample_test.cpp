@@ -1,4 +1,4 @@
-/// Drawing from log probabilities: the very ids, how often each comes, and what cannot be drawn.
+/// Drawing from log probabilities: the exact ids, their frequencies, and what cannot be drawn.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -39,8 +39,8 @@ class SampleKernel : public OnEachBackend {
   }
 };
 
-// The backends add weights up in orders of their own: a draw could differ from the reference's if
-// its number came within some 1e-13 of a boundary between two ids, which none of these does.
+// The backends add up weights in other orders: a draw could differ from the reference if its number
+// were within about 1e-13 of a boundary between two ids; none of these is.
 TEST_P(SampleKernel, DrawsTheIdsThatTheReferenceDraws) {
   const SamplingOptions kOptions[] = {
       {},
@@ -58,8 +58,8 @@ TEST_P(SampleKernel, DrawsTheIdsThatTheReferenceDraws) {
   for (const std::int64_t size : {1, 2, 31, 32, 33, 255, 256, 257, 511, 512, 513, 1025, 10000}) {
     std::vector<float> log_prob = floats(random.array({size}, -12, 0));
     for (std::size_t k = 1; k < log_prob.size(); ++k) {
-      if (k % 3 == 0) log_prob[k] = std::floor(log_prob[k]);  // many are equal
-      if (k % 7 == 0) log_prob[k] = -kInfinity;
+      if (k % 3 == 0) log_prob[k] = std::floor(log_prob[k]);  // makes many equal
+      if (k % 7 == 0) log_prob[k] = -kInf;
     }
     for (const SamplingOptions& o : kOptions)
       for (const std::int64_t step : {0L, 1L, 2L, 0x123456789ABL}) {
@@ -123,7 +123,7 @@ std::vector<float> logs(const std::vector<double>& p) {
 
 class SampleOp : public OnEachBackend {
  protected:
-  /// What as many runs of a fresh session draw.
+  /// The ids that this many runs of a fresh session draw.
   std::vector<std::int32_t> draws(const SamplingOptions& options,
                                   const std::vector<float>& log_prob, int count,
                                   std::uint64_t session_seed = 0) const {
@@ -147,7 +147,7 @@ class SampleOp : public OnEachBackend {
     return counts;
   }
 
-  // Fewer where a GPU may be an emulated one.
+  // Fewer on a GPU, because it may be the emulated one.
   int many() const { return GetParam() == "Cpu" ? 40000 : 400; }
   // Four standard deviations of a frequency over so many draws, each at most 0.5 / sqrt(draws).
   double bound() const { return 4 * 0.5 / std::sqrt(double(many())); }

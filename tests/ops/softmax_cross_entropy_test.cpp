@@ -37,8 +37,8 @@ std::string describe(const LossCase& c) {
          (c.mean ? " mean" : " scale=" + std::to_string(c.scale));
 }
 
-// Chunks of one row, that do not divide the rows, that do, and larger than they are; every option
-// alone and together; the ignored id outside the classes and among them.
+// Chunks of one row, chunks that divide the rows and that do not, and chunks larger than the rows;
+// every option separately and together; the ignored id outside the classes and among them.
 const LossCase kCases[] = {
     {1, 1, 1, 1},
     {1, 5, 2, 256},
@@ -52,9 +52,9 @@ const LossCase kCases[] = {
     {256, 33, 256, 64, false, 255, false, 0.5},
     {20, 40, 1000, 7, true, -100, true},
     {9, 3, 4, 2, true, 2, true},
-    // Rows of h and of logits that have to be padded and such that need not be; classes that fill
-    // a warp's or a block's reads of four, one more, one less; several such reads per thread, in
-    // blocks of the smallest size, of another and of the largest.
+    // Rows of h and of logits with and without padding; classes that fill the reads of four of a
+    // warp or a block, one more, one less; several such reads per thread, in blocks of the smallest
+    // size, of the largest and of one between.
     {4, 1, 31, 4},
     {5, 8, 32, 4, true},
     {6, 9, 33, 2},
@@ -78,7 +78,7 @@ LossData random_data(const LossCase& c, std::uint64_t seed) {
   Random random(seed);
   LossData data;
   data.h = random.array({c.rows, c.hidden}, -1, 1);
-  // Of a size that keeps logits near 1 for wide h, too: what is rounded in tolerances.
+  // A size that keeps logits near 1 also for wide h, as the tolerances assume.
   const double size = std::min(1.0, std::sqrt(40 / double(c.hidden)));
   data.weight = random.array({c.classes, c.hidden}, -size, size);
   data.bias = random.array({c.classes}, -2, 2);
@@ -186,7 +186,7 @@ TEST_P(SoftmaxCrossEntropyKernel, MatchesFloat64) {
       const auto expected = reference::softmax_cross_entropy(
           data.h, data.weight, data.bias, data.targets, data.row_weights, options_of(c));
       const Result actual = run(c, data, gradient);
-      // The sum over M rows of size up to 10 rounds M times, sqrt(M) in effect.
+      // The sum over M rows of size up to 10 rounds M times, effectively sqrt(M).
       const double factor = c.mean ? 1 : c.scale * std::sqrt(double(c.rows));
       EXPECT_TRUE(close(actual.loss, {expected.loss}, row_ulps(c) + std::sqrt(double(c.rows)),
                         std::max(1.0, factor)));
@@ -194,7 +194,7 @@ TEST_P(SoftmaxCrossEntropyKernel, MatchesFloat64) {
       EXPECT_EQ(doubles(actual.hit), expected.hit);
       if (gradient) {
         const LossGradients slopes = expected_gradients(c, data);
-        // Errors of d carry over, and the products' sums round relative to their size.
+        // Errors of d carry over, and the sums of the products round relative to their size.
         const double d = row_ulps(c);
         EXPECT_TRUE(close_to_sums(actual.dh, slopes.dh.values, d + std::sqrt(double(c.classes)),
                                   slopes.dh_size));
@@ -227,7 +227,7 @@ TEST_P(SoftmaxCrossEntropyKernel, AnyAddressWillDo) {
   }
 }
 
-// A class that cannot be, beside others that can; and nothing but such classes.
+// Some classes are impossible, or all of them are.
 TEST_P(SoftmaxCrossEntropyKernel, LogitsMayBeMinusInfinity) {
   const LossCase c{2, 1, 300, 2};
   LossData data = random_data(c, 4);
@@ -288,7 +288,7 @@ TEST_P(SoftmaxCrossEntropyKernel, LargeLogitsDoNotOverflow) {
 
 UNROLL_FOR_EACH_BACKEND(SoftmaxCrossEntropyKernel);
 
-/// To the 8 bits of bfloat16's significand.
+/// Rounds to the 8 bits of bfloat16's significand.
 Reals rounded(const Reals& x) {
   return reference::map(x, [](double value) {
     int exponent = 0;
@@ -299,10 +299,10 @@ Reals rounded(const Reals& x) {
 
 class SoftmaxCrossEntropyPrecision : public SoftmaxCrossEntropyKernel {};
 
-// Where rounding h and weight does not change them, logits are those of float32, and so are loss
-// and probabilities. On the way back the gradient of every logit is rounded once, by a share u of
-// itself. That the results are no better shows that the precision is what was asked for. For TF32
-// bits may be cut off, and small products be computed in float32: see recurrent_test.cpp.
+// If rounding does not change h and weight, the logits are those of float32, and so are loss and
+// probabilities. In the backward pass the gradient of every logit is rounded once, by a relative u.
+// The test also checks that the results are not better, which would show another precision. TF32
+// may truncate, and small products may be computed in float32: see recurrent_test.cpp.
 TEST_P(SoftmaxCrossEntropyPrecision, RoundsTheGradientsOfTheLogitsAlone) {
   const bool bf16 = backend_->precision() == Precision::kBf16;
   const double u = bf16 ? 0x1p-8 : 0x1p-10;
@@ -344,8 +344,8 @@ SoftmaxCrossEntropyOptions graph_options(const LossCase& c) {
 
 class SoftmaxCrossEntropyOp : public OnEachBackend {};
 
-// Values, and gradients of 3 loss + sum(v h): a node that hands out the gradient it computed while
-// going forward must scale it by what arrives from above.
+// Values, and gradients of 3 loss + sum(v h): a node that returns a gradient from its forward pass
+// must scale it by the incoming one.
 TEST_P(SoftmaxCrossEntropyOp, GradientOfAScaledLossMatchesComplexStep) {
   for (const LossCase& c : kCases) {
     if (c.rows * c.classes * c.hidden > 4000) continue;  // complex step: one pass per element
@@ -396,7 +396,7 @@ TEST_P(SoftmaxCrossEntropyOp, GradientOfAScaledLossMatchesComplexStep) {
         reference::complex_step(inputs, [&](const std::vector<ComplexArray>& x) {
           return loss(x).loss * 3.0 + reference::weighted_sum(v, x[0]);
         });
-    // As in the kernel test, times 3, and one more addition for h.
+    // As in the kernel test, times 3, plus one addition for h.
     for (std::size_t k = 0; k < xs.size(); ++k)
       EXPECT_TRUE(close(session.read(fetches[k]), slopes[k].values,
                         3 * (row_ulps(c) + std::sqrt(double(c.rows)))));

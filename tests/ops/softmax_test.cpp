@@ -19,8 +19,8 @@ namespace {
 const std::int64_t kClasses[] = {1,   2,   3,   4,   5,   7,   8,    9,    31,   32,  33,
                                  127, 128, 129, 255, 256, 257, 1023, 1024, 1025, 4099};
 
-/// x - max is rounded (|x| < 16: half an ulp there is 8 of 1's), e^ and ln are good to 2 ulp, and a
-/// sum of n positive terms errs by at most n / 2 of its ulps but in practice by sqrt(n).
+/// x - max is rounded (|x| < 16: half an ulp there is 8 ulps of 1), e^x and ln are within 2 ulp,
+/// and a sum of n positive terms has an error of at most n / 2 ulps, in practice sqrt(n).
 double forward_ulps(std::int64_t classes) {
   return 12 + std::sqrt(double(classes));
 }
@@ -74,7 +74,7 @@ TEST_P(SoftmaxKernel, LargeAndInfiniteLogitsDoNotOverflow) {
   backend_->softmax({.x = memory_->in(x, {2, 4}), .y = log_y, .log = true});
   EXPECT_TRUE(close(memory_->get(y), {0.5, 0.5, 0, 0, 0.5, 0.5, 0, 0}, 2));
   const double half = -std::log(2.0), inf = double(kInf);
-  // ln of 2 is added to logits of size 2e4, then of size 3e38, where nothing of it is left.
+  // ln 2 is added to logits of size 2e4, then of size 3e38, where it disappears.
   const std::vector<float> actual = memory_->get(log_y);
   EXPECT_TRUE(
       close<float>({actual.begin(), actual.begin() + 4}, {half, half, -2e4 + half, -inf}, 4));
@@ -126,8 +126,8 @@ TEST_P(SoftmaxKernel, GradientMatchesFloat64) {
         const View dx = memory_->out({rows, classes});
         backend_->softmax_gradient(
             {.y = memory_->in(y), .dy = memory_->in(dy), .dx = dx, .log = log});
-        // The sum's roundings, about sqrt(classes) of them, a few more around it, and for the
-        // logarithm e^y, where y of size up to 16 enters with its rounding: it is an input here.
+        // About sqrt(classes) roundings of the sum and a few more around it. For the logarithm, e^y
+        // of y up to 16 enters with its rounding, because y is an input here.
         EXPECT_TRUE(close_to_sums(memory_->get(dx), expected.values, 6 + std::sqrt(double(classes)),
                                   magnitude.values));
         finish_case();

@@ -24,7 +24,7 @@ GraphCase order_case(const Dims& dims, const std::vector<int>& order) {
 
 class Transpose : public OnEachBackend {};
 
-// No rounding in the value; the gradient is a permutation of w times 1.
+// The value has no rounding; the gradient is a permutation of w times 1.
 TEST_P(Transpose, ValuesAndGradientsMatchTheReference) {
   const GraphCase all[] = {
       order_case({3, 5}, {}),

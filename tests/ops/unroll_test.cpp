@@ -1,4 +1,4 @@
-/// unroll() and the built-in cells against the reference, and with a cell of the user's own.
+/// unroll() and the built-in cells against the reference, and with a custom cell.
 #include <gtest/gtest.h>
 
 #include <complex>
@@ -20,7 +20,7 @@ namespace {
 
 class Unroll : public OnEachBackend {};
 
-// Inputs in flatten()'s order: x, h0, (c0), weight_ih, weight_hh, bias_ih, bias_hh.
+// Inputs in the order of flatten(): x, h0, (c0), weight_ih, weight_hh, bias_ih, bias_hh.
 TEST_P(Unroll, BuiltInCellsMatchTheReference) {
   for (const RecurrentCase& c : recurrent_cases({recurrent_shape({4}, 1, 3, 2, 3, false)})) {
     const auto data = recurrent_data(c, 3);

@@ -81,7 +81,8 @@ TEST(RunHistory, NamesTheLineThatIsWrong) {
   const auto read = [](const std::filesystem::path& file) { read_run_history(file); };
   EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { read(folder.path()); }), "opened"));
   EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { read(folder.path() / "x"); }), "x"));
-  ASSERT_EQ(::mkfifo((folder.path() / "pipe").c_str(), 0600), 0);  // would wait for a writer
+  ASSERT_EQ(::mkfifo((folder.path() / "pipe").c_str(), 0600),
+            0);  // opening it would wait for a writer
   EXPECT_TRUE(
       contains(error_of<std::runtime_error>([&] { read(folder.path() / "pipe"); }), "pipe"));
 }
@@ -220,7 +221,7 @@ TEST(Report, StandsValuesOfAllSizes) {
   EXPECT_TRUE(contains(make_report({"empty", parse("")}), "Nothing has been logged yet"));
 }
 
-// Steps that go backwards are drawn inside the box, and numbers without measure are cut to one.
+// Steps that go backwards are drawn inside the box, and excessive numbers are limited.
 TEST(Report, StandsWhatNoRunWrites) {
   const std::string most = "9007199254740992";
   const std::string html = make_report(example(

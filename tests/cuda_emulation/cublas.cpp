@@ -1,5 +1,5 @@
-/// Products of matrices. Both factors are packed as float32 in panels of a few rows or columns, and
-/// a tile of the result stays in registers for the whole of k.
+/// Matrix products. Both factors are packed as float32 in panels of a few rows or columns, and a
+/// tile of the result stays in registers for all of k.
 #include <algorithm>
 #include <bit>
 #include <cstdint>
@@ -18,12 +18,12 @@ namespace emulation {
 namespace {
 
 using Vector = float __attribute__((vector_size(16)));
-constexpr int kRows = 8, kColumns = 4;  // of a tile: 8 of the 16 registers that any x86-64 has
+constexpr int kRows = 8, kColumns = 4;  // per tile: 8 of the 16 registers of any x86-64
 
 struct Factor {
   const void* data;
   cudaDataType type;
-  std::int64_t row_stride, column_stride, batch_stride;  // of op(A) or op(B)
+  std::int64_t row_stride, column_stride, batch_stride;  // strides of op(A) or op(B)
 };
 struct Product {
   std::int64_t m, n, k, batch;
@@ -41,7 +41,7 @@ float rounded(float value, cublasComputeType_t compute) {
   return std::bit_cast<float>((bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFU);
 }
 
-/// Panels of `width` rows, each [k][width]; rows that fill up the last one are 0.
+/// Panels of `width` rows, each [k][width]; the last one is padded with zero rows.
 std::vector<float> pack(const Factor& factor, std::int64_t batch, std::int64_t rows,
                         std::int64_t row_stride, std::int64_t k, std::int64_t k_stride, int width,
                         cublasComputeType_t compute) {
@@ -181,7 +181,7 @@ cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation
       lda < std::max(1, transpose_a == CUBLAS_OP_N ? m : k) ||
       ldb < std::max(1, transpose_b == CUBLAS_OP_N ? k : n) || ldc < std::max(1, m))
     return CUBLAS_STATUS_INVALID_VALUE;
-  // cuBLAS does not say what it makes of matrices that lie backwards.
+  // cuBLAS does not document negative strides.
   if (batch > 1 && (stride_a < 0 || stride_b < 0 || stride_c < 0))
     return CUBLAS_STATUS_NOT_SUPPORTED;
   if (a_type != b_type || c_type != CUDA_R_32F ||

@@ -1,12 +1,12 @@
-/// A stand-in for cuDNN, on the CPU: the recurrent part of its interface, in loops as plain as the
-/// equations of its manual. It is as strict as the real one is known to be, and where that says
-/// nothing, stricter: its weight space has gaps and an order that nobody would guess, its work
-/// space is overwritten by every call, and what the forward pass kept serves one backward pass.
+/// A stand-in for cuDNN on the CPU: the recurrent part of its interface, in loops as plain as the
+/// equations of its manual. It is as strict as the real one is known to be, and stricter where the
+/// manual says nothing: its weight space has gaps and an unexpected order, every call overwrites
+/// its work space, and the data that the forward pass keeps serve one backward pass.
 ///
-/// Values are rounded to the data type where they lie in memory: x, y, h, c, weights, and the
-/// gradients of all these and of gates. Sums are in float64.
+/// Values in memory are rounded to the data type: x, y, h, c, weights, and the gradients of all
+/// these and of gates. Sums are in float64.
 ///
-/// With UNROLL_EMULATED_CUDNN_WRONG in the environment the first element of y is a wrong one.
+/// If UNROLL_EMULATED_CUDNN_WRONG is set in the environment, the first element of y is wrong.
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -27,7 +27,7 @@
 #include "tests/cuda_emulation/include/cuda_bf16.h"
 #include "tests/cuda_emulation/include/cuda_fp16.h"
 
-using namespace unroll::gpu::cudnn;  // NOLINT: what follows is its C interface
+using namespace unroll::gpu::cudnn;  // NOLINT: its C interface follows
 
 namespace unroll::gpu::cudnn {
 
@@ -57,7 +57,7 @@ struct RnnData {
   int dynamic_batch = 0;
 
   int gates() const { return cell == CellMode::kLstm ? 4 : cell == CellMode::kGru ? 3 : 1; }
-  /// As kept: of a GRU also R_n h + b_n, which its reset gate multiplies.
+  /// Kept slots: a GRU also keeps R_n h + b_n, which its reset gate multiplies.
   int slots() const { return cell == CellMode::kGru ? 4 : gates(); }
   int outputs() const { return directions * hidden; }
   int columns(int layer) const { return layer == 0 ? input : outputs(); }
@@ -80,8 +80,8 @@ Status refuse(Status status, const std::string& why) {
   return status;
 }
 
-/// For what shows only when the stream comes to it: a caller that breaks the rules has no use for a
-/// result.
+/// For errors that only show when the stream reaches the work: a caller that breaks the rules has
+/// no use for a result.
 [[noreturn]] void die(const char* why) {
   std::fprintf(stderr, "emulated cuDNN: %s\n", why);
   std::abort();
@@ -101,7 +101,7 @@ std::size_t size_of(DataType type) {
 
 // ---- values
 
-/// Elements of the data type in memory.
+/// An array in memory whose elements have the data type.
 class Array {
  public:
   Array(DataType type, const void* data) : type_(type), data_(const_cast<void*>(data)) {}
@@ -133,7 +133,7 @@ double rounded(DataType type, double value) {
   return one.get(0);
 }
 
-/// What a product makes of a factor: TF32 keeps 10 bits of the mantissa.
+/// A factor as products use it: TF32 keeps 10 bits of the mantissa.
 double factor(const RnnData& rnn, double value) {
   if (rnn.math != MathType::kDefault || rnn.type != DataType::kFloat || value != value)
     return value;
@@ -152,7 +152,7 @@ struct Place {
   std::int64_t columns;
 };
 
-/// Per cell a gap, then its biases, then its matrices from the last to the first, with more gaps.
+/// Per cell: a gap, then its biases, then its matrices from the last to the first, with more gaps.
 Place place_of(const RnnData& rnn, int cell, int part) {
   const std::int64_t hidden = rnn.hidden, parts = 2 * rnn.gates();
   std::int64_t at = 0;
@@ -169,14 +169,14 @@ Place place_of(const RnnData& rnn, int cell, int part) {
       at += matrix_size(k);
     }
     if (before == cell) return place;
-    if (before + 1 == rnn.cells()) return {at, at, 0};  // the end of all
+    if (before + 1 == rnn.cells()) return {at, at, 0};  // the end of the space
   }
 }
 std::size_t weight_bytes_of(const RnnData& rnn) {
   return std::size_t(place_of(rnn, rnn.cells(), 0).matrix) * size_of(rnn.type);
 }
 
-/// What the forward pass keeps, as float32 behind a mark.
+/// What the forward pass keeps, as float32 after a mark.
 struct Trace {
   enum Mark : std::uint64_t { kForward = 0xF0F0, kData = 0xDADA, kSpent = 0xDEAD };
 
@@ -223,7 +223,7 @@ std::size_t reserve_bytes_of(const RnnData& rnn, const RnnDataData& x) {
 
 // ---- passes
 
-/// Everything that the three passes are given; those of one leave some null.
+/// The arguments of all three passes; each pass leaves some null.
 struct Pass {
   RnnData rnn;
   int steps, batch;
@@ -236,7 +236,7 @@ struct Pass {
   bool training;
 };
 
-/// The weights of one cell, as factors of products.
+/// The weights of one cell, as products use them.
 struct CellWeights {
   std::vector<double> w, r;  // [G, H, I], [G, H, H]
   std::vector<double> b, c;  // [G, H]: biases of W and of R
@@ -278,7 +278,7 @@ struct Cell {
   double initial(const void* states, int n, int unit) const {
     return states ? Array(rnn.type, states).get(state(n, unit)) : 0;
   }
-  /// What the layer reads.
+  /// The input of the layer.
   double input(std::int64_t at, int column) const {
     if (layer > 0) return double(trace.output(layer - 1, at)[column]);
     return Array(rnn.type, pass.x).get(at * rnn.input + column);
@@ -288,7 +288,7 @@ struct Cell {
     for (int k = 0; k < rnn.columns(layer); ++k) values.push_back(factor(rnn, input(at, k)));
     return values;
   }
-  /// h before the k-th step: of the top layer from y, as the real one does.
+  /// h before the k-th step: for the top layer read from y, as the real cuDNN does.
   double h_before(int k, int n, int unit) const {
     if (k == 0) return initial(pass.hx, n, unit);
     const std::int64_t at = row(time(k - 1), n);
@@ -513,9 +513,9 @@ void run_backward_weights(const Pass& pass) {
 
 // ---- checks
 
-/// That persistent algorithms take no bfloat16 the real one says of no RNN descriptor, but later.
-/// So does this one, in both of the ways in which it may: of the static ones when it is asked for
-/// sizes, of the dynamic one in the first pass.
+/// Persistent algorithms do not take bfloat16. The real cuDNN does not say so for an RNN descriptor
+/// but later; so does this one, in both possible ways: for the static ones when sizes are
+/// requested, for the dynamic one in the first pass.
 Status check_type(const RnnData& rnn) {
   if (rnn.algorithm == Algorithm::kStandard || rnn.type != DataType::kBfloat16)
     return Status::kSuccess;
@@ -523,7 +523,7 @@ Status check_type(const RnnData& rnn) {
                 "persistent algorithms take no bfloat16");
 }
 
-/// What the persistent algorithms hold on chip has its limits.
+/// The persistent algorithms can keep only limited shapes on the chip.
 Status check_shape(const RnnData& rnn, ForwardMode mode, int batch) {
   const bool training = mode == ForwardMode::kTraining;
   const bool gated = rnn.cell == CellMode::kLstm || rnn.cell == CellMode::kGru;
@@ -542,7 +542,7 @@ Status check_data(const RnnData& rnn, const RnnDataData& data, int width) {
     return refuse(Status::kBadParam, "an RNN data descriptor does not fit the RNN descriptor");
   if ((data.layout == DataLayout::kSequenceMajorPacked) == (rnn.flags == kPaddedIoEnabled))
     return refuse(kLayoutNotSupported, "the data layout and the padding of the RNN disagree");
-  // No such refusal is known; but a caller must be ready for one.
+  // No such refusal is known, but a caller must be ready for one.
   if (rnn.algorithm == Algorithm::kPersistDynamic &&
       data.layout != DataLayout::kSequenceMajorPacked)
     return refuse(kLayoutNotSupported, "persist_dynamic: expected the packed layout");
@@ -574,7 +574,7 @@ struct Call {
   ForwardMode mode;
 };
 
-/// What every pass checks, then queues it.
+/// Runs the checks that all passes share, then queues the pass.
 Status queue(const Call& call, const Pass& given, std::initializer_list<Buffer> buffers,
              void (*run)(const Pass&)) {
   if (!call.handle || !call.rnn || !call.rnn->is_set || !call.x || !call.y)
@@ -609,7 +609,7 @@ Status queue(const Call& call, const Pass& given, std::initializer_list<Buffer> 
                               : refuse(Status::kExecutionFailed, "the stream takes no work");
 }
 
-/// Bytes of the data, of all states, and of the memories.
+/// The sizes in bytes of the data, of all states, and of the memories.
 struct Sizes {
   std::size_t x, y, states, weights, work, reserve;
   explicit Sizes(const Call& call) {
@@ -636,7 +636,7 @@ Status destroy(Pointer what) {
   return Status::kSuccess;
 }
 
-/// That a function is what the engine takes it for.
+/// Checks that a function has the type that the engine declares.
 template <typename Function>
 constexpr bool is_member(Function* Interface::*, Function*) {
   return true;

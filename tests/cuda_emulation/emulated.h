@@ -1,4 +1,4 @@
-/// What tests of the emulation share: orders of threads, device memory, launches.
+/// What tests of the emulation share: thread orders, device memory, launches.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -13,7 +13,7 @@
 
 namespace unroll::test {
 
-/// Sets a variable of the environment for as long as it lives.
+/// Sets an environment variable while it lives.
 class Environment {
  public:
   Environment(const char* name, const std::string& value) : name_(name) {
@@ -40,7 +40,7 @@ class Array {
   ~Array() { cudaFree(data_); }
   Array(const Array&) = delete;
   T* get() const { return data_; }
-  /// After all work on every stream.
+  /// Waits for all streams first.
   std::vector<T> values() const {
     cudaDeviceSynchronize();
     std::vector<T> host(count_);

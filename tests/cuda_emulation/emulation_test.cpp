@@ -1,4 +1,4 @@
-/// The emulation of CUDA keeps CUDA's promises, and notices who relies on more than those.
+/// The emulation of CUDA keeps CUDA's promises, and detects code that relies on more than those.
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -192,7 +192,7 @@ class EmulatedStreams : public ::testing::Test {
 TEST_F(EmulatedStreams, PinnedMemoryIsCopiedLate) {
   *pinned_ = 5;
   cudaMemcpyAsync(value_.get(), pinned_, sizeof(float), cudaMemcpyHostToDevice, first_);
-  *pinned_ = 6;  // too early: this is what the device gets
+  *pinned_ = 6;  // too early: the device gets this value
   apply(first_, 2, 0);
   cudaMemcpyAsync(pinned_, value_.get(), sizeof(float), cudaMemcpyDeviceToHost, first_);
   EXPECT_EQ(*pinned_, 6);
@@ -334,8 +334,8 @@ struct GemmCase {
   bool bfloat16;
 };
 
-/// The largest difference from float64, in units of what rounding may cost: one of float32 for each
-/// term and sum, and that of the operands.
+/// The largest difference from float64, in units of the expected rounding error: one of float32 per
+/// term and sum, plus that of the operands.
 double gemm_error(const GemmCase& c) {
   std::mt19937 random(7);
   std::uniform_real_distribution<float> uniform(-1, 1);
@@ -428,7 +428,7 @@ TEST(Emulation, ProductsAgreeWithFloat64) {
         c.compute = CUBLAS_COMPUTE_32F_FAST_16BF;
         EXPECT_LT(gemm_error(c), 1) << m << " " << n << " " << k;
       }
-  // TF32 does round, by more than float32 would.
+  // TF32 does round, by more than float32.
   GemmCase c{37, 21, 65, 1, false, false, 0, CUBLAS_COMPUTE_32F_FAST_TF32, false};
   EXPECT_GT(gemm_error(c), 0.01);
 }
@@ -452,7 +452,7 @@ TEST(Emulation, ProductsRefuseWhatCublasRefuses) {
 }
 
 TEST(Emulation, SortIsStableAndReadsTheBitsItIsGiven) {
-  static_cast<void>(cudaGetLastError());  // CUB would take that of the tests before
+  static_cast<void>(cudaGetLastError());  // CUB would find the error of earlier tests
   const std::vector<std::uint32_t> keys{0x13, 0x05, 0x23, 0x05, 0x10, 0x03};
   const Array<std::uint32_t> keys_in(keys), keys_out(keys.size());
   const Array<int> values_in(counting(6)), values_out(std::size_t{6});
@@ -479,7 +479,7 @@ TEST(Emulation, SortIsStableAndReadsTheBitsItIsGiven) {
 }
 
 TEST(Emulation, ScansInPlaceAndNot) {
-  static_cast<void>(cudaGetLastError());  // CUB would take that of the tests before
+  static_cast<void>(cudaGetLastError());  // CUB would find the error of earlier tests
   const Array<int> in(counting(5, 1)), out(std::size_t{5});
   std::size_t bytes = 0;
   cub::DeviceScan::InclusiveSum(nullptr, bytes, in.get(), out.get(), 5);

@@ -1,14 +1,14 @@
 /// Runs kernels. The threads of a block take turns on one CPU thread, each until it waits or
-/// returns. One that never waits needs no stack of its own: the next thread uses the same.
+/// returns. A thread that never waits needs no stack of its own: the next thread uses the same one.
 ///
-/// Blocks run one after another, but for those of a cooperative launch, which take turns: each goes
-/// on until all its threads wait, and some of them for other blocks, or one writes what others may
-/// wait for.
+/// Blocks run one after another, except those of a cooperative launch, which take turns. A turn
+/// lasts until all threads of the block wait, some of them for other blocks, or until one writes a
+/// value for which others may wait.
 ///
-/// UNROLL_EMULATED_ORDER in the environment is the order in which blocks, and threads between two
-/// barriers, take their turns: forward, reverse, or random:SEED. In random order turns of
-/// cooperating blocks also end at some barriers, and not at all such writes. A kernel without races
-/// does not depend on it.
+/// UNROLL_EMULATED_ORDER in the environment is the order of turns of blocks, and of threads between
+/// two barriers: forward, reverse, or random:SEED. In random order the turns of cooperating blocks
+/// also end at some barriers, and only at some of such writes. A kernel without races does not
+/// depend on the order.
 #include <dlfcn.h>
 
 #include <algorithm>
@@ -33,8 +33,8 @@ namespace {
 
 constexpr unsigned kMaxThreads = 1024, kWarp = 32;
 
-/// Numbers below a count in some order: i ^ flip for all i below the next power of two. Which of
-/// two numbers comes first is decided by the highest bit in which they differ.
+/// The numbers below a count in some order: i ^ flip for all i below the next power of two. The
+/// highest bit in which two numbers differ decides which comes first.
 class Order {
  public:
   void read_environment() {
@@ -51,7 +51,7 @@ class Order {
     state_ = state_ * 6364136223846793005 + 1442695040888963407;
     return state_ >> 32 & mask;
   }
-  /// Whether a turn ends that need not: `usually`, but in random order one time in two.
+  /// Whether a turn ends where it may: `usually`, but in random order every second time.
   bool ends_turn(bool usually) { return random_ ? flip(2) == 0 : usually; }
 
  private:
@@ -72,7 +72,7 @@ struct Thread {
   std::uint32_t seen;
 };
 struct Warp {
-  unsigned alive, waiting;  // a bit for each lane
+  unsigned alive, waiting;  // one bit per lane
 };
 
 constexpr std::size_t kSharedAlignment = 128, kGuardBytes = 128;
@@ -88,32 +88,32 @@ struct SharedMemoryDeleter {
 struct Block {
   uint3 index;
   unsigned returned, in_barrier;
-  bool voting, voted;  // in sync_threads_or(), by those that came; by all, in the last barrier
+  bool voting, voted;  // in sync_threads_or(): so far; by all, in the last barrier
   Thread threads[kMaxThreads];
   Warp warps[kMaxThreads / kWarp];
-  unsigned first_turn, first_flip;                           // of the threads not yet started
+  unsigned first_turn, first_flip;                           // for the threads not yet started
   unsigned ready[kMaxThreads], ready_head, ready_count;      // a ring
-  unsigned polling[kMaxThreads], polling_count;              // those that wait for other blocks
+  unsigned polling[kMaxThreads], polling_count;              // threads that wait for other blocks
   std::unique_ptr<std::byte[], SharedMemoryDeleter> shared;  // dynamic, and guard bytes
   std::size_t shared_bytes = 0;
 };
 
-// The kernel that runs, and its block and thread.
+// The running kernel, and its current block and thread.
 const Kernel* kernel = nullptr;
-unsigned count = 0;  // of the threads of a block
+unsigned count = 0;  // threads per block
 uint3 index_of[kMaxThreads];
 Block* block = nullptr;
 unsigned current = 0;
 
-// Of a cooperative launch.
-bool progress = false;   // whether a thread did anything but read again what it had read
-bool turn_ends = false;  // though the block could go on
+// For a cooperative launch:
+bool progress = false;   // whether a thread did more than read the same value again
+bool turn_ends = false;  // although the block could go on
 
 std::vector<std::unique_ptr<Block>>& blocks = *new std::vector<std::unique_ptr<Block>>;
 Order order;
 Fiber host;
 Fiber* running = &host;
-std::vector<Fiber*>& idle = *new std::vector<Fiber*>;  // fibers live as long as the program
+std::vector<Fiber*>& idle = *new std::vector<Fiber*>;  // fibers live until the program ends
 
 std::string name_of(const void* address) {
   Dl_info info{};
@@ -142,7 +142,7 @@ void make_current(unsigned rank) {
   threadIdx = index_of[rank];
 }
 
-/// Makes one of the threads that have not started current; false if there is none.
+/// Makes a thread that has not started current; returns false if there is none.
 bool start_next() {
   while (block->first_turn < std::bit_ceil(count)) {
     const unsigned rank = block->first_turn++ ^ block->first_flip;
@@ -162,8 +162,8 @@ void push_ready(unsigned rank) {
 
 void work();
 
-/// Goes on with another thread of the block, or with the host if none can go on or the block's turn
-/// ends. Returns on this fiber, with the thread current that is to run on it.
+/// Continues another thread of the block, or the host if no thread can continue or the block's turn
+/// ends. Returns on this fiber, with the thread that it has to run as the current one.
 void run_next() {
   Fiber* next = &host;
   if (turn_ends) {
@@ -183,8 +183,8 @@ void run_next() {
   self->switch_to(*next);
 }
 
-/// If all threads of this warp that take part in an operation with this mask are there: carries it
-/// out and lets them go on.
+/// Checks whether all threads of this warp that take part in an operation with this mask have
+/// arrived; if so, carries it out and lets them continue.
 void complete(unsigned warp_index, unsigned mask) {
   Warp& warp = block->warps[warp_index];
   const unsigned lanes = mask & warp.alive;
@@ -237,7 +237,7 @@ void return_from_thread() {
   const unsigned warp_index = current / kWarp;
   Warp& warp = block->warps[warp_index];
   warp.alive &= ~(1U << current % kWarp);
-  while (warp.waiting != 0) {  // for this thread alone, perhaps
+  while (warp.waiting != 0) {  // perhaps only for this thread
     const unsigned waiting = warp.waiting;
     for (unsigned left = waiting; left != 0; left &= left - 1) {
       const int k = std::countr_zero(left);
@@ -248,7 +248,8 @@ void return_from_thread() {
   }
 }
 
-/// What every fiber does: whole threads, one after the other, as long as none can go on elsewhere.
+/// The loop of every fiber: it runs whole threads, one after the other, while no waiting thread can
+/// continue.
 void work() {
   for (;;) {
     do {
@@ -261,7 +262,7 @@ void work() {
   }
 }
 
-/// Of a block some of whose threads have not returned.
+/// Describes a block in which some threads have not returned.
 std::string what_threads_do() {
   std::string text = std::to_string(block->in_barrier) + " of " + std::to_string(count) +
                      " threads wait in __syncthreads(), " + std::to_string(block->returned) +
@@ -275,7 +276,7 @@ std::string what_threads_do() {
   return text;
 }
 
-/// As the environment says; 0: none.
+/// The value of the environment variable; 0: none.
 std::int64_t lost_store() {
   const char* const text = std::getenv("UNROLL_EMULATED_LOST_STORE");
   return text ? std::atoll(text) : 0;
@@ -286,8 +287,7 @@ void enter(Block& entered) {
   blockIdx = entered.index;
 }
 
-/// Makes the block, whose number in the grid this is, the one that runs, none of its threads having
-/// started.
+/// Makes the block with this number in the grid the running one. None of its threads has started.
 void begin(Block& begun, std::uint64_t number) {
   begun.index = {unsigned(number % gridDim.x), unsigned(number / gridDim.x % gridDim.y),
                  unsigned(number / gridDim.x / gridDim.y)};
@@ -309,7 +309,7 @@ void begin(Block& begun, std::uint64_t number) {
   enter(begun);
 }
 
-/// Goes on with the block until it can do no more now; true if it has ended.
+/// Runs the block until it can do no more for now; returns true if it has ended.
 bool take_turn() {
   const auto poll_flip = unsigned(order.flip(count));
   std::sort(block->polling, block->polling + block->polling_count,
@@ -390,7 +390,7 @@ void sync_threads() {
 bool sync_threads_or(bool predicate) {
   block->voting = block->voting || predicate;
   sync_threads();
-  return block->voted;  // until the next barrier, to which this thread has to come
+  return block->voted;  // valid until the next barrier, which needs this thread
 }
 
 std::uint64_t exchange(WarpOperation operation, unsigned mask, std::uint64_t value, int source) {

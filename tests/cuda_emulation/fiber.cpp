@@ -19,8 +19,8 @@ constexpr std::size_t kStackBytes = 64 << 10;
 #endif
 constexpr std::size_t kGuardBytes = 4096;
 
-Fiber* left = nullptr;     // the fiber from which the last switch came
-Fiber* arrived = nullptr;  // and the one to which it went
+Fiber* left = nullptr;     // the origin of the last switch
+Fiber* arrived = nullptr;  // and its target
 
 }  // namespace
 
@@ -55,12 +55,12 @@ Fiber::Fiber(void (*entry)()) : entry_(entry), stack_bytes_(kStackBytes) {
   if (memory == MAP_FAILED || mprotect(memory, kGuardBytes, PROT_NONE) != 0) throw std::bad_alloc();
   stack_ = static_cast<std::byte*>(memory) + kGuardBytes;
 #if defined(__x86_64__)
-  // Tops of stacks a power of two apart would share few lines of the caches.
+  // Stack tops that are a power of two apart would share few cache lines.
   static std::size_t made = 0;
   std::byte* const top = stack_ + stack_bytes_ - 64 * (1 + made++ % 64);
   void** const frame = reinterpret_cast<void**>(top) - 8;
   for (int k = 0; k < 8; ++k) frame[k] = nullptr;     // six registers; [7] ends backtraces
-  frame[6] = reinterpret_cast<void*>(&Fiber::start);  // where the first switch returns to
+  frame[6] = reinterpret_cast<void*>(&Fiber::start);  // the first switch returns there
   stack_pointer_ = frame;
 #else
   getcontext(&context_);
@@ -75,7 +75,7 @@ void Fiber::start() {
   const void* stack = nullptr;
   std::size_t bytes = 0;
   __sanitizer_finish_switch_fiber(nullptr, &stack, &bytes);
-  if (!left->entry_) {  // the thread's own stack, which may be another thread's next time
+  if (!left->entry_) {  // the own stack of a thread; next time it may be another thread
     left->stack_ = static_cast<std::byte*>(const_cast<void*>(stack));
     left->stack_bytes_ = bytes;
   }
@@ -100,7 +100,7 @@ void Fiber::switch_to(Fiber& other) {
   const void* stack = nullptr;
   std::size_t bytes = 0;
   __sanitizer_finish_switch_fiber(fake_stack, &stack, &bytes);
-  if (!left->entry_) {  // the thread's own stack, which may be another thread's next time
+  if (!left->entry_) {  // the own stack of a thread; next time it may be another thread
     left->stack_ = static_cast<std::byte*>(const_cast<void*>(stack));
     left->stack_bytes_ = bytes;
   }

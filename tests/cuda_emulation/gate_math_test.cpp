@@ -1,5 +1,5 @@
-/// logistic and tanh as gates compute them, beside those of float64, with the approximate
-/// instructions off by all of their documented errors.
+/// logistic and tanh of the gates against float64, while the approximate instructions have their
+/// full documented errors.
 #include "cuda/recurrent/gate_math.cuh"
 
 #include <gtest/gtest.h>
@@ -11,8 +11,8 @@
 namespace unroll::gpu {
 namespace {
 
-/// What the head of gate_math.cuh states. Three roundings and the errors of exp2 and, of tanh, of
-/// the reciprocal, where they weigh most: 4 units of 2^-23.
+/// The bound in the head of gate_math.cuh. Three roundings and the errors of exp2 and, for tanh, of
+/// the reciprocal, at the worst point: 4 units of 2^-23.
 constexpr double kBound = 0x1p-21;
 
 /// Whether y is close enough to the exact value. Subnormal numbers are 2^-149 apart.
@@ -25,7 +25,7 @@ bool is_logistic(float y, float x) {
   return is_near(y, exact) || (exact < 0x1p-125 && y == 0);
 }
 
-/// Looks at every `stride`-th float, NaN among them.
+/// Checks every `stride`-th float, including NaN.
 void expect_near(std::uint32_t stride) {
   std::uint64_t wrong = 0;
   for (std::uint64_t bits = 0; bits < std::uint64_t{1} << 32; bits += stride) {
@@ -53,7 +53,7 @@ TEST(GateMath, IsNearTheExactFunctions) {
   expect_near_with_all_errors(4099);
 }
 
-// Takes an hour: by hand, with --gtest_also_run_disabled_tests.
+// Takes an hour. Run it by hand, with --gtest_also_run_disabled_tests.
 TEST(GateMath, DISABLED_IsNearTheExactFunctionsForEveryFloat) {
   expect_near_with_all_errors(1);
 }

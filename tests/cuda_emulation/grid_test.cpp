@@ -1,5 +1,5 @@
-/// Emulated cooperative launches: blocks that wait for each other, their shared memory, what is
-/// refused.
+/// Emulated cooperative launches: blocks that wait for each other, their shared memory, and
+/// refusals.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace {
 class GridInEveryOrder : public InEveryOrder {};
 INSTANTIATE_TEST_SUITE_P(Emulation, GridInEveryOrder, kOrders);
 
-/// The states of exchange_states(), and a launch of it that goes on where the last one ended.
+/// The states of exchange_states(), and launches of it that continue where the last one ended.
 struct Exchange {
   explicit Exchange(unsigned blocks_)
       : blocks(blocks_), flags(std::vector<std::uint32_t>(blocks_, 0)), states(before()) {}
@@ -30,7 +30,7 @@ struct Exchange {
                              exchange_states, gpu::GridWatch{stop.get(), this->fault.get()},
                              flags.get(), states.get(), rounds, fault);
   }
-  /// After an even number of rounds.
+  /// The states after an even number of rounds.
   std::vector<std::uint32_t> expected(int rounds) const {
     std::vector<std::uint32_t> now = before();
     for (int round = 0; round < rounds; ++round) {
@@ -43,7 +43,7 @@ struct Exchange {
     }
     return now;
   }
-  /// Whether a fault shows.
+  /// Whether the fault changes the result.
   bool differs(ExchangeFault fault) const {
     constexpr int kRounds = 4;
     cudaMemcpy(states.get(), before().data(), before().size() * 4, cudaMemcpyHostToDevice);
@@ -87,9 +87,10 @@ TEST(Emulation, FaultsOfAnExchangeShowInTheOrder) {
   }
 }
 
-// The last block's first value does not come: one of the others says so, and all leave.
+// The first value of the last block does not arrive: one of the others reports it, and all return.
 TEST(Emulation, AWaitThatDoesNotEndIsGivenUp) {
-  const Environment waits("UNROLL_EMULATED_LOST_STORE", "999999999");  // a number that never comes
+  const Environment waits("UNROLL_EMULATED_LOST_STORE",
+                          "999999999");  // a number that is never reached
   const Exchange exchange(3);
   EXPECT_EQ(exchange.run(4, ExchangeFault::kDoesNotPublish), cudaSuccess);
   const gpu::GridFault fault = exchange.fault.values()[0];

@@ -1,5 +1,5 @@
-/// What a library beside the emulated CUDA, a stand-in for one that a program loads by itself,
-/// needs of it.
+/// The functions of the emulated CUDA for a library beside it, such as the stand-in for cuDNN, that
+/// a program loads separately.
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@
 namespace emulation {
 
 struct Hooks {
-  /// As enqueue() of include/emulation.h.
+  /// enqueue() of include/emulation.h.
   cudaError_t (*enqueue)(cudaStream_t stream, std::function<void()> work);
   bool (*is_device_memory)(const void* memory, std::size_t bytes);
 };

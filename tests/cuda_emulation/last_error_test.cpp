@@ -1,5 +1,5 @@
-/// The last error of a thread: that the emulation keeps it as CUDA does, that CUB takes it for its
-/// own, and that none stays behind where a failure of ours is survived.
+/// The last error of a thread: the emulation keeps it like CUDA, CUB takes it for its own, and no
+/// error is left behind where a failure of ours is tolerated.
 #include <gtest/gtest.h>
 
 #include <functional>
@@ -17,9 +17,9 @@ namespace {
 
 class LastError : public ::testing::Test {
  protected:
-  void SetUp() override { static_cast<void>(cudaGetLastError()); }  // of the tests before
+  void SetUp() override { static_cast<void>(cudaGetLastError()); }  // of earlier tests
 
-  /// The whole of a sort by CUB, as an embedding's gradient begins.
+  /// A complete sort by CUB, like the one that begins an embedding's gradient.
   static cudaError_t sort() {
     const Array<std::uint32_t> keys({3, 1, 2}), sorted_keys(std::size_t{3});
     const Array<int> values({0, 1, 2}), sorted(std::size_t{3});
@@ -64,7 +64,7 @@ TEST_F(LastError, IsTakenByCubForItsOwn) {
   EXPECT_EQ(sort(), cudaErrorInvalidConfiguration);
 }
 
-// Whatever fails, the next sort on the thread is a good one.
+// After any failure the next sort on the thread succeeds.
 TEST_F(LastError, DoesNotOutliveAFailureThatIsSurvived) {
   const gpu::Stream stream = gpu::make_stream();
   const Array<int> out(std::size_t{1});
@@ -72,10 +72,10 @@ TEST_F(LastError, DoesNotOutliveAFailureThatIsSurvived) {
       [&] { gpu::launch_cooperative(stream.get(), 10000, 64, 0, number_threads, out.get()); },
       [&] { gpu::launch(stream.get(), 0, 64, number_threads, out.get()); },
       [&] { gpu::allow_shared_memory(number_threads, 1 << 20); },
-      // A capture that allocates is spoilt: its end fails, too.
+      // A capture that allocates is invalid: its end fails, too.
       [&] { gpu::capture(stream.get(), [] { gpu::make_device_memory(4); }); },
       [&] { gpu::capture(stream.get(), [] { gpu::make_pinned_memory(4); }); },
-      // One that is spoilt without an exception fails only at its end.
+      // One that becomes invalid without an exception fails only at its end.
       [&] { gpu::capture(stream.get(), [] { gpu::forget_error(), cudaDeviceSynchronize(); }); },
       [&] { gpu::make_device_memory(std::size_t{1} << 60); },
   };
@@ -85,7 +85,7 @@ TEST_F(LastError, DoesNotOutliveAFailureThatIsSurvived) {
     EXPECT_EQ(cudaPeekAtLastError(), cudaSuccess);
     EXPECT_EQ(sort(), cudaSuccess);
   }
-  // In a destructor it is only said.
+  // A destructor only prints it.
   gpu::EventDeleter()(nullptr);
   EXPECT_EQ(sort(), cudaSuccess);
 }

@@ -25,8 +25,8 @@
 using Work = std::function<void()>;
 using Clock = std::chrono::steady_clock;
 
-/// Nodes in the order in which they were captured. `after` are the nodes that the stream, and the
-/// events for which it waited, had reached.
+/// Nodes in the order of capture. `after` are the nodes that the stream, and the events for which
+/// it waited, had reached.
 struct CUgraph_st {
   struct Node {
     Work work;
@@ -43,13 +43,13 @@ struct CUgraphExec_st {
   std::shared_ptr<const CUgraph_st> graph;
 };
 
-/// UNROLL_EMULATED_DEVICES in the environment is how many there are [1].
+/// The number of devices is UNROLL_EMULATED_DEVICES in the environment [1].
 static int device_count() {
   static const char* const text = std::getenv("UNROLL_EMULATED_DEVICES");
   return text ? std::atoi(text) : 1;
 }
 static thread_local int current_device = 0;
-static thread_local cudaError_t last_error = cudaSuccess;  // stays until it is asked for
+static thread_local cudaError_t last_error = cudaSuccess;  // kept until it is read
 
 struct CUstream_st {
   int device = current_device;
@@ -57,7 +57,7 @@ struct CUstream_st {
   std::uint64_t queued = 0, done = 0;
   std::shared_ptr<CUgraph_st> capture;  // null unless captured
   bool began_capture = false;
-  std::vector<std::size_t> reached;  // nodes of the capture, after which the next one comes
+  std::vector<std::size_t> reached;  // nodes of the capture that the next one follows
 
   void run_until(std::uint64_t count) {
     while (done < count) {
@@ -72,7 +72,7 @@ struct CUstream_st {
 struct CUevent_st {
   bool timed;
   std::shared_ptr<CUstream_st> stream;  // null: never recorded
-  std::uint64_t position = 0;           // complete when the stream has done as much
+  std::uint64_t position = 0;           // complete when the stream has come so far
   std::shared_ptr<Clock::time_point> time;
   std::weak_ptr<CUgraph_st> capture;
   std::vector<std::size_t> reached;
@@ -83,9 +83,9 @@ namespace emulation {
 namespace {
 
 constexpr std::size_t kAlignment = 256;
-constexpr std::size_t kMostPoisoned = std::size_t{256} << 20;  // for time's sake
-// Of a multiprocessor, as of sm_90; but for their number and the registers of a thread, which keep
-// the fibers few.
+constexpr std::size_t kMostPoisoned = std::size_t{256} << 20;  // to save time
+// Per multiprocessor of sm_90. Their number and the registers per thread are smaller, to keep the
+// fibers few.
 constexpr unsigned kProcessors = 16;
 constexpr std::uint64_t kRegisters = 64 << 10, kThreadRegisters = 64;
 constexpr std::size_t kSharedBytes = 48 << 10, kMostSharedBytes = 227 << 10;
@@ -119,14 +119,14 @@ struct Memory {
   }
 };
 
-/// All there is. Never destroyed: the program's own static objects may outlive others.
+/// All state. Never destroyed, because static objects of the program may outlive other ones.
 struct State {
   std::recursive_mutex mutex;
   Memory device, pinned;
   std::map<cudaStream_t, std::shared_ptr<CUstream_st>> streams{
       {nullptr, std::make_shared<CUstream_st>()}};
   std::map<cudaGraph_t, std::shared_ptr<CUgraph_st>> graphs;
-  std::map<const void*, std::size_t> shared_memory;  // dynamic, what kernels may have if not 48 KB
+  std::map<const void*, std::size_t> shared_memory;  // dynamic, the limit of kernels if not 48 KB
   bool lost = false;  // the device has failed, and every call fails from now on
   Calls calls{};
 };
@@ -154,7 +154,7 @@ std::shared_ptr<CUstream_st> find(cudaStream_t stream) {
   return found == state().streams.end() ? nullptr : found->second;
 }
 
-/// The same for what a stream takes from its own device's threads alone.
+/// The same for functions that a stream accepts only from threads with its device current.
 std::shared_ptr<CUstream_st> find_current(cudaStream_t handle) {
   auto stream = find(handle);
   return stream && (!handle || stream->device == current_device) ? stream : nullptr;
@@ -164,7 +164,7 @@ void run_all() {
   for (const auto& [handle, stream] : state().streams) stream->run_until(stream->queued);
 }
 
-/// For a call that CUDA refuses while something is captured: whether something is. Spoils it.
+/// For a call that CUDA refuses during a capture: returns whether there is one, and invalidates it.
 bool spoils_capture() {
   bool captures = false;
   for (const auto& [handle, stream] : state().streams) {
@@ -184,7 +184,7 @@ bool spoils_capture(CUstream_st& stream) {
 
 using Kind = std::int64_t Queued::*;
 
-/// `kind`: null for what is no work of the device's.
+/// `kind`: null for work that is not the device's.
 cudaError_t add(CUstream_st& stream, Kind kind, Work work) {
   if (!stream.capture) {
     if (kind) ++(state().calls.queued.*kind);
@@ -202,7 +202,7 @@ cudaError_t add(CUstream_st& stream, Kind kind, Work work) {
   return cudaSuccess;
 }
 
-/// Runs the nodes in some order in which each comes after those it has to come after.
+/// Runs the nodes in an order in which each follows its predecessors.
 void run_graph(const CUgraph_st& graph) {
   const char* const text = std::getenv("UNROLL_EMULATED_ORDER");
   const std::string order = text ? text : "forward";
@@ -218,7 +218,7 @@ void run_graph(const CUgraph_st& graph) {
     missing[k] = graph.nodes[k].after.size();
     if (missing[k] == 0) ready.push_back(k);
   }
-  while (!ready.empty()) {  // reverse: the one captured last goes first
+  while (!ready.empty()) {  // reverse: the last captured one first
     const auto chosen = order == "reverse" ? std::max_element(ready.begin(), ready.end())
                                            : ready.begin() + long(random() % ready.size());
     const std::size_t node = *chosen;
@@ -286,7 +286,7 @@ cudaError_t release(Memory& where, void* memory) {
   return where.release(memory) ? cudaSuccess : cudaErrorInvalidValue;
 }
 
-/// Whether memory that should be the device's is.
+/// Whether pointers that should be device memory are.
 bool fits(const void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind) {
   const Memory& device = state().device;
   const bool to_device = kind == cudaMemcpyHostToDevice || kind == cudaMemcpyDeviceToDevice;
@@ -295,8 +295,8 @@ bool fits(const void* to, const void* from, std::size_t bytes, cudaMemcpyKind ki
          (!from_device || device.contains(from, bytes));
 }
 
-/// As CUDA does it: pinned memory is read and written when the stream comes to it; other memory is
-/// read before the call returns, and is written then, too.
+/// As CUDA does: pinned memory is read and written when the stream reaches the copy; other memory
+/// is read, and written, before the call returns.
 cudaError_t copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
                  CUstream_st& stream) {
   if (bytes == 0) return cudaSuccess;
@@ -331,7 +331,7 @@ std::size_t most_shared(const void* kernel) {
   return found == state().shared_memory.end() ? kSharedBytes : found->second;
 }
 
-/// Blocks of the kernel that a multiprocessor holds at a time.
+/// How many blocks of the kernel a multiprocessor holds at a time.
 unsigned resident_blocks(const void* kernel, std::uint64_t threads, std::size_t shared_bytes) {
   if (threads == 0 || threads > 1024 || shared_bytes > most_shared(kernel)) return 0;
   const std::uint64_t whole_warps = (threads + 31) / 32 * 32;
@@ -348,9 +348,9 @@ cudaError_t enqueue(cudaStream_t handle, Work work) {
                        : cudaErrorInvalidResourceHandle);
 }
 
-/// UNROLL_EMULATED_COOPERATIVE in the environment is what becomes of every kernel whose blocks wait
-/// for each other: "skip" leaves out what it does, "refuse" its launch; "trap" has the device fail,
-/// "hang" never end, "crash" takes the process along.
+/// UNROLL_EMULATED_COOPERATIVE in the environment says what happens to every kernel whose blocks
+/// wait for each other: "skip" leaves out its work, "refuse" refuses its launch, "trap" makes the
+/// device fail, "hang" never ends, "crash" ends the process.
 static Work spoilt(const char* how, Work work) {
   const std::string fault = how;
   if (fault == "skip") return [] {};
@@ -388,7 +388,7 @@ cudaError_t launch(cudaStream_t handle, Kernel kernel) {
 
 }  // namespace emulation
 
-using namespace emulation;  // NOLINT: what follows is CUDA's, outside any namespace
+using namespace emulation;  // NOLINT: CUDA's functions follow, outside any namespace
 
 const Calls* unroll_emulated_calls() {
   return &state().calls;
@@ -617,7 +617,7 @@ cudaError_t cudaStreamSynchronize(cudaStream_t handle) {
   stream->run_until(stream->queued);
   return result(cudaSuccess);
 }
-/// Who asks again and again must get on: each time it is asked, a stream does one more thing.
+/// Polling must make progress: each query lets the stream do one more piece of work.
 cudaError_t cudaStreamQuery(cudaStream_t handle) {
   const Call call;
   const auto stream = find(handle);

@@ -91,7 +91,7 @@ __global__ void exchange_states(const gpu::GridWatch watch, std::uint32_t* flags
     const std::uint32_t* const from = one_buffer ? states : states + round % 2 * blocks;
     std::uint32_t* const to = one_buffer ? states : states + (round + 1) % 2 * blocks;
     for (int i = thread; i < blocks; i += int(blockDim.x)) {
-      const int k = blocks - 1 - i;  // not the block whose flag this thread awaited
+      const int k = blocks - 1 - i;  // not the block for which this thread waited
       terms[k] = __ldcg(from + k) * std::uint32_t(2 * k + 1);
     }
     __syncthreads();

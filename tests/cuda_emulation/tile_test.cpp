@@ -15,8 +15,8 @@ namespace {
 
 namespace wmma = nvcuda::wmma;
 
-/// Each warp its own d = a b + c, everything `ld` elements from row to row or column to column, and
-/// as many from tile to tile as kTileStride says.
+/// Each warp computes its own d = a b + c. Rows or columns are `ld` elements apart, tiles are
+/// kTileStride apart.
 constexpr int kTileStride = 32 * 40;
 template <int m, int n, int k, typename T, typename LayoutA, typename LayoutB>
 __global__ void multiply_tiles(const wmma::Stored<T>* a, const wmma::Stored<T>* b, float* c,
@@ -41,7 +41,7 @@ __global__ void multiply_tiles(const wmma::Stored<T>* a, const wmma::Stored<T>* 
   wmma::store_matrix_sync(c + offset, sums, ld, layout);
 }
 
-/// To 10 bits of mantissa, by other means than the emulation's.
+/// Rounds to 10 bits of mantissa, in another way than the emulation.
 float to_tf32(float x, bool rounds) {
   int exponent = 0;
   const float scaled = std::frexp(x, &exponent) * 2048;  // 11 bits before the point
@@ -84,7 +84,7 @@ void expect_product(wmma::layout_t layout, bool rounds = true) {
   for (std::size_t first = 0; first < c.size(); first += kTileStride)
     for (int row = 0; row < m; ++row)
       for (int column = 0; column < n; ++column) {
-        float sum = 0;  // of exact products, in this order
+        float sum = 0;  // a sum of exact products in this order
         for (int q = 0; q < k; ++q)
           sum += a[first + at(std::is_same_v<LayoutA, wmma::row_major>, row, q)] *
                  b[first + at(std::is_same_v<LayoutB, wmma::row_major>, q, column)];

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 
-NEVER_FAILS = ("brk",)  # the kernel's has no error to return, and the C library looks for none
+NEVER_FAILS = ("brk",)  # the kernel returns no error, and the C library checks for none
 NEXT_SAVE = ("900", "9", "1", "2")  # step, tag, best, keep
 
 State = collections.namedtuple("State", "name before change save inject")
@@ -73,11 +73,11 @@ def run(command, **options):
 def is_harmless(call, before, folder):
     """May a save succeed although this call failed? `before`: the traced lines until then."""
     closed = re.search(r" close\((\d+)\)", call)
-    if closed:  # of what was only read: some systems report a failed write on closing
+    if closed:  # files only read: some systems report a failed write on closing
         opening = rf" open\w*\(.* = {closed.group(1)}$"
         opened = [line for line in before if re.search(opening, line)]
         return bool(opened) and "O_RDONLY" in opened[-1]
-    # Whether the run folder is there, or the one around it: making it is tried then, and tells.
+    # Whether the run folder, or its parent, exists: trying to make it then shows it.
     places = f"({re.escape(folder)}|{re.escape(os.path.dirname(folder))})"
     return bool(re.search(rf" \w*stat\w*\(.*\"{places}\",", call))
 
@@ -143,15 +143,16 @@ class Faults:
         log = folder + ".trace"
         tracing = ["strace", "-f", "-o", log, *self.state.inject]
         if what == "limit":
-            tracing[3] = "/dev/null"  # the limit holds for strace too
+            tracing[3] = "/dev/null"  # the limit also applies to strace
             limited = ["prlimit", f"--fsize={k}:{k}", *tracing]
-            # Python ignores SIGXFSZ, and so does then what it starts: the call fails instead.
+            # Python ignores SIGXFSZ, and a program that it starts does, too: the call fails
+            # instead.
             return self.save(folder, limited, restore_signals=False), ["limit"]
         result = self.save(folder, [*tracing, f"--inject={name}:{what}:when={k}"])
         with open(log, encoding="utf-8", errors="replace") as file:
             lines = file.read().splitlines()
         os.remove(log)
-        # Killed on entry: the call has no result, and was not made.
+        # Killed on entry: the call has no result and was not executed.
         mark = r".*(= \?|<unfinished \.\.\.>)$" if what == "signal=SIGKILL" else ".*INJECTED"
         struck = [at for at, line in enumerate(lines) if re.match(rf"\d+ +{name}\({mark}", line)]
         return result, lines[:struck[0] + 1] if struck else []
@@ -187,7 +188,7 @@ class Faults:
         if result.returncode == 0:
             if found != self.new or after != self.names:
                 return [f"exit 0, but there is {after}, {found}"]
-            # A limit that no file reaches is none.
+            # A limit that no file reaches has no effect.
             enough = fault[2] == "limit" or not trace or is_harmless(trace[-1], trace[:-1], folder)
             return [] if enough else [f"exit 0 although {trace[-1]}"]
         lines = result.stderr.splitlines()

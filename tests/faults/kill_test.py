@@ -22,9 +22,9 @@ import tempfile
 import time
 
 SEED = 1
-DAMAGED = 0.15   # of the kills: what part is followed by damage to the newest checkpoint
+DAMAGED = 0.15   # the share of kills after which the newest checkpoint is damaged
 TURNED_BACK = 0.3
-BARE = 0.4       # of the resumptions: what part repeats no flags
+BARE = 0.4       # the share of resumptions that repeat no flags
 NOT_COMPARED = ("seconds", "tokens_per_second", "metrics_bytes")
 
 COMMON = ["--threads", "1", "--emsize", "8", "--nhid", "8", "--batch-size", "4", "--bptt", "7",
@@ -84,7 +84,7 @@ class Runs:
         self.text = os.path.join(scratch, "text")
         self.flags = ["--data", self.text, *COMMON, *flags]
         self.number, self.phases, self.notes = 0, collections.Counter(), collections.Counter()
-        self.damage = None  # the checkpoint that is spoilt, until a run has said so
+        self.damage = None  # the damaged checkpoint, until a run has reported it
         self.run, self.cache = f"{scratch}/run", f"{scratch}/cache"
         self.problems = []
         self.fresh()

@@ -1,6 +1,6 @@
-/// The process that checkpoint_faults.py stops: `save` saves one checkpoint, `check` says what a
+/// The process that checkpoint_faults.py stops: `save` saves one checkpoint, `check` prints what a
 /// reader finds in a run folder. A checkpoint's content follows from one number, its tag, so that a
-/// mixture of two is seen. Two calls of getppid() mark the save in a trace of system calls.
+/// mixture of two is detected. Two calls of getppid() mark the save in a trace of system calls.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -49,7 +49,7 @@ bool same_tensors(const SafetensorsFile& file, const std::vector<TensorData>& ex
   });
 }
 
-/// "step 200 tag 2", or throws where the content is not all of one tag.
+/// "step 200 tag 2"; throws if the content does not belong to one tag.
 std::string describe(const fs::path& path, bool latest) {
   const Checkpoint got = load_checkpoint(path, {.latest = latest, .state = true});
   const std::int64_t tag = got.config.at("tag").get<std::int64_t>();

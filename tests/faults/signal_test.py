@@ -25,7 +25,7 @@ sys.dont_write_bytecode = True
 from kill_test import hidden, read, result_of  # noqa: E402
 
 LONGEST = 5     # seconds from a signal to the end
-ATTEMPTS = 4    # at hitting a phase: it may be over when the signal arrives
+ATTEMPTS = 4    # to hit a phase: it may be over when the signal arrives
 EPOCHS, EVERY = 2, 30  # steps between validations within an epoch
 FLAGS = ["--threads", "1", "--emsize", "8", "--nhid", "8", "--batch-size", "4", "--bptt", "10",
          "--model", "gru", "--dropout", "0.3", "--epochs", str(EPOCHS), "--save-every", "1",
@@ -255,7 +255,7 @@ class Signals:
             lines = self.stop(process, number, ready)
             if any("while reading the text" in line for line in lines):
                 break
-            delay *= 0.6  # the machine was slower while the whole was timed
+            delay *= 0.6  # the machine was slower during the timing of the whole
         else:
             self.problems.append(f"{name}, {number.name}: was over {ATTEMPTS} times: {lines[-1:]}")
             return
@@ -275,7 +275,7 @@ class Signals:
         for line in process.stderr:
             if self.batch(1, 5)(line):
                 break
-        process.send_signal(signal.SIGSTOP)  # so that all are there when it goes on
+        process.send_signal(signal.SIGSTOP)  # so that all have arrived when it continues
         for number in numbers:
             process.send_signal(number)
         process.send_signal(signal.SIGCONT)
@@ -308,7 +308,7 @@ class Signals:
         for line in process.stderr:
             if self.batch(1, 5)(line):
                 break
-        process.send_signal(signal.SIGSTOP)  # it is not to end before the others have tried
+        process.send_signal(signal.SIGSTOP)  # it must not end before the others have tried
         says = "another run is writing to it"
         for resume in ((), ("--resume",), ("--resume", "auto")):
             other = subprocess.run(self.command(*resume), env=self.environment(), text=True,

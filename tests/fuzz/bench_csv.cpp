@@ -1,4 +1,4 @@
-/// Fuzz target: the CSV of `unroll bench`. What is accepted is written, read back and written the
+/// Fuzz target: the CSV of `unroll bench`. Accepted input is written, read back and written the
 /// same, and can be compared with itself; every error names file and line.
 #include <optional>
 

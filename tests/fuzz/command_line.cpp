@@ -1,5 +1,5 @@
 /// Fuzz target: the program's arguments, parsed and not run. Words are separated by blanks, or by
-/// NUL, so that an argument may hold blanks. What is refused is refused as a wrong command line.
+/// NUL so that an argument may contain blanks. Errors are those of a wrong command line.
 #include "host/cli/command_line.h"
 
 #include <algorithm>
@@ -20,7 +20,7 @@ std::vector<std::string> split(std::string_view text) {
   return words;
 }
 
-/// Empty if the words are a command line, else why not.
+/// Empty if the words are a valid command line, otherwise the reason.
 std::string refusal(const std::vector<std::string>& words) {
   std::vector<const char*> arguments;
   for (const std::string& word : words) arguments.push_back(word.c_str());

@@ -1,5 +1,5 @@
-/// Fuzz target: JSON, and a model's configuration in it. What is accepted is written and read back
-/// as it was.
+/// Fuzz target: JSON, and a model's configuration in it. Accepted input is written and read back
+/// unchanged.
 #include "host/base/strict_json.h"
 #include "host/train/model_file.h"
 #include "tests/fuzz/target.h"
@@ -16,7 +16,7 @@ std::size_t members(const json& value) {
   return count;
 }
 
-/// Against the library's own parser, which lets more pass: duplicate keys for instance.
+/// Compares with the library's own parser, which accepts more: for example duplicate keys.
 void check(const json& value, std::string_view text) {
   std::size_t keys = 0;
   const json expected = json::parse(text, [&](int, json::parse_event_t event, json&) {

@@ -1,6 +1,6 @@
-/// Fuzz target: a text as a corpus, cut into batches. The first bytes of the input are the options.
-/// Each token is a target exactly once, after the one before it; where the text is split into
-/// streams that holds for the tokens that fill whole batches.
+/// Fuzz target: a text as a corpus, divided into batches. The first bytes of the input are the
+/// options. Each token is a target exactly once, after the one before it; if the text is split into
+/// streams, that holds for the tokens that fill whole batches.
 #include <stdlib.h>
 
 #include <algorithm>
@@ -16,7 +16,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A file that is written anew for each input.
+/// A file that is rewritten for each input.
 class TextFile {
  public:
   TextFile() : folder_((fs::temp_directory_path() / "unroll-fuzz-XXXXXX").string()) {
@@ -54,8 +54,8 @@ Options options_of(std::string_view bytes) {
       .test = (byte(2) / 16) / 33.0};
 }
 
-/// Adds to `times` how often each token is a target. `at(s, k)` is where in the text the k-th step
-/// of stream s is.
+/// Adds to `times` how often each token is a target. `at(s, k)` is the place in the text of the
+/// k-th step of stream s.
 template <typename Place>
 void count_targets(BatchStream stream, TokenIds ids, const Tokenizer& tokenizer, Place&& at,
                    std::vector<int>& times) {
@@ -104,7 +104,7 @@ void check(const LanguageCorpus& corpus, const Options& o) {
     check_pieces(corpus.test_stream(), corpus.test.ids, corpus.tokenizer);
 }
 
-/// Training and validation have a part of every stream, and share none.
+/// Training and validation each have a part of every stream, without overlap.
 void check_streams(const LanguageCorpus& corpus, const Options& o) {
   const std::int64_t train = corpus.streams.train_batches * o.bptt;
   const std::int64_t share = train + corpus.streams.valid_batches * o.bptt;
@@ -128,7 +128,7 @@ CorpusOptions corpus_options(const fs::path& file, const Options& o) {
           .limits = o.limits,
           .valid_fraction = o.valid,
           .test_fraction = o.test,
-          .cache_dir = "/dev/null/none"};  // where no cache can be made
+          .cache_dir = "/dev/null/none"};  // where no cache can be created
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-/// Runs a fuzz target where there is no libFuzzer: on its seeds, and on mutations of them that
-/// follow from a seed number, so that a failure comes again. Also writes the seeds for libFuzzer.
+/// Runs a fuzz target without libFuzzer: on its seeds, and on mutations of them that follow from a
+/// seed number, so that a failure can be repeated. Also writes the seeds for libFuzzer.
 ///
 ///   fuzz_NAME_smoke EXECUTIONS [SEED] | fuzz_NAME_smoke --seeds FOLDER
 #include <algorithm>
@@ -17,7 +17,7 @@ class Mutator {
  public:
   explicit Mutator(std::uint64_t seed) : random_(seed) {}
 
-  /// A few changes to one of the inputs; `inputs` is not empty.
+  /// Makes a few changes to one of the inputs; `inputs` is not empty.
   std::string next(const std::vector<std::string>& inputs) {
     std::string text = inputs[below(inputs.size())];
     const std::size_t changes = 1 + below(3);
@@ -43,7 +43,7 @@ class Mutator {
       case 3:  // repeat some
         text.insert(at, text.substr(below(text.size() + 1), 1 + below(16)));
         break;
-      case 4: {  // go on as another input does
+      case 4: {  // continue with the end of another input
         const std::string& other = inputs[below(inputs.size())];
         text.replace(at, text.npos, other, below(other.size() + 1), other.npos);
         break;

@@ -1,5 +1,5 @@
-/// Fuzz target: weights of others, a safetensors file after a byte of options. What is accepted is
-/// a model whose own file is imported as the same model, with nothing left to ask for.
+/// Fuzz target: foreign weights, a safetensors file after a byte of options. Accepted input is a
+/// model whose own file is imported as the same model, without options.
 #include "host/train/import.h"
 
 #include <cstring>
@@ -13,7 +13,7 @@
 namespace unroll::fuzz {
 namespace {
 
-/// The lower bits choose a cell or none, the next what else is said.
+/// The lower bits choose a cell or none, the next ones the other options.
 ImportOptions options_of(std::uint8_t byte) {
   ImportOptions options;
   if (const std::size_t cell = byte % 8; cell < kCellKinds.size()) options.cell = kCellKinds[cell];
@@ -23,7 +23,7 @@ ImportOptions options_of(std::uint8_t byte) {
   return options;
 }
 
-/// The file that this program writes of a model.
+/// The file that this program writes for a model.
 std::string file_of(const ImportedModel& model) {
   std::vector<std::string> names;
   for (const VariableInfo& info : parameters(model.config)) names.push_back(info.name);
@@ -52,7 +52,7 @@ void check(const ImportedModel& model) {
   require(file_of(again) == written, "its values come back");
 }
 
-/// A model of that cell with every parameter zero.
+/// A model with that cell and all parameters zero.
 ImportedModel small_model(CellKind cell, bool tied) {
   LanguageModelConfig config;
   config.cell = cell;
@@ -65,7 +65,7 @@ ImportedModel small_model(CellKind cell, bool tied) {
   return {config, TokenizerKind::kWord, store, {}};
 }
 
-/// As PyTorch would write it: with other metadata.
+/// The file as PyTorch would write it: with other metadata.
 std::string foreign(const ImportedModel& model, const TensorMetadata& metadata) {
   const SafetensorsFile ours = parse(file_of(model), "ours");
   const SafetensorsImage image = make_safetensors(ours.tensors(), metadata);

@@ -1,5 +1,5 @@
-/// Fuzz target: a checkpoint's manifest, beside files that are whole. Its own hash is set right, or
-/// nothing else of it would ever be looked at. What loads has the content that was saved.
+/// Fuzz target: a checkpoint's manifest, beside undamaged files. Its own hash is corrected, because
+/// otherwise nothing else of it would be read. If it loads, it has the saved content.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 
 constexpr float kWeights[] = {1, 2, 3};
 
-/// One checkpoint, in a folder that goes with the program.
+/// One checkpoint, in a folder that is removed at the end of the program.
 class Saved {
  public:
   Saved() : run_dir_(fs::temp_directory_path() / fmt::format("unroll-fuzz-{}", ::getpid())) {
@@ -54,7 +54,7 @@ const Saved& saved() {
   return kSaved;
 }
 
-/// The text with its `check` set right, where it is an object; else as it is.
+/// The text with a correct `check` if it is an object, otherwise unchanged.
 std::string with_check(std::string text) {
   nlohmann::json manifest;
   if (!accepts([&] { manifest = parse_json(text, "manifest"); }) || !manifest.is_object())

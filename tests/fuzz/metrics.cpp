@@ -1,5 +1,5 @@
-/// Fuzz target: metrics.jsonl as `report` draws it. What is read becomes a page of bounded size
-/// with no number in it that a browser cannot read.
+/// Fuzz target: metrics.jsonl, as `report` draws it. Accepted input becomes a page of bounded size
+/// without numbers that a browser cannot read.
 #include <sstream>
 
 #include "host/pages/report.h"

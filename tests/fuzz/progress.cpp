@@ -1,6 +1,6 @@
-/// Fuzz target: what a run is resumed from, progress.json and the settings in config.json, as
-/// members of one object. What is accepted is written and read back as it was, and its numbers can
-/// be used.
+/// Fuzz target: the files from which a run is resumed, progress.json and the settings in
+/// config.json, as members of one object. Accepted input is written and read back unchanged, and
+/// its numbers can be used.
 #include "host/cli/train_settings.h"
 #include "host/train/training_state.h"
 #include "tests/fuzz/target.h"
@@ -8,7 +8,7 @@
 namespace unroll::fuzz {
 namespace {
 
-/// Returns whether a run could go on with them.
+/// Returns whether a run could continue with them.
 bool check(const cli::TrainSettings& settings) {
   const nlohmann::json written = to_json(settings);
   const nlohmann::json read = parse_json(format_json(written, "settings"), "again");

@@ -1,4 +1,4 @@
-/// Fuzz target: safetensors files. What is accepted is written and read back as it was, and written
+/// Fuzz target: safetensors files. Accepted input is written and read back unchanged, and written
 /// again to the same bytes.
 #include "host/base/safetensors.h"
 

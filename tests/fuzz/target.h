@@ -1,5 +1,5 @@
-/// What every fuzz target is: a function of bytes that aborts where a property does not hold, and
-/// inputs to begin with. Refusing an input is no fault if it is done as documented.
+/// The interface of every fuzz target: a function of bytes that aborts if a property does not hold,
+/// and inputs to begin with. Refusing an input is no fault if it is done as documented.
 #pragma once
 
 #include <cstddef>
@@ -24,8 +24,9 @@ inline void require(bool holds, const std::string& what) {
   std::abort();
 }
 
-/// Calls `body`. False if it throws what it may for a bad input: a std::runtime_error or
-/// std::invalid_argument of one line. Any other exception ends the program.
+/// Calls `body`. Returns false if it throws an exception that is allowed for bad input: a
+/// std::runtime_error or std::invalid_argument with a message of one line. Any other exception ends
+/// the program.
 template <typename Body>
 bool accepts(Body&& body) {
   std::string message;

@@ -1,5 +1,5 @@
-/// Fuzz target: the header of a token cache. The input is a file as it is; and, since a hash guards
-/// the header, also the JSON of one, put into a file whose hash is right. Whatever is accepted lies
+/// Fuzz target: the header of a token cache. The input is a whole file. Because a hash protects the
+/// header, it is also used as the header's JSON in a file whose hash is right. Accepted offsets lie
 /// within the file.
 #include "host/data/token_cache.h"
 

@@ -1,5 +1,5 @@
-/// Fuzz target: a text, tokenised in each of the three ways by its own vocabulary. Decoding gives
-/// the text back, or for words one that is the same tokens again.
+/// Fuzz target: a text, tokenised in each of the three ways by its own vocabulary. Decoding returns
+/// the text or, for words, a text with the same tokens.
 #include <algorithm>
 #include <optional>
 
@@ -25,7 +25,7 @@ Encoded encode(const Tokenizer& tokenizer, std::string_view text) {
   return encoded;
 }
 
-/// `own`: the vocabulary is the text's own.
+/// `own`: the vocabulary was made from this text.
 void check(const Tokenizer& tokenizer, std::string_view text, bool own) {
   Encoded encoded;
   if (!accepts([&] { encoded = encode(tokenizer, text); })) return;
@@ -44,8 +44,8 @@ void check(const Tokenizer& tokenizer, std::string_view text, bool own) {
       expected.erase(0, kByteOrderMark.size());
     return require(decoded == expected, "decoding gives the text back");
   }
-  // A byte order mark that begins the decoded text did not begin the given one; and "<eos>" written
-  // in a text is decoded as the line end that it stands for.
+  // A byte order mark at the beginning of the decoded text was not at the beginning of the given
+  // one, and "<eos>" in a text is decoded as a line end.
   if (!decoded.starts_with(kByteOrderMark) && text.find(Vocabulary::kEos) == text.npos)
     require(encode(tokenizer, decoded).ids == encoded.ids, "the words are the same tokens again");
 }

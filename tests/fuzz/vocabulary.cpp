@@ -1,5 +1,5 @@
-/// Fuzz target: vocab.txt, of words and of characters. What is accepted is written and read back as
-/// it was, and each token has the id of its line.
+/// Fuzz target: vocab.txt, of words and of characters. Accepted input is written and read back
+/// unchanged, and each token has the id of its line.
 #include <optional>
 
 #include "host/data/tokenizer.h"

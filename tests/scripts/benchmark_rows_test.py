@@ -15,7 +15,7 @@ import sys
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LM_STEP = pathlib.Path(sys.argv[1]).resolve()
 PYTHON = os.environ.get("PYTHON", sys.executable)
-# Own shapes with every cell asked for, then one of the table, as --list has them.
+# Custom shapes with every cell that is named, then one of the table, as --list prints them.
 CHOICE = ["--shapes", "4,3,5,6,2", "7,2,3,8,1", "--cell", "lstm", "gru", "gru_before"]
 LISTED = [f"{shape.replace(',', 'x')}={cell},{shape[:5]},{hidden}"
           for shape, hidden in (("4,3,5,6,2", "6/6"), ("7,2,3,8,1", "8"))
@@ -44,7 +44,7 @@ def check_times(row, samples):
     median, least, most = (float(row[c]) for c in ("us_per_step", "us_min", "us_max"))
     assert 0 < least <= median <= most < 1e9, row
     assert int(row["samples"]) == samples, row
-    # FLOP of a timestep are 1e6 tflops times microseconds, and printed with 4 digits.
+    # The FLOP of a timestep are 1e6 tflops times microseconds; 4 digits are printed.
     flop = float(row["tflops"]) * median * 1e6
     expected = flop_of(row)
     assert abs(flop - expected) <= 1e-3 * expected, (row, flop, expected)
@@ -58,7 +58,7 @@ def flop_of(row):
         size = units
     products = {"forward": 1, "backward": 2, "step": 3}[row["pass"]]
     if row["task"] == "lm":
-        weights += size * 50  # the vocabulary of all runs here
+        weights += size * 50  # the vocabulary size of all runs here
     return 2 * products * weights * int(row["B"])
 
 
@@ -78,10 +78,10 @@ def check_lm_step():
         assert (row["task"], row["pass"], row["program"]) == ("lm", "step", "unroll"), row
         assert (row["algorithm"], row["execution"]) == ("stepwise", "calls"), row
         ratio = float(row["us_per_step"]) / float(row["floor_us"])
-        assert abs(float(row["floor_ratio"]) / ratio - 1) < 1e-4, row  # of numbers with 6 digits
+        assert abs(float(row["floor_ratio"]) / ratio - 1) < 1e-4, row  # from numbers with 6 digits
     run([*command, "--shapes", "4,3,5,6"], status=1)
     run([*command, "--shapes", "no_such_shape"], status=1)
-    run([*command, "--rnn-algorithm", "persistent"], status=1)  # the CPU has no such
+    run([*command, "--rnn-algorithm", "persistent"], status=1)  # the CPU does not have it
 
 
 def check_lm_step_on_an_emulated_gpu():

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Plants violations, one at a time, in a copy of the sources: scripts/check_includes.sh must name the
-# file of each, and must not object to what is allowed.
+# Plants violations, one at a time, in a copy of the sources: scripts/check_includes.sh must
+# name the file of each, and must accept what is allowed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -11,7 +11,7 @@ for folder in include host cuda examples tests benchmarks; do
 done
 failures=0
 
-plant() { # plant file line: prints what the check says, without its last line if it passes
+plant() { # plant file line: prints the output of the check, without its last line if it passes
   mkdir -p "$(dirname "$copy/$1")"
   printf '// planted\n%s\n' "$2" >"$copy/$1"
   scripts/check_includes.sh "$copy" || true

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The table of docs/floors.md is what the program prints.
+# The table in docs/floors.md must equal the program's output.
 #   floors_page_test.sh UNROLL
 set -euo pipefail
 page=$(dirname "${BASH_SOURCE[0]}")/../../docs/floors.md

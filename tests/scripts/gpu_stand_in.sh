@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Takes the place of every program that scripts/gpu_validate.sh runs, by the name it is called by, and answers as
-# that does. CALLS is a file for what was asked. FAULTS: lines "PATTERN ACTION"; where the pattern fits
-# what is asked ("bench wlm650 bf16 persistent", "lm wlm200 tf32", "tests On/A. Cuda", "shard memcheck 2") it
+# Replaces every program that scripts/gpu_validate.sh runs, by the name of the call, and answers
+# like it. CALLS is a file for the calls. FAULTS has lines "PATTERN ACTION". If the pattern matches
+# the call ("bench wlm650 bf16 persistent", "lm wlm200 tf32", "tests On/A. Cuda", "shard memcheck 2"),
+# the stand-in does this:
 #   wrong, fail   reports a wrong result, or a failed device, and exit status 1
 #   crash         ends by SIGSEGV
-#   hang          goes on for ever, whatever signal it gets but KILL
-#   found-hang    as a sanitizer that has found an error and then hangs
-#   found         as one that has found an error and ends with status 0
+#   hang          runs forever, ignoring all signals except KILL
+#   found-hang    like a sanitizer that has found an error and then hangs
+#   found         like one that has found an error and ends with status 0
 #   killed        ends by SIGKILL at once
 set -u
 echo "$(basename "$0") $*" >>"$CALLS"
@@ -15,12 +16,12 @@ row_end=",,,,0,,,,,,,,,"
 action_for() { # action_for WHAT
   local pattern action
   while read -r pattern action; do
-    # shellcheck disable=SC2053  # it is a pattern
+    # shellcheck disable=SC2053  # a pattern
     if [ -n "$pattern" ] && [[ ${1// /_} == $pattern ]]; then echo "$action"; return; fi
   done <<<"${FAULTS:-}"
 }
 
-act() { # act WHAT: what ends the program
+act() { # act WHAT: actions that end the program
   case $(action_for "$1") in
     crash) kill -SEGV $$ ;;
     killed) kill -KILL $$ ;;
@@ -33,7 +34,7 @@ hang() {
   while :; do sleep 0.2; done
 }
 
-value_of() { # value_of FLAG ARGUMENT...: what follows it
+value_of() { # value_of FLAG ARGUMENT...: prints the argument that follows the flag
   local flag=$1
   shift
   while [ $# -gt 0 ] && [ "$1" != "$flag" ]; do shift; done
@@ -46,7 +47,7 @@ value_of() { # value_of FLAG ARGUMENT...: what follows it
 
 header="task,shape,cell,T,B,I,hidden,precision,pass,program,algorithm,execution,status,us_per_step,us_min,us_max,samples,noise,prepare_us,speed,tflops,peak_share,floor_us,floor_ratio,reserve_mib,work_mib"
 
-bench() { # rows are saved after each precision; a device that has failed serves no other algorithm
+bench() { # rows are saved after each precision; a failed device runs no other algorithm
   local csv shape precision algorithm pass program status=0 lost rows="" text
   csv=$(value_of --csv "$@")
   for shape in $(value_of --shapes "$@"); do

@@ -48,7 +48,7 @@ class Plan:
             command = ["unshare", "--map-root-user", "--mount", "bash", "-c",
                        f'{before}; "$@"', "-", *command]
         began = time.monotonic()
-        # Files, not pipes: what was left running would hold these open.
+        # Files, not pipes, because processes that are still running would hold pipes open.
         with open(self.root / "said", "w+", encoding="utf-8") as said:
             self.status = subprocess.run(command, stdout=said, stderr=said, env=environment,
                                          check=False).returncode
@@ -74,7 +74,7 @@ def expect(is_so, what, plan):
         sys.exit(1)
 
 
-# A fault for every step that has one; what the line must say; and how it must say it.
+# One fault per step that can have one, and what the line must say.
 FAULTS = {  # step: (pattern, action, result, text)
     "nvidia-smi": ("nvidia-smi", "killed", "FAILED", ""),
     "doctor": ("doctor", "crash", "FAILED", "signal 11"),
@@ -84,7 +84,7 @@ FAULTS = {  # step: (pattern, action, result, text)
     "step wlm650 bf16": ("lm_wlm650_bf16", "fail", "FAILED", "failed: unspecified"),
     "step wlm200 tf32": ("lm_wlm200_tf32", "crash", "FAILED", "signal 11"),
     "PyTorch wlm1500 fp32": ("pytorch_wlm1500_fp32", "killed", "FAILED", "signal 9"),
-    # The device fails in the persistent kernels: the other algorithms are lost to this process.
+    # The device fails in the persistent kernels: this process cannot measure the other algorithms.
     "table wlm200": ("bench_wlm200_bf16_persistent", "fail", "FAILED", "failed: unspecified"),
     "table wlm1500": ("bench_wlm1500_bf16_persistent", "crash", "FAILED", "signal 11"),
     "table mt1024": ("bench_mt1024_bf16_persistent", "hang", "STOPPED", f"after {STEP_LIMIT} s"),
@@ -134,7 +134,8 @@ def each_fault_costs_its_line(plan, names):
            "the other tests pass", plan)
     for failed in "On/A. CudaCudnn (139)", "On/RecurrentB. Cuda (137)":
         expect(failed in text, failed, plan)
-    # The rest of a table that lost its process is measured without what broke it; a wrong result costs less.
+    # The rest of a table whose process was lost is measured without the failing algorithm; a wrong
+    # result costs less.
     extra = {f"rest of table {s}" for s in ("wlm200", "wlm1500", "mt1024")}
     expect(set(plan.lines) == names | extra, "every step has its line", plan)
     good = set(plan.lines) - set(FAULTS) - {"tests"}
@@ -174,7 +175,7 @@ def resumes(plan):
 def time_runs_out(plan, names):
     plan.run("--seconds", "1")
     expect(plan.status == 0 and {plan.result(name) for name in plan.lines} == {"no time"}, "no time", plan)
-    waiting = {name for name in names if name.endswith("check persistent")}  # for what shows that they work
+    waiting = {name for name in names if name.endswith("check persistent")}  # for the proof that they work
     expect(set(plan.lines) == names - waiting, "every step says so", plan)
     plan.run("--resume-plan", "--seconds", "17")  # some
     expect(plan.status == 0 and {"passed", "no time"} <= {plan.result(n) for n in plan.lines}, "some", plan)

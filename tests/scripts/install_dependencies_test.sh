@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# scripts/install_dependencies.sh on systems that lack things, made of stand-in commands: what it asks
-# of apt-get, and what it says where it may not ask. Nothing is installed.
+# scripts/install_dependencies.sh on systems with missing packages, made of stand-in commands: what
+# it requests from apt-get, and what it prints if it may not use it. Nothing is installed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -8,7 +8,7 @@ system=$(mktemp -d)
 trap 'rm -rf "$system"' EXIT
 failures=0
 
-# The commands that the script uses itself; everything else is there only if a test puts it there.
+# The commands that the script itself uses; all others exist only if a test adds them.
 mkdir "$system/base"
 for command in bash sh dirname sort head awk cat ln; do
   ln -s "$(command -v $command)" "$system/base/"
@@ -19,7 +19,7 @@ put() { # put name body
 }
 put_compiler() { put g++ "[ \"\$1\" = -dumpversion ] && echo $1; exit 0"; } # has every header
 
-fresh() { # fresh release: everything present, apt-get writes down what it is asked
+fresh() { # fresh release: everything present, apt-get records its arguments
   rm -rf "${system:?}/bin"
   mkdir "$system/bin"
   printf 'ID=%s\nVERSION_ID="%s"\n' "${1% *}" "${1#* }" >"$system/os-release"
@@ -73,7 +73,7 @@ expect 'what only tests need is not asked for without them' equal "$status:$aske
 run --tests
 expect 'and with them is' has "$asked" 'install -y --no-install-recommends strace'
 
-# shellcheck disable=SC2016  # for the stand-in to expand
+# shellcheck disable=SC2016  # the stand-in expands it
 without_onednn='[ "$1" = -dumpversion ] && echo 12 && exit 0
 case "$(cat)" in *dnnl*) exit 1 ;; esac'
 fresh 'debian 12'

@@ -55,7 +55,7 @@ rounds = [
      row("pytorch", 6, memory=",9.6"), row("pytorch", other, "graph"), row("cudnn", 0.1)]
     for us, other in ((9, 1), (1, 8), (2, 8))
 ]
-# A second shape is 12 times as fast: sqrt(3 x 12) = 6. One has no time of PyTorch's.
+# A second shape is 12 times as fast: sqrt(3 x 12) = 6. A third has no time of PyTorch.
 rounds[2] += [
     row("unroll", 1, "stepwise", "b"), row("pytorch", 12, shape="b"),
     row("unroll", 1, "stepwise", "c"), row("pytorch", "", shape="c", status='"no, none"'),

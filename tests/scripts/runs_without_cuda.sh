@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The program must work where there is neither an NVIDIA driver nor a toolkit, whatever it was built
-# with, and say what is missing. $1: the program. Hides both from itself, in a mount namespace.
+# The program must work without an NVIDIA driver and toolkit, however it was built, and say what is
+# missing. $1: the program. Hides both from it in a mount namespace.
 set -euo pipefail
 
 program=$1
@@ -17,7 +17,7 @@ libraries() {
   PATH=$PATH:/sbin:/usr/sbin ldconfig -p
   if [ -e "$module" ]; then ldd "$module"; fi
 }
-# A toolkit's folder as a whole, and what lies among the system's libraries one by one.
+# Toolkit folders as a whole, and files among the system's libraries one by one.
 for folder in /usr/local/cuda*/; do
   if [ -d "$folder" ]; then mount -t tmpfs none "$(realpath "$folder")"; fi
 done

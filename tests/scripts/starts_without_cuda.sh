@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Starting the program must not load the CUDA module, which costs tens of milliseconds, nor must
-# what needs no device. $1: the program. Asks the dynamic loader, which says which files it opens.
+# Neither the start of the program nor commands without a device may load the CUDA module, which
+# costs tens of milliseconds. $1: the program. Asks the dynamic loader, which prints the files that
+# it opens.
 set -euo pipefail
 
 for arguments in --version --help 'train --help' 'train --device cpu --model none'; do

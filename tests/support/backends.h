@@ -1,9 +1,9 @@
 /// Tests that must hold on every device: a fixture with a backend, and device memory with guard
 /// words around each buffer for calling kernels directly.
 ///
-/// A device that is absent is skipped by name, so a run without a GPU says so instead of passing in
-/// silence; with UNROLL_REQUIRE_CUDA=1 in the environment its absence is a failure, and with
-/// UNROLL_REQUIRE_CUDNN=1 that of cuDNN is.
+/// A missing device is skipped by name, so a run without a GPU says so and does not pass silently.
+/// With UNROLL_REQUIRE_CUDA=1 in the environment a missing device is a failure, and with
+/// UNROLL_REQUIRE_CUDNN=1 a missing cuDNN is.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -26,15 +26,15 @@
 namespace unroll::test {
 
 /// Device buffers, each between two stretches of a known bit pattern. Outputs start as NaN, so that
-/// an element nobody wrote cannot pass, and inputs are checked to be unchanged.
+/// an unwritten element cannot pass, and inputs are checked to be unchanged.
 class GuardedMemory {
  public:
   explicit GuardedMemory(Backend& backend) : backend_(backend) {}
 
-  /// Lets the float32 buffers that follow start so many elements past an aligned address.
+  /// Makes the next float32 buffers start this many elements after an aligned address.
   void shift_by(int elements) { shift_ = std::size_t(elements) * sizeof(float); }
 
-  /// Read by the kernel, never written.
+  /// A buffer that the kernel reads and never writes.
   template <typename T>
   View in(const std::vector<T>& values, const Shape& shape) {
     return add(values.data(), values.size() * sizeof(T), shape, dtype_of<T>(), true);
@@ -50,7 +50,7 @@ class GuardedMemory {
     const std::vector<std::uint32_t> unset((bytes + 3) / 4, kUnset);
     return add(unset.data(), bytes, shape, dtype, false);
   }
-  /// Bytes that only the backend reads; an empty view if there are none.
+  /// Bytes that only the backend uses; an empty view if `bytes` is 0.
   View raw(std::size_t bytes) {
     return bytes == 0 ? View{} : out(Shape{std::int64_t(bytes)}, DType::kByte);
   }
@@ -82,7 +82,7 @@ class GuardedMemory {
   void free() { buffers_.clear(); }
 
  private:
-  static constexpr std::size_t kGuardBytes = 256;  // keeps the buffer as aligned as its memory
+  static constexpr std::size_t kGuardBytes = 256;  // keeps the alignment of the memory
   static constexpr std::uint32_t kGuard = 0xA5C3F00D;
   static constexpr std::uint32_t kUnset = 0x7FC0BEEF;  // a NaN
 
@@ -119,7 +119,7 @@ class GuardedMemory {
   std::vector<Buffer> buffers_;
 };
 
-/// Ways to compute on a GPU, by the names of tests' parameters.
+/// The ways to compute on a GPU, by the names of test parameters.
 inline const std::map<std::string, CudaOptions> kCudaForms = {
     {"Cuda", {.recurrent_algorithm = "stepwise"}},
     {"CudaWavefront", {.recurrent_algorithm = "stepwise:2"}},
@@ -136,7 +136,7 @@ inline const std::map<std::string, CudaOptions> kCudaForms = {
     {"CudaCudnnFp16", {.recurrent_algorithm = "cudnn:standard:fp16"}},
 };
 
-/// Whether an environment variable says that what is absent is not to be skipped.
+/// Whether an environment variable forbids skipping.
 inline bool is_required(const char* variable) {
   const char* const value = std::getenv(variable);
   return value != nullptr && std::string(value) == "1";
@@ -185,14 +185,14 @@ class OnEachBackend : public ::testing::TestWithParam<std::string> {
     EXPECT_TRUE(memory_->intact());
   }
 
-  /// Whether a pass that is repeated has the same bits. Ours has. cuDNN spreads work over streams
-  /// of its own with one cuBLAS handle, for which cuBLAS does not promise it; its stand-in has
-  /// them.
+  /// Whether a repeated pass gives the same bits. Our kernels do. cuDNN distributes work over
+  /// streams of its own with one cuBLAS handle, for which cuBLAS does not promise it; its stand-in
+  /// gives the same bits.
   bool repeats_bits() const {
     return !backend_->recurrent_algorithm().starts_with("cudnn") || emulation::calls();
   }
 
-  /// Ends one case of a loop: checks every guard word, then frees the case's buffers.
+  /// Ends one case of a loop: checks every guard word, then frees the buffers of the case.
   void finish_case() {
     EXPECT_TRUE(memory_->intact());
     memory_->free();

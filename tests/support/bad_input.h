@@ -1,5 +1,5 @@
-/// Commands that must fail: one line that says why, the exit status, and nothing changed.
-/// With UNROLL_PRINT_ERRORS=1 in the environment the lines are printed, to be read as a table.
+/// Commands that must fail: one line that says why, the exit status, and no changed files. With
+/// UNROLL_PRINT_ERRORS=1 in the environment the lines are printed, as a table to read.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -19,14 +19,14 @@ namespace unroll::test {
 
 struct BadInput {
   const char* name;
-  std::string make;     // shell commands that make what the command is given; "" if all is there
-  std::string command;  // the shell's, so that streams can be redirected
+  std::string make;     // shell commands that make its input; "" if it exists
+  std::string command;  // run by the shell, so that streams can be redirected
   int status;
   const char* says;
 };
 
-/// A folder with data/ (three texts), run/ (a model of them) and what the cases make. The cache is
-/// outside, in $CACHE.
+/// A folder with data/ (three texts), run/ (a model of them) and the files of the cases. The cache
+/// is outside, in $CACHE.
 class BadInputs : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -52,7 +52,7 @@ class BadInputs : public ::testing::Test {
   static Output script(const std::string& text) { return run_script(text, folder_->path()); }
   static std::filesystem::path path(const std::string& name) { return folder_->path() / name; }
 
-  /// Every file and link below the folder, and what it holds. The lock is nobody's data.
+  /// Every file and link below the folder, and its content. The lock file is left out.
   static std::map<std::string, std::string> snapshot() {
     std::map<std::string, std::string> content;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(folder_->path())) {
@@ -66,7 +66,7 @@ class BadInputs : public ::testing::Test {
     return content;
   }
 
-  /// The one line; what else is there must be the ordinary notes.
+  /// The error line; the other lines must be the ordinary notes.
   static std::string error_line(const std::string& err) {
     std::string error;
     std::istringstream lines(err);
@@ -96,7 +96,7 @@ class BadInputs : public ::testing::Test {
       EXPECT_TRUE(contains(line, bad.says));
       EXPECT_LT(line.size(), 500U);
       EXPECT_TRUE(snapshot() == before) << "files were changed, made or lost";
-      if (std::getenv("UNROLL_PRINT_ERRORS"))  // NOLINT(concurrency-mt-unsafe): nobody sets it
+      if (std::getenv("UNROLL_PRINT_ERRORS"))  // NOLINT(concurrency-mt-unsafe): no thread sets it
         std::cout << "| " << bad.name << " | " << result.status << " | " << line << " |\n";
     }
   }

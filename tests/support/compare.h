@@ -1,4 +1,4 @@
-/// Closeness of float32 results to float64 expectations, and equality of bits. NaN never passes.
+/// Comparison of float32 results with float64 expectations, and equality of bits. NaN never passes.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,7 +12,8 @@
 
 namespace unroll::test {
 
-/// The distance of 1 and the next float32. One rounding of a value of size 1 errs by half of it.
+/// The distance from 1 to the next float32. The error of one rounding of a value of size 1 is half
+/// of it.
 inline constexpr double kUlp = double(std::numeric_limits<float>::epsilon());
 
 /// Passes if |actual[k] - expected[k]| <= allowed(k) for every k.
@@ -39,8 +40,8 @@ template <typename T, typename Allowed>
          << expected[where] << ", error " << worst << " times the " << allowed(where) << " allowed";
 }
 
-/// Within `ulps` units in the last place of max(scale, |expected|). `ulps` counts roundings and
-/// `scale` is the size of what is rounded: state at the call where both come from.
+/// Within `ulps` units in the last place of max(scale, |expected|). `ulps` counts roundings, and
+/// `scale` is the size of the rounded values: state at the call where both come from.
 template <typename T>
 ::testing::AssertionResult close(const std::vector<T>& actual, const std::vector<double>& expected,
                                  double ulps, double scale = 1) {
@@ -49,7 +50,7 @@ template <typename T>
   });
 }
 
-/// Within `ulps` of magnitude[k], which is the sum of the absolute values that went into element k.
+/// Within `ulps` of magnitude[k], the sum of the absolute values that enter element k.
 template <typename T>
 ::testing::AssertionResult close_to_sums(const std::vector<T>& actual,
                                          const std::vector<double>& expected, double ulps,

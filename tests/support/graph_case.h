@@ -29,9 +29,9 @@ struct GraphCase {
   std::vector<Operand> operands;
   std::function<Tensor(const std::vector<Tensor>&)> build;
   std::function<ComplexArray(const std::vector<ComplexArray>&)> reference;
-  /// Roundings of one element, and the size of what they round: see close().
+  /// The number of roundings of one element, and the size of the rounded values: see close().
   double ulps = 4, scale = 1;
-  /// The same for a gradient.
+  /// The same for gradients.
   double gradient_ulps = 8, gradient_scale = 1;
 };
 

@@ -1,5 +1,5 @@
-/// A small language model with everything that a real one has: embedding, two LSTM layers with
-/// dropout, decoder and loss in one node, Adam with clipping, and state carried between runs.
+/// A small language model with all parts of a real one: embedding, two LSTM layers with dropout,
+/// decoder and loss in one node, Adam with clipping, and state carried between runs.
 #pragma once
 
 #include <cstdint>
@@ -56,7 +56,7 @@ struct LanguageModel {
     step = group(parts);
   }
 
-  /// Word t + 1 follows from word t, so that there is something to learn.
+  /// Word t + 1 follows from word t, so that the model can learn.
   static std::vector<std::int32_t> words(std::int64_t steps, std::int32_t first) {
     std::vector<std::int32_t> out;
     for (std::int64_t t = 0; t < steps; ++t)

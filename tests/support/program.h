@@ -1,4 +1,4 @@
-/// Runs a program as a user does.
+/// Runs a program like a user.
 #pragma once
 
 #include <sys/wait.h>
@@ -16,7 +16,7 @@ struct Output {
   std::string out, err;
 };
 
-/// A shell script, in which `unroll` is the program and `folder` the current folder.
+/// Runs a shell script, in which `unroll` is the program and `folder` the current folder.
 inline Output run_script(const std::string& script, const std::filesystem::path& folder = ".") {
   const TempFolder streams;
   const std::string out = (streams.path() / "out").string(),
@@ -32,7 +32,7 @@ inline Output run_script(const std::string& script, const std::filesystem::path&
 inline constexpr const char* kEmulated = "export LD_LIBRARY_PATH=" UNROLL_EMULATED_CUDA "; ";
 #endif
 
-/// `arguments` as one would type them after "unroll" in a shell.
+/// `arguments` as typed after "unroll" in a shell.
 inline Output run_unroll(const std::string& arguments) {
   return run_script("unroll " + arguments);
 }

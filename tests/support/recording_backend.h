@@ -1,4 +1,4 @@
-/// A backend that passes every call on to another one and counts those that a training step must
+/// A backend that forwards every call to another one and counts the calls that a training step must
 /// not make: allocations, downloads and waits.
 #pragma once
 

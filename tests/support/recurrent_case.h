@@ -67,8 +67,8 @@ inline RecurrentCase recurrent_shape(std::vector<std::int64_t> hidden, int direc
   return c;
 }
 
-/// Weights in +-1 / sqrt(H), as PyTorch starts them: the recurrence then contracts, and roundings
-/// do not grow from step to step. Lengths cover 0, 1, T and what lies between.
+/// Weights in +-1 / sqrt(H), like PyTorch's initial ones: then the recurrence contracts, and
+/// rounding errors do not grow from step to step. Lengths include 0, 1, T and values between.
 inline reference::RecurrentInputs<double> recurrent_data(const RecurrentCase& c,
                                                          std::uint64_t seed) {
   Random random(seed);
@@ -94,7 +94,7 @@ inline reference::RecurrentInputs<double> recurrent_data(const RecurrentCase& c,
   return data;
 }
 
-/// Everything that has a gradient, in one list: x, each h0, each c0, then per layer and direction
+/// All tensors that have a gradient, in one list: x, each h0, each c0, then per layer and direction
 /// weight_ih, weight_hh, bias_ih, bias_hh.
 template <typename S>
 std::vector<reference::Array<S>> flatten(const reference::RecurrentInputs<S>& data) {
@@ -106,7 +106,7 @@ std::vector<reference::Array<S>> flatten(const reference::RecurrentInputs<S>& da
   return list;
 }
 
-/// The inverse; `like` has the number of each, the lengths and the masks.
+/// The inverse of flatten(); `like` has the number of each, the lengths and the masks.
 template <typename S>
 reference::RecurrentInputs<S> unflatten(const std::vector<reference::Array<S>>& list,
                                         const reference::RecurrentInputs<double>& like) {
@@ -122,7 +122,7 @@ reference::RecurrentInputs<S> unflatten(const std::vector<reference::Array<S>>& 
   return data;
 }
 
-/// What flatten()'s entries are called, for messages.
+/// The names of the entries of flatten(), for messages.
 inline std::vector<std::string> flat_names(const reference::RecurrentInputs<double>& data) {
   std::vector<std::string> names{"x"};
   for (std::size_t k = 0; k < data.h0.size(); ++k)
@@ -168,10 +168,10 @@ inline reference::ComplexLoss complex_loss(const RecurrentCase& c, const Recurre
   };
 }
 
-/// Roundings of an output: a pre-activation is a sum of K = I + H products of size 1 / sqrt(H),
-/// whose roundings add like a random walk, plus an activation's; the state passes them on through T
-/// steps and L layers, each a contraction, so they add up at most linearly. An activation and the
-/// products around it are worth 8.
+/// The roundings of an output. A pre-activation is a sum of K = I + H products of size 1 / sqrt(H),
+/// whose roundings add like a random walk, plus those of an activation. The state passes them
+/// through T steps and L layers, each a contraction, so they add up at most linearly. An activation
+/// and the products around it count 8.
 inline double recurrent_ulps(const RecurrentCase& c) {
   double widest = double(c.input);
   for (const std::int64_t units : c.spec.hidden)
@@ -180,8 +180,8 @@ inline double recurrent_ulps(const RecurrentCase& c) {
   return per_step * std::sqrt(double(c.steps)) * double(c.spec.layers());
 }
 
-/// Of a gradient, which walks the same way back, and, where it is a weight's, sums T N products of
-/// size 1: sqrt(T N) of them in effect.
+/// The roundings of a gradient. It goes the same way back, and for a weight it sums T N products of
+/// size 1, effectively sqrt(T N) of them.
 inline double recurrent_gradient_ulps(const RecurrentCase& c) {
   return 2 * recurrent_ulps(c) + double(c.steps * c.batch);
 }

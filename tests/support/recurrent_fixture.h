@@ -1,4 +1,4 @@
-/// Recurrent cases on backends of which some do not take every one.
+/// Recurrent cases on backends, some of which do not support every case.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,8 +12,8 @@
 
 namespace unroll::test {
 
-/// Of the cases, those that the backend takes. That it refuses the others, and how, is checked
-/// here; what has lengths is then taken without.
+/// Returns the cases that the backend supports. It also checks that the backend refuses the others,
+/// and how; a case with lengths is then used without them.
 class OnRecurrentCases : public OnEachBackend {
  protected:
   bool is_cudnn() const { return backend_->recurrent_algorithm().starts_with("cudnn"); }
@@ -22,10 +22,10 @@ class OnRecurrentCases : public OnEachBackend {
     return !is_cudnn() && backend_->recurrent_algorithm().find("persistent") != std::string::npos;
   }
 
-  /// And these where one kernel does all timesteps: with several tiles of sequences per block, with
-  /// weights that leave so little shared memory that what is multiplied comes bit by bit, and with
-  /// so many that one direction waits for the other; all of it at least on a device as small as the
-  /// emulated one.
+  /// Adds cases for algorithms with one kernel for all timesteps: several tiles of sequences per
+  /// block; weights that leave so little shared memory that the exchanged matrix arrives in small
+  /// pieces; and so many weights that one direction waits for the other. All of it at least on a
+  /// device as small as the emulated one.
   std::vector<RecurrentCase> with_divided(std::vector<RecurrentCase> shapes) const {
     if (is_persistent()) {
       shapes.push_back(recurrent_shape({40}, 2, 3, 150, 3, true));

@@ -1,5 +1,5 @@
-/// A recurrent plan with guarded buffers around it, whoever made it, and what its results are held
-/// against.
+/// A recurrent plan of any backend with guarded buffers around it, and the comparison of its
+/// results.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -83,7 +83,7 @@ class KernelRun {
     bool dy = true, dh_n = true, dc_n = true, dx = true;
   };
 
-  /// Gradients in flatten()'s order; x's is empty if it is not wanted.
+  /// Gradients in the order of flatten(); that of x is empty if it is not wanted.
   std::vector<std::vector<float>> backward(const RecurrentLoss& loss, const Wanted& wanted) {
     std::vector<View> dh_n, dc_n, dh0, dc0;
     for (const Reals& h : loss.h_n) dh_n.push_back(wanted.dh_n ? memory_.in(h) : View{});
@@ -160,7 +160,7 @@ inline void expect_complex_step_gradients(const RecurrentCase& c,
                    reference::complex_step(flatten(data), complex_loss(c, loss, data)));
 }
 
-/// Calls make() for runs for training over `data`, and finish() after each kind of emptiness.
+/// Calls make() for training runs over `data`, and finish() after each kind of empty argument.
 template <typename Make, typename Finish>
 void expect_empty_gradients_mean_zero(const reference::RecurrentInputs<double>& data,
                                       const RecurrentLoss& full, const Make& make,

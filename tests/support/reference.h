@@ -1,8 +1,8 @@
 /// Slow, obvious versions of what the engine computes, on float64 or on std::complex<double>.
 ///
-/// Written from the papers' equations and NumPy's rules; shares no code with the engine, so that a
-/// formula that is wrong there cannot also be wrong here. Complex scalars serve complex_step():
-/// comparisons look at the real part alone, so every function stays analytic where it is smooth.
+/// Written from the papers' equations and NumPy's rules. It shares no code with the engine, so that
+/// a wrong formula there cannot also be wrong here. Complex scalars serve complex_step():
+/// comparisons look only at the real part, so every function stays analytic where it is smooth.
 #pragma once
 
 #include <algorithm>
@@ -75,7 +75,7 @@ void for_each_index(const Dims& dims, Visit visit) {
   }
 }
 
-/// The element at `index` of the array broadcast to a larger shape: axes are matched from the last
+/// The element at `index` of the array, broadcast to a larger shape: axes are matched from the last
 /// one, and an axis of size 1 has the same value everywhere.
 template <typename S>
 const S& broadcast_at(const Array<S>& a, const Dims& index) {
@@ -126,7 +126,7 @@ S relu(S x) {
   return real(x) > 0 ? x : S(0);
 }
 
-/// Sum over the axes that `reduced` marks, which stay with size 1.
+/// Sum over the axes marked in `reduced`, which remain with size 1.
 template <typename S>
 Array<S> reduce_sum(const Array<S>& a, const std::vector<bool>& reduced) {
   Dims dims = a.dims;
@@ -141,7 +141,7 @@ Array<S> reduce_sum(const Array<S>& a, const std::vector<bool>& reduced) {
   return out;
 }
 
-/// Maximum, likewise.
+/// The maximum over these axes.
 template <typename S>
 Array<S> reduce_max(const Array<S>& a, const std::vector<bool>& reduced) {
   Array<S> out = reduce_sum(a, reduced);
@@ -231,7 +231,7 @@ Array<S> concat(const std::vector<Array<S>>& parts, std::size_t axis) {
   return out;
 }
 
-/// Rows of a table; an id outside it gives zeros.
+/// Rows of a table; an id out of range gives zeros.
 template <typename S>
 Array<S> gather(const Array<S>& table, const std::vector<std::int32_t>& ids, Dims dims) {
   dims.push_back(table.last());
@@ -242,7 +242,7 @@ Array<S> gather(const Array<S>& table, const std::vector<std::int32_t>& ids, Dim
   return out;
 }
 
-/// sum(weights * a): the scalar whose gradient the tests ask for.
+/// sum(weights * a): the scalar whose gradient the tests check.
 template <typename S>
 S weighted_sum(const Array<double>& weights, const Array<S>& a) {
   S sum = 0;
@@ -250,7 +250,7 @@ S weighted_sum(const Array<double>& weights, const Array<S>& a) {
   return sum;
 }
 
-/// Far below float64's resolution, and so without a truncation error.
+/// Far below the resolution of float64, so there is no truncation error.
 inline constexpr double kComplexStep = 1e-100;
 
 using ComplexLoss = std::function<Complex(const std::vector<Array<Complex>>&)>;

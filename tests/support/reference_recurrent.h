@@ -22,10 +22,10 @@ struct LayerWeights {
 template <typename S>
 struct RecurrentInputs {
   Array<S> x;                            // [T, N, I]
-  std::vector<Array<S>> h0, c0;          // per layer [D, N, H]; c0: LSTM alone
+  std::vector<Array<S>> h0, c0;          // per layer [D, N, H]; c0: only for an LSTM
   std::vector<LayerWeights<S>> weights;  // layer by layer, the forward direction first
   std::vector<std::int32_t> lengths;     // [N], or empty
-  std::vector<Array<double>> masks;      // per layer but the last [T, N, D H], factors of its
+  std::vector<Array<double>> masks;      // per layer except the last [T, N, D H], factors of its
                                          // output; empty: no dropout
 };
 

@@ -18,8 +18,9 @@ namespace unroll::reference {
 
 using Words = std::array<std::uint32_t, 4>;
 
-/// Philox4x32-10 as section 3.3 of Salmon et al. 2011 states it: per round two 32 x 32 -> 64 bit
-/// products, their high halves mixed with the other words and the key, which is bumped in between.
+/// Philox4x32-10 as in section 3.3 of Salmon et al. 2011: each round has two 32 x 32 -> 64 bit
+/// products, whose high halves are mixed with the other words and the key; the key is bumped in
+/// between.
 inline Words philox4x32(Words counter, std::array<std::uint32_t, 2> key) {
   const auto high = [](std::uint64_t product) { return std::uint32_t(product >> 32); };
   for (int round = 0; round < 10; ++round) {
@@ -33,8 +34,8 @@ inline Words philox4x32(Words counter, std::array<std::uint32_t, 2> key) {
   return counter;
 }
 
-/// Factors that dropout multiplies an array with: 0 or 1 / (1 - rate). Element k takes word k % 4
-/// of the block whose counter is (k / 4, step), and stays if the word is at or above rate 2^32.
+/// The factors by which dropout multiplies an array: 0 or 1 / (1 - rate). Element k takes word k %
+/// 4 of the block with counter (k / 4, step), and is kept if the word is at least rate 2^32.
 inline Array<double> dropout_mask(const Dims& dims, double rate, std::uint64_t key,
                                   std::int64_t step) {
   Array<double> mask(dims);
@@ -48,8 +49,8 @@ inline Array<double> dropout_mask(const Dims& dims, double rate, std::uint64_t k
   return mask;
 }
 
-/// FNV-1a of the site's name (Fowler, Noll & Vo), moved on by `seed` steps of SplitMix64's counter
-/// and finished as SplitMix64 does (Steele, Lea & Flood 2014).
+/// FNV-1a of the site's name (Fowler, Noll & Vo), advanced by `seed` steps of SplitMix64's counter
+/// and finished like SplitMix64 (Steele, Lea & Flood 2014).
 inline std::uint64_t philox_key(std::uint64_t seed, const std::string& site) {
   std::uint64_t hash = 14695981039346656037U;
   for (const char c : site) {
@@ -70,10 +71,10 @@ struct Sampling {
   std::int64_t step = 0;
 };
 
-/// Draws an id. They are ordered by descending probability, then by number; the first top_k stay,
-/// and of these the fewest whose sum reaches top_p of the whole (Holtzman et al. 2020). The one is
-/// drawn in whose share of the sum that remains a 53-bit uniform number falls: the first two words
-/// of the block whose counter is (step, 0).
+/// Draws an id. Ids are ordered by descending probability, then by number. The first top_k remain,
+/// and of these the fewest whose sum reaches top_p of the whole (Holtzman et al. 2020). A 53-bit
+/// uniform number, from the first two words of the block with counter (step, 0), selects the id in
+/// whose share of the remaining sum it falls.
 inline std::int32_t sample(const std::vector<float>& log_prob, const Sampling& how) {
   std::vector<std::int32_t> order(log_prob.size());
   std::iota(order.begin(), order.end(), 0);
@@ -154,8 +155,8 @@ struct OptimizerState {
   double norm = 0;
 };
 
-/// Refuses a loss above the ceiling. One above mean + max(10 sd, 3) of those before it, once there
-/// are a hundred, is a jump.
+/// Refuses a loss above the ceiling. After a hundred losses, one above mean + max(10 sd, 3) of
+/// those before is a jump.
 struct LossGuard {
   double ceiling;
   double mean = 0, variance = 0;
@@ -176,7 +177,7 @@ struct LossGuard {
   }
 };
 
-/// One element: its gradient after clipping becomes a step. Sources: Polyak 1964 in PyTorch's form;
+/// Turns the clipped gradient of one element into a step. Sources: Polyak 1964 in PyTorch's form;
 /// Tieleman & Hinton 2012; Kingma & Ba 2015, algorithm 1; Loshchilov & Hutter 2019, algorithm 2.
 inline double optimizer_step(const OptimizerSpec& spec, double lr, std::int64_t t, double p,
                              double g, double& first, double& second) {
@@ -206,7 +207,7 @@ inline double optimizer_step(const OptimizerSpec& spec, double lr, std::int64_t 
 }
 
 /// One step over all parameters with dense gradients. The gradients are clipped by their joint
-/// norm, then by value, and only then meet the weight decay, as in PyTorch.
+/// norm, then by value; the weight decay is applied after that, as in PyTorch.
 inline void apply_gradients(const OptimizerSpec& spec, double lr, double loss,
                             const std::vector<std::vector<double>>& gradients,
                             OptimizerState& state) {

@@ -1,4 +1,4 @@
-/// Rows of benchmarks for tests.
+/// Benchmark rows for tests.
 #pragma once
 
 #include <string>

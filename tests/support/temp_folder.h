@@ -1,3 +1,4 @@
+/// Temporary folders, and the text of an expected exception.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -12,7 +13,7 @@
 
 namespace unroll::test {
 
-/// A new folder that is removed, whatever is in it, at the end.
+/// A new folder that is removed at the end with all its content.
 class TempFolder {
  public:
   TempFolder() {
@@ -53,8 +54,8 @@ inline ::testing::AssertionResult contains(std::string_view text, std::string_vi
          << '"' << text << "\", expected to contain \"" << part << '"';
 }
 
-/// What the exception says that `body` throws; "no exception" if none, "another exception" if it is
-/// not an Error.
+/// The message of the exception that `body` throws; "no exception" if none, "another exception" if
+/// it is not an Error.
 template <typename Error, typename Body>
 std::string error_of(Body&& body) {
   try {

@@ -1,4 +1,4 @@
-/// A training run small enough for tests to make hundreds of, and what it leaves behind.
+/// A training run that is small enough for hundreds of them in tests, and its files.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@
 
 namespace unroll::test {
 
-/// Sentences of the grammar: so many to train on, `held_out` for each of the other two texts.
+/// Sentences of the grammar: this many to train on, `held_out` for each of the other two texts.
 inline LanguageCorpus small_corpus(std::int64_t sentences = 400, std::int64_t held_out = 40) {
   const Grammar grammar = Grammar::english();
   return corpus_in_memory(
@@ -56,7 +56,8 @@ struct TrainParts {
   std::shared_ptr<Backend> backend = cpu(1);
   std::int64_t stop_after = 0;  // steps of this part; 0: train to the end
   bool resume = false;
-  std::function<void(std::int64_t)> after_step = {};  // is told how many this part has made
+  std::function<void(std::int64_t)> after_step =
+      {};  // called with the number of steps so far in this part
 };
 
 inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelConfig& config,
@@ -89,18 +90,17 @@ inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelC
   return trained;
 }
 
-/// The bits that a run ends with: parameters, optimiser, carried state, and progress without the
-/// times.
+/// The bits at the end of a run: parameters, optimiser, carried state, and progress without times.
 inline std::string final_bits(const std::filesystem::path& run_dir) {
   const std::filesystem::path last = run_dir / "latest";
   nlohmann::json progress = nlohmann::json::parse(read_text(last / "progress.json"));
   progress.erase("seconds");
-  progress.erase("metrics_bytes");  // lines differ in length by their times
+  progress.erase("metrics_bytes");  // lines have different lengths because of their times
   return read_text(last / "model.safetensors") + read_text(last / "state.safetensors") +
          progress.dump();
 }
 
-/// A line of the log without the times in it.
+/// A line of the log without its times.
 inline std::string without_times(const std::string& line) {
   std::string text = line;
   for (const std::string_view label : {"ms/batch", "time:"})

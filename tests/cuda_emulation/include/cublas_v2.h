@@ -1,4 +1,4 @@
-/// cuBLAS, as much of it as cuda/ uses: products with factors in float32 or bfloat16 and results in
+/// The part of cuBLAS that cuda/ uses: products with factors in float32 or bfloat16 and results in
 /// float32. Sums are float32, in the order of k.
 #pragma once
 
@@ -42,7 +42,7 @@ cublasStatus_t cublasSetWorkspace(cublasHandle_t handle, void* workspace, std::s
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode);
 
 /// C [m, n] = alpha op(A) op(B) + beta C for each of `batch` products, column-major: columns are ld
-/// elements apart, products `stride`.
+/// elements apart, products are `stride` elements apart.
 cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t transpose_a,
                                           cublasOperation_t transpose_b, int m, int n, int k,
                                           const void* alpha, const void* a, cudaDataType a_type,

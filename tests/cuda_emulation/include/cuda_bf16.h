@@ -1,4 +1,4 @@
-/// bfloat16 as CUDA has it: the upper half of a float32, rounded to nearest even.
+/// CUDA's bfloat16: the upper half of a float32, rounded to nearest even.
 #pragma once
 
 #include <bit>

@@ -1,4 +1,4 @@
-/// float16 as CUDA has it: IEEE 754's binary16.
+/// CUDA's float16: IEEE 754's binary16.
 #pragma once
 
 #include <bit>
@@ -19,7 +19,7 @@ inline float __half2float(__half value) {
   return std::bit_cast<float>(sign | wide << 23 | mantissa << 13);
 }
 
-/// To the nearest, of two to the even one.
+/// Rounds to nearest, ties to even.
 inline __half __float2half(float value) {
   const std::uint32_t bits = std::bit_cast<std::uint32_t>(value), sign = bits >> 16 & 0x8000;
   const std::uint32_t magnitude = bits & 0x7FFFFFFF;

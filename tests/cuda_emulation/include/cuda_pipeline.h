@@ -1,5 +1,6 @@
 /// Asynchronous copies into shared memory. Each is done as late as CUDA allows: when its thread
-/// waits for it. So code that forgets to wait, or tells others before, sees old data here, too.
+/// waits for it. So code that forgets to wait, or that signals others before, sees old data here,
+/// too.
 #pragma once
 
 #include <cstddef>
@@ -22,7 +23,7 @@ struct AsyncCopies {
   std::deque<std::vector<Copy>> waiting;  // by commit, the oldest first
 };
 
-/// Of the thread that runs.
+/// The copies of the running thread.
 inline AsyncCopies& async_copies() {
   static std::vector<AsyncCopies> of_threads;
   const std::size_t block = (blockIdx.z * gridDim.y + blockIdx.y) * gridDim.x + blockIdx.x;
@@ -49,7 +50,7 @@ inline void __pipeline_commit() {
   copies.open.clear();
 }
 
-/// Until all but the last `prior` commits have been done.
+/// Waits until all commits except the last `prior` are done.
 inline void __pipeline_wait_prior(std::size_t prior) {
   auto& waiting = emulation::async_copies().waiting;
   for (; waiting.size() > prior; waiting.pop_front())

@@ -1,7 +1,7 @@
-/// The device's part of CUDA: sources of kernels compile against it as C++, and each block's
-/// threads take turns on one CPU thread.
+/// The device part of CUDA: kernel sources compile against it as C++, and the threads of each block
+/// take turns on one CPU thread.
 ///
-/// Static shared memory is one for all blocks and keeps what the block before left in it.
+/// All blocks share one static shared memory, which keeps the data of the block before.
 #pragma once
 
 #include <math.h>
@@ -97,7 +97,7 @@ T shuffle(unsigned mask, T value, int source) {
   std::memcpy(&value, &bits, sizeof value);
   return value;
 }
-/// First lane of the part of the warp, `width` lanes wide, in which this lane is.
+/// The first lane of the segment of `width` lanes that contains this lane.
 inline int segment(int width) {
   return lane() & ~(width - 1);
 }

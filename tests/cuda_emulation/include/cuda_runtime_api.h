@@ -1,8 +1,8 @@
-/// The host's part of the CUDA runtime, as much of it as cuda/ uses, on a CPU.
+/// The host part of the CUDA runtime that cuda/ uses, on a CPU.
 ///
-/// A stream is a queue, and what it holds is done as late as CUDA allows: when somebody waits for
-/// it. So code that forgets to wait sees old data here, too. CUDA_LAUNCH_BLOCKING=1 in the
-/// environment does all work at once, for a debugger.
+/// A stream is a queue. Its work is done as late as CUDA allows: when some code waits for it. So
+/// code that forgets to wait sees old data here, too. CUDA_LAUNCH_BLOCKING=1 in the environment
+/// does all work at once, for a debugger.
 #pragma once
 
 #include <cstddef>
@@ -106,8 +106,8 @@ cudaError_t cudaDriverGetVersion(int* version);
 cudaError_t cudaRuntimeGetVersion(int* version);
 cudaError_t cudaDeviceSynchronize();
 
-/// Device memory is the host's, filled with NaN. UNROLL_EMULATED_MEMORY in the environment says how
-/// many bytes of it there are.
+/// Device memory is host memory, filled with NaN. UNROLL_EMULATED_MEMORY in the environment limits
+/// it to that many bytes.
 cudaError_t cudaMalloc(void** memory, std::size_t bytes);
 cudaError_t cudaFree(void* memory);
 cudaError_t cudaMallocHost(void** memory, std::size_t bytes);
@@ -146,10 +146,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
 cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status);
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* exec, cudaGraph_t graph,
                                  unsigned long long flags = 0);
-/// `nodes` is null: only their number is asked for, and no more can be.
+/// `nodes` must be null: only the number of nodes is available.
 cudaError_t cudaGraphGetNodes(cudaGraph_t graph, cudaGraphNode_t* nodes, std::size_t* count);
 cudaError_t cudaGraphUpload(cudaGraphExec_t exec, cudaStream_t stream);
-/// The device fails at the launch whose number UNROLL_EMULATED_FAILURE in the environment is.
+/// The device fails at the launch whose number is UNROLL_EMULATED_FAILURE in the environment.
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
@@ -168,7 +168,7 @@ cudaError_t cudaFuncSetAttribute(void (*kernel)(Parameters...), cudaFuncAttribut
   return cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), attribute, value);
 }
 
-/// As the registers and the dynamic shared memory allow; static shared memory is not known here.
+/// Limited by registers and dynamic shared memory; static shared memory is not known here.
 cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel,
                                                           int threads, std::size_t shared_bytes);
 template <typename... Parameters>

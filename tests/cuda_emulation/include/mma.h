@@ -1,5 +1,5 @@
-/// nvcuda::wmma, as much of it as cuda/ may use: factors in bfloat16 or TF32, sums in float32, in
-/// the order of k. Which elements of a tile a lane holds is not what it is on any GPU.
+/// The part of nvcuda::wmma that cuda/ may use: factors in bfloat16 or TF32, sums in float32, in
+/// the order of k. The lanes do not hold the same elements of a tile as on a GPU.
 #pragma once
 
 #include <bit>
@@ -22,13 +22,14 @@ namespace precision {
 struct tf32;
 }
 
-/// Rounded to 10 bits of mantissa, of two equally near numbers to the larger magnitude.
+/// Rounds to 10 bits of mantissa, ties away from zero.
 inline float __float_to_tf32(float x) {
   if (x != x) return std::bit_cast<float>(0x7FFFFFFFU);  // the hardware's one NaN
   return std::bit_cast<float>((std::bit_cast<std::uint32_t>(x) + 0x1000) & ~0x1FFFU);
 }
 
-/// Part of a tile of rows_ x columns_: element i of lane l is element 32 i + l of its rows.
+/// A part of a tile of rows_ x columns_: element i of lane l is element 32 i + l of the tile's
+/// rows.
 template <typename T, int rows_, int columns_>
 struct Tile {
   using Element = T;
@@ -61,7 +62,7 @@ class fragment<accumulator, m, n, k, float> : public Tile<float, m, n> {
 
 namespace emulated {
 
-/// What the product makes of an operand.
+/// An operand as the product uses it.
 inline float factor(__nv_bfloat16 x) {
   return __bfloat162float(x);
 }
@@ -69,7 +70,7 @@ inline float factor(float x) {
   return std::bit_cast<float>(std::bit_cast<std::uint32_t>(x) & ~0x1FFFU);
 }
 
-/// What a lane gives to an operation that moves a tile from or to memory.
+/// A lane's argument of an operation that moves a tile from or to memory.
 template <typename Part, typename Pointer>
 struct Move {
   Part* part;
@@ -78,7 +79,7 @@ struct Move {
   bool by_rows;
 };
 
-/// Copies all elements between the tile and memory.
+/// Copies all elements between tile and memory.
 template <typename Copy, typename Part, typename Pointer>
 void move(Part& part, Pointer memory, unsigned ldm, bool by_rows) {
   using Arguments = Move<Part, Pointer>;

@@ -1,4 +1,4 @@
-/// CUDA's small vectors, aligned as they are there.
+/// CUDA's small vectors, with CUDA's alignment.
 #pragma once
 
 #define UNROLL_EMULATED_VECTORS(Type, name)                       \

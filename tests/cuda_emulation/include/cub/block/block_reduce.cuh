@@ -1,4 +1,4 @@
-/// CUB's reduction over a block: thread 0 receives it, all others something that is no result.
+/// CUB's reduction over a block: thread 0 receives the result, all others an invalid value.
 #pragma once
 
 #include <cstring>

@@ -8,10 +8,10 @@
 
 namespace emulation {
 
-/// What both calls of a CUB function share: with null storage it says how much it needs; with some,
-/// it does `work`, and leaves nothing of use in the storage. An error that an earlier call of this
-/// thread has left behind it takes, and returns as its own, as Debug() of CUB's util_debug.cuh
-/// does.
+/// The common part of CUB functions. With null storage, a call returns the size that it needs. With
+/// storage, it does `work` and leaves nothing useful in the storage. It takes an error that an
+/// earlier call of this thread has left and returns it as its own, like Debug() of CUB's
+/// util_debug.cuh.
 inline cudaError_t in_two_phases(void* storage, std::size_t& bytes, cudaStream_t stream,
                                  std::function<void()> work) {
   if (const cudaError_t stale = cudaGetLastError(); stale != cudaSuccess) return stale;

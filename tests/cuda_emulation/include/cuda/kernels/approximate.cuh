@@ -1,20 +1,19 @@
-/// In place of cuda/kernels/approximate.cuh: this folder comes first where the emulation is
-/// compiled.
+/// Replaces cuda/kernels/approximate.cuh: the emulation is compiled with this folder first.
 #pragma once
 
 #include <cmath>
 
 namespace unroll::gpu {
 
-/// By which part of the documented error the instructions are off: a test may set it to any number
-/// in [-1, 1].
+/// The part of the documented error that the instructions have: a test may set it to any number in
+/// [-1, 1].
 struct ApproximateErrors {
   double exp2 = 0, reciprocal = 0;
 };
 inline ApproximateErrors approximate_errors;
 
-/// The float nearest to a value that is off by `part` of the largest error, both relative; if that
-/// is off by more, the next one towards the exact value.
+/// The float nearest to a value with a relative error of `part` times the largest; if that float
+/// has a larger error, the next one towards the exact value.
 inline float approximate(double exact, double part, double largest) {
   const auto y = float(exact * (1 + part * largest));
   const bool is_off = std::abs(double(y) - exact) > largest * std::abs(exact);

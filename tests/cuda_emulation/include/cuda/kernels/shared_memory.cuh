@@ -1,5 +1,4 @@
-/// In place of cuda/kernels/shared_memory.cuh: this folder comes first where the emulation is
-/// compiled.
+/// Replaces cuda/kernels/shared_memory.cuh: the emulation is compiled with this folder first.
 #pragma once
 
 #include <cstddef>

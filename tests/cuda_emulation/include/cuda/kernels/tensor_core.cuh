@@ -1,5 +1,5 @@
-/// In place of cuda/kernels/tensor_core.cuh, whose lanes hold what is said there: this folder comes
-/// first where the emulation is compiled. Sums are float32, in the order of the depth.
+/// Replaces cuda/kernels/tensor_core.cuh, which says what the lanes hold: the emulation is compiled
+/// with this folder first. Sums are float32, in the order of the depth.
 #pragma once
 
 #include <bit>
@@ -17,8 +17,8 @@ struct Operands {
   const std::uint32_t *a, *b;
 };
 
-/// The `part`-th operand in a word: of two bfloat16 the lower half first; of a TF32 what the
-/// hardware does not ignore.
+/// The `part`-th operand in a word. For bfloat16 the lower half is the first; for TF32 it is the
+/// part that the hardware does not ignore.
 template <bool is_bf16>
 float operand(std::uint32_t word, int part) {
   if (!is_bf16) return std::bit_cast<float>(word & ~0x1FFFU);

@@ -1,4 +1,4 @@
-/// What ends a wait between blocks that would never end (grid_exchange.cuh), and reports it to the
+/// Ends waits between blocks that would never end (grid_exchange.cuh), and reports them to the
 /// host.
 #pragma once
 

@@ -30,7 +30,7 @@ struct WarpSlice {
   }
 };
 
-/// IEEE float32. A lane has 4 rows of the tile and n sequences. Of eight neighbouring lanes,
+/// IEEE float32. A lane has 4 rows of the tile and n sequences. Among eight neighbouring lanes,
 /// row_lanes lie across rows, and the others divide the depth. So the lanes read different banks
 /// even if the weights have few rows.
 struct Fp32Product {

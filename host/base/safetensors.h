@@ -136,7 +136,7 @@ SafetensorsImage make_safetensors(std::span<const TensorData> tensors,
                                   const TensorMetadata& metadata = {});
 
 /// A plain write, neither synced nor atomic: checkpoints do that themselves.
-/// Errors    std::runtime_error if the file cannot be written; else as make_safetensors.
+/// Errors    std::runtime_error if the file cannot be written; see also make_safetensors.
 void write_safetensors(const std::filesystem::path& file, std::span<const TensorData> tensors,
                        const TensorMetadata& metadata = {});
 

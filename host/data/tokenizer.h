@@ -59,7 +59,8 @@ class Tokenizer {
   std::string label(std::int32_t id) const;
 
   /// The ids of a whole text, handed out in pieces; memory does not grow with the text. Returns
-  /// what the text is like. Errors    std::runtime_error as TextReader; Interrupted.
+  /// what the text is like.
+  /// Errors    std::runtime_error as TextReader; Interrupted.
   TextStatistics encode(TextSource text, const IdSink& sink) const;
   /// The ids of a beginning of a text: as above, but <eos> only where there is a newline. Tells
   /// `unknown` of each word or character that becomes <unk>.

@@ -37,8 +37,8 @@ class Vocabulary {
   static Vocabulary build(TextSource text, const Limits& limits);
 
   /// vocab.txt: UTF-8, one token per line, the id is the line's number counted from 0. `name` is
-  /// how errors call it. Errors    std::runtime_error if it is empty, lacks <unk> or <eos>, or has
-  /// a blank line, a
+  /// its name in errors.
+  /// Errors    std::runtime_error if it is empty, lacks <unk> or <eos>, or has a blank line, a
   ///           duplicate, or a token with white space or a NUL in it.
   static Vocabulary parse(std::string_view text, const std::string& name);
 

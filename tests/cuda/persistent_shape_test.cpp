@@ -100,7 +100,7 @@ void expect_sound(const PersistentTask& task, const PersistentShape& s) {
   EXPECT_LE(s.shared_bytes, task.shared_memory);
   EXPECT_EQ(s.stage_offset % 128, 0U);
   EXPECT_EQ(s.sum_offset % 128, 0U);
-  EXPECT_GT(s.microseconds, 0.5);  // an exchange alone takes longer
+  EXPECT_GT(s.microseconds, 0.5);  // even one exchange takes longer
 }
 
 TEST(PersistentShape, DividesAllThereIs) {

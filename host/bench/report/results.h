@@ -10,7 +10,7 @@
 
 namespace unroll::benchmark {
 
-/// cuDNN without the seam, which is a rival of its own.
+/// cuDNN without the seam, which counts as a separate rival.
 inline constexpr const char* kBareCudnn = "cudnn_bare";
 
 /// Rows with equal `Case` measure the same computation and can be compared.

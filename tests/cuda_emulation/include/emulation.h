@@ -52,7 +52,7 @@ void use_static_shared();
 
 /// Atomic. A thread that reads the same value from the same address twice in a row waits for
 /// another block: its turn ends. If no block does anything else, they wait forever, which is an
-/// error. It is none if UNROLL_EMULATED_LOST_STORE=N in the environment causes the wait: the N-th
+/// error. It is allowed if UNROLL_EMULATED_LOST_STORE=N in the environment causes it: the N-th
 /// store since it was set has no effect.
 std::uint32_t load(const std::uint32_t* address);
 void store(std::uint32_t* address, std::uint32_t value);

@@ -1,3 +1,4 @@
+/// The part of CUB that cuda/ uses.
 #pragma once
 
 #include "block/block_reduce.cuh"

@@ -47,7 +47,7 @@ __device__ float block_reduce(float x, Combine combine) {
 }
 
 /// The threads that share a row: one of several warps of a block, or a whole block. A kernel that
-/// launch_teams() started returns at once if `row` is past the last row.
+/// with_team() launches returns at once if `row` is past the last row.
 template <bool whole_block>
 struct Team {
   std::int64_t row;

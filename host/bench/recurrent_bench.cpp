@@ -173,11 +173,11 @@ class Bench {
     }
   }
 
-  RowsOf rows_of(const StackShape& shape, Precision precision) const {
+  MeasuredShape rows_of(const StackShape& shape, Precision precision) const {
     return {shape, precision, options_.forward, options_.backward};
   }
 
-  void measure(const RowsOf& of, const Inputs& inputs) {
+  void measure(const MeasuredShape& of, const Inputs& inputs) {
     std::vector<Candidate> candidates = candidates_for(of, inputs);
     check(of.shape, candidates, inputs.reference);
     std::vector<Run> runs = runs_of(of.shape, candidates);
@@ -238,7 +238,7 @@ class Bench {
     }
   }
 
-  std::vector<Candidate> candidates_for(const RowsOf& of, const Inputs& inputs) {
+  std::vector<Candidate> candidates_for(const MeasuredShape& of, const Inputs& inputs) {
     std::vector<Candidate> candidates;
     for (const Algorithm& algorithm :
          on_cpu() ? cpu_algorithms() : cuda_algorithms(of.shape, of.precision))

@@ -33,7 +33,7 @@ void RecurrentRows::set_exchange(double seconds) {
 }
 
 template <typename Add>
-void RecurrentRows::for_each_pass(const RowsOf& of, const Add& add) {
+void RecurrentRows::for_each_pass(const MeasuredShape& of, const Add& add) {
   for (const Pass pass : {Pass::kForward, Pass::kBackward}) {
     const bool is_forward = pass == Pass::kForward;
     if (is_forward ? !of.forward : !of.backward) continue;
@@ -43,7 +43,7 @@ void RecurrentRows::for_each_pass(const RowsOf& of, const Add& add) {
   }
 }
 
-void RecurrentRows::add(const RowsOf& of, const std::vector<Candidate>& candidates,
+void RecurrentRows::add(const MeasuredShape& of, const std::vector<Candidate>& candidates,
                         const std::vector<Run>& runs) {
   for_each_pass(of, [&](Row row) {
     row.result.noise = noise_of(runs, row.pass);
@@ -60,7 +60,7 @@ void RecurrentRows::add(const RowsOf& of, const std::vector<Candidate>& candidat
   });
 }
 
-void RecurrentRows::add_failure(const RowsOf& of, const std::string& status) {
+void RecurrentRows::add_failure(const MeasuredShape& of, const std::string& status) {
   for_each_pass(of, [&](Row row) {
     row.result.program = "unroll";
     row.result.status = status;

@@ -13,8 +13,8 @@
 
 namespace unroll::benchmark {
 
-/// Describes the measurements that rows are made of. It must outlive the rows.
-struct RowsOf {
+/// A shape, which must outlive the rows, and what is measured of it.
+struct MeasuredShape {
   const StackShape& shape;
   Precision precision;
   bool forward, backward;
@@ -30,10 +30,10 @@ class RecurrentRows {
   void set_exchange(double seconds);
 
   /// Adds a row for each run that is not a twin, and for each candidate without a node.
-  void add(const RowsOf& of, const std::vector<Candidate>& candidates,
+  void add(const MeasuredShape& of, const std::vector<Candidate>& candidates,
            const std::vector<Run>& runs);
   /// Adds the rows of a shape for which no candidate could be made ready.
-  void add_failure(const RowsOf& of, const std::string& status);
+  void add_failure(const MeasuredShape& of, const std::string& status);
 
   /// Whether that algorithm has been timed.
   bool has_time_of(const std::string& algorithm) const;
@@ -50,7 +50,7 @@ class RecurrentRows {
   };
 
   template <typename Add>
-  void for_each_pass(const RowsOf& of, const Add& add);
+  void for_each_pass(const MeasuredShape& of, const Add& add);
   void add_run(Row row, const Run& run);
 
   std::vector<Row> rows_;

@@ -20,11 +20,11 @@ using Floats = std::int64_t;  // an offset or a size in floats
 
 /// The memory order of a cell's gates, see GateKernels. W feeds `count` gates from slot `first_x`
 /// on, R feeds the gates from slot 0 on. PyTorch's rows are in the order of W's slots.
-struct GateSlots {
+struct GateLayout {
   int slots, count, first_x;
   int r_row[4];  // the PyTorch gate of R's k-th slot
 
-  explicit GateSlots(const RecurrentSpec& spec)
+  explicit GateLayout(const RecurrentSpec& spec)
       : slots(gates_of(spec.cell)), count(slots), first_x(0), r_row{0, 1, 2, 3} {
     if (spec.cell == CellKind::kGru && spec.reset == GruReset::kAfter) {
       slots = 4;
@@ -555,7 +555,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
 
   Device& device_;
   RecurrentArgs args_;
-  GateSlots slots_;
+  GateLayout slots_;
   std::vector<LayerPlan> layers_;
   std::int64_t largest_ = 0;
   Floats reserve_size_ = 0, backward_size_ = 0;

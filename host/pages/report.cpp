@@ -158,14 +158,15 @@ std::string loss_figure(const RunHistory& history) {
 
 std::string small_figures(const RunHistory& history) {
   if (history.train.empty()) return "";
-  struct Small {
+  struct SmallChart {
     const char* name;
     double TrainRecord::*member;
   };
   std::string html = "<div class=\"small\">\n";
-  for (const Small& small : {Small{"Learning rate", &TrainRecord::learning_rate},
-                             Small{"Gradient norm", &TrainRecord::gradient_norm},
-                             Small{"Tokens per second", &TrainRecord::tokens_per_second}}) {
+  for (const SmallChart& small :
+       {SmallChart{"Learning rate", &TrainRecord::learning_rate},
+        SmallChart{"Gradient norm", &TrainRecord::gradient_norm},
+        SmallChart{"Tokens per second", &TrainRecord::tokens_per_second}}) {
     Chart chart{.title = std::string(small.name) + " by step", .unit = ""};
     chart.series = {series_of(small.name, history.train, small.member)};
     html +=

@@ -21,12 +21,14 @@ namespace unroll::benchmark {
 namespace {
 
 /// Sets the caller's number of OpenMP threads while it lives.
-class Threads {
+class OpenMpThreads {
  public:
-  explicit Threads(int threads) : before_(omp_get_max_threads()) { omp_set_num_threads(threads); }
-  ~Threads() { omp_set_num_threads(before_); }
-  Threads(const Threads&) = delete;
-  Threads& operator=(const Threads&) = delete;
+  explicit OpenMpThreads(int threads) : before_(omp_get_max_threads()) {
+    omp_set_num_threads(threads);
+  }
+  ~OpenMpThreads() { omp_set_num_threads(before_); }
+  OpenMpThreads(const OpenMpThreads&) = delete;
+  OpenMpThreads& operator=(const OpenMpThreads&) = delete;
 
  private:
   int before_;
@@ -73,7 +75,7 @@ class OnednnPlan final : public RecurrentPlan {
         depth_(args.spec.layers()),
         engine_(dnnl::engine::kind::cpu, 0),
         stream_(engine_) {
-    const Threads set(threads_);  // scratchpads grow with the number of threads
+    const OpenMpThreads set(threads_);  // scratchpads grow with the number of threads
     for (const EqualLayers& run : runs_of_equal_layers(args)) layers_.emplace_back(engine_, run);
     const std::size_t x_bytes = sizeof(float) * std::size_t(args.steps * args.batch * args.input);
     Layout& kept = training_ ? reserve_ : scratch_;
@@ -112,7 +114,7 @@ class OnednnPlan final : public RecurrentPlan {
   std::size_t scratch_bytes() const override { return scratch_.bytes; }
 
   void prepare(std::span<const RecurrentWeights> weights) override {
-    const Threads set(threads_);
+    const OpenMpThreads set(threads_);
     std::int64_t first = 0;
     for (OnednnLayers& run : layers_) {
       run.prepare(stream_, part(weights, first, run.shape().layers, directions_));
@@ -122,7 +124,7 @@ class OnednnPlan final : public RecurrentPlan {
   }
 
   void forward(const RecurrentForward& args) override {
-    const Threads set(threads_);
+    const OpenMpThreads set(threads_);
     auto* const scratch = args.scratch.as<std::byte>();
     auto* const kept = training_ ? args.reserve.as<std::byte>() : scratch;
     void* x = args.x.data;
@@ -147,7 +149,7 @@ class OnednnPlan final : public RecurrentPlan {
   }
 
   void backward(const RecurrentBackward& args) override {
-    const Threads set(threads_);
+    const OpenMpThreads set(threads_);
     auto* const scratch = args.scratch.as<std::byte>();
     auto* const kept = args.reserve.as<std::byte>();
     void* dy = args.dy.data;

@@ -78,7 +78,7 @@ class CudnnPlan final : public RecurrentPlan {
     if (is_spent_)
       throw Unsupported("recurrent algorithm " + context_.name +
                         ": got a second backward pass after one forward pass, expected one: cuDNN "
-                        "overwrites what the first has kept; use the algorithm stepwise");
+                        "overwrites the data that the first one reads; use the algorithm stepwise");
     is_spent_ = true;
     converts_ = std::exchange(is_next_backward_whole_, !context_.form.bare);
     const Memory memory{args.reserve.as<std::byte>(), args.scratch.as<std::byte>()};

@@ -22,7 +22,7 @@ void GridWatcher::check() const {
   fail("block " + std::to_string(fault.block) + " of a kernel waited in vain for block " +
            std::to_string(fault.flag) + " of its group, which had published " +
            std::to_string(fault.seen) + ", not " + std::to_string(fault.expected) +
-           "; the algorithm stepwise waits for nothing",
+           "; use the algorithm stepwise, in which no block waits for another",
        "await", __FILE__, __LINE__);
 }
 

@@ -34,7 +34,7 @@ OnednnModule load() {
   const OnednnModuleApi* const api = entry();
   if (std::string(api->version) != UNROLL_VERSION)
     return {nullptr,
-            std::string(kFile) + " is of version " + api->version + ", expected " + UNROLL_VERSION};
+            std::string(kFile) + " has version " + api->version + ", expected " + UNROLL_VERSION};
   return {api, ""};
 }
 

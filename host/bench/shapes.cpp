@@ -170,9 +170,7 @@ std::vector<StackShape> choose_shapes(const std::vector<std::string>& names,
     if (is_wanted(*known)) chosen.push_back(*known);
   }
   if (chosen.empty())
-    throw std::invalid_argument(
-        "shapes: got none that has the cell asked for, expected at least "
-        "one");
+    throw std::invalid_argument("shapes: got none with the requested cell, expected at least one");
   return chosen;
 }
 

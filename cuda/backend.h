@@ -7,7 +7,7 @@
 
 namespace unroll::gpu {
 
-/// `ordinal` is a device that can be used, in the order in which CUDA numbers devices.
+/// `ordinal`: CUDA's number of a device that can be used.
 std::shared_ptr<Backend> make_backend(int ordinal, const CudaOptions& options);
 
 }  // namespace unroll::gpu

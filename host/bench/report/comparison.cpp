@@ -107,7 +107,7 @@ std::string only_text(const char* where, const std::map<Key, Result>& rows,
   return fmt::format("\nOnly {}, {} row{}:\n{}", where, count, count == 1 ? "" : "s", text);
 }
 
-/// Whether a line must be equal for a fair comparison. Commits are what is compared, and measured
+/// Whether a line must be equal for a fair comparison. The commits may differ, and measured
 /// rates never agree to the last digit.
 bool must_agree(const std::string& line) {
   return std::ranges::any_of(kMustAgree,

@@ -28,7 +28,7 @@ if nvidia-smi -L >/dev/null 2>&1; then cuda=AUTO; fi
 echo "CUDA module: $cuda"
 
 step "Building the program in build/"
-cmake --preset release -DUNROLL_CUDA=$cuda -DUNROLL_WERROR=OFF
+cmake --preset release -DUNROLL_CUDA=$cuda
 cmake --build build --parallel "$(jobs)"
 
 step "Training a language model on the built-in corpus, into $run/"

@@ -50,7 +50,7 @@ cudnn::MathType math_of(CudnnElement element, Precision precision) {
   return precision == Precision::kTf32 ? cudnn::MathType::kDefault : cudnn::MathType::kFma;
 }
 
-int as_int(std::int64_t n) {
+int cudnn_int(std::int64_t n) {
   if (n > std::numeric_limits<std::int32_t>::max())
     throw Unsupported("cuDNN: got a dimension of " + std::to_string(n) + ", expected at most " +
                       std::to_string(std::numeric_limits<std::int32_t>::max()) +
@@ -96,17 +96,18 @@ void CudnnStack::describe(const CudnnContext& context, const RecurrentArgs& args
   const cudnn::DataLayout layout =
       packed ? cudnn::DataLayout::kSequenceMajorPacked : cudnn::DataLayout::kSequenceMajorUnpacked;
   const RecurrentSpec& spec = args.spec;
-  const int steps = as_int(args.steps), batch = as_int(args.batch), hidden = as_int(hidden_);
+  const int steps = cudnn_int(args.steps), batch = cudnn_int(args.batch),
+            hidden = cudnn_int(hidden_);
   rnn_ = cudnn::make_rnn_descriptor();
   UNROLL_CUDNN_CHECK(functions().set_rnn_descriptor(
       rnn_.get(), context.form.algorithm, cell_mode(spec.cell), cudnn::BiasMode::kDouble,
       spec.directions == 2 ? cudnn::DirectionMode::kBidirectional
                            : cudnn::DirectionMode::kUnidirectional,
       cudnn::InputMode::kLinear, context.type, cudnn::DataType::kFloat, context.math,
-      as_int(input_), hidden, hidden, count_, context.no_dropout.get(),
+      cudnn_int(input_), hidden, hidden, count_, context.no_dropout.get(),
       packed ? cudnn::kPaddedIoDisabled : cudnn::kPaddedIoEnabled));
-  x_ = cudnn::make_rnn_data_descriptor({context.type, layout, steps, batch, as_int(input_)});
-  y_ = cudnn::make_rnn_data_descriptor({context.type, layout, steps, batch, as_int(output_)});
+  x_ = cudnn::make_rnn_data_descriptor({context.type, layout, steps, batch, cudnn_int(input_)});
+  y_ = cudnn::make_rnn_data_descriptor({context.type, layout, steps, batch, cudnn_int(output_)});
   state_ = cudnn::make_tensor_descriptor(context.type, {count_ * spec.directions, batch, hidden});
   const cudnn::Handle handle = context.handle.get();
   if (context.form.algorithm == cudnn::Algorithm::kPersistDynamic)

@@ -12,7 +12,7 @@ void check_cublas(cublasStatus_t status, const char* call) {
     fail(std::string("cuBLAS: ") + cublasGetStatusString(status), call, __FILE__, __LINE__);
 }
 
-int as_int(std::int64_t n) {
+int cublas_int(std::int64_t n) {
   if (n > std::numeric_limits<int>::max())
     throw std::runtime_error("cuBLAS: got a dimension of " + std::to_string(n) +
                              ", expected at most " +
@@ -60,19 +60,20 @@ void Cublas::multiply(const Gemm& g) const {
   const cublasOperation_t op_b = g.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasOperation_t op_a = g.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N;
   const cublasComputeType_t compute = bf16 ? CUBLAS_COMPUTE_32F : compute_;
-  const int m = as_int(g.n), n = as_int(g.m), k = as_int(g.k);
+  const int m = cublas_int(g.n), n = cublas_int(g.m), k = cublas_int(g.k);
   if (g.batch == 1) {  // the batched call does not use algorithms that split the sums
-    check_cublas(cublasGemmEx(handle_, op_b, op_a, m, n, k, &alpha, g.b, type, as_int(g.ldb), g.a,
-                              type, as_int(g.lda), &g.beta, g.c, CUDA_R_32F, as_int(g.ldc), compute,
-                              CUBLAS_GEMM_DEFAULT),
+    check_cublas(cublasGemmEx(handle_, op_b, op_a, m, n, k, &alpha, g.b, type, cublas_int(g.ldb),
+                              g.a, type, cublas_int(g.lda), &g.beta, g.c, CUDA_R_32F,
+                              cublas_int(g.ldc), compute, CUBLAS_GEMM_DEFAULT),
                  "cublasGemmEx");
     return;
   }
-  check_cublas(cublasGemmStridedBatchedEx(
-                   handle_, op_b, op_a, m, n, k, &alpha, g.b, type, as_int(g.ldb), g.stride_b, g.a,
-                   type, as_int(g.lda), g.stride_a, &g.beta, g.c, CUDA_R_32F, as_int(g.ldc),
-                   g.stride_c, as_int(g.batch), compute, CUBLAS_GEMM_DEFAULT),
-               "cublasGemmStridedBatchedEx");
+  check_cublas(
+      cublasGemmStridedBatchedEx(handle_, op_b, op_a, m, n, k, &alpha, g.b, type, cublas_int(g.ldb),
+                                 g.stride_b, g.a, type, cublas_int(g.lda), g.stride_a, &g.beta, g.c,
+                                 CUDA_R_32F, cublas_int(g.ldc), g.stride_c, cublas_int(g.batch),
+                                 compute, CUBLAS_GEMM_DEFAULT),
+      "cublasGemmStridedBatchedEx");
 }
 
 }  // namespace unroll::gpu

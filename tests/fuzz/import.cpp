@@ -13,6 +13,12 @@
 namespace unroll::fuzz {
 namespace {
 
+/// One for all inputs: making it takes longer than reading one.
+std::shared_ptr<Backend> backend() {
+  static const std::shared_ptr<Backend> made = cpu(1);
+  return made;
+}
+
 /// The lower bits choose a cell or none, the next ones the other options.
 ImportOptions options_of(std::uint8_t byte) {
   ImportOptions options;
@@ -45,7 +51,7 @@ SafetensorsFile parse(std::string_view text, const std::string& name) {
 void check(const ImportedModel& model) {
   model.config.check();
   const std::string written = file_of(model);
-  const ImportedModel again = import_weights(parse(written, "again"), "again", {}, cpu(1));
+  const ImportedModel again = import_weights(parse(written, "again"), "again", {}, backend());
   require(model_to_json(again.config) == model_to_json(model.config), "the model comes back");
   require(again.tokenizer == model.tokenizer, "its tokens come back");
   require(again.notes.empty(), "nothing is concluded of a file of ours");
@@ -60,7 +66,7 @@ ImportedModel small_model(CellKind cell, bool tied) {
   config.embedding = 3;
   config.hidden = {8, 3};
   config.tied = tied;
-  auto store = std::make_shared<VariableStore>(cpu(1), 0);
+  auto store = std::make_shared<VariableStore>(backend(), 0);
   for (const VariableInfo& info : parameters(config)) store->require(info);
   return {config, TokenizerKind::kWord, store, {}};
 }
@@ -93,8 +99,8 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string_view text = fuzz::text_of(data + 1, size - 1);
   std::optional<ImportedModel> model;
   if (fuzz::accepts([&] {
-        model =
-            import_weights(fuzz::parse(text, "file"), "file", fuzz::options_of(data[0]), cpu(1));
+        model = import_weights(fuzz::parse(text, "file"), "file", fuzz::options_of(data[0]),
+                               fuzz::backend());
       }))
     fuzz::check(*model);
   return 0;

@@ -1,7 +1,6 @@
 #include "host/base/file.h"
 
 #include <fcntl.h>
-#include <fmt/format.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -13,28 +12,11 @@
 #include <limits>
 #include <stdexcept>
 #include <utility>
-#include <vector>
 
-#include "host/base/hash.h"
-#include "host/base/interrupted.h"
+#include "host/base/text.h"
 
 namespace unroll {
 namespace {
-
-constexpr std::int64_t kSampleBytes = 1 << 16, kSamples = 64;
-
-/// The positions of a sample's blocks. In a small file they overlap or touch.
-std::vector<std::int64_t> sample_positions(std::int64_t size) {
-  std::vector<std::int64_t> positions;
-  if (size <= kSamples * kSampleBytes) {
-    for (std::int64_t at = 0; at < size; at += kSampleBytes) positions.push_back(at);
-    return positions;
-  }
-  const std::int64_t last = size - kSampleBytes;
-  for (std::int64_t k = 0; k < kSamples; ++k)  // last / 63 first, because last * 63 may overflow
-    positions.push_back(last / (kSamples - 1) * k + last % (kSamples - 1) * k / (kSamples - 1));
-  return positions;
-}
 
 /// What kind of file it is if it is not a regular one.
 std::string_view kind_of(const struct stat& status) {
@@ -52,7 +34,7 @@ std::int64_t nanoseconds(const struct timespec& time) {
 }  // namespace
 
 void fail_call(const std::filesystem::path& path, std::string_view what) {
-  throw std::runtime_error(fmt::format("{}: {}: {}", path.string(), what, std::strerror(errno)));
+  throw std::runtime_error(text_from(path.string(), ": ", what, ": ", std::strerror(errno)));
 }
 
 Descriptor::Descriptor(int fd, const std::filesystem::path& path, std::string_view what) : fd_(fd) {
@@ -76,7 +58,7 @@ Descriptor open_regular(const std::filesystem::path& path, std::string_view expe
   const auto require_regular = [&] {
     if (!S_ISREG(status.st_mode))
       throw std::runtime_error(
-          fmt::format("{}: is {}, expected {}", path.string(), kind_of(status), expected));
+          text_from(path.string(), ": is ", kind_of(status), ", expected ", expected));
   };
   require_regular();
   Descriptor fd(::open(path.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC), path, "cannot be opened");
@@ -146,34 +128,13 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
-std::string file_hash(int fd, const std::filesystem::path& path, const std::atomic<bool>* stop) {
-  std::vector<std::byte> block(std::size_t{1} << 20);
-  Hash hash;
-  std::int64_t at = 0;
-  for (std::size_t got = block.size(); got == block.size(); at += std::int64_t(got)) {
-    stop_if_asked(stop);
-    got = read_at(fd, at, block, path);
-    hash.add(std::span(block).first(got));
-  }
-  return hash.hex();
-}
-
 std::filesystem::path temporary_folder() {
   std::error_code error;
   std::filesystem::path folder = std::filesystem::temp_directory_path(error);
   if (error)
-    throw std::runtime_error(fmt::format(
-        "TMPDIR: got no folder for temporary files ({}), expected one", error.message()));
+    throw std::runtime_error(text_from("TMPDIR: got no folder for temporary files (",
+                                       error.message(), "), expected one"));
   return folder;
-}
-
-std::string sample_hash(std::span<const std::byte> bytes) {
-  Hash hash;
-  for (const std::int64_t at : sample_positions(static_cast<std::int64_t>(bytes.size()))) {
-    const auto from = static_cast<std::size_t>(at);
-    hash.add(bytes.subspan(from, std::min(bytes.size() - from, std::size_t(kSampleBytes))));
-  }
-  return hash.hex();
 }
 
 }  // namespace unroll

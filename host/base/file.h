@@ -2,7 +2,6 @@
 /// the file and the reason.
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -81,14 +80,6 @@ class MappedFile {
  private:
   std::span<const std::byte> bytes_;
 };
-
-/// The hash of all bytes of a file.
-/// Errors    std::runtime_error naming `path` if it cannot be read; Interrupted.
-std::string file_hash(int fd, const std::filesystem::path& path, const std::atomic<bool>* stop);
-
-/// The hash of the first, the last and 62 evenly spaced blocks of 64 KiB in between: the whole file
-/// up to 4 MiB, and enough of a larger one to notice most damage.
-std::string sample_hash(std::span<const std::byte> bytes);
 
 /// The folder for temporary files. Errors: std::runtime_error if there is none.
 std::filesystem::path temporary_folder();

@@ -1,13 +1,12 @@
 #include "host/base/foreign_file.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <array>
 #include <cctype>
 
+#include "host/base/text.h"
+#include "host/base/text_format.h"
 #include "host/base/utf8.h"
-#include "host/data/text_format.h"
 
 namespace unroll {
 namespace {
@@ -87,9 +86,9 @@ std::optional<std::string> foreign_file(std::string_view head) {
     return std::string(zip_archive(head));
   if (is_onnx(head)) return "is an ONNX model";
   if (const std::string_view packed = compression_of(head); !packed.empty())
-    return fmt::format("is compressed by {}", packed);
+    return text_from("is compressed by ", packed);
   if (const std::string_view encoding = wide_encoding_of(head); !encoding.empty())
-    return fmt::format("is text in {}", encoding);
+    return text_from("is text in ", encoding);
   if (is_text(head)) return std::string(text_file(head));
   return std::nullopt;
 }

@@ -6,10 +6,11 @@
 #include <cstddef>
 #include <span>
 #include <string>
-#include <string_view>
 
 #define XXH_INLINE_ALL  // NOLINT(readability-identifier-naming): the library's own name
 #include <xxhash.h>
+
+#include "host/base/bytes.h"
 
 namespace unroll {
 
@@ -28,14 +29,6 @@ class Hash {
  private:
   XXH3_state_t state_;
 };
-
-inline std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
-inline std::string_view text_of(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-}
 
 inline std::string hash_of(std::span<const std::byte> bytes) {
   Hash hash;

@@ -1,6 +1,5 @@
 #include "host/base/safetensors.h"
 
-#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -12,9 +11,10 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/base/bytes.h"
 #include "host/base/foreign_file.h"
-#include "host/base/hash.h"
 #include "host/base/safetensors_header.h"
+#include "host/base/text.h"
 #include "host/base/utf8.h"
 
 namespace unroll {
@@ -42,16 +42,15 @@ std::uint64_t header_size(std::string_view head, std::uint64_t bytes, const std:
       begins_object(head.substr(sizeof size, size)))
     return size;
   if (const auto kind = foreign_file(head))
-    throw std::runtime_error(fmt::format("{}: {}; expected a safetensors file", name, *kind));
+    throw std::runtime_error(text_from(name, ": ", *kind, "; expected a safetensors file"));
   if (bytes < sizeof size)
     throw std::runtime_error(
-        fmt::format("{}: got {} bytes, expected a safetensors file of 10 or more", name, bytes));
+        text_from(name, ": got ", bytes, " bytes, expected a safetensors file of 10 or more"));
   if (size == 0)  // for example a file of zeros
     throw std::runtime_error(name + ": is not a safetensors file: got a header of 0 bytes");
   if (size > most)
-    throw std::runtime_error(
-        fmt::format("{}: is not a safetensors file: got a header of {} bytes, expected at most {}",
-                    name, size, most));
+    throw std::runtime_error(text_from(name, ": is not a safetensors file: got a header of ", size,
+                                       " bytes, expected at most ", most));
   return size;
 }
 
@@ -60,7 +59,7 @@ std::string json_string(std::string_view text) {
   for (const char c : text) {
     if (c == '"' || c == '\\') out += '\\';
     if (static_cast<unsigned char>(c) < 0x20)
-      out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
+      out += text_from("\\u", hex(static_cast<unsigned char>(c), 4));
     else
       out += c;
   }
@@ -70,14 +69,14 @@ std::string json_string(std::string_view text) {
 void check_text(std::string_view text, std::string_view what) {
   if (find_invalid_utf8(text) != text.size() || text.find('\0') != text.npos)
     throw std::invalid_argument(
-        fmt::format("safetensors {} {}, expected UTF-8 without NUL", what, in_quotes(text)));
+        text_from("safetensors ", what, " ", in_quotes(text), ", expected UTF-8 without NUL"));
 }
 
 void check_key(std::string_view text, std::string_view what) {
   check_text(text, what);
   if (text.size() > Limits::kKeyBytes)
-    throw std::invalid_argument(fmt::format("safetensors {} of {} bytes, expected at most {}", what,
-                                            text.size(), Limits::kKeyBytes));
+    throw std::invalid_argument(text_from("safetensors ", what, " of ", text.size(),
+                                          " bytes, expected at most ", Limits::kKeyBytes));
 }
 
 void check_writable(const TensorData& tensor) {
@@ -87,24 +86,23 @@ void check_writable(const TensorData& tensor) {
   const auto expected = stored_bytes(tensor.type, tensor.shape);
   if (!expected || tensor.shape.size() > Limits::kDimensions || tensor.bytes.size() != *expected)
     throw std::invalid_argument(
-        fmt::format("tensor {}: got {} bytes, expected {} for {}[{}]", in_quotes(tensor.name),
-                    tensor.bytes.size(), expected ? std::to_string(*expected) : "a valid shape",
-                    stored_type_name(tensor.type), fmt::join(tensor.shape, ", ")));
+        text_from("tensor ", in_quotes(tensor.name), ": got ", tensor.bytes.size(),
+                  " bytes, expected ", expected ? std::to_string(*expected) : "a valid shape",
+                  " for ", stored_type_name(tensor.type), "[", joined(tensor.shape, ", "), "]"));
 }
 
 std::string metadata_json(TensorMetadata metadata) {
   metadata.emplace("format", "pt");
   if (metadata.size() > Limits::kMetadata)
-    throw std::invalid_argument(
-        fmt::format("{} entries of safetensors metadata, expected at most {}", metadata.size(),
-                    Limits::kMetadata));
+    throw std::invalid_argument(text_from(
+        metadata.size(), " entries of safetensors metadata, expected at most ", Limits::kMetadata));
   std::vector<std::string> members;
   for (const auto& [key, value] : metadata) {
     check_key(key, "metadata key");
     check_text(value, "metadata value");
     members.push_back(json_string(key) + ":" + json_string(value));
   }
-  return fmt::format("{}:{{{}}}", json_string(kMetadataKey), fmt::join(members, ","));
+  return text_from(json_string(kMetadataKey), ":{", joined(members, ","), "}");
 }
 
 }  // namespace
@@ -216,9 +214,8 @@ std::vector<std::string> SafetensorsFile::names() const {
 SafetensorsImage make_safetensors(std::span<const TensorData> tensors,
                                   const TensorMetadata& metadata) {
   if (tensors.size() > Limits::kTensors)
-    throw std::invalid_argument(
-        fmt::format("{} tensors in one safetensors file, expected at most {}", tensors.size(),
-                    Limits::kTensors));
+    throw std::invalid_argument(text_from(
+        tensors.size(), " tensors in one safetensors file, expected at most ", Limits::kTensors));
   std::vector<const TensorData*> order;
   order.reserve(tensors.size());
   for (const TensorData& tensor : tensors) {
@@ -237,19 +234,19 @@ SafetensorsImage make_safetensors(std::span<const TensorData> tensors,
   for (const TensorData* tensor : order) {
     if (!names.insert(tensor->name).second)
       throw std::invalid_argument(
-          fmt::format("two tensors named {}, expected distinct names", in_quotes(tensor->name)));
+          text_from("two tensors named ", in_quotes(tensor->name), ", expected distinct names"));
     const std::int64_t end = begin + tensor->bytes.size();
-    json += fmt::format(",{}:{{\"dtype\":\"{}\",\"shape\":[{}],\"data_offsets\":[{},{}]}}",
-                        json_string(tensor->name), stored_type_name(tensor->type),
-                        fmt::join(tensor->shape, ","), begin, end);
+    json += text_from(",", json_string(tensor->name), ":{\"dtype\":\"",
+                      stored_type_name(tensor->type), "\",\"shape\":[", joined(tensor->shape, ","),
+                      "],\"data_offsets\":[", begin, ",", end, "]}");
     begin = end;
     image.data.push_back(tensor->bytes);
   }
   json += '}';
   json.append((8 - json.size() % 8) % 8, ' ');
   if (json.size() > Limits::kHeaderBytes)
-    throw std::invalid_argument(fmt::format("a safetensors header of {} bytes, expected at most {}",
-                                            json.size(), Limits::kHeaderBytes));
+    throw std::invalid_argument(text_from("a safetensors header of ", json.size(),
+                                          " bytes, expected at most ", Limits::kHeaderBytes));
   const std::uint64_t length = json.size();
   image.header.assign(reinterpret_cast<const char*>(&length), sizeof length);
   image.header += json;
@@ -267,7 +264,7 @@ void write_safetensors(const std::filesystem::path& file, std::span<const Tensor
                 static_cast<std::streamsize>(piece.size()));
     });
   out.close();
-  if (!out) throw std::runtime_error(fmt::format("{}: cannot be written", file.string()));
+  if (!out) throw std::runtime_error(text_from(file.string(), ": cannot be written"));
 }
 
 }  // namespace unroll

@@ -1,8 +1,5 @@
 #include "host/base/safetensors_header.h"
 
-#include <fmt/format.h>
-#include <fmt/ranges.h>
-
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -10,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/base/text.h"
 #include "host/base/utf8.h"
 
 namespace unroll {
@@ -52,7 +50,7 @@ const TypeInfo& info(StoredType type) {
   for (const TypeInfo& entry : kTypes)
     if (entry.type == type) return entry;
   throw std::invalid_argument(
-      fmt::format("stored type {}, expected one of StoredType", static_cast<int>(type)));
+      text_from("stored type ", static_cast<int>(type), ", expected one of StoredType"));
 }
 
 /// Reads the header's JSON. It is not strict_json.h, because the grammar has a fixed depth of
@@ -72,19 +70,19 @@ class HeaderScanner {
         return;
       }
       if (header.entries.size() == Limits::kTensors)
-        fail(fmt::format("got more tensors, expected at most {}", Limits::kTensors));
+        fail(text_from("got more tensors, expected at most ", Limits::kTensors));
       if (!names.insert(key).second)
-        fail(fmt::format("got tensor {} again, expected distinct names", in_quotes(key)));
+        fail(text_from("got tensor ", in_quotes(key), " again, expected distinct names"));
       header.entries.push_back(tensor(std::move(key)));
     });
     skip_blanks();
-    if (at_ != text_.size()) fail(fmt::format("got {}, expected the end of the header", here()));
+    if (at_ != text_.size()) fail(text_from("got ", here(), ", expected the end of the header"));
     return header;
   }
 
  private:
   [[noreturn]] void fail(const std::string& what) const {
-    throw std::runtime_error(fmt::format("{}: header byte {}: {}", name_, at_, what));
+    throw std::runtime_error(text_from(name_, ": header byte ", at_, ": ", what));
   }
 
   std::string here() const {
@@ -104,7 +102,7 @@ class HeaderScanner {
   }
 
   void expect(char c) {
-    if (!take(c)) fail(fmt::format("got {}, expected '{}'", here(), c));
+    if (!take(c)) fail(text_from("got ", here(), ", expected '", c, "'"));
   }
 
   /// { "key" : value , ... }. Calls on_key after each colon; on_key reads the value.
@@ -115,8 +113,8 @@ class HeaderScanner {
     do {
       std::string key = string();
       if (key.size() > Limits::kKeyBytes)
-        fail(fmt::format("got a name of {} bytes, expected at most {}", key.size(),
-                         Limits::kKeyBytes));
+        fail(text_from("got a name of ", key.size(), " bytes, expected at most ",
+                       Limits::kKeyBytes));
       expect(':');
       on_key(std::move(key));
     } while (take(','));
@@ -127,11 +125,11 @@ class HeaderScanner {
     TensorMetadata entries;
     object([&](std::string key) {
       if (entries.size() == Limits::kMetadata)
-        fail(fmt::format("got more metadata, expected at most {} entries", Limits::kMetadata));
+        fail(text_from("got more metadata, expected at most ", Limits::kMetadata, " entries"));
       std::string value = string();
       const auto [at, inserted] = entries.emplace(std::move(key), std::move(value));
       if (!inserted)
-        fail(fmt::format("got metadata {} again, expected distinct keys", in_quotes(at->first)));
+        fail(text_from("got metadata ", in_quotes(at->first), " again, expected distinct keys"));
     });
     return entries;
   }
@@ -146,8 +144,8 @@ class HeaderScanner {
                         : key == "data_offsets" ? &has_offsets
                                                 : nullptr;
       if (!has || std::exchange(*has, true))
-        fail(fmt::format("got {} in tensor {}, expected dtype, shape and data_offsets, once each",
-                         in_quotes(key), in_quotes(entry.name)));
+        fail(text_from("got ", in_quotes(key), " in tensor ", in_quotes(entry.name),
+                       ", expected dtype, shape and data_offsets, once each"));
       if (has == &has_type) entry.type = type();
       if (has == &has_shape) entry.shape = shape();
       if (has == &has_offsets) {
@@ -158,10 +156,11 @@ class HeaderScanner {
       }
     });
     if (!has_type || !has_shape || !has_offsets)
-      fail(fmt::format("got tensor {} without {}, expected it", in_quotes(entry.name),
-                       !has_type    ? "dtype"
-                       : !has_shape ? "shape"
-                                    : "data_offsets"));
+      fail(text_from("got tensor ", in_quotes(entry.name), " without ",
+                     !has_type    ? "dtype"
+                     : !has_shape ? "shape"
+                                  : "data_offsets",
+                     ", expected it"));
     return entry;
   }
 
@@ -172,14 +171,14 @@ class HeaderScanner {
       if (entry.name == name) return entry.type;
       known.push_back(entry.name);
     }
-    fail(fmt::format("got dtype {}, expected one of {}", in_quotes(name), fmt::join(known, ", ")));
+    fail(text_from("got dtype ", in_quotes(name), ", expected one of ", joined(known, ", ")));
   }
 
   std::vector<std::int64_t> shape() {
     std::vector<std::int64_t> dimensions;
     for (const std::uint64_t dimension : integers(Limits::kDimensions)) {
       if (dimension > kMaxInt64)
-        fail(fmt::format("got dimension {}, expected less than 2^63", dimension));
+        fail(text_from("got dimension ", dimension, ", expected less than 2^63"));
       dimensions.push_back(static_cast<std::int64_t>(dimension));
     }
     return dimensions;
@@ -191,8 +190,7 @@ class HeaderScanner {
     expect('[');
     if (take(']')) return numbers;
     do {
-      if (numbers.size() == limit)
-        fail(fmt::format("got more numbers, expected at most {}", limit));
+      if (numbers.size() == limit) fail(text_from("got more numbers, expected at most ", limit));
       numbers.push_back(integer());
     } while (take(','));
     expect(']');
@@ -210,7 +208,7 @@ class HeaderScanner {
         fail("got a number too large, expected less than 2^64");
       number = number * 10 + digit;
     }
-    if (at_ == start) fail(fmt::format("got {}, expected a non-negative whole number", here()));
+    if (at_ == start) fail(text_from("got ", here(), ", expected a non-negative whole number"));
     if (text_[start] == '0' && at_ - start > 1)
       fail("got a number with leading zeros, expected none");
     return number;
@@ -227,7 +225,7 @@ class HeaderScanner {
         ++at_;
       value.append(text_, start, at_ - start);
       if (at_ == text_.size() || static_cast<unsigned char>(text_[at_]) < 0x20)
-        fail(fmt::format("got {} within a string, expected '\"'", here()));
+        fail(text_from("got ", here(), " within a string, expected '\"'"));
       if (text_[at_++] == '"') return value;
       escape(value);
     }
@@ -242,7 +240,7 @@ class HeaderScanner {
       ++at_;
       return;
     }
-    if (letter != 'u') fail(fmt::format("got {} after a backslash, expected an escape", here()));
+    if (letter != 'u') fail(text_from("got ", here(), " after a backslash, expected an escape"));
     ++at_;
     char32_t code = hex4();
     if (code >= 0xD800 && code < 0xDC00) {
@@ -264,7 +262,7 @@ class HeaderScanner {
     for (int k = 0; k < 4; ++k, ++at_) {
       const char c = at_ < text_.size() ? text_[at_] : '\0';
       const std::size_t digit = kDigits.find(c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c);
-      if (digit == kDigits.npos) fail(fmt::format("got {}, expected a hexadecimal digit", here()));
+      if (digit == kDigits.npos) fail(text_from("got ", here(), ", expected a hexadecimal digit"));
       code = code * 16 + static_cast<char32_t>(digit);
     }
     return code;
@@ -286,26 +284,25 @@ void check_offsets(std::vector<SafetensorsEntry>& entries, std::uint64_t data_by
   std::uint64_t reached = 0;
   for (const SafetensorsEntry& entry : entries) {
     const auto fail = [&](const std::string& what) {
-      return std::runtime_error(
-          fmt::format("{}: tensor {}: {}", name, in_quotes(entry.name), what));
+      return std::runtime_error(text_from(name, ": tensor ", in_quotes(entry.name), ": ", what));
     };
     if (entry.end < entry.begin || entry.end > data_bytes)
-      throw fail(fmt::format("got data offsets {} to {}, expected to lie within {} bytes of data",
-                             entry.begin, entry.end, data_bytes));
+      throw fail(text_from("got data offsets ", entry.begin, " to ", entry.end,
+                           ", expected to lie within ", data_bytes, " bytes of data"));
     if (entry.begin != reached)
-      throw fail(fmt::format("got data from offset {}, expected from {}: no {}", entry.begin,
-                             reached, entry.begin < reached ? "overlap" : "hole"));
+      throw fail(text_from("got data from offset ", entry.begin, ", expected from ", reached,
+                           ": no ", entry.begin < reached ? "overlap" : "hole"));
     const auto expected = stored_bytes(entry.type, entry.shape);
     if (!expected)
       throw fail("got a shape whose bytes are no whole number below 2^63, expected one");
     if (entry.end - entry.begin != static_cast<std::uint64_t>(*expected))
-      throw fail(fmt::format("got {} bytes of data, expected {} for its shape and dtype",
-                             entry.end - entry.begin, *expected));
+      throw fail(text_from("got ", entry.end - entry.begin, " bytes of data, expected ", *expected,
+                           " for its shape and dtype"));
     reached = entry.end;
   }
   if (reached != data_bytes)
     throw std::runtime_error(
-        fmt::format("{}: got {} bytes of data, expected {}", name, data_bytes, reached));
+        text_from(name, ": got ", data_bytes, " bytes of data, expected ", reached));
 }
 
 }  // namespace
@@ -343,7 +340,7 @@ std::optional<std::int64_t> stored_bytes(StoredType type, std::span<const std::i
 SafetensorsHeader parse_safetensors_header(std::string_view text, std::uint64_t data_bytes,
                                            const std::string& name) {
   if (const std::size_t bad = find_invalid_utf8(text); bad != text.size())
-    throw std::runtime_error(fmt::format("{}: header byte {}: expected UTF-8", name, bad));
+    throw std::runtime_error(text_from(name, ": header byte ", bad, ": expected UTF-8"));
   SafetensorsHeader header = HeaderScanner(text, name).scan();
   check_offsets(header.entries, data_bytes, name);
   return header;

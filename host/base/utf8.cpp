@@ -1,9 +1,9 @@
 #include "host/base/utf8.h"
 
-#include <fmt/format.h>
-
 #include <cstdint>
 #include <cstring>
+
+#include "host/base/text.h"
 
 namespace unroll {
 
@@ -77,14 +77,14 @@ std::string printable(std::string_view text) {
       const std::string_view before = sound;
       const char32_t code = take_code_point(sound);
       if (code < 0x20)
-        shown += fmt::format("\\x{:02x}", std::uint32_t(code));
+        shown += text_from("\\x", hex(std::uint32_t(code), 2));
       else if (is_obeyed(code))
-        shown += fmt::format("\\u{:04x}", std::uint32_t(code));
+        shown += text_from("\\u", hex(std::uint32_t(code), 4));
       else
         shown += before.substr(0, before.size() - sound.size());
     }
     if (text.empty()) break;
-    shown += fmt::format("\\x{:02x}", static_cast<unsigned char>(text.front()));
+    shown += text_from("\\x", hex(static_cast<unsigned char>(text.front()), 2));
     text.remove_prefix(1);
   }
   return shown;

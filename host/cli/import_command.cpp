@@ -7,9 +7,9 @@
 
 #include "host/base/file.h"
 #include "host/base/hash.h"
+#include "host/base/text_format.h"
 #include "host/cli/command_line.h"
 #include "host/cli/commands.h"
-#include "host/data/text_format.h"
 #include "host/train/import.h"
 #include "host/train/model_file.h"
 #include "host/train/run_folder.h"

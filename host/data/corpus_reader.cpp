@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/base/file_hash.h"
 #include "host/base/hash.h"
 #include "host/base/strict_json.h"
 #include "host/data/language_corpus.h"

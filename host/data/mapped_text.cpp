@@ -1,5 +1,7 @@
 #include "host/data/mapped_text.h"
 
+#include "host/base/file_hash.h"
+
 namespace unroll {
 
 std::runtime_error changed_while_read(const std::filesystem::path& file) {

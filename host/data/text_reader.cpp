@@ -11,8 +11,8 @@
 
 #include "host/base/hash.h"
 #include "host/base/interrupted.h"
+#include "host/base/text_format.h"
 #include "host/base/utf8.h"
-#include "host/data/text_format.h"
 
 namespace unroll {
 namespace {

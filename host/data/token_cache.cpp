@@ -16,6 +16,7 @@
 #include <string_view>
 #include <utility>
 
+#include "host/base/file_hash.h"
 #include "host/base/hash.h"
 #include "host/base/strict_json.h"
 

@@ -8,6 +8,7 @@
 #include <functional>
 #include <limits>
 
+#include "host/base/file_hash.h"
 #include "host/base/hash.h"
 #include "host/base/strict_json.h"
 #include "tests/support/temp_folder.h"

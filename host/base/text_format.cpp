@@ -1,10 +1,10 @@
-#include "host/data/text_format.h"
-
-#include <fmt/format.h>
+#include "host/base/text_format.h"
 
 #include <algorithm>
 #include <array>
 #include <stdexcept>
+
+#include "host/base/text.h"
 
 namespace unroll {
 namespace {
@@ -55,11 +55,10 @@ std::string_view wide_encoding_of(std::string_view begin) {
 void require_no_other_format(std::string_view begin, const std::string& name) {
   if (const std::string_view packed = compression_of(begin); !packed.empty())
     throw std::runtime_error(
-        fmt::format("{}: is compressed by {}, expected UTF-8 text: unpack it first", name, packed));
+        text_from(name, ": is compressed by ", packed, ", expected UTF-8 text: unpack it first"));
   if (const std::string_view encoding = wide_encoding_of(begin); !encoding.empty())
-    throw std::runtime_error(
-        fmt::format("{}: is {}, expected UTF-8 text: iconv -f {} -t UTF-8 makes it so", name,
-                    encoding, encoding));
+    throw std::runtime_error(text_from(name, ": is ", encoding, ", expected UTF-8 text: iconv -f ",
+                                       encoding, " -t UTF-8 makes it so"));
 }
 
 }  // namespace unroll

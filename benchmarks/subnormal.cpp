@@ -77,8 +77,8 @@ Tensor stack(CellKind cell, bool backward, Tensor x, Tensor h0) {
   const RecurrentSpec spec{.cell = cell, .hidden = {hidden}};
   RecurrentInputs in{.x = x, .h0 = {h0}};
   if (cell == CellKind::kLstm) in.c0 = {h0};
-  in.weights = recurrent_weights(graph, spec, hidden, "rnn.",
-                                 {uniform(-0.05, 0.05), uniform(-0.05, 0.05), constant(0)});
+  in.weights = recurrent_weights(
+      graph, spec, hidden, {.weight_ih = uniform(-0.05, 0.05), .weight_hh = uniform(-0.05, 0.05)});
   const Tensor y = recurrent(spec, in).y;
   if (!backward) return y;
   return GradientDescentOptimizer(0).minimize(reduce_sum(slice(y, 0, -1)));
@@ -90,8 +90,8 @@ Tensor decoder(Tensor a, Tensor b) {
   constexpr std::int64_t kWords = 1000;
   const Tensor weight = graph.variable("weight", {kWords, a.shape()[1]}, uniform(-9, 9));
   const Tensor bias = graph.variable("bias", {kWords}, constant(0));
-  const Tensor targets =
-      graph.variable("targets", {a.shape()[0]}, constant(0), false, DType::kInt32);
+  const Tensor targets = graph.variable("targets", {a.shape()[0]}, constant(0),
+                                        {.trainable = false, .dtype = DType::kInt32});
   const Tensor loss = softmax_cross_entropy(a, weight, bias, targets).loss;
   return GradientDescentOptimizer(0).minimize(loss + reduce_sum(b));
 }
@@ -100,7 +100,8 @@ Tensor decoder(Tensor a, Tensor b) {
 Tensor update_rows(Tensor a, Tensor b) {
   Graph& graph = a.graph();
   const Tensor table = graph.variable("table", {1000, a.shape()[1]}, constant(0));
-  const Tensor ids = graph.variable("ids", {a.shape()[0]}, constant(0), false, DType::kInt32);
+  const Tensor ids = graph.variable("ids", {a.shape()[0]}, constant(0),
+                                    {.trainable = false, .dtype = DType::kInt32});
   return AdamOptimizer(0.1).minimize(reduce_sum(embedding(table, ids) * a) + reduce_sum(b));
 }
 

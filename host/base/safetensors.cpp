@@ -1,11 +1,13 @@
 #include "host/base/safetensors.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <memory>
 #include <set>
 #include <stdexcept>
@@ -256,15 +258,14 @@ SafetensorsImage make_safetensors(std::span<const TensorData> tensors,
 void write_safetensors(const std::filesystem::path& file, std::span<const TensorData> tensors,
                        const TensorMetadata& metadata) {
   const SafetensorsImage image = make_safetensors(tensors, metadata);
-  std::ofstream out(file, std::ios::binary);
-  out.write(image.header.data(), static_cast<std::streamsize>(image.header.size()));
+  Descriptor out(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666), file,
+                 "cannot be written");
+  write_all(out.get(), bytes_of(image.header), file);
   for (const TensorBytes& bytes : image.data)
-    bytes.for_each_piece([&](std::span<const std::byte> piece) {
-      out.write(reinterpret_cast<const char*>(piece.data()),
-                static_cast<std::streamsize>(piece.size()));
-    });
-  out.close();
-  if (!out) throw std::runtime_error(text_from(file.string(), ": cannot be written"));
+    bytes.for_each_piece(
+        [&](std::span<const std::byte> piece) { write_all(out.get(), piece, file); });
+  if (::fsync(out.get()) != 0 && errno != EINVAL) fail_call(file, "cannot be synced");
+  out.close(file);
 }
 
 }  // namespace unroll

@@ -135,8 +135,8 @@ struct SafetensorsImage {
 SafetensorsImage make_safetensors(std::span<const TensorData> tensors,
                                   const TensorMetadata& metadata = {});
 
-/// A plain write, neither synced nor atomic: checkpoints do that themselves.
-/// Errors    std::runtime_error if the file cannot be written; see also make_safetensors.
+/// Writes the file where it is to be: a failure leaves part of it. Synced, so that a rename may
+/// follow. Errors    std::runtime_error if the file cannot be written; else as make_safetensors.
 void write_safetensors(const std::filesystem::path& file, std::span<const TensorData> tensors,
                        const TensorMetadata& metadata = {});
 

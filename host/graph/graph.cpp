@@ -23,8 +23,8 @@ DType Tensor::dtype() const {
 Graph::Graph() = default;
 Graph::~Graph() = default;
 
-Node& Graph::add(std::string_view name, std::shared_ptr<const Operation> operation,
-                 std::vector<Tensor> inputs) {
+const Node& Graph::add(std::string_view name, std::shared_ptr<const Operation> operation,
+                       std::vector<Tensor> inputs) {
   std::vector<TensorType> types;
   for (const Tensor& input : inputs) {
     if (!input) throw std::invalid_argument(operation->kind() + ": an input is an empty tensor");
@@ -56,7 +56,7 @@ Tensor Graph::placeholder(std::string_view name, const Shape& shape, DType dtype
 }
 
 Tensor Graph::variable(std::string_view name, const Shape& shape, const Initializer& initializer,
-                       bool trainable, DType dtype) {
+                       const VariableOptions& options) {
   if (shape.is_open())
     throw std::invalid_argument("variable '" + std::string(name) + "': shape " + to_string(shape) +
                                 " is open");
@@ -66,13 +66,13 @@ Tensor Graph::variable(std::string_view name, const Shape& shape, const Initiali
     if (!operation_as<VariableOperation>(known))
       throw std::invalid_argument("variable '" + std::string(name) +
                                   "': another kind of node has this name");
-    if (known.shape() != shape || known.dtype() != dtype)
+    if (known.shape() != shape || known.dtype() != options.dtype)
       throw std::invalid_argument("variable '" + std::string(name) + "': got shape " +
                                   to_string(shape) + ", expected " + to_string(known.shape()) +
                                   " as before");
     return known;
   }
-  VariableInfo info{std::string(name), {shape, dtype}, initializer, trainable};
+  VariableInfo info{std::string(name), {shape, options.dtype}, initializer, options.trainable};
   return {&add(name, std::make_shared<VariableOperation>(std::move(info)), {}), 0};
 }
 
@@ -96,13 +96,19 @@ Tensor Graph::constant(std::span<const float> values, const Shape& shape) {
   return {&add("", std::move(operation), {}), 0};
 }
 
-std::vector<Tensor> Graph::variables(bool trainable_only) const {
+std::vector<Tensor> Graph::variables() const {
   std::vector<Tensor> found;
-  for (const auto& node : nodes_) {
-    const Tensor tensor(node.get(), 0);
-    const auto* variable = operation_as<VariableOperation>(tensor);
-    if (variable && (variable->info.trainable || !trainable_only)) found.push_back(tensor);
-  }
+  for (const auto& node : nodes_)
+    if (const Tensor tensor(node.get(), 0); operation_as<VariableOperation>(tensor))
+      found.push_back(tensor);
+  return found;
+}
+
+std::vector<Tensor> Graph::trainable_variables() const {
+  std::vector<Tensor> found = variables();
+  std::erase_if(found, [](const Tensor& variable) {
+    return !operation_as<VariableOperation>(variable)->info.trainable;
+  });
   return found;
 }
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "unroll/backend.h"
+#include "unroll/gradients.h"
 #include "unroll/graph.h"
 
 namespace unroll {

@@ -136,7 +136,7 @@ void Session::Plan::plan_operations(VariableStore& store) {
                         step.outputs,
                         step.wanted,
                         [this](const Node& node) {
-                          return step_of({const_cast<Node*>(&node), 0}).state.get();
+                          return step_of({&node, 0}).state.get();
                         },
                         0,
                         nullptr};

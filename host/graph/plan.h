@@ -40,7 +40,7 @@ class Session::Plan {
     std::size_t offset = 0;  // in the arena
   };
   struct Step {
-    Node* node;
+    const Node* node;
     std::vector<TensorType> inputs, outputs;
     std::vector<char> fetched, wanted;  // per output; wanted: fetched, or read by another step
     std::vector<int> storage;           // per output; -1 where it is not wanted

@@ -147,7 +147,11 @@ void Session::run(std::span<const Tensor> fetches, std::span<const Feed> feeds) 
 }
 
 void Session::run(Tensor fetch, std::initializer_list<Feed> feeds) {
-  run(std::span(&fetch, 1), std::span(feeds.begin(), feeds.size()));
+  run({fetch}, feeds);
+}
+
+void Session::run(std::initializer_list<Tensor> fetches, std::initializer_list<Feed> feeds) {
+  run(std::span(fetches.begin(), fetches.size()), std::span(feeds.begin(), feeds.size()));
 }
 
 void Session::prepare(std::span<const Tensor> fetches, std::span<const Feed> feeds) {
@@ -170,23 +174,15 @@ Shape Session::shape(Tensor fetched) const {
   return last_->fetched(fetched).shape;
 }
 
-template <typename T>
-void Session::read(Tensor fetched, std::span<T> values) const {
+void Session::read_bytes(Tensor fetched, void* values, std::size_t size, DType dtype) const {
   require_results();
   const View view = last_->fetched(fetched);
-  if (view.dtype != dtype_of<T>() || view.elements() != std::int64_t(values.size()))
+  if (view.dtype != dtype || view.elements() != std::int64_t(size))
     throw std::invalid_argument("read '" + fetched.name() + "': got room for " +
-                                std::to_string(values.size()) + " " + to_string(dtype_of<T>()) +
+                                std::to_string(size) + " " + to_string(dtype) +
                                 " values, expected " + to_string(view.dtype) + " " +
                                 to_string(view.shape));
-  store_->backend().download(values.data(), view.data, view.bytes());
-}
-
-template <typename T>
-std::vector<T> Session::read(Tensor fetched) const {
-  std::vector<T> values(std::size_t(shape(fetched).elements()));
-  read(fetched, std::span<T>(values));
-  return values;
+  store_->backend().download(values, view.data, view.bytes());
 }
 
 std::vector<float> Session::evaluate(Tensor fetch, std::initializer_list<Feed> feeds) {
@@ -200,12 +196,5 @@ std::size_t Session::arena_bytes() const {
 int Session::plans() const {
   return int(plans_.size());
 }
-
-template void Session::read(Tensor, std::span<float>) const;
-template void Session::read(Tensor, std::span<std::int32_t>) const;
-template void Session::read(Tensor, std::span<std::int64_t>) const;
-template std::vector<float> Session::read(Tensor) const;
-template std::vector<std::int32_t> Session::read(Tensor) const;
-template std::vector<std::int64_t> Session::read(Tensor) const;
 
 }  // namespace unroll

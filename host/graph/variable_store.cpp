@@ -1,7 +1,10 @@
+#include "unroll/variable_store.h"
+
 #include <atomic>
 #include <stdexcept>
+#include <utility>
 
-#include "unroll/session.h"
+#include "unroll/backend.h"
 
 namespace unroll {
 namespace {
@@ -71,35 +74,19 @@ void VariableStore::touch(const std::string& name) {
   const_cast<Variable&>(find(name)).version = new_version();
 }
 
-template <typename T>
-void VariableStore::write(const std::string& name, std::span<const T> values) {
+void VariableStore::write_bytes(const std::string& name, const void* values, std::size_t size,
+                                DType dtype) {
   const View target = view(name);
-  require_size(name, target, dtype_of<T>(), values.size());
-  backend_->upload(target.data, values.data(), values.size_bytes());
+  require_size(name, target, dtype, size);
+  backend_->upload(target.data, values, target.bytes());
   touch(name);
 }
 
-template <typename T>
-void VariableStore::read(const std::string& name, std::span<T> values) const {
+void VariableStore::read_bytes(const std::string& name, void* values, std::size_t size,
+                               DType dtype) const {
   const View source = view(name);
-  require_size(name, source, dtype_of<T>(), values.size());
-  backend_->download(values.data(), source.data, values.size_bytes());
+  require_size(name, source, dtype, size);
+  backend_->download(values, source.data, source.bytes());
 }
-
-template <typename T>
-std::vector<T> VariableStore::read(const std::string& name) const {
-  std::vector<T> values(std::size_t(view(name).elements()));
-  read(name, std::span<T>(values));
-  return values;
-}
-
-#define UNROLL_INSTANTIATE(T)                                                 \
-  template void VariableStore::write(const std::string&, std::span<const T>); \
-  template void VariableStore::read(const std::string&, std::span<T>) const;  \
-  template std::vector<T> VariableStore::read(const std::string&) const;
-UNROLL_INSTANTIATE(float)
-UNROLL_INSTANTIATE(std::int32_t)
-UNROLL_INSTANTIATE(std::int64_t)
-#undef UNROLL_INSTANTIATE
 
 }  // namespace unroll

@@ -5,6 +5,7 @@
 #include <stdexcept>
 
 #include "host/data/batches.h"
+#include "unroll/backend.h"
 
 namespace unroll {
 namespace {
@@ -21,18 +22,16 @@ Parameters declare(Graph& graph, const LanguageModelConfig& config,
                    const LanguageModelInitialization& how) {
   const bool uniform_range = how.range > 0;
   const double range = uniform_range ? how.range : kEmbeddingRange;
-  const int gates = gates_of(config.cell);
-  const RecurrentInitializers recurrent =
-      uniform_range ? RecurrentInitializers{uniform(-range, range), uniform(-range, range),
-                                            uniform(-range, range)}
-                    : RecurrentInitializers{xavier(gates), orthogonal(gates), constant(0)};
+  RecurrentWeightsOptions recurrent{.prefix = kRecurrentPrefix};
+  if (uniform_range)
+    recurrent.weight_ih = recurrent.weight_hh = recurrent.bias = uniform(-range, range);
   Parameters p;
   if (config.embedding > 0)
     p.encoder =
         graph.variable(kEncoder, {config.vocabulary, config.embedding}, uniform(-range, range));
-  p.cells = recurrent_weights(graph, config.recurrent(),
-                              config.embedding > 0 ? config.embedding : config.vocabulary,
-                              kRecurrentPrefix, recurrent);
+  p.cells =
+      recurrent_weights(graph, config.recurrent(),
+                        config.embedding > 0 ? config.embedding : config.vocabulary, recurrent);
   p.decoder = config.tied ? p.encoder
                           : graph.variable(kDecoder, {config.vocabulary, config.hidden.back()},
                                            uniform(-range, range));
@@ -68,7 +67,7 @@ Body build_body(Graph& graph, const LanguageModelConfig& config, Tensor inputs, 
   for (std::size_t k = 0; k < names.size(); ++k) {
     const Shape shape{1, batch, config.hidden[k % config.hidden.size()]};
     (k < config.hidden.size() ? in.h0 : in.c0)
-        .push_back(graph.variable(names[k], shape, constant(0), /*trainable=*/false));
+        .push_back(graph.variable(names[k], shape, constant(0), {.trainable = false}));
   }
   const RecurrentResult result = recurrent(spec, in);
   // A batch that training leaves out must not reach those after it. Who evaluates wants to know.
@@ -157,7 +156,7 @@ StepGraph::StepGraph(const LanguageModelConfig& config,
   config.check();
   input = graph.placeholder("input", {1, 1}, DType::kInt32);
   const Body body = build_body(graph, config, input, 1, kName, false);
-  const Tensor logits = matmul(body.h, body.parameters.decoder, false, true);
+  const Tensor logits = matmul(body.h, body.parameters.decoder, {.transpose_b = true});
   log_prob = reshape(log_softmax(logits + body.parameters.decoder_bias), {config.vocabulary});
   if (sampler) token = sample(log_prob, *sampler);
   fetches = {sampler ? token : log_prob, group(body.carries)};

@@ -38,9 +38,8 @@ class DropoutOperation final : public Operation {
   int in_place(int) const override { return 0; }
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
-    return {{add_node(std::make_shared<DropoutOperation>(rate_, site_of(node)), {dy[0]},
-                      "dropout_gradient"),
-             {}}};
+    return {add_node(std::make_shared<DropoutOperation>(rate_, site_of(node)), {dy[0]},
+                     "dropout_gradient")};
   }
 
  private:

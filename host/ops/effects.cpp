@@ -87,8 +87,8 @@ Tensor assign_add(Tensor variable, Tensor value) {
   return assignment(Assignment::kAdd, variable, value);
 }
 
-Tensor group(std::span<const Tensor> parts) {
-  return add_node(std::make_shared<GroupOperation>(), {parts.begin(), parts.end()});
+Tensor group(const std::vector<Tensor>& parts) {
+  return add_node(std::make_shared<GroupOperation>(), parts);
 }
 
 }  // namespace unroll

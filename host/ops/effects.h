@@ -1,10 +1,11 @@
+/// What operations that write variables have in common.
 #pragma once
 
 #include "host/graph/operation.h"
 
 namespace unroll {
 
-/// What a node that only has effects gives: nothing, of the shape of nothing.
+/// The output of a node that only has effects: a tensor without elements.
 inline TensorType no_value() {
   return {Shape{0}, DType::kFloat32};
 }

@@ -96,10 +96,10 @@ class ElementwiseOperation final : public Operation {
   int in_place(int) const override { return 0; }
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dys) const override {
-    const Tensor dy = dys[0], y(const_cast<Node*>(&node), 0), a = node.inputs[0];
+    const Tensor dy = dys[0], y(&node, 0), a = node.inputs[0];
     const Tensor b = node.inputs.size() > 1 ? node.inputs[1] : Tensor();
-    const auto to_a = [&](Tensor g) { return Gradient{sum_to(g, a), {}}; };
-    const auto to_b = [&](Tensor g) { return Gradient{sum_to(g, b), {}}; };
+    const auto to_a = [&](Tensor g) { return Gradient(sum_to(g, a)); };
+    const auto to_b = [&](Tensor g) { return Gradient(sum_to(g, b)); };
     const auto of_kind = [&](Kind kind) {
       return add_node(std::make_shared<ElementwiseOperation>(kind), {y, dy});
     };
@@ -180,7 +180,7 @@ class BroadcastLikeOperation final : public Operation {
     c.backend.elementwise({Kind::kCopy, c.inputs[0], {}, c.outputs[0]});
   }
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
-    return {{sum_to(dy[0], node.inputs[0]), {}}, {}};
+    return {sum_to(dy[0], node.inputs[0]), {}};
   }
 };
 

@@ -1,3 +1,4 @@
+/// Operations on elements that only other operations use.
 #pragma once
 
 #include "unroll/graph.h"
@@ -10,7 +11,7 @@ Tensor zeros_like(Tensor x);
 Tensor broadcast_like(Tensor x, Tensor like);
 /// A copy of x in memory of its own.
 Tensor copy(Tensor x);
-/// x itself if its node surely has memory of its own for it, else a copy.
+/// x itself if it surely has memory of its own, else a copy.
 Tensor own_memory(Tensor x);
 
 }  // namespace unroll

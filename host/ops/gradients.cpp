@@ -1,5 +1,7 @@
 /// Reverse-mode differentiation, graph to graph: walks the nodes from the cost backwards and adds
 /// the nodes that compute each gradient.
+#include "unroll/gradients.h"
+
 #include <map>
 #include <stdexcept>
 #include <vector>
@@ -7,7 +9,6 @@
 #include "host/graph/operation.h"
 #include "host/ops/elementwise.h"
 #include "host/ops/rows.h"
-#include "unroll/graph.h"
 #include "unroll/ops.h"
 
 namespace unroll {
@@ -20,7 +21,7 @@ TensorKey key_of(const Tensor& tensor) {
 }
 
 /// Nodes on a path from one of xs to cost, by id.
-std::vector<char> nodes_between(Tensor cost, std::span<const Tensor> xs) {
+std::vector<char> nodes_between(Tensor cost, const std::vector<Tensor>& xs) {
   const auto& nodes = cost.graph().nodes();
   std::vector<char> depends(nodes.size(), 0), reached(nodes.size(), 0);
   for (const Tensor& x : xs) depends[std::size_t(x.node().id)] = 1;
@@ -59,7 +60,7 @@ Gradient sum(const std::vector<Gradient>& parts) {
 
 }  // namespace
 
-std::vector<Gradient> gradients(Tensor cost, std::span<const Tensor> xs) {
+std::vector<Gradient> gradients(Tensor cost, const std::vector<Tensor>& xs) {
   if (!cost || cost.dtype() != DType::kFloat32 || cost.shape().is_open() ||
       cost.shape().elements() != 1)
     throw std::invalid_argument("gradients: the cost must be float32 with one element, got " +
@@ -70,11 +71,11 @@ std::vector<Gradient> gradients(Tensor cost, std::span<const Tensor> xs) {
 
   const std::vector<char> relevant = nodes_between(cost, xs);
   std::map<TensorKey, std::vector<Gradient>> parts;
-  parts[key_of(cost)].push_back({cost.graph().constant(1, cost.shape()), {}});
+  parts[key_of(cost)].emplace_back(cost.graph().constant(1, cost.shape()));
 
   // Nodes added on the way are numbered above these and need no visit.
   for (std::int64_t id = cost.node().id; id >= 0; --id) {
-    Node& node = *cost.graph().nodes()[std::size_t(id)];
+    const Node& node = *cost.graph().nodes()[std::size_t(id)];
     if (!relevant[std::size_t(id)] || node.inputs.empty()) continue;
     std::vector<Tensor> dy;
     bool any = false;
@@ -99,7 +100,7 @@ std::vector<Gradient> gradients(Tensor cost, std::span<const Tensor> xs) {
   return result;
 }
 
-std::vector<Tensor> dense_gradients(Tensor cost, std::span<const Tensor> xs) {
+std::vector<Tensor> dense_gradients(Tensor cost, const std::vector<Tensor>& xs) {
   std::vector<Gradient> all = gradients(cost, xs);
   std::vector<Tensor> result;
   for (std::size_t k = 0; k < all.size(); ++k)

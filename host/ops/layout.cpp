@@ -94,7 +94,7 @@ class SliceOperation final : public Operation {
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
     const Tensor x = node.inputs[0];
     const int axis = normal_axis(axis_, x.shape().rank());
-    return {{add_node(std::make_shared<SliceGradientOperation>(axis, begin_), {dy[0], x}), {}}};
+    return {add_node(std::make_shared<SliceGradientOperation>(axis, begin_), {dy[0], x})};
   }
 
  private:
@@ -107,7 +107,7 @@ std::vector<Gradient> SliceGradientOperation::gradient(const Node& node,
   const std::int64_t length = node.inputs[0].shape()[axis_];
   if (length == kOpen) throw std::invalid_argument("slice_gradient: the slice's length is open");
   const std::int64_t end = begin_ + length;
-  return {{slice(dy[0], axis_, begin_, begin_ < 0 && end == 0 ? kEnd : end), {}}, {}};
+  return {slice(dy[0], axis_, begin_, begin_ < 0 && end == 0 ? kEnd : end), {}};
 }
 
 /// Inputs: the gradient of the whole, then all parts for their shapes. Outputs: those of the parts.
@@ -172,11 +172,11 @@ class ConcatOperation final : public Operation {
     const int axis = normal_axis(axis_, dy[0].shape().rank());
     std::vector<Tensor> inputs = {dy[0]};
     inputs.insert(inputs.end(), node.inputs.begin(), node.inputs.end());
-    Node& gradient =
+    const Node& gradient =
         node.graph->add("", std::make_shared<ConcatGradientOperation>(axis), std::move(inputs));
     std::vector<Gradient> result;
     for (std::size_t k = 0; k < node.inputs.size(); ++k)
-      result.push_back({{&gradient, int(k)}, {}});
+      result.emplace_back(Tensor(&gradient, int(k)));
     return result;
   }
 
@@ -215,7 +215,7 @@ class TransposeOperation final : public Operation {
   std::vector<Gradient> gradient(const Node&, std::span<const Tensor> dy) const override {
     std::vector<int> inverse(order_.size());
     for (std::size_t k = 0; k < order_.size(); ++k) inverse[std::size_t(order_[k])] = int(k);
-    return {{transpose(dy[0], inverse), {}}};
+    return {transpose(dy[0], inverse)};
   }
 
  private:
@@ -262,8 +262,7 @@ class ReshapeOperation final : public Operation {
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
     std::vector<Gradient> result(node.inputs.size());
-    result[0] = {add_node(std::make_shared<ReshapeOperation>(Shape()), {dy[0], node.inputs[0]}),
-                 {}};
+    result[0] = add_node(std::make_shared<ReshapeOperation>(Shape()), {dy[0], node.inputs[0]});
     return result;
   }
 
@@ -277,7 +276,7 @@ Tensor slice(Tensor x, int axis, std::int64_t begin, std::int64_t end) {
   return add_node(std::make_shared<SliceOperation>(axis, begin, end), {x});
 }
 
-Tensor concat(std::span<const Tensor> parts, int axis) {
+Tensor concat(const std::vector<Tensor>& parts, int axis) {
   return add_node(std::make_shared<ConcatOperation>(axis), {parts.begin(), parts.end()});
 }
 

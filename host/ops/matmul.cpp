@@ -7,8 +7,8 @@ namespace {
 
 class MatmulOperation final : public Operation {
  public:
-  MatmulOperation(bool transpose_a, bool transpose_b)
-      : transpose_a_(transpose_a), transpose_b_(transpose_b) {}
+  explicit MatmulOperation(const MatmulOptions& options)
+      : transpose_a_(options.transpose_a), transpose_b_(options.transpose_b) {}
 
   std::string kind() const override { return "matmul"; }
 
@@ -48,11 +48,13 @@ class MatmulOperation final : public Operation {
       return t.shape().rank() == 2 ? t : reshape(t, {kOpen, t.shape().last()});
     };
     // da = dy op(b)^T, db = op(a)^T dy, each transposed where its operand is.
-    const Tensor da =
-        transpose_a_ ? matmul(b, dy, transpose_b_, true) : matmul(dy, b, false, !transpose_b_);
-    const Tensor db = transpose_b_ ? matmul(flat(dy), flat(a), true, transpose_a_)
-                                   : matmul(flat(a), flat(dy), !transpose_a_, false);
-    return {{da, {}}, {db, {}}};
+    const Tensor da = transpose_a_
+                          ? matmul(b, dy, {.transpose_a = transpose_b_, .transpose_b = true})
+                          : matmul(dy, b, {.transpose_b = !transpose_b_});
+    const Tensor db =
+        transpose_b_ ? matmul(flat(dy), flat(a), {.transpose_a = true, .transpose_b = transpose_a_})
+                     : matmul(flat(a), flat(dy), {.transpose_a = !transpose_a_});
+    return {da, db};
   }
 
  private:
@@ -61,8 +63,8 @@ class MatmulOperation final : public Operation {
 
 }  // namespace
 
-Tensor matmul(Tensor a, Tensor b, bool transpose_a, bool transpose_b) {
-  return add_node(std::make_shared<MatmulOperation>(transpose_a, transpose_b), {a, b});
+Tensor matmul(Tensor a, Tensor b, const MatmulOptions& options) {
+  return add_node(std::make_shared<MatmulOperation>(options), {a, b});
 }
 
 }  // namespace unroll

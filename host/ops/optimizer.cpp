@@ -154,20 +154,18 @@ Optimizer::Optimizer(const OptimizerSpec& spec, double learning_rate)
 
 Tensor Optimizer::minimize(Tensor cost, const MinimizeOptions& options) const {
   if (!cost) throw std::invalid_argument("minimize: no cost");
-  return minimize(cost, cost.graph().variables(/*trainable_only=*/true), options);
-}
-
-Tensor Optimizer::minimize(Tensor cost, std::span<const Tensor> variables,
-                           const MinimizeOptions& options) const {
+  const std::vector<Tensor> variables =
+      options.variables.empty() ? cost.graph().trainable_variables() : options.variables;
   const std::vector<Gradient> all = gradients(cost, variables);
   Graph& graph = cost.graph();
   constexpr std::int64_t kCounts = sizeof(StepCounters) / sizeof(std::int64_t);
   constexpr std::int64_t kMeasures = sizeof(StepStatistics) / sizeof(float);
   std::vector<Tensor> inputs = {
       reshape(options.loss ? options.loss : cost, {1}),
-      graph.variable(kLearningRate, {1}, constant(learning_rate_), false),
-      graph.variable(kCounters, {kCounts}, constant(0), false, DType::kInt64),
-      graph.variable(kStatistics, {kMeasures}, constant(0), false),
+      graph.variable(kLearningRate, {1}, constant(learning_rate_), {.trainable = false}),
+      graph.variable(kCounters, {kCounts}, constant(0),
+                     {.trainable = false, .dtype = DType::kInt64}),
+      graph.variable(kStatistics, {kMeasures}, constant(0), {.trainable = false}),
   };
   std::vector<char> sparse;
   std::vector<Tensor> ids, values;
@@ -179,7 +177,7 @@ Tensor Optimizer::minimize(Tensor cost, std::span<const Tensor> variables,
     for (int slot = 0; slot < slots_of(spec_.kind); ++slot)
       inputs.push_back(
           graph.variable("optimizer/" + variable.name() + (slot == 0 ? "/first" : "/second"),
-                         variable.shape(), constant(0), false));
+                         variable.shape(), constant(0), {.trainable = false}));
     sparse.push_back(all[k].is_sparse() ? 1 : 0);
     if (all[k].is_sparse()) {
       const CoalescedRows rows = coalesce_rows(all[k].ids, all[k].values, variable);

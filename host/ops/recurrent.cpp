@@ -3,42 +3,11 @@
 #include "unroll/recurrent.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "host/graph/operation.h"
 #include "unroll/math/philox.h"
 
 namespace unroll {
-
-std::string to_string(CellKind cell) {
-  switch (cell) {
-    case CellKind::kRnnTanh:
-      return "rnn_tanh";
-    case CellKind::kRnnRelu:
-      return "rnn_relu";
-    case CellKind::kRnnLogistic:
-      return "rnn_logistic";
-    case CellKind::kLstm:
-      return "lstm";
-    case CellKind::kGru:
-      return "gru";
-  }
-  return "?";
-}
-
-void validate(const RecurrentSpec& spec) {
-  const auto fail = [](const std::string& got, const std::string& expected) {
-    throw std::invalid_argument("recurrent: got " + got + ", expected " + expected);
-  };
-  if (spec.hidden.empty()) fail("no layers", "1 or more");
-  for (const std::int64_t units : spec.hidden)
-    if (units < 1) fail(std::to_string(units) + " units in a layer", "1 or more");
-  if (spec.directions != 1 && spec.directions != 2)
-    fail(std::to_string(spec.directions) + " directions", "1 or 2");
-  if (!(spec.dropout >= 0 && spec.dropout < 1))
-    fail("dropout " + std::to_string(spec.dropout), "one in [0, 1)");
-}
-
 namespace {
 
 constexpr std::size_t kTensorsPerCell = 4;
@@ -231,18 +200,18 @@ class RecurrentGradientOperation final : public Operation {
 std::vector<Gradient> RecurrentOperation::gradient(const Node& node,
                                                    std::span<const Tensor> dy) const {
   std::vector<Tensor> inputs = node.inputs;
-  inputs.push_back({const_cast<Node*>(&node), layout_.reserve()});
+  inputs.push_back({&node, layout_.reserve()});
   std::vector<char> given;
   for (int k = 0; k < layout_.reserve(); ++k) {
     given.push_back(dy[std::size_t(k)] ? 1 : 0);
     if (given.back() != 0) inputs.push_back(dy[std::size_t(k)]);
   }
-  Node& gradient =
+  const Node& gradient =
       node.graph->add("recurrent_gradient",
                       std::make_shared<RecurrentGradientOperation>(node, layout_, std::move(given)),
                       std::move(inputs));
   std::vector<Gradient> result(node.inputs.size());
-  for (std::size_t k = 0; k < layout_.lengths(); ++k) result[k] = {{&gradient, int(k)}, {}};
+  for (std::size_t k = 0; k < layout_.lengths(); ++k) result[k] = Tensor(&gradient, int(k));
   return result;
 }
 
@@ -270,21 +239,24 @@ class ZeroStateOperation final : public Operation {
 }  // namespace
 
 std::vector<CellWeights> recurrent_weights(Graph& graph, const RecurrentSpec& spec,
-                                           std::int64_t input, std::string_view prefix,
-                                           const RecurrentInitializers& initializers) {
+                                           std::int64_t input,
+                                           const RecurrentWeightsOptions& options) {
   validate(spec);
+  const int gates = gates_of(spec.cell);
+  const Initializer weight_ih = options.weight_ih.value_or(xavier(gates));
+  const Initializer weight_hh = options.weight_hh.value_or(orthogonal(gates));
   std::vector<CellWeights> weights;
   for (std::size_t layer = 0; layer < spec.hidden.size(); ++layer) {
-    const std::int64_t units = spec.hidden[layer], rows = gates_of(spec.cell) * units;
+    const std::int64_t units = spec.hidden[layer], rows = gates * units;
     for (int direction = 0; direction < spec.directions; ++direction) {
       const auto name = [&](const char* what) {
-        return std::string(prefix) + what + "_l" + std::to_string(layer) +
+        return std::string(options.prefix) + what + "_l" + std::to_string(layer) +
                (direction == 1 ? "_reverse" : "");
       };
-      weights.push_back({graph.variable(name("weight_ih"), {rows, input}, initializers.weight_ih),
-                         graph.variable(name("weight_hh"), {rows, units}, initializers.weight_hh),
-                         graph.variable(name("bias_ih"), {rows}, initializers.bias),
-                         graph.variable(name("bias_hh"), {rows}, initializers.bias)});
+      weights.push_back({graph.variable(name("weight_ih"), {rows, input}, weight_ih),
+                         graph.variable(name("weight_hh"), {rows, units}, weight_hh),
+                         graph.variable(name("bias_ih"), {rows}, options.bias),
+                         graph.variable(name("bias_hh"), {rows}, options.bias)});
     }
     input = spec.directions * units;
   }
@@ -319,8 +291,8 @@ RecurrentResult recurrent(const RecurrentSpec& spec, const RecurrentInputs& in,
       inputs.push_back(tensor);
   if (in.lengths) inputs.push_back(in.lengths);
 
-  Node& node = in.x.graph().add(name, std::make_shared<RecurrentOperation>(spec, bool(in.lengths)),
-                                std::move(inputs));
+  const Node& node = in.x.graph().add(
+      name, std::make_shared<RecurrentOperation>(spec, bool(in.lengths)), std::move(inputs));
   RecurrentResult result{{&node, 0}, {}, {}};
   for (std::size_t k = 0; k < layout.states; ++k)
     (k < layout.layers ? result.h_n : result.c_n).push_back({&node, int(1 + k)});

@@ -68,21 +68,21 @@ class ReduceOperation final : public Operation {
   }
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
-    const Tensor x = node.inputs[0], y(const_cast<Node*>(&node), 0);
+    const Tensor x = node.inputs[0], y(&node, 0);
     const auto restored = [&](Tensor t) {
       return add_node(std::make_shared<RestoreDimsOperation>(axis_), {t, x});
     };
     const Tensor spread = broadcast_like(restored(dy[0]), x);
-    if (reduction_ == Reduction::kSum) return {{spread, {}}};
-    if (reduction_ == Reduction::kMean) return {{spread * reduce_mean_of_ones(x), {}}};
+    if (reduction_ == Reduction::kSum) return {spread};
+    if (reduction_ == Reduction::kMean) return {spread * reciprocal_count(x)};
     const Tensor is_max = equal(x, restored(y));
-    const Tensor shared = spread * is_max / reduce_sum(is_max, axis_, true);
-    return {{shared, {}}};
+    const Tensor shared = spread * is_max / reduce_sum(is_max, axis_, {.keep_dims = true});
+    return {shared};
   }
 
  private:
   /// 1 / (number of elements averaged): known only with the feeds.
-  Tensor reduce_mean_of_ones(Tensor x) const;
+  Tensor reciprocal_count(Tensor x) const;
 
   Reduction reduction_;
   int axis_;
@@ -112,7 +112,7 @@ class ReciprocalCountOperation final : public Operation {
   int axis_;
 };
 
-Tensor ReduceOperation::reduce_mean_of_ones(Tensor x) const {
+Tensor ReduceOperation::reciprocal_count(Tensor x) const {
   return add_node(std::make_shared<ReciprocalCountOperation>(axis_), {x});
 }
 
@@ -140,24 +140,24 @@ class SumToOperation final : public Operation {
   }
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
-    return {{broadcast_like(dy[0], node.inputs[0]), {}}, {}};
+    return {broadcast_like(dy[0], node.inputs[0]), {}};
   }
 };
 
-Tensor reduce(Reduction reduction, Tensor x, int axis, bool keep_dims) {
-  return add_node(std::make_shared<ReduceOperation>(reduction, axis, keep_dims), {x});
+Tensor reduce(Reduction reduction, Tensor x, int axis, const ReduceOptions& options) {
+  return add_node(std::make_shared<ReduceOperation>(reduction, axis, options.keep_dims), {x});
 }
 
 }  // namespace
 
-Tensor reduce_sum(Tensor x, int axis, bool keep_dims) {
-  return reduce(Reduction::kSum, x, axis, keep_dims);
+Tensor reduce_sum(Tensor x, int axis, const ReduceOptions& options) {
+  return reduce(Reduction::kSum, x, axis, options);
 }
-Tensor reduce_mean(Tensor x, int axis, bool keep_dims) {
-  return reduce(Reduction::kMean, x, axis, keep_dims);
+Tensor reduce_mean(Tensor x, int axis, const ReduceOptions& options) {
+  return reduce(Reduction::kMean, x, axis, options);
 }
-Tensor reduce_max(Tensor x, int axis, bool keep_dims) {
-  return reduce(Reduction::kMax, x, axis, keep_dims);
+Tensor reduce_max(Tensor x, int axis, const ReduceOptions& options) {
+  return reduce(Reduction::kMax, x, axis, options);
 }
 
 Tensor sum_to(Tensor x, Tensor like) {

@@ -1,3 +1,4 @@
+/// The reduction that undoes broadcasting.
 #pragma once
 
 #include "unroll/graph.h"

@@ -56,7 +56,7 @@ class ScatterAddRowsOperation final : public Operation {
   int in_place(int) const override { return 0; }
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
-    return {{dy[0], {}}, {}, {embedding(dy[0], node.inputs[1]), {}}};
+    return {dy[0], {}, embedding(dy[0], node.inputs[1])};
   }
 };
 

@@ -1,5 +1,7 @@
+/// Operations on rows of a table that sparse gradients need.
 #pragma once
 
+#include "unroll/gradients.h"
 #include "unroll/graph.h"
 
 namespace unroll {

@@ -41,8 +41,8 @@ class SoftmaxOperation final : public Operation {
   }
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
-    const Tensor y(const_cast<Node*>(&node), 0);
-    return {{add_node(std::make_shared<SoftmaxGradientOperation>(log_), {y, dy[0]}), {}}};
+    const Tensor y(&node, 0);
+    return {add_node(std::make_shared<SoftmaxGradientOperation>(log_), {y, dy[0]})};
   }
 
  private:

@@ -67,8 +67,8 @@ class SoftmaxCrossEntropyOperation final : public Operation {
     std::vector<Gradient> result(node.inputs.size());
     if (!dy[kLoss]) return result;
     const auto scaled = [&](Output output) {
-      const Tensor gradient(const_cast<Node*>(&node), output);
-      return Gradient{is_one(dy[kLoss]) ? gradient : gradient * dy[kLoss], {}};
+      const Tensor gradient(&node, output);
+      return Gradient(is_one(dy[kLoss]) ? gradient : gradient * dy[kLoss]);
     };
     result[kH] = scaled(kDh);
     result[kWeight] = scaled(kDweight);

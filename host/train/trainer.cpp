@@ -14,6 +14,7 @@
 #include "host/data/batch_queue.h"
 #include "host/train/run_folder.h"
 #include "host/train/training_step.h"
+#include "unroll/backend.h"
 
 namespace unroll {
 namespace {

@@ -11,6 +11,7 @@
 #include <stdexcept>
 
 #include "host/base/utf8.h"
+#include "unroll/backend.h"
 #include "unroll/optimizer.h"
 
 namespace unroll {

@@ -20,7 +20,7 @@ TrainingStep::TrainingStep(const LanguageModelConfig& config, const TrainingGrap
 }
 
 std::vector<std::string> TrainingStep::state_variables() const {
-  const std::vector<Tensor> trained = graph_.graph.variables(/*trainable_only=*/true);
+  const std::vector<Tensor> trained = graph_.graph.trainable_variables();
   std::vector<std::string> names;
   auto next = trained.begin();  // both lists are in order of creation
   for (const Tensor& variable : graph_.graph.variables()) {
@@ -43,7 +43,7 @@ TrainingMemory TrainingStep::memory(std::int64_t steps) {
   TrainingMemory memory;
   for (const Tensor& variable : graph_.graph.variables())
     memory.variables += std::int64_t(store_->view(variable.name()).bytes());
-  for (const Tensor& variable : graph_.graph.variables(/*trainable_only=*/true))
+  for (const Tensor& variable : graph_.graph.trainable_variables())
     memory.parameters += std::int64_t(store_->view(variable.name()).bytes());
   const std::vector<std::int32_t> none(std::size_t(steps * options_.batch), 0);
   memory.working = std::int64_t(session_.required_bytes(fetches_, feeds(none, none, steps)));
@@ -88,7 +88,7 @@ void TrainingStep::write(const StepStatistics& statistics) {
 std::string TrainingStep::culprit(const StepCounters& counters) const {
   if (counters.culprit < 0) return "";
   const auto index = std::size_t(counters.culprit);
-  return graph_.graph.variables(/*trainable_only=*/true).at(index).name();
+  return graph_.graph.trainable_variables().at(index).name();
 }
 
 Progress TrainingStep::restore(const Checkpoint& checkpoint) {
@@ -100,7 +100,7 @@ Progress TrainingStep::restore(const Checkpoint& checkpoint) {
         fmt::format("{}/progress.json: step: got {}, expected {} as in manifest.json",
                     checkpoint.directory.string(), progress.step, checkpoint.step));
   const std::string where = (checkpoint.directory / "state.safetensors").string();
-  const std::size_t parameters = graph_.graph.variables(/*trainable_only=*/true).size();
+  const std::size_t parameters = graph_.graph.trainable_variables().size();
   check_guard({counters(), statistics(), std::int64_t(parameters)}, progress, where);
   return progress;
 }

@@ -12,10 +12,11 @@
 #include <functional>
 #include <memory>
 #include <span>
-#include <stdexcept>
 #include <string>
 
+#include "unroll/device.h"
 #include "unroll/math/loss_guard.h"
+#include "unroll/optimizer_spec.h"
 #include "unroll/recurrent_spec.h"
 #include "unroll/tensor.h"
 
@@ -171,7 +172,7 @@ struct RecurrentArgs {
 struct RecurrentForward {
   View x;                        // [T, N, I]
   View lengths;                  // [N] int32, or empty: every sequence has T steps
-  std::span<const View> h0, c0;  // c0: LSTM alone
+  std::span<const View> h0, c0;  // c0: LSTM only
   std::span<const RecurrentWeights> weights;
   View step;                       // [1] int64, for dropout
   View y;                          // [T, N, D H_L] out: zeros past a sequence's end; empty if
@@ -248,21 +249,6 @@ class SoftmaxCrossEntropyPlan {
   virtual void run(const SoftmaxCrossEntropy& args) = 0;
 };
 
-enum class OptimizerKind : std::uint8_t { kSgd, kMomentum, kRmsProp, kAdam, kAdamW };
-
-struct OptimizerSpec {
-  OptimizerKind kind = OptimizerKind::kSgd;
-  float momentum = 0.9F;  // kMomentum: v = momentum v + g;  p -= lr v
-  float decay = 0.99F;    // kRmsProp: s = decay s + (1 - decay) g^2;  p -= lr g / (sqrt s + eps)
-  float beta1 = 0.9F, beta2 = 0.999F;  // kAdam, kAdamW: bias-corrected moments
-  float epsilon = 1e-8F;
-  /// kAdamW: p -= lr weight_decay p; all others: g += weight_decay p, after clipping, as in
-  /// PyTorch.
-  float weight_decay = 0;
-  float clip_norm = 0;   // scale all gradients so that their joint norm is at most this; 0: off
-  float clip_value = 0;  // then bound each element to [-clip_value, clip_value]; 0: off
-};
-
 /// One parameter and its gradient: the tensor itself, or, if sparse, rows as CoalesceRows left
 /// them, which stand for a tensor that is zero elsewhere. The result is the dense one either way.
 struct ParameterUpdate {
@@ -305,34 +291,6 @@ class Replay {
  public:
   virtual ~Replay() = default;
   virtual void run() = 0;
-};
-
-enum class DeviceKind : std::uint8_t { kCpu, kCuda };
-
-/// What matrix products compute in. Sums, states of cells, softmax and optimiser are float32 in all
-/// of them.
-enum class Precision : std::uint8_t {
-  kFp32,  // IEEE float32
-  kTf32,  // operands rounded to 10 bits of mantissa
-  kBf16,  // operands and activations between them in bfloat16
-};
-inline std::string to_string(Precision precision) {
-  return precision == Precision::kFp32 ? "fp32" : precision == Precision::kTf32 ? "tf32" : "bf16";
-}
-
-struct DeviceMemoryUse {          // bytes
-  std::size_t now = 0, peak = 0;  // what allocate() and the backend itself hold, and held at most
-  std::size_t available = 0;      // what could be had besides
-};
-
-/// A call to the device failed. What follows may fail too, until the process ends.
-struct DeviceError : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-/// What was asked for cannot be had in this form; the text names another. Nothing has failed.
-struct Unsupported : std::runtime_error {
-  using std::runtime_error::runtime_error;
 };
 
 class Backend {
@@ -379,7 +337,7 @@ class Backend {
   virtual std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) = 0;
   virtual std::unique_ptr<SoftmaxCrossEntropyPlan> softmax_cross_entropy_plan(
       const SoftmaxCrossEntropyArgs& args) = 0;
-  /// Reads the shapes alone: memory may not be there yet.
+  /// Reads only the shapes: memory may not be there yet.
   virtual std::size_t apply_gradients_scratch_bytes(
       std::span<const ParameterUpdate> parameters) const = 0;
   /// The copies of these parameters that prepare() has made by now; null if the backend writes
@@ -388,30 +346,5 @@ class Backend {
       std::span<const ParameterUpdate> parameters) = 0;
   virtual void apply_gradients(const ApplyGradients& args) = 0;
 };
-
-/// `threads` 0: one per processor that this process may use.
-std::shared_ptr<Backend> cpu(int threads = 0);
-
-/// Number of CUDA devices that can be used now: 0 without a GPU, a driver, or a CUDA build; `why`,
-/// if given, then receives the reason.
-int cuda_device_count(std::string* why = nullptr) noexcept;
-struct CudaOptions {
-  Precision precision = Precision::kFp32;
-  /// "auto": the first plan for training of a stack and a batch times the candidates on its shape,
-  /// each pass for itself, and later ones keep to what was fastest. "stepwise:K": layers in blocks
-  /// of K timesteps, as a wavefront where their sizes allow; "stepwise": each layer as a whole.
-  /// "persistent": one kernel per layer, whose plans throw Unsupported for weights that do not fit
-  /// into the multiprocessors' shared memory, and for a GRU that resets before its product.
-  /// "FORWARD+BACKWARD": two of these, one for each pass. "cudnn:FORM", if libcudnn.so.9 is
-  /// installed: standard, persist_static, persist_dynamic or persist_static_small_h, "cudnn" being
-  /// the first, each with ":packed" for that data layout; plans for what it does not do throw
-  /// Unsupported. Only to compare with: ":fp16" behind it, without scaling of the loss; ":bare"
-  /// (recurrent_cudnn.h).
-  std::string recurrent_algorithm = "auto";
-};
-
-/// Throws std::runtime_error that says why if there is no such device; std::invalid_argument for an
-/// algorithm that is none; Unsupported for one whose library is not installed.
-std::shared_ptr<Backend> cuda(int ordinal = 0, const CudaOptions& options = {});
 
 }  // namespace unroll

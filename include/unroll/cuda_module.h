@@ -1,5 +1,5 @@
-/// What libunroll_cuda.so offers to the library that loads it. The two are built together and
-/// installed together; a module of another version is refused.
+/// What libunroll_cuda.so offers to the library that loads it. The two are built and installed
+/// together. A module of another version is refused.
 #pragma once
 
 #include <memory>
@@ -13,7 +13,7 @@ namespace unroll {
 struct CudaModuleApi {
   const char* version;  // first, so that it can be read whatever follows it
 
-  /// Devices that this module can compute on now; if there are none, `why` (if given) says why.
+  /// The devices that this module can compute on now; if there are none, `why` (if given) says why.
   int (*device_count)(std::string* why) noexcept;
 
   /// Throws std::runtime_error, on one line, if that device cannot be used.
@@ -22,7 +22,7 @@ struct CudaModuleApi {
   /// All but `module`, which the library that loads it knows.
   CudaReport (*report)();
 
-  /// Of a device that can be used.
+  /// For a device that can be used.
   CudaRates (*rates)(int ordinal, Precision precision);
   double (*exchange_seconds)(int ordinal);
 };

@@ -1,10 +1,11 @@
-/// The elementary operations. Every one checks its shapes when it is called
-/// (std::invalid_argument: what, got, expected) and has a gradient unless it says otherwise.
-/// Shapes broadcast as in NumPy. Tensors are float32, ids int32.
+/// The elementary operations: functions of tensors that add a node and return its output.
+///
+/// Each checks shapes and element types when it is called, and throws std::invalid_argument (what,
+/// got, expected) if they do not fit. Each has a gradient unless it says otherwise. Tensors are
+/// float32 and ids int32. [...] stands for any dimensions.
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string_view>
 #include <vector>
 
@@ -12,6 +13,7 @@
 
 namespace unroll {
 
+// Element by element. The shapes broadcast as in NumPy.
 Tensor operator+(Tensor a, Tensor b);
 Tensor operator-(Tensor a, Tensor b);
 Tensor operator*(Tensor a, Tensor b);
@@ -28,42 +30,63 @@ Tensor operator/(double a, Tensor b);
 
 Tensor tanh(Tensor x);
 Tensor logistic(Tensor x);  // 1 / (1 + e^-x)
-Tensor relu(Tensor x);
+Tensor relu(Tensor x);      // max(x, 0)
 Tensor exp(Tensor x);
-Tensor log(Tensor x);
+Tensor log(Tensor x);  // the natural logarithm
 /// 1 where a == b, else 0. Its gradient is zero.
 Tensor equal(Tensor a, Tensor b);
 
-/// a [..., K] b [K, N] -> [..., N]. With transpose_b, b is [N, K]; with transpose_a, a is [K, M]
-/// and the result [M, N].
-Tensor matmul(Tensor a, Tensor b, bool transpose_a = false, bool transpose_b = false);
+struct MatmulOptions {
+  bool transpose_a = false;  // a is [K, M]
+  bool transpose_b = false;  // b is [N, K]
+};
 
-/// Over the last dimension.
+/// The matrix product: matmul(x, weight, {.transpose_b = true}) is x W^T.
+/// Shapes    a [..., K], b [K, N] -> [..., N]. With transpose_a, a is a matrix and the result [M,
+/// N].
+Tensor matmul(Tensor a, Tensor b, const MatmulOptions& options = {});
+
+// Over the last dimension.
 Tensor softmax(Tensor x);
 Tensor log_softmax(Tensor x);
 
-/// Elements [begin, end) of one axis. A negative axis counts from the last; `end` may be kEnd.
+/// The last end of a slice.
 inline constexpr std::int64_t kEnd = INT64_MAX;
+/// Elements [begin, end) of one axis. Negative numbers count from the last.
 Tensor slice(Tensor x, int axis, std::int64_t begin, std::int64_t end = kEnd);
-Tensor concat(std::span<const Tensor> parts, int axis);
+/// Shapes    the parts' shapes are equal but for `axis`, along which they are joined.
+Tensor concat(const std::vector<Tensor>& parts, int axis);
 /// Axis k of the result is axis order[k] of x; without an order, all axes reversed.
 Tensor transpose(Tensor x, std::vector<int> order = {});
-/// At most one dimension may be kOpen: it takes what is left.
+/// The same elements with another shape. One dimension may be kOpen: it takes what is left.
 Tensor reshape(Tensor x, const Shape& shape);
 
+/// For reductions: over all axes.
 inline constexpr int kAllAxes = INT32_MIN;
-Tensor reduce_sum(Tensor x, int axis = kAllAxes, bool keep_dims = false);
-Tensor reduce_mean(Tensor x, int axis = kAllAxes, bool keep_dims = false);
-/// Where several elements share the maximum, they share its gradient equally.
-Tensor reduce_max(Tensor x, int axis = kAllAxes, bool keep_dims = false);
 
-/// table [V, E], ids [...] -> [..., E]; an id outside [0, V) gives zeros. The gradient of the table
-/// is sparse.
+struct ReduceOptions {
+  bool keep_dims = false;  // the reduced axes stay, with one element
+};
+
+// Over one axis, which then is gone, or over all. A negative axis counts from the last:
+// reduce_sum(x, 1, {.keep_dims = true}) of [M, N] is [M, 1].
+Tensor reduce_sum(Tensor x, int axis = kAllAxes, const ReduceOptions& options = {});
+Tensor reduce_mean(Tensor x, int axis = kAllAxes, const ReduceOptions& options = {});
+/// Where several elements share the maximum, they share its gradient equally.
+Tensor reduce_max(Tensor x, int axis = kAllAxes, const ReduceOptions& options = {});
+
+/// The mean over all elements of (a - b)^2. Nothing is broadcast.
+/// Shapes    a and b have the same shape -> a scalar.
+Tensor mean_squared_error(Tensor a, Tensor b);
+
+/// Rows of a table by their ids; an id outside [0, V) gives zeros. The table's gradient is sparse.
+/// Shapes    table [V, E], ids [...] -> [..., E]
 Tensor embedding(Tensor table, Tensor ids);
-/// ids [...] -> [..., classes] float32. No gradient.
+/// 1 at each id, else 0; an id outside [0, classes) gives zeros. No gradient.
+/// Shapes    ids [...] -> [..., classes]
 Tensor one_hot(Tensor ids, std::int64_t classes);
 /// Zeroes each element with probability `rate` in [0, 1) and divides the rest by 1 - rate. The mask
-/// depends on (seed, node name, step, index) alone.
+/// depends only on (seed, node name, step, index).
 Tensor dropout(Tensor x, double rate, std::string_view name = "dropout");
 
 struct SamplingOptions {
@@ -72,36 +95,39 @@ struct SamplingOptions {
   double top_p = 1;        // only the most probable ids that together reach this
   std::uint64_t seed = 0;  // not the session's
 
-  /// Throws std::invalid_argument for a negative or non-finite temperature, a negative top_k, or
-  /// top_p outside (0, 1].
+  /// Errors    std::invalid_argument for a negative or non-finite temperature, a negative top_k, or
+  ///           top_p outside (0, 1].
   void check() const;
 };
 
-/// log_prob [V], normalised or not, -inf for what is excluded -> [1] int32, an id drawn from it.
-/// Temperature comes first, then top_k, then top_p. The draw depends on (seed, step) and the
-/// distribution alone. -1 if a log probability is NaN, or the greatest not finite. No gradient.
-/// Source of top_p: Holtzman et al. 2020.
+/// Draws an id from a distribution. Temperature comes first, then top_k, then top_p. The draw
+/// depends only on (seed, step) and the distribution. It is -1 if a log probability is NaN or the
+/// greatest is not finite. No gradient.
+/// Shapes    log_prob [V], normalised or not, -inf for an id that is excluded -> [1] int32
+/// Source    of top_p: Holtzman et al. 2020.
 Tensor sample(Tensor log_prob, const SamplingOptions& options = {},
               std::string_view name = "sample");
 
-/// x's value; no gradient flows through.
+/// x itself, through which no gradient flows.
 Tensor stop_gradient(Tensor x);
 
-/// Writes `value` to a variable after everything else of the run has read it.
+// Writes to variables, which a run does after everything else in it has read the old values. What
+// these return has no elements: it is there to be fetched, so that the write happens. No gradient.
+
+/// variable = value
 Tensor assign(Tensor variable, Tensor value);
-/// Writes `value`, with 0 for what is not finite in it, likewise.
+/// The same, with 0 for each element that is not finite.
 Tensor assign_finite(Tensor variable, Tensor value);
-/// Adds `value` to a variable, likewise.
+/// variable += value
 Tensor assign_add(Tensor variable, Tensor value);
-/// A node that makes all of `parts` run.
-Tensor group(std::span<const Tensor> parts);
+/// To fetch it is to fetch all of `parts`.
+Tensor group(const std::vector<Tensor>& parts);
 
 struct SoftmaxCrossEntropyOptions {
-  std::int64_t chunk_rows = 0;   // logits in memory at a time: at most chunk_rows x V; 0: as many
-                                 // rows as suit the device
+  std::int64_t chunk_rows = 0;  // rows of logits in memory at a time; 0: as many as suit the device
   std::int64_t ignored_id = -1;  // rows with this target count for nothing
-  bool mean = false;             // divide by the sum of the rows' weights
-  double scale = 1;              // otherwise multiply the sum by this
+  bool mean = false;             // divides the sum of the losses by the sum of the rows' weights
+  double scale = 1;              // multiplies the sum, unless `mean`
 };
 
 struct SoftmaxCrossEntropyResult {
@@ -110,8 +136,9 @@ struct SoftmaxCrossEntropyResult {
   Tensor hit;       // [M] 1 where the target is the best class. No gradient
 };
 
-/// Decoder, softmax and cross-entropy in one node, which never holds more than a chunk of the
-/// logits: h [M, H], weight [V, H], bias [V], targets [M] int32, row_weights [M] or none.
+/// The loss of a classifier: decoder, softmax and cross-entropy in one node, which never holds more
+/// than a chunk of the logits h W^T + b.
+/// Shapes    h [M, H], weight [V, H], bias [V], targets [M] int32, row_weights [M] or empty (ones)
 SoftmaxCrossEntropyResult softmax_cross_entropy(Tensor h, Tensor weight, Tensor bias,
                                                 Tensor targets, Tensor row_weights = {},
                                                 const SoftmaxCrossEntropyOptions& options = {});

@@ -1,37 +1,41 @@
-/// Optimisers: minimize(cost) adds the training operation to the graph.
+/// Optimisers: minimize(cost) adds one operation to the graph that does a whole training step.
 ///
 /// A step whose loss or gradient norm is not finite, or whose loss is above the ceiling, changes no
 /// parameter and is counted. Everything that changes from step to step lives in variables on the
 /// device.
 #pragma once
 
-#include <span>
+#include <vector>
 
-#include "unroll/backend.h"
 #include "unroll/graph.h"
+#include "unroll/math/loss_guard.h"
+#include "unroll/optimizer_spec.h"
 
 namespace unroll {
 
-/// What decides whether a step is applied.
 struct MinimizeOptions {
-  /// One element, in the units of the guard's ceiling, where that is not the cost itself: a cost
-  /// may be a sum, but only means of different batches can be compared.
+  /// What is trained; empty: all trainable variables of cost's graph. Those on which cost does not
+  /// depend stay as they are.
+  std::vector<Tensor> variables = {};
+  /// The loss that the guard looks at: one element; empty: the cost. A cost that is a sum over the
+  /// batch needs a mean here, since only means of different batches can be compared.
   Tensor loss = {};
+  /// When a step is refused. Its ceiling has the loss's units.
   LossGuardSpec guard = {};
 };
 
 class Optimizer {
  public:
-  /// Throws std::invalid_argument if a hyperparameter is not finite or out of its range.
+  /// Errors    std::invalid_argument if a number is not finite or out of its range.
   Optimizer(const OptimizerSpec& spec, double learning_rate);
 
-  /// The training operation for all trainable variables of cost's graph, or for `variables`.
-  /// Variables on which cost does not depend are left alone.
+  /// Adds the operation that trains; fetch it to take a step.
+  /// Shapes    cost has one element.
+  /// Errors    std::invalid_argument if it has not, or if a variable belongs to another graph.
   Tensor minimize(Tensor cost, const MinimizeOptions& options = {}) const;
-  Tensor minimize(Tensor cost, std::span<const Tensor> variables,
-                  const MinimizeOptions& options = {}) const;
 
-  // Variables that minimize() adds; a store knows them by these names.
+  // Variables that minimize() adds, by their names in the store. Write the first to change the
+  // learning rate, read the others to see how training goes.
   static constexpr const char* kLearningRate = "optimizer/learning_rate";  // [1]
   static constexpr const char* kCounters = "optimizer/counters";      // [5] int64: StepCounters
   static constexpr const char* kStatistics = "optimizer/statistics";  // [9]: StepStatistics
@@ -41,14 +45,15 @@ class Optimizer {
   double learning_rate_;
 };
 
-/// p -= learning_rate g
+/// Plain gradient descent: p -= learning_rate g.
 class GradientDescentOptimizer : public Optimizer {
  public:
   explicit GradientDescentOptimizer(double learning_rate)
       : Optimizer({.kind = OptimizerKind::kSgd}, learning_rate) {}
 };
 
-/// Kingma & Ba 2015.
+/// Adam with its usual numbers, see OptimizerSpec.
+/// Source    Kingma & Ba 2015.
 class AdamOptimizer : public Optimizer {
  public:
   explicit AdamOptimizer(double learning_rate)

@@ -1,9 +1,13 @@
-/// Recurrent networks in a graph: the fused node for a whole stack, whose schedule over time
-/// belongs to the backend, and unroll(), which builds the same computation from elementary nodes,
-/// one timestep at a time, for cells of one's own.
+/// Recurrent networks: recurrent() is a whole stack of LSTM, GRU or Elman layers in one node, whose
+/// schedule over time the device chooses. unrolled() builds a network from elementary nodes, one
+/// timestep after the other, for cells of your own.
+///
+/// In shapes: T timesteps, N sequences, I inputs, H_l units of layer l, D directions.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -13,7 +17,7 @@
 
 namespace unroll {
 
-/// Weights of one layer in one direction: PyTorch's shapes and gate order. G = gates_of(cell).
+/// Weights of one layer in one direction, with PyTorch's shapes and gate order. G = gates_of(cell).
 struct CellWeights {
   Tensor weight_ih;  // [G H, I]
   Tensor weight_hh;  // [G H, H]
@@ -21,48 +25,60 @@ struct CellWeights {
   Tensor bias_hh;    // [G H]
 };
 
-struct RecurrentInitializers {
-  Initializer weight_ih, weight_hh, bias;
+struct RecurrentWeightsOptions {
+  std::string_view prefix = "rnn.";           // of the variables' names
+  std::optional<Initializer> weight_ih = {};  // none: xavier() of each gate
+  std::optional<Initializer> weight_hh = {};  // none: orthogonal() of each gate
+  Initializer bias = constant(0);
 };
 
-/// Variables `prefix`weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, (..._reverse), ...l1:
-/// layer by layer, the forward direction first.
+/// Declares a stack's variables and returns them layer by layer, the forward direction first. They
+/// have PyTorch's names: PREFIXweight_ih_l0, PREFIXweight_hh_l0, PREFIXbias_ih_l0,
+/// PREFIXbias_hh_l0, then the same with _reverse if there are two directions, then layer 1. Units
+/// `input`: I, the size of the first layer's input. Errors    std::invalid_argument as
+/// validate(spec), or if a variable exists with another shape.
 std::vector<CellWeights> recurrent_weights(Graph& graph, const RecurrentSpec& spec,
-                                           std::int64_t input, std::string_view prefix,
-                                           const RecurrentInitializers& initializers);
-
-struct RecurrentResult {
-  Tensor y;                      // [T, N, D H_L]
-  std::vector<Tensor> h_n, c_n;  // per layer [D, N, H_l]; c_n: LSTM alone
-};
+                                           std::int64_t input,
+                                           const RecurrentWeightsOptions& options = {});
 
 struct RecurrentInputs {
-  Tensor x;                          // [T, N, I]
-  std::vector<Tensor> h0, c0;        // per layer [D, N, H_l]; empty: zeros
-  std::vector<CellWeights> weights;  // as recurrent_weights() orders them
-  Tensor lengths;                    // [N] int32, or none: a sequence's state stops changing
-                                     // after so many steps, and its y is zero there
+  Tensor x = {};                          // [T, N, I]
+  std::vector<Tensor> h0 = {}, c0 = {};   // per layer [D, N, H_l]; empty: zeros. c0: only for LSTM
+  std::vector<CellWeights> weights = {};  // as recurrent_weights() orders them
+  Tensor lengths = {};                    // [N] int32, or empty: T. After so many steps a
+                                          // sequence's state stops changing, and its y is zero
 };
 
-/// The whole stack as one node. `name` keys the dropout between layers.
+struct RecurrentResult {
+  Tensor y;                      // [T, N, D H_L]: the last layer's output at every step
+  std::vector<Tensor> h_n, c_n;  // per layer [D, N, H_l]: the last states. c_n: only for LSTM
+};
+
+/// The whole stack as one node. `name` keys the dropout between layers. It has a gradient, but no
+/// second one.
+/// Errors    std::invalid_argument as validate(spec), or if a shape or a number of tensors differs
+///           from what is said above.
 RecurrentResult recurrent(const RecurrentSpec& spec, const RecurrentInputs& inputs,
                           std::string_view name = "rnn");
 
-/// What a cell carries from one step to the next: {h}, or {h, c}, or what its author needs.
+/// What a cell carries from one step to the next: {h}, or {h, c}, or whatever its author needs.
 using CellState = std::vector<Tensor>;
 
-/// One timestep: (x_t [N, I], state) -> (y_t, next state).
+/// One timestep: (x_t [N, ...], state) -> (y_t [N, ...], next state).
 using Cell = std::function<std::pair<Tensor, CellState>(Tensor x_t, const CellState& state)>;
 
-/// The built-in cells from elementary nodes.
+/// A built-in cell, made of elementary nodes. Reads only cell and reset of the spec.
+/// Errors    std::invalid_argument as validate(spec).
 Cell cell(const RecurrentSpec& spec, const CellWeights& weights);
 
 struct Unrolled {
-  Tensor y;         // [T, N, ...]
+  Tensor y;         // [T, N, ...]: every y_t
   CellState state;  // after the last step
 };
 
-/// Applies `cell` along the first axis of x [T, N, I], whose T must not be open.
-Unrolled unroll(const Cell& cell, Tensor x, CellState initial);
+/// Applies a cell to x step by step, beginning with the state `initial`. The graph grows by one
+/// copy of the cell's nodes per timestep. Shapes    x [T, N, ...], whose T is not open. Errors
+/// std::invalid_argument if x is empty or has another shape.
+Unrolled unrolled(const Cell& cell, Tensor x, CellState initial);
 
 }  // namespace unroll

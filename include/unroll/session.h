@@ -1,66 +1,31 @@
-/// Runs a graph on a device. A session plans once per (fetches, feed shapes): order, lifetimes, and
-/// offsets in one arena that all its plans share. A repeated run allocates nothing. The plans of
-/// the 64 combinations used last are kept.
+/// Runs a graph on a device.
+///
+/// A session plans once per combination of fetches and feed shapes: order, lifetimes, and offsets
+/// in one block of memory that all its plans share. Running a known combination again allocates
+/// nothing. The 64 combinations used last are kept.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <map>
 #include <memory>
 #include <span>
-#include <string>
 #include <vector>
 
-#include "unroll/backend.h"
+#include "unroll/device.h"
 #include "unroll/graph.h"
+#include "unroll/variable_store.h"
 
 namespace unroll {
 
-/// The variables of one or several graphs, by name, in a device's memory. Not thread-safe.
-class VariableStore {
- public:
-  VariableStore(std::shared_ptr<Backend> backend, std::uint64_t seed);
-
-  Backend& backend() const { return *backend_; }
-  std::uint64_t seed() const { return seed_; }
-
-  bool contains(const std::string& name) const { return variables_.contains(name); }
-  std::vector<std::string> names() const;  // in alphabetical order
-
-  /// Creates and initialises the variable unless it is there. Throws std::invalid_argument if it
-  /// is, with another shape or element type.
-  void require(const VariableInfo& info);
-
-  /// Device memory of a variable. Throws std::invalid_argument if there is none of that name.
-  View view(const std::string& name) const;
-  /// Says that a variable's memory was written: its version changes.
-  void touch(const std::string& name);
-
-  /// T: float, std::int32_t or std::int64_t, as the variable. Sizes must agree.
-  template <typename T>
-  void write(const std::string& name, std::span<const T> values);
-  template <typename T>
-  std::vector<T> read(const std::string& name) const;
-  template <typename T>
-  void read(const std::string& name, std::span<T> values) const;
-
- private:
-  struct Variable {
-    TensorType type;
-    std::shared_ptr<void> memory;
-    std::uint64_t version;
-  };
-  const Variable& find(const std::string& name) const;
-
-  std::shared_ptr<Backend> backend_;
-  std::uint64_t seed_;
-  std::map<std::string, Variable> variables_;  // nodes of a map stay where they are
-};
-
-/// A value for a placeholder: host memory, which must live until run() returns.
+/// A value for a placeholder. The values stay where they are and must live until run() returns.
+/// Shapes    the placeholder's. If it has one open dimension, the number of values decides it; if
+/// it
+///           has several, say the shape.
+/// Units     T is the placeholder's element type: float, std::int32_t or std::int64_t.
+/// Errors    std::invalid_argument if shape, size or element type do not fit the placeholder.
 class Feed {
  public:
-  /// Shape is the placeholder's; its one open dimension, if it has one, takes what is left.
   template <typename T>
   Feed(Tensor placeholder, const std::vector<T>& values)
       : Feed(placeholder, std::span<const T>(values)) {}
@@ -83,9 +48,11 @@ class Feed {
   Shape shape_;
 };
 
+/// The graph must outlive the session and may grow between runs. Not thread-safe.
 class Session {
  public:
-  /// With a store of its own.
+  /// With a store of its own, whose variables start as `seed` says.
+  /// Errors    std::runtime_error if the variables do not fit into the device's memory.
   Session(const Graph& graph, std::shared_ptr<Backend> backend, std::uint64_t seed = 0);
   /// With a store that other sessions use too.
   Session(const Graph& graph, std::shared_ptr<VariableStore> store);
@@ -93,34 +60,49 @@ class Session {
 
   VariableStore& variables() const { return *store_; }
 
-  /// Computes the fetches and carries out their effects. Results stay on the device until the next
-  /// run. Throws std::invalid_argument for a missing, surplus or ill-shaped feed.
-  void run(std::span<const Tensor> fetches, std::span<const Feed> feeds);
+  /// Computes the fetches and carries out their effects, all from the values that variables had
+  /// before: run({train, cost}, {{x, batch}}) trains, and gives the cost before the update. Results
+  /// stay on the device until the next run; read() copies them.
+  /// Errors    std::invalid_argument if a feed is missing, not needed, or given twice, or if shapes
+  ///           do not fit; std::runtime_error if memory runs out; DeviceError if the device fails.
   void run(Tensor fetch, std::initializer_list<Feed> feeds = {});
+  void run(std::initializer_list<Tensor> fetches, std::initializer_list<Feed> feeds = {});
+  void run(std::span<const Tensor> fetches, std::span<const Feed> feeds);
 
-  /// Plans such a run and takes its memory without running it; the feeds' values do not matter.
-  /// Results of the last run are lost if that memory is more than there was.
-  void prepare(std::span<const Tensor> fetches, std::span<const Feed> feeds);
-  /// Plans such a run and says how large an arena it needs, without taking it.
-  std::size_t required_bytes(std::span<const Tensor> fetches, std::span<const Feed> feeds);
-
-  /// Copies a fetch of the last run to the host, or gives its shape there.
-  template <typename T>
-  void read(Tensor fetched, std::span<T> values) const;
+  /// Copies a fetch of the last run to the host.
+  /// Errors    std::invalid_argument if it was not fetched, if T is not its element type, or if
+  ///           there is room for another number of values.
   template <typename T = float>
-  std::vector<T> read(Tensor fetched) const;
+  std::vector<T> read(Tensor fetched) const {
+    std::vector<T> values(std::size_t(shape(fetched).elements()));
+    read(fetched, std::span<T>(values));
+    return values;
+  }
+  template <typename T>
+  void read(Tensor fetched, std::span<T> values) const {
+    read_bytes(fetched, values.data(), values.size(), dtype_of<T>());
+  }
+  /// The shape of a fetch of the last run, with no open dimension.
   Shape shape(Tensor fetched) const;
 
-  /// run() and read() in one.
+  /// run() and read() in one, for a float32 tensor.
   std::vector<float> evaluate(Tensor fetch, std::initializer_list<Feed> feeds = {});
 
-  /// Counts runs; it keys dropout's masks together with the seed. Set it to continue elsewhere.
+  /// Plans such a run and takes its memory without running it. The feeds' values do not matter.
+  /// Results of the last run are lost if this run needs more memory than there was.
+  void prepare(std::span<const Tensor> fetches, std::span<const Feed> feeds);
+  /// Plans such a run and says how many bytes of memory it needs, without taking them.
+  std::size_t required_bytes(std::span<const Tensor> fetches, std::span<const Feed> feeds);
+
+  /// The number of runs so far. It keys dropout's masks together with the seed; set it to continue
+  /// a run that began elsewhere.
   std::int64_t step() const { return step_; }
   void set_step(std::int64_t step) { step_ = step; }
 
-  /// Bytes of the arena: the largest plan's need, not the sum.
+  /// The bytes that the plans share: what the largest needs, not the sum.
   std::size_t arena_bytes() const;
-  int plans() const;  // that are kept
+  /// The number of plans that are kept.
+  int plans() const;
 
  private:
   class Plan;
@@ -130,6 +112,7 @@ class Session {
   void require_results() const;
   /// The same with memory.
   Plan& bound_plan_for(std::span<const Tensor> fetches, std::span<const Feed> feeds);
+  void read_bytes(Tensor fetched, void* values, std::size_t size, DType dtype) const;
 
   const Graph& graph_;
   std::shared_ptr<VariableStore> store_;

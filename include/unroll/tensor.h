@@ -12,29 +12,38 @@
 
 namespace unroll {
 
-/// kByte is for buffers that only a backend can read, such as a recurrent node's reserve.
+/// Element types. kByte is for buffers that only a device can read, such as a recurrent node's
+/// reserve.
 enum class DType : std::uint8_t { kFloat32, kInt32, kInt64, kByte };
 
+/// The element type that a C++ type stands for. Any other type does not compile.
 template <typename T>
 constexpr DType dtype_of() {
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, std::int32_t> ||
+                    std::is_same_v<T, std::int64_t> || std::is_same_v<T, std::byte>,
+                "Unroll's tensors hold float, std::int32_t or std::int64_t: convert values of "
+                "another type, such as double, to float first");
   if constexpr (std::is_same_v<T, float>) return DType::kFloat32;
   if constexpr (std::is_same_v<T, std::int32_t>) return DType::kInt32;
   if constexpr (std::is_same_v<T, std::int64_t>) return DType::kInt64;
-  if constexpr (std::is_same_v<T, std::byte>) return DType::kByte;
+  return DType::kByte;
 }
 
-std::size_t size_of(DType dtype);
-std::string to_string(DType dtype);
+std::size_t size_of(DType dtype);    // bytes of an element
+std::string to_string(DType dtype);  // "float32"
 
-/// A dimension that only the feeds fix.
+/// A dimension whose size only the feeds decide.
 inline constexpr std::int64_t kOpen = -1;
 
 /// Up to kMaxRank dimensions, row-major. Never allocates.
+/// Errors    std::invalid_argument for more dimensions, for a negative one that is not kOpen, and
+/// for
+///           an axis outside [0, rank).
 class Shape {
  public:
   static constexpr int kMaxRank = 6;
 
-  Shape() = default;
+  Shape() = default;  // a scalar's
   Shape(std::initializer_list<std::int64_t> dims) : Shape(std::span(dims.begin(), dims.size())) {}
   explicit Shape(std::span<const std::int64_t> dims);
 
@@ -44,10 +53,10 @@ class Shape {
   std::span<const std::int64_t> dims() const { return {dims_.data(), std::size_t(rank_)}; }
 
   bool is_open() const;           // some dimension is kOpen
-  std::int64_t elements() const;  // std::invalid_argument if open
+  std::int64_t elements() const;  // std::invalid_argument if open, or above 2^63
   std::int64_t rows() const;      // product of all dimensions but the last; 1 for a scalar
   std::int64_t last() const;      // last dimension; 1 for a scalar
-  void append(std::int64_t dim);  // std::invalid_argument past kMaxRank
+  void append(std::int64_t dim);
   Shape without(int axis) const;
   bool operator==(const Shape& other) const;
 
@@ -58,22 +67,22 @@ class Shape {
   int rank_ = 0;
 };
 
-std::string to_string(const Shape& shape);  // "[T, N, ?]" style: "[35, 20, ?]"
+std::string to_string(const Shape& shape);  // "[35, 20, ?]", with ? for kOpen
 
-/// A dense row-major tensor somewhere: pointer, shape, element type. Owns nothing.
+/// A dense row-major tensor in some device's memory: pointer, shape, element type. Owns nothing.
 struct View {
   void* data = nullptr;
   Shape shape;
   DType dtype = DType::kFloat32;
-  /// For a variable: a number that changes with every write and never comes back, so that a backend
-  /// may keep the weight in a form of its own. Null for everything else. Host memory.
+  /// For a variable: a number in host memory that changes with every write and never comes back, so
+  /// that a device may keep the weight in a form of its own. Null for everything else.
   const std::uint64_t* version = nullptr;
 
   explicit operator bool() const { return data != nullptr; }
   std::int64_t elements() const { return shape.elements(); }
   std::size_t bytes() const { return std::size_t(elements()) * size_of(dtype); }
 
-  /// Throws std::invalid_argument if the element type differs.
+  /// Errors    std::invalid_argument if T is not the element type.
   template <typename T>
   T* as() const {
     if (dtype_of<T>() != dtype) wrong_dtype(dtype_of<T>());

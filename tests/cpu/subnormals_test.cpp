@@ -23,6 +23,7 @@
 #include "tests/support/backends.h"
 #include "tests/support/random.h"
 #include "tests/support/recurrent_case.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 #include "unroll/optimizer.h"
 #include "unroll/recurrent.h"
@@ -315,8 +316,8 @@ Floats run_stack(const std::shared_ptr<Backend>& backend, const test::CellForm& 
   spec.reset = form.reset;
   RecurrentInputs in;
   in.x = g.placeholder("x", {kSteps, kBatch, kInput});
-  in.weights = recurrent_weights(g, spec, kInput, "rnn.",
-                                 {uniform(-0.02, 0.02), uniform(-0.02, 0.02), constant(0)});
+  in.weights = recurrent_weights(
+      g, spec, kInput, {.weight_ih = uniform(-0.02, 0.02), .weight_hh = uniform(-0.02, 0.02)});
   std::vector<Tensor> xs{in.x};
   for (const std::int64_t units : spec.hidden) {
     in.h0.push_back(g.placeholder("h0", {1, kBatch, units}));

@@ -107,10 +107,10 @@ TEST(Graph, ListsItsVariablesInOrderOfCreation) {
   Graph g;
   const Tensor b = g.variable("b", {1}, constant(1));
   g.placeholder("x", {1});
-  const Tensor a = g.variable("a", {1}, constant(1), false);
+  const Tensor a = g.variable("a", {1}, constant(1), {.trainable = false});
   const Tensor c = g.variable("c", {1}, constant(1));
   EXPECT_EQ(g.variables(), (std::vector<Tensor>{b, a, c}));
-  EXPECT_EQ(g.variables(true), (std::vector<Tensor>{b, c}));
+  EXPECT_EQ(g.trainable_variables(), (std::vector<Tensor>{b, c}));
 }
 
 TEST(Graph, ConstantsMustMatchTheirShape) {

@@ -76,7 +76,7 @@ TEST_F(LargeGraph, AStackOfManyLayersIsTrained) {
   spec.hidden.assign(kMany / 2, 1);  // a layer has four variables
   RecurrentInputs in;
   in.x = g.placeholder("x", {2, 1, 1});
-  in.weights = recurrent_weights(g, spec, 1, "rnn.", {constant(1), constant(0), constant(0)});
+  in.weights = recurrent_weights(g, spec, 1, {.weight_ih = constant(1), .weight_hh = constant(0)});
   const RecurrentResult result = recurrent(spec, in);
   const Tensor step = AdamOptimizer(0.01).minimize(reduce_sum(result.y));
   Session session(g, cpu(1));

@@ -14,6 +14,7 @@
 #include "tests/support/graph_case.h"
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 #include "unroll/optimizer.h"
 #include "unroll/session.h"
@@ -45,7 +46,7 @@ std::vector<Step> random_steps(Random& random) {
 
 Tensor in_graph(const Step& step, const std::vector<Tensor>& v) {
   const Tensor a = v[std::size_t(step.a)], b = v[std::size_t(step.b)];
-  const Tensor halves[] = {slice(a, 0, 0, 2), slice(b, 0, 1, 3)};
+  const std::vector<Tensor> halves = {slice(a, 0, 0, 2), slice(b, 0, 1, 3)};
   switch (step.kind) {
     case 0:
       return tanh(a + b);
@@ -56,7 +57,7 @@ Tensor in_graph(const Step& step, const std::vector<Tensor>& v) {
     case 3:
       return matmul(a, b) * 0.25;
     case 4:
-      return matmul(a, b, true, false) * 0.25;
+      return matmul(a, b, {.transpose_a = true}) * 0.25;
     case 5:
       return transpose(a);
     case 6:
@@ -68,7 +69,7 @@ Tensor in_graph(const Step& step, const std::vector<Tensor>& v) {
     case 9:
       return relu(a) - b * 0.5;
     case 10:
-      return tanh(reduce_sum(a, 0, true) + b);
+      return tanh(reduce_sum(a, 0, {.keep_dims = true}) + b);
     default:
       return stop_gradient(a) * 0.5 + reshape(b, {kSize, kSize}) * 0.5;
   }

@@ -44,8 +44,8 @@ TEST_P(SessionTest, LinearRegressionTrains) {
   const Tensor p = softmax(matmul(x, beta));
   const Tensor cost = reduce_mean(-reduce_sum(y * log(p), 1));
   const Tensor step = GradientDescentOptimizer(0.5).minimize(cost);
-  const Tensor right =
-      reduce_sum(equal(p, reduce_max(p, 1, true)) * y);  // rows whose best class is theirs
+  const Tensor right = reduce_sum(equal(p, reduce_max(p, 1, {.keep_dims = true})) *
+                                  y);  // rows whose best class is theirs
   Session session(g, backend_, 3);
   const float before = session.evaluate(cost, {{x, x_batch}, {y, y_batch}})[0];
   for (int epoch = 0; epoch < 300; ++epoch) session.run(step, {{x, x_batch}, {y, y_batch}});
@@ -329,11 +329,11 @@ TEST_P(SessionTest, ACopyOfATrainedVariableIsTheOneBeforeTheStep) {
   for (const bool copy_first : {false, true}) {
     Graph g;
     const Tensor w = g.variable("w", {2}, constant(1));
-    const Tensor copy = g.variable("copy", {2}, constant(0), false);
+    const Tensor copy = g.variable("copy", {2}, constant(0), {.trainable = false});
     const Tensor cost = reduce_sum(w * w);
     std::vector<Tensor> parts;
     if (copy_first) parts.push_back(assign(copy, w));
-    parts.push_back(GradientDescentOptimizer(0.25).minimize(cost, std::vector<Tensor>{w}));
+    parts.push_back(GradientDescentOptimizer(0.25).minimize(cost, {.variables = {w}}));
     if (!copy_first) parts.push_back(assign(copy, w));
     Session session(g, backend_);
     session.run(group(parts));
@@ -357,7 +357,7 @@ TEST_P(SessionTest, AGradientDoesNotTakeOverAFeed) {
 TEST_P(SessionTest, AssignAddAccumulates) {
   Graph g;
   const Tensor x = g.placeholder("x", {2});
-  const Tensor total = g.variable("total", {2}, constant(0), false);
+  const Tensor total = g.variable("total", {2}, constant(0), {.trainable = false});
   const Tensor step = assign_add(total, x);
   Session session(g, backend_);
   for (int run = 0; run < 4; ++run) session.run(step, {{x, std::vector<float>{1, 0.5F}}});

@@ -25,7 +25,8 @@ class Regression {
     const Initializer some = uniform(-0.5, 0.5);
     RecurrentInputs inputs;
     inputs.x = x;
-    inputs.weights = recurrent_weights(graph_, spec, kInput, "rnn.", {some, some, some});
+    inputs.weights = recurrent_weights(graph_, spec, kInput,
+                                       {.weight_ih = some, .weight_hh = some, .bias = some});
     const Tensor y = recurrent(spec, inputs).y;
     cost_ = reduce_mean(y * y);
     step_ = AdamOptimizer(0.01).minimize(cost_);

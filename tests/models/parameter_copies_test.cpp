@@ -253,8 +253,8 @@ TEST_P(ParameterCopiesTest, FollowAssignments) {
     const auto variables = [&](Graph& graph) {
       return std::vector<Tensor>{
           graph.variable(info.name, info.type.shape, constant(0)),
-          graph.variable("sum/" + info.name, info.type.shape, constant(0), false),
-          graph.variable("kept/" + info.name, info.type.shape, constant(0), false)};
+          graph.variable("sum/" + info.name, info.type.shape, constant(0), {.trainable = false}),
+          graph.variable("kept/" + info.name, info.type.shape, constant(0), {.trainable = false})};
     };
     const auto a = variables(averaging), t = variables(taking), r = variables(restoring);
     add.push_back(assign_add(a[1], a[0]));
@@ -303,8 +303,10 @@ struct SmallGraph {
     const RecurrentSpec spec{.cell = CellKind::kLstm, .hidden = {10}, .directions = directions};
     x = graph.placeholder("x", {3, kSequences, 9});
     targets = graph.placeholder("targets", {3 * kSequences}, DType::kInt32);
-    cells = recurrent_weights(graph, spec, 9, "rnn.",
-                              {uniform(-0.5, 0.5), uniform(-0.5, 0.5), uniform(-0.5, 0.5)});
+    cells = recurrent_weights(graph, spec, 9,
+                              {.weight_ih = uniform(-0.5, 0.5),
+                               .weight_hh = uniform(-0.5, 0.5),
+                               .bias = uniform(-0.5, 0.5)});
     decoder = graph.variable("decoder", {kTokens, 10 * directions}, uniform(-0.5, 0.5));
     add_loss(spec, cells);
   }
@@ -366,7 +368,7 @@ TEST_P(ParameterCopiesTest, FollowTheUpdateOfSomeWeights) {
                                               {w.weight_hh, g.decoder},
                                               {w.bias_hh, w.weight_ih, w.bias_ih},
                                               {w.weight_ih, g.cells.front().bias_ih}})
-        steps.push_back(optimizer.minimize(g.loss, some));
+        steps.push_back(optimizer.minimize(g.loss, {.variables = some}));
       Twins twins(backend_);
       Twins::Pair pair(twins, g.graph);
       const auto targets = words(3 * kSequences, 2);

@@ -11,6 +11,7 @@
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
 #include "tests/support/reference_training.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 #include "unroll/session.h"
 
@@ -146,7 +147,7 @@ TEST_P(DropoutOp, GradientUsesTheSameMask) {
   const Tensor x = g.placeholder("x", {1000});
   const Tensor y = dropout(x, 0.5);
   const Tensor w = g.placeholder("w", {1000});
-  const Tensor slope = dense_gradients(reduce_sum(w * y), std::vector<Tensor>{x})[0];
+  const Tensor slope = dense_gradients(reduce_sum(w * y), {x})[0];
   Random random(2);
   const std::vector<float> xv(1000, 1.0F), wv = floats(random.array({1000}, 1, 2));
   const std::vector<Feed> feeds{{x, xv}, {w, wv}};

@@ -12,6 +12,7 @@
 #include "tests/support/graph_case.h"
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 
 namespace unroll::test {
@@ -346,8 +347,7 @@ TEST_P(ElementwiseOps, EqualHasValueButNoGradient) {
   Graph g;
   const Tensor a = g.placeholder("a", {4}), b = g.placeholder("b", {4});
   const Tensor y = equal(a, b) * b;
-  const Tensor xs[] = {a, b};
-  const std::vector<Tensor> slopes = dense_gradients(reduce_sum(y), xs);
+  const std::vector<Tensor> slopes = dense_gradients(reduce_sum(y), {a, b});
   const std::vector<float> av{1, 2, 3, 4}, bv{1, -2, 3, -4};
   const std::vector<Feed> feeds{{a, av}, {b, bv}};
   const std::vector<Tensor> fetches{y, slopes[0], slopes[1]};
@@ -361,7 +361,7 @@ TEST_P(ElementwiseOps, EqualHasValueButNoGradient) {
 TEST_P(ElementwiseOps, ReluHasNoGradientAtItsKink) {
   Graph g;
   const Tensor x = g.placeholder("x", {3});
-  const Tensor slope = dense_gradients(reduce_sum(relu(x)), std::vector<Tensor>{x})[0];
+  const Tensor slope = dense_gradients(reduce_sum(relu(x)), {x})[0];
   Session session(g, backend_);
   EXPECT_EQ(session.evaluate(slope, {{x, std::vector<float>{-1, 0, 1}}}),
             (std::vector<float>{0, 0, 1}));

@@ -9,6 +9,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/graph_case.h"
 #include "tests/support/reference.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 #include "unroll/session.h"
 
@@ -74,7 +75,7 @@ TEST_P(Gradients, DiamondsAndDeadEnds) {
            [](const auto& x) {
              const Tensor a = tanh(x[0]), b = matmul(x[0], x[1]);
              exp(b);
-             return a * b + b * reduce_sum(a, 1, true);
+             return a * b + b * reduce_sum(a, 1, {.keep_dims = true});
            },
        .reference =
            [](const auto& x) {
@@ -92,20 +93,23 @@ TEST_P(Gradients, DiamondsAndDeadEnds) {
 }
 
 TEST_P(Gradients, MatmulOfRankThreeSharesItsMatrix) {
-  check_graph_case(
-      {.name = "rank 3",
-       .operands = {{{4, 2, 3}}, {{3, 3}}},
-       .build = [](const auto& x) { return matmul(tanh(matmul(x[0], x[1])), x[1], false, true); },
-       .reference =
-           [](const auto& x) {
-             const ComplexArray y = reference::map(reference::matmul(x[0], x[1]), tanh_of);
-             return reference::matmul(y, x[1], false, true);
-           },
-       .ulps = 8,
-       .scale = 6,
-       .gradient_ulps = 24,  // eight rows of three products
-       .gradient_scale = 12},
-      backend_);
+  check_graph_case({.name = "rank 3",
+                    .operands = {{{4, 2, 3}}, {{3, 3}}},
+                    .build =
+                        [](const auto& x) {
+                          return matmul(tanh(matmul(x[0], x[1])), x[1], {.transpose_b = true});
+                        },
+                    .reference =
+                        [](const auto& x) {
+                          const ComplexArray y =
+                              reference::map(reference::matmul(x[0], x[1]), tanh_of);
+                          return reference::matmul(y, x[1], false, true);
+                        },
+                    .ulps = 8,
+                    .scale = 6,
+                    .gradient_ulps = 24,  // eight rows of three products
+                    .gradient_scale = 12},
+                   backend_);
 }
 
 TEST_P(Gradients, BroadcastOperandsOfAnLstmLikeBlock) {
@@ -114,7 +118,8 @@ TEST_P(Gradients, BroadcastOperandsOfAnLstmLikeBlock) {
                     .operands = {{{5, 3}}, {{4, 3}}, {{4}}, {{}}},
                     .build =
                         [](const auto& x) {
-                          const Tensor gate = logistic(matmul(x[0], x[1], false, true) + x[2]);
+                          const Tensor gate =
+                              logistic(matmul(x[0], x[1], {.transpose_b = true}) + x[2]);
                           return gate * tanh(x[3]) + (1 - gate);
                         },
                     .reference =
@@ -136,7 +141,7 @@ TEST_P(Gradients, StopGradientBlocksOnePathAlone) {
   Graph g;
   const Tensor x = g.placeholder("x", {3});
   const Tensor y = x * stop_gradient(x) + x;
-  const std::vector<Tensor> fetches{y, dense_gradients(reduce_sum(y), std::vector<Tensor>{x})[0]};
+  const std::vector<Tensor> fetches{y, dense_gradients(reduce_sum(y), {x})[0]};
   Session session(g, backend_);
   const std::vector<float> values{2, -3, 4};
   const std::vector<Feed> feeds{{x, values}};
@@ -166,7 +171,7 @@ TEST_P(Gradients, WhatDoesNotEnterTheCostHasNone) {
 TEST_P(Gradients, OfTheCostItselfIsOne) {
   Graph g;
   const Tensor x = g.placeholder("x", {1});
-  const Tensor slope = dense_gradients(x, std::vector<Tensor>{x})[0];
+  const Tensor slope = dense_gradients(x, {x})[0];
   Session session(g, backend_);
   EXPECT_EQ(session.evaluate(slope), std::vector<float>{1});
 }
@@ -175,7 +180,7 @@ TEST_P(Gradients, OfIntermediateTensors) {
   Graph g;
   const Tensor x = g.placeholder("x", {3});
   const Tensor h = x * 2;
-  const Tensor slope = dense_gradients(reduce_sum(h * h + x), std::vector<Tensor>{h})[0];
+  const Tensor slope = dense_gradients(reduce_sum(h * h + x), {h})[0];
   Session session(g, backend_);
   EXPECT_EQ(session.evaluate(slope, {{x, std::vector<float>{1, 2, 3}}}),
             (std::vector<float>{4, 8, 12}));
@@ -186,7 +191,7 @@ TEST_P(Gradients, TiedWeightsSumTheirUses) {
   const Tensor w = g.variable("w", {2, 2}, constant(1));
   const Tensor x = g.placeholder("x", {1, 2});
   const Tensor cost = reduce_sum(matmul(matmul(x, w), g.variable("w", {2, 2}, constant(1))));
-  const Tensor slope = dense_gradients(cost, std::vector<Tensor>{w})[0];
+  const Tensor slope = dense_gradients(cost, {w})[0];
   Session session(g, backend_);
   // cost = sum_ijk x_i w_ij w_jk; with w = 1: d/dw_ab = 2 x_a + sum_i x_i.
   EXPECT_EQ(session.evaluate(slope, {{x, std::vector<float>{1, 10}}}),
@@ -198,8 +203,8 @@ UNROLL_FOR_EACH_BACKEND(Gradients);
 TEST(GradientsArguments, TheCostHasOneElement) {
   Graph g;
   const Tensor x = g.placeholder("x", {3});
-  EXPECT_THROW(gradients(x, std::vector<Tensor>{x}), std::invalid_argument);
-  EXPECT_NO_THROW(gradients(reduce_sum(x, kAllAxes, true), std::vector<Tensor>{x}));
+  EXPECT_THROW(gradients(x, {x}), std::invalid_argument);
+  EXPECT_NO_THROW(gradients(reduce_sum(x, kAllAxes, {.keep_dims = true}), {x}));
 }
 
 }  // namespace

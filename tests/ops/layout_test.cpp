@@ -138,8 +138,7 @@ std::vector<GraphCase> layout_cases() {
                  .operands = {{{3, 2}}},
                  .build =
                      [](const auto& x) {
-                       const Tensor parts[] = {x[0], x[0]};
-                       return concat(parts, 1);
+                       return concat({x[0], x[0]}, 1);
                      },
                  .reference =
                      [](const auto& x) {
@@ -177,8 +176,7 @@ TEST_P(SliceConcat, OpenDimensionsAreFixedByTheFeeds) {
   Graph g;
   const Tensor x = g.placeholder("x", {kOpen, 3});
   const Tensor head = slice(x, 0, 1), flat = reshape(x, {kOpen});
-  const Tensor parts[] = {x, x};
-  const Tensor twice = concat(parts, 0);
+  const Tensor twice = concat({x, x}, 0);
   Session session(g, backend_);
   const std::vector<float> values{1, 2, 3, 4, 5, 6, 7, 8, 9};
   const std::vector<Feed> feeds{{x, values}};
@@ -202,10 +200,10 @@ TEST(SliceConcatShapes, AreChecked) {
   EXPECT_THROW(slice(x, 0, 0, 4), std::invalid_argument);
   EXPECT_THROW(slice(x, 0, 2, 1), std::invalid_argument);
   EXPECT_THROW(slice(x, 0, -1, 1), std::invalid_argument);
-  EXPECT_THROW(concat(std::vector<Tensor>{x, y}, 0), std::invalid_argument);
-  EXPECT_THROW(concat(std::vector<Tensor>{x, flat}, 0), std::invalid_argument);
-  EXPECT_THROW(concat(std::vector<Tensor>{x, x}, 2), std::invalid_argument);
-  EXPECT_THROW(concat(std::vector<Tensor>{}, 0), std::invalid_argument);
+  EXPECT_THROW(concat({x, y}, 0), std::invalid_argument);
+  EXPECT_THROW(concat({x, flat}, 0), std::invalid_argument);
+  EXPECT_THROW(concat({x, x}, 2), std::invalid_argument);
+  EXPECT_THROW(concat({}, 0), std::invalid_argument);
   EXPECT_THROW(reshape(x, {5, 2}), std::invalid_argument);
   EXPECT_THROW(reshape(x, {kOpen, 5}), std::invalid_argument);
   EXPECT_THROW(reshape(x, {kOpen, kOpen}), std::invalid_argument);

@@ -92,26 +92,29 @@ INSTANTIATE_TEST_SUITE_P(On, MatmulPrecision, ::testing::Values("CudaTf32"), bac
 
 std::vector<GraphCase> matmul_cases() {
   std::vector<GraphCase> all;
-  const auto add = [&](Dims a, Dims b, bool ta, bool tb) {
+  const auto add = [&](Dims a, Dims b, MatmulOptions options = {}) {
     // Up to 33 terms below 4 in a sum: 33 roundings of partial sums around sqrt(33) 4 / 3.
-    all.push_back(
-        {.name = "matmul " + to_string(shape_of(a)) + " " + to_string(shape_of(b)),
-         .operands = {{a}, {b}},
-         .build = [=](const auto& x) { return matmul(x[0], x[1], ta, tb); },
-         .reference = [=](const auto& x) { return reference::matmul(x[0], x[1], ta, tb); },
-         .ulps = 33,
-         .scale = 8,
-         .gradient_ulps = 33,
-         .gradient_scale = 8});
+    all.push_back({.name = "matmul " + to_string(shape_of(a)) + " " + to_string(shape_of(b)),
+                   .operands = {{a}, {b}},
+                   .build = [=](const auto& x) { return matmul(x[0], x[1], options); },
+                   .reference =
+                       [=](const auto& x) {
+                         return reference::matmul(x[0], x[1], options.transpose_a,
+                                                  options.transpose_b);
+                       },
+                   .ulps = 33,
+                   .scale = 8,
+                   .gradient_ulps = 33,
+                   .gradient_scale = 8});
   };
-  add({3, 33}, {33, 5}, false, false);
-  add({33, 3}, {33, 5}, true, false);
-  add({3, 33}, {5, 33}, false, true);
-  add({33, 3}, {5, 33}, true, true);
-  add({1, 1}, {1, 1}, false, false);
-  add({4, 3, 7}, {7, 5}, false, false);
-  add({4, 3, 7}, {5, 7}, false, true);
-  add({2, 2, 3, 7}, {7, 1}, false, false);
+  add({3, 33}, {33, 5});
+  add({33, 3}, {33, 5}, {.transpose_a = true});
+  add({3, 33}, {5, 33}, {.transpose_b = true});
+  add({33, 3}, {5, 33}, {.transpose_a = true, .transpose_b = true});
+  add({1, 1}, {1, 1});
+  add({4, 3, 7}, {7, 5});
+  add({4, 3, 7}, {5, 7}, {.transpose_b = true});
+  add({2, 2, 3, 7}, {7, 1});
   return all;
 }
 
@@ -140,14 +143,14 @@ TEST(MatmulShapes, AreChecked) {
   const Tensor a = g.placeholder("a", {3, 4}), b = g.placeholder("b", {5, 6}),
                stack = g.placeholder("stack", {2, 3, 5}), scalar = g.placeholder("scalar", {});
   EXPECT_THROW(matmul(a, b), std::invalid_argument);
-  EXPECT_THROW(matmul(a, b, true, false), std::invalid_argument);
-  EXPECT_THROW(matmul(a, b, false, true), std::invalid_argument);
+  EXPECT_THROW(matmul(a, b, {.transpose_a = true}), std::invalid_argument);
+  EXPECT_THROW(matmul(a, b, {.transpose_b = true}), std::invalid_argument);
   EXPECT_THROW(matmul(b, stack), std::invalid_argument);
   EXPECT_THROW(matmul(stack, a), std::invalid_argument);
   EXPECT_THROW(matmul(scalar, b), std::invalid_argument);
   EXPECT_THROW(matmul(a, g.placeholder("ids", {4, 2}, DType::kInt32)), std::invalid_argument);
   EXPECT_EQ(matmul(stack, b).shape(), (Shape{2, 3, 6}));
-  EXPECT_EQ(matmul(a, g.placeholder("c", {3, 9}), true).shape(), (Shape{4, 9}));
+  EXPECT_EQ(matmul(a, g.placeholder("c", {3, 9}), {.transpose_a = true}).shape(), (Shape{4, 9}));
 }
 
 TEST(MatmulShapes, OpenDimensionsPassThrough) {

@@ -521,7 +521,7 @@ TEST_P(OptimizerOp, TheGuardMayLookAtAnotherLossThanTheCost) {
 TEST_P(OptimizerOp, OnlyTheVariablesAskedForAreTrained) {
   Graph g;
   const Tensor a = g.variable("a", {2}, constant(1)), b = g.variable("b", {2}, constant(1));
-  const Tensor frozen = g.variable("frozen", {2}, constant(1), false);
+  const Tensor frozen = g.variable("frozen", {2}, constant(1), {.trainable = false});
   g.variable("unused", {2}, constant(1));
   const Tensor cost = reduce_sum(a * 2 + b * 3 + frozen * 4);
   const Tensor all = GradientDescentOptimizer(0.5).minimize(cost);
@@ -535,7 +535,7 @@ TEST_P(OptimizerOp, OnlyTheVariablesAskedForAreTrained) {
   Graph h;
   const Tensor c = h.variable("a", {2}, constant(1)), d = h.variable("b", {2}, constant(1));
   const Tensor one =
-      GradientDescentOptimizer(0.5).minimize(reduce_sum(c * 2 + d * 3), std::vector<Tensor>{d});
+      GradientDescentOptimizer(0.5).minimize(reduce_sum(c * 2 + d * 3), {.variables = {d}});
   Session second(h, backend_);
   second.run(one);
   EXPECT_EQ(second.variables().read<float>("a"), (std::vector<float>{1, 1}));

@@ -18,6 +18,7 @@
 #include "tests/support/random.h"
 #include "tests/support/recurrent_case.h"
 #include "tests/support/reference_recurrent.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 #include "unroll/recurrent.h"
 #include "unroll/session.h"
@@ -77,7 +78,8 @@ class RecurrentGolden : public OnEachBackend {
       in.h0.push_back(layer_of(h0, layer));
       if (lstm) in.c0.push_back(layer_of(c0, layer));
     }
-    in.weights = recurrent_weights(g, spec, input, "", {constant(0), constant(0), constant(0)});
+    in.weights = recurrent_weights(
+        g, spec, input, {.prefix = "", .weight_ih = constant(0), .weight_hh = constant(0)});
     const std::vector<std::int32_t> lengths = run.at("lengths");
     if (!lengths.empty()) in.lengths = g.placeholder("lengths", {batch}, DType::kInt32);
     const RecurrentResult result = recurrent(spec, in);

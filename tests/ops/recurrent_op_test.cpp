@@ -1,5 +1,5 @@
-/// recurrent() in a graph: against the reference, against unroll(cell()), and with open dimensions,
-/// dropout and changed weights in a session.
+/// recurrent() in a graph: against the reference, against unrolled(cell()), and with open
+/// dimensions, dropout and changed weights in a session.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,6 +15,7 @@
 #include "tests/support/recurrent_case.h"
 #include "tests/support/recurrent_fixture.h"
 #include "tests/support/reference.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 #include "unroll/optimizer.h"
 #include "unroll/recurrent.h"
@@ -23,7 +24,8 @@
 namespace unroll::test {
 namespace {
 
-const RecurrentInitializers kZeros{constant(0), constant(0), constant(0)};
+const RecurrentWeightsOptions kZeros{
+    .prefix = "", .weight_ih = constant(0), .weight_hh = constant(0)};
 
 /// A graph with placeholders for the data and the weights of the loss, variables for the weights of
 /// the cells, and room for either form of the stack.
@@ -42,7 +44,7 @@ struct StackGraph {
     in.x = feed("x", data.x, {steps, batch, c.input});
     for (const Reals& h : data.h0) in.h0.push_back(feed("h0", h));
     for (const Reals& c0 : data.c0) in.c0.push_back(feed("c0", c0));
-    in.weights = recurrent_weights(graph, c.spec, c.input, "", kZeros);
+    in.weights = recurrent_weights(graph, c.spec, c.input, kZeros);
     if (!data.lengths.empty()) {
       in.lengths = graph.placeholder("lengths", {batch}, DType::kInt32);
       feeds.emplace_back(in.lengths, std::span(data.lengths), Shape{c.batch});
@@ -112,7 +114,7 @@ Tensor reversed(Tensor x) {
   return concat(parts, 0);
 }
 
-/// The stack made with unroll(cell()); the reverse direction gets the reversed sequence.
+/// The stack made with unrolled(cell()); the reverse direction gets the reversed sequence.
 RecurrentResult elementary(const RecurrentSpec& spec, const RecurrentInputs& in) {
   RecurrentResult result;
   result.y = in.x;
@@ -126,7 +128,7 @@ RecurrentResult elementary(const RecurrentSpec& spec, const RecurrentInputs& in)
       if (!in.c0.empty()) initial.push_back(part(in.c0[layer]));
       const Tensor x = d == 0 ? result.y : reversed(result.y);
       const std::size_t which = layer * std::size_t(spec.directions) + std::size_t(d);
-      const Unrolled out = unroll(cell(spec, in.weights[which]), x, initial);
+      const Unrolled out = unrolled(cell(spec, in.weights[which]), x, initial);
       ys.push_back(d == 0 ? out.y : reversed(out.y));
       const auto whole = [](Tensor state) {
         return reshape(state, {1, state.shape()[0], state.shape()[1]});
@@ -237,9 +239,9 @@ TEST_P(RecurrentOp, OneSessionPlansForManyLengthsAndBatches) {
     RecurrentInputs in;
     in.x = graph.placeholder("x", {kOpen, kOpen, 4});
     in.lengths = graph.placeholder("lengths", {kOpen}, DType::kInt32);
-    in.weights = recurrent_weights(graph, shape.spec, 4, "", kZeros);
+    in.weights = recurrent_weights(graph, shape.spec, 4, kZeros);
     const RecurrentResult result = recurrent(shape.spec, in);
-    std::vector<Tensor> fetches = dense_gradients(reduce_sum(result.y), std::vector<Tensor>{in.x});
+    std::vector<Tensor> fetches = dense_gradients(reduce_sum(result.y), {in.x});
     fetches.push_back(result.y);
     const auto write = [&](Session& session) {
       for (std::size_t k = 0; k < in.weights.size(); ++k) {
@@ -395,7 +397,7 @@ TEST_P(RecurrentOp, GradientsCanBeAskedForAlone) {
     const std::size_t last = xs.size() - 1;
     std::vector<Tensor> fetches;
     for (const std::size_t k : {std::size_t{0}, std::size_t{1}, last - 15, last})
-      fetches.push_back(dense_gradients(cost, std::vector<Tensor>{xs[k]})[0]);
+      fetches.push_back(dense_gradients(cost, {xs[k]})[0]);
     Session session(g.graph, backend_);
     g.write_weights(session.variables(), data);
     std::size_t which = 0;
@@ -458,10 +460,9 @@ class RecurrentDropout : public OnEachBackend {
         .cell = CellKind::kRnnRelu, .hidden = {kUnits, kUnits}, .dropout = float(rate)};
     RecurrentInputs in;
     in.x = g.placeholder("x", {kSteps, kBatch, kUnits});
-    in.weights = recurrent_weights(g, spec, kUnits, "", kZeros);
+    in.weights = recurrent_weights(g, spec, kUnits, kZeros);
     const Tensor y = recurrent(spec, in, name).y;
-    const std::vector<Tensor> fetches{y,
-                                      dense_gradients(reduce_sum(y), std::vector<Tensor>{in.x})[0]};
+    const std::vector<Tensor> fetches{y, dense_gradients(reduce_sum(y), {in.x})[0]};
     Session session(g, backend_, seed);
     std::vector<float> identity(kUnits * kUnits);
     for (std::size_t k = 0; k < kUnits; ++k) identity[k * kUnits + k] = 1;
@@ -519,7 +520,8 @@ TEST_P(RecurrentDropout, TheTopLayerIsNotDropped) {
   const RecurrentSpec spec{.cell = CellKind::kRnnRelu, .hidden = {kUnits}, .dropout = 0.9F};
   RecurrentInputs in;
   in.x = g.constant(1, {kSteps, kBatch, 4});
-  in.weights = recurrent_weights(g, spec, 4, "", {constant(0.25), constant(0), constant(0)});
+  in.weights =
+      recurrent_weights(g, spec, 4, {.weight_ih = constant(0.25), .weight_hh = constant(0)});
   const Tensor y = recurrent(spec, in).y;
   Session session(g, backend_);
   EXPECT_EQ(session.evaluate(y), std::vector<float>(kSteps * kBatch * kUnits, 1.0F));
@@ -532,7 +534,7 @@ INSTANTIATE_TEST_SUITE_P(On, RecurrentDropout,
 TEST(RecurrentShapes, WeightsHavePyTorchsNamesAndShapes) {
   Graph g;
   const RecurrentSpec spec{.cell = CellKind::kGru, .hidden = {5, 3}, .directions = 2};
-  const std::vector<CellWeights> weights = recurrent_weights(g, spec, 7, "rnn.", kZeros);
+  const std::vector<CellWeights> weights = recurrent_weights(g, spec, 7);
   ASSERT_EQ(weights.size(), 4U);
   EXPECT_EQ(weights[0].weight_ih.name(), "rnn.weight_ih_l0");
   EXPECT_EQ(weights[1].weight_hh.name(), "rnn.weight_hh_l0_reverse");
@@ -551,7 +553,7 @@ TEST(RecurrentShapes, ResultsHaveTheirShapes) {
   const RecurrentSpec spec{.hidden = {5, 3}, .directions = 2};
   RecurrentInputs in;
   in.x = g.placeholder("x", {kOpen, 4, 7});
-  in.weights = recurrent_weights(g, spec, 7, "", kZeros);
+  in.weights = recurrent_weights(g, spec, 7, kZeros);
   const RecurrentResult result = recurrent(spec, in);
   EXPECT_EQ(result.y.shape(), (Shape{kOpen, 4, 6}));
   ASSERT_EQ(result.h_n.size(), 2U);
@@ -565,7 +567,7 @@ TEST(RecurrentShapes, AreChecked) {
   const RecurrentSpec lstm{.hidden = {5}}, gru{.cell = CellKind::kGru, .hidden = {5}};
   RecurrentInputs good;
   good.x = g.placeholder("x", {3, 4, 7});
-  good.weights = recurrent_weights(g, lstm, 7, "", kZeros);
+  good.weights = recurrent_weights(g, lstm, 7, kZeros);
   const auto h = g.placeholder("h", {1, 4, 5}), wrong = g.placeholder("wrong", {1, 3, 5});
   EXPECT_NO_THROW(recurrent(lstm, good));
 

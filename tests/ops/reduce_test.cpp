@@ -11,6 +11,7 @@
 #include "tests/support/graph_case.h"
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 
 namespace unroll::test {
@@ -175,25 +176,25 @@ std::vector<GraphCase> reduce_cases() {
       all.push_back(
           {.name = "sum" + suffix,
            .operands = {{dims}},
-           .build = [=](const auto& x) { return reduce_sum(x[0], axis, keep); },
+           .build = [=](const auto& x) { return reduce_sum(x[0], axis, {.keep_dims = keep}); },
            .reference =
                [=](const auto& x) { return reshaped(reference::reduce_sum(x[0], reduced)); },
            .ulps = count,
            .scale = 2 * std::sqrt(count)});
-      all.push_back({.name = "mean" + suffix,
-                     .operands = {{dims}},
-                     .build = [=](const auto& x) { return reduce_mean(x[0], axis, keep); },
-                     .reference =
-                         [=](const auto& x) {
-                           const auto mean = [=](Complex y) { return y / count; };
-                           return reshaped(
-                               reference::map(reference::reduce_sum(x[0], reduced), mean));
-                         },
-                     .ulps = 2 * std::sqrt(count) + 1});
+      all.push_back(
+          {.name = "mean" + suffix,
+           .operands = {{dims}},
+           .build = [=](const auto& x) { return reduce_mean(x[0], axis, {.keep_dims = keep}); },
+           .reference =
+               [=](const auto& x) {
+                 const auto mean = [=](Complex y) { return y / count; };
+                 return reshaped(reference::map(reference::reduce_sum(x[0], reduced), mean));
+               },
+           .ulps = 2 * std::sqrt(count) + 1});
       all.push_back(
           {.name = "max" + suffix,
            .operands = {{dims}},
-           .build = [=](const auto& x) { return reduce_max(x[0], axis, keep); },
+           .build = [=](const auto& x) { return reduce_max(x[0], axis, {.keep_dims = keep}); },
            .reference =
                [=](const auto& x) { return reshaped(reference::reduce_max(x[0], reduced)); },
            .ulps = 0});
@@ -212,7 +213,7 @@ TEST_P(ReduceOps, ElementsThatShareAMaximumShareItsGradient) {
   const Tensor x = g.placeholder("x", {2, 4});
   const Tensor y = reduce_max(x, 1);
   const Tensor w = g.placeholder("w", {2});
-  const Tensor slope = dense_gradients(reduce_sum(w * y), std::vector<Tensor>{x})[0];
+  const Tensor slope = dense_gradients(reduce_sum(w * y), {x})[0];
   Session session(g, backend_);
   EXPECT_EQ(session.evaluate(slope, {{x, std::vector<float>{3, 1, 3, 0, -2, -2, -2, -2}},
                                      {w, std::vector<float>{5, 8}}}),
@@ -229,7 +230,7 @@ TEST(ReduceShapes, AreChecked) {
   EXPECT_THROW(reduce_max(x, 7), std::invalid_argument);
   EXPECT_THROW(reduce_sum(g.placeholder("ids", {3}, DType::kInt32)), std::invalid_argument);
   EXPECT_EQ(reduce_sum(x).shape(), Shape{});
-  EXPECT_EQ(reduce_sum(x, kAllAxes, true).shape(), (Shape{1, 1}));
+  EXPECT_EQ(reduce_sum(x, kAllAxes, {.keep_dims = true}).shape(), (Shape{1, 1}));
   EXPECT_EQ(reduce_sum(x, -1).shape(), Shape{3});
   EXPECT_EQ(reduce_sum(g.placeholder("open", {kOpen, 4}), 1).shape(), Shape{kOpen});
 }

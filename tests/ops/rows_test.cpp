@@ -11,6 +11,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 #include "unroll/session.h"
 
@@ -240,7 +241,7 @@ TEST_P(Embedding, TwoLookupsInOneTableAddUp) {
                b = g.placeholder("b", {3}, DType::kInt32);
   const Tensor table = g.variable("table", {4, 1}, constant(1));
   const Tensor cost = reduce_sum(embedding(table, a)) + 10 * reduce_sum(embedding(table, b));
-  const Tensor slope = dense_gradients(cost, std::vector<Tensor>{table})[0];
+  const Tensor slope = dense_gradients(cost, {table})[0];
   Session session(g, backend_);
   EXPECT_EQ(session.evaluate(slope, {{a, std::vector<std::int32_t>{0, 1}},
                                      {b, std::vector<std::int32_t>{1, 1, 3}}}),

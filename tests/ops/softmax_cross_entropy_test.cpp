@@ -16,6 +16,7 @@
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
 #include "tests/support/reference_training.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 #include "unroll/session.h"
 
@@ -417,7 +418,7 @@ TEST_P(SoftmaxCrossEntropyOp, ChunkRowsDoNotChangeTheResult) {
     const Tensor targets = g.placeholder("targets", {kOpen}, DType::kInt32);
     const Tensor loss =
         softmax_cross_entropy(h, weight, bias, targets, {}, {.chunk_rows = chunk}).loss;
-    const Tensor dweight = dense_gradients(loss, std::vector<Tensor>{weight})[0];
+    const Tensor dweight = dense_gradients(loss, {weight})[0];
     Session session(g, backend_);
     session.variables().write<float>("weight", floats(data.weight));
     session.variables().write<float>("bias", floats(data.bias));
@@ -445,7 +446,7 @@ TEST_P(SoftmaxCrossEntropyOp, TiedWeightsGetBothGradients) {
   const Tensor targets = g.placeholder("targets", {c.rows}, DType::kInt32);
   const Tensor h = tanh(embedding(table, ids));
   const Tensor cost = softmax_cross_entropy(h, table, bias, targets, {}, graph_options(c)).loss * 2;
-  const Tensor slope = dense_gradients(cost, std::vector<Tensor>{table})[0];
+  const Tensor slope = dense_gradients(cost, {table})[0];
   Session session(g, backend_);
   session.variables().write<float>("table", floats(data.weight));
   const std::vector<float> actual =
@@ -472,7 +473,7 @@ TEST_P(SoftmaxCrossEntropyOp, TwoLossesInOneGraph) {
   const Tensor targets = g.placeholder("targets", {c.rows}, DType::kInt32);
   const Tensor once = softmax_cross_entropy(h, weight, bias, targets).loss;
   const Tensor again = softmax_cross_entropy(h * 2, weight, bias, targets).loss;
-  const Tensor slope = dense_gradients(once - again, std::vector<Tensor>{weight})[0];
+  const Tensor slope = dense_gradients(once - again, {weight})[0];
   Session session(g, backend_);
   const std::vector<float> actual = session.evaluate(slope, {{h, floats(data.h)},
                                                              {weight, floats(data.weight)},
@@ -511,7 +512,7 @@ TEST_P(SoftmaxCrossEntropyOp, ResultsCanBeFetchedAlone) {
   const Tensor bias = g.placeholder("bias", {c.classes});
   const Tensor targets = g.placeholder("targets", {c.rows}, DType::kInt32);
   const auto result = softmax_cross_entropy(h, weight, bias, targets, {}, graph_options(c));
-  const Tensor dbias = dense_gradients(result.loss, std::vector<Tensor>{bias})[0];
+  const Tensor dbias = dense_gradients(result.loss, {bias})[0];
   const std::vector<float> hv = floats(data.h), wv = floats(data.weight), bv = floats(data.bias);
   const std::vector<Feed> feeds{{h, hv}, {weight, wv}, {bias, bv}, {targets, data.targets}};
   Session session(g, backend_);

@@ -12,6 +12,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 #include "unroll/session.h"
 

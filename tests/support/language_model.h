@@ -30,13 +30,16 @@ struct LanguageModel {
     const Tensor table = graph.variable("encoder.weight", {kWords, kEmbedding}, uniform(-0.1, 0.1));
     RecurrentInputs in;
     in.x = dropout(embedding(table, ids), dropout_rate, "input dropout");
-    in.weights = recurrent_weights(graph, spec, kEmbedding, "rnn.",
-                                   {uniform(-0.15, 0.15), uniform(-0.15, 0.15), constant(0)});
+    in.weights =
+        recurrent_weights(graph, spec, kEmbedding,
+                          {.weight_ih = uniform(-0.15, 0.15), .weight_hh = uniform(-0.15, 0.15)});
     std::vector<Tensor> carried;
     for (std::size_t layer = 0; layer < spec.hidden.size(); ++layer) {
       const Shape shape{1, kBatch, spec.hidden[layer]};
-      in.h0.push_back(graph.variable("h" + std::to_string(layer), shape, constant(0), false));
-      in.c0.push_back(graph.variable("c" + std::to_string(layer), shape, constant(0), false));
+      in.h0.push_back(
+          graph.variable("h" + std::to_string(layer), shape, constant(0), {.trainable = false}));
+      in.c0.push_back(
+          graph.variable("c" + std::to_string(layer), shape, constant(0), {.trainable = false}));
     }
     const RecurrentResult rnn = recurrent(spec, in, "rnn");
     const Tensor h =

@@ -1,4 +1,4 @@
-/// unroll() and the built-in cells against the reference, and with a custom cell.
+/// unrolled() and the built-in cells against the reference, and with a cell of the user's own.
 #include <gtest/gtest.h>
 
 #include <complex>
@@ -18,10 +18,10 @@
 namespace unroll::test {
 namespace {
 
-class Unroll : public OnEachBackend {};
+class UnrolledTest : public OnEachBackend {};
 
-// Inputs in the order of flatten(): x, h0, (c0), weight_ih, weight_hh, bias_ih, bias_hh.
-TEST_P(Unroll, BuiltInCellsMatchTheReference) {
+// Inputs in flatten()'s order: x, h0, (c0), weight_ih, weight_hh, bias_ih, bias_hh.
+TEST_P(UnrolledTest, BuiltInCellsMatchTheReference) {
   for (const RecurrentCase& c : recurrent_cases({recurrent_shape({4}, 1, 3, 2, 3, false)})) {
     const auto data = recurrent_data(c, 3);
     const bool lstm = !data.c0.empty();
@@ -38,7 +38,7 @@ TEST_P(Unroll, BuiltInCellsMatchTheReference) {
         initial.push_back(reshape(x[k], {c.batch, c.spec.hidden[0]}));
       const std::size_t first = lstm ? 3 : 2;
       const CellWeights weights{x[first], x[first + 1], x[first + 2], x[first + 3]};
-      return unroll(cell(c.spec, weights), x[0], initial).y;
+      return unrolled(cell(c.spec, weights), x[0], initial).y;
     };
     test.reference = [&](const std::vector<ComplexArray>& x) {
       return reference::recurrent(c.spec, unflatten(x, data)).y;
@@ -48,13 +48,13 @@ TEST_P(Unroll, BuiltInCellsMatchTheReference) {
 }
 
 // h_t = tanh(x_t) * 0.5 + h_{t-1}^2, y_t = 3 h_t: a state and an output that differ.
-TEST_P(Unroll, ACellOfTheUsersOwn) {
+TEST_P(UnrolledTest, ACellOfTheUsersOwn) {
   const auto build = [](const std::vector<Tensor>& x) {
     const Cell own = [](Tensor x_t, const CellState& state) {
       const Tensor h = tanh(x_t) * 0.5 + state[0] * state[0];
       return std::pair<Tensor, CellState>(h * 3, {h});
     };
-    const Unrolled out = unroll(own, x[0], {x[1]});
+    const Unrolled out = unrolled(own, x[0], {x[1]});
     return out.y + out.state[0];  // [T, N, H] + [N, H]
   };
   const auto expected = [](const std::vector<ComplexArray>& x) {
@@ -75,15 +75,15 @@ TEST_P(Unroll, ACellOfTheUsersOwn) {
                    backend_);
 }
 
-UNROLL_FOR_EACH_BACKEND(Unroll);
+UNROLL_FOR_EACH_BACKEND(UnrolledTest);
 
-TEST(UnrollShapes, AreChecked) {
+TEST(UnrolledShapes, AreChecked) {
   Graph g;
   const Cell pass = [](Tensor x_t, const CellState& state) {
     return std::pair<Tensor, CellState>(x_t, state);
   };
-  EXPECT_THROW(unroll(pass, g.placeholder("x", {kOpen, 2, 3}), {}), std::invalid_argument);
-  EXPECT_EQ(unroll(pass, g.placeholder("y", {4, 2, 3}), {}).y.shape(), (Shape{4, 2, 3}));
+  EXPECT_THROW(unrolled(pass, g.placeholder("x", {kOpen, 2, 3}), {}), std::invalid_argument);
+  EXPECT_EQ(unrolled(pass, g.placeholder("y", {4, 2, 3}), {}).y.shape(), (Shape{4, 2, 3}));
 }
 
 }  // namespace

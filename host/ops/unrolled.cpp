@@ -1,4 +1,4 @@
-/// Recurrence from elementary nodes: the built-in cells as a user would write them, and unroll().
+/// Recurrence from elementary nodes: the built-in cells as a user would write them, and unrolled().
 #include "unroll/ops.h"
 #include "unroll/recurrent.h"
 
@@ -8,7 +8,7 @@ namespace {
 using Step = std::pair<Tensor, CellState>;
 
 Tensor product(Tensor x, Tensor weight) {
-  return matmul(x, weight, false, true);
+  return matmul(x, weight, {.transpose_b = true});
 }
 
 Tensor gate(Tensor z, int index, std::int64_t units) {
@@ -66,9 +66,9 @@ Cell cell(const RecurrentSpec& spec, const CellWeights& weights) {
   };
 }
 
-Unrolled unroll(const Cell& cell, Tensor x, CellState initial) {
+Unrolled unrolled(const Cell& cell, Tensor x, CellState initial) {
   if (!x || x.shape().rank() < 2 || x.shape()[0] == kOpen)
-    throw std::invalid_argument("unroll: got x " +
+    throw std::invalid_argument("unrolled: got x " +
                                 (x ? to_string(x.shape()) : std::string("empty")) +
                                 ", expected [T, N, ...] with a fixed T");
   const auto without_first = [](Shape shape) { return shape.without(0); };

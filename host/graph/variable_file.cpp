@@ -1,0 +1,98 @@
+/// A store's variables in a safetensors file.
+#include <algorithm>
+#include <cstddef>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "host/base/safetensors.h"
+#include "host/base/utf8.h"
+#include "unroll/backend.h"
+#include "unroll/variable_store.h"
+
+namespace unroll {
+namespace {
+
+StoredType stored_type_of(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return StoredType::kF32;
+    case DType::kInt32:
+      return StoredType::kI32;
+    case DType::kInt64:
+      return StoredType::kI64;
+    case DType::kByte:
+      return StoredType::kU8;
+  }
+  throw std::invalid_argument("stored_type_of: unknown element type");
+}
+
+/// "F32 [2, 3]"
+std::string described(StoredType type, std::span<const std::int64_t> shape) {
+  std::string text(stored_type_name(type));
+  text += " [";
+  for (std::size_t k = 0; k < shape.size(); ++k)
+    text += (k == 0 ? "" : ", ") + std::to_string(shape[k]);
+  return text + "]";
+}
+
+}  // namespace
+
+void VariableStore::save(const std::filesystem::path& file) const {
+  std::vector<TensorData> tensors;
+  for (const auto& [name, variable] : variables_) {
+    const View view = this->view(name);
+    const auto read = [this, view](std::int64_t at, std::span<std::byte> to) {
+      backend_->download(to.data(), static_cast<const std::byte*>(view.data) + at, to.size());
+    };
+    const auto shape = view.shape.dims();
+    tensors.push_back({name,
+                       stored_type_of(view.dtype),
+                       {shape.begin(), shape.end()},
+                       TensorBytes(std::int64_t(view.bytes()), read)});
+  }
+  std::filesystem::path partial = file;
+  partial += ".partial";
+  std::error_code error;
+  try {
+    write_safetensors(partial, tensors);
+  } catch (...) {
+    std::filesystem::remove(partial, error);
+    throw;
+  }
+  std::filesystem::rename(partial, file, error);
+  if (!error) return;
+  std::error_code ignored;
+  std::filesystem::remove(partial, ignored);
+  throw std::runtime_error(file.string() + ": cannot be written: " + error.message());
+}
+
+void VariableStore::load(const std::filesystem::path& file) {
+  const SafetensorsFile stored = SafetensorsFile::read(file);
+  const auto fail = [&](const std::string& name, const std::string& what) {
+    throw std::runtime_error(file.string() + ": variable " + in_quotes(name) + ": " + what);
+  };
+  for (const auto& [name, variable] : variables_) {
+    const TensorData* tensor = stored.find(name);
+    if (!tensor) fail(name, "got none, expected one of that name");
+    const StoredType type = stored_type_of(variable.type.dtype);
+    const auto shape = variable.type.shape.dims();
+    if (tensor->type != type || !std::ranges::equal(tensor->shape, shape))
+      fail(name, "got " + described(tensor->type, tensor->shape) + ", expected " +
+                     described(type, shape));
+  }
+  for (const TensorData& tensor : stored.tensors())
+    if (!contains(tensor.name)) fail(tensor.name, "got one, expected no variable of that name");
+
+  // All of the file is read before the first variable is written: a file that cannot be read to its
+  // end changes nothing.
+  std::vector<std::vector<std::byte>> values;
+  for (const TensorData& tensor : stored.tensors()) values.push_back(tensor.bytes.all());
+  for (std::size_t k = 0; k < values.size(); ++k) {
+    const std::string& name = stored.tensors()[k].name;
+    backend_->upload(view(name).data, values[k].data(), values[k].size());
+    touch(name);
+  }
+}
+
+}  // namespace unroll

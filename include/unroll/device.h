@@ -1,0 +1,85 @@
+/// The devices that a session computes on: make one with cpu() or cuda().
+///
+/// A device may serve several sessions of one thread. Only one thread at a time may use it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <stdexcept>
+#include <string>
+
+namespace unroll {
+
+/// A device as the engine sees it. Users pass it on; backend.h says what it does.
+class Backend;
+
+enum class DeviceKind : std::uint8_t { kCpu, kCuda };
+
+/// What matrix products compute in. Sums, cell states, softmax and optimisers always use float32.
+enum class Precision : std::uint8_t {
+  kFp32,  // IEEE float32
+  kTf32,  // operands rounded to 10 bits of mantissa; CUDA only
+  kBf16,  // operands and the activations between them in bfloat16; CUDA only
+};
+
+/// "fp32", "tf32", "bf16".
+inline std::string to_string(Precision precision) {
+  return precision == Precision::kFp32 ? "fp32" : precision == Precision::kTf32 ? "tf32" : "bf16";
+}
+
+/// Memory of a device, in bytes.
+struct DeviceMemoryUse {
+  std::size_t now = 0;        // held by tensors and by the device's own buffers
+  std::size_t peak = 0;       // the most that was held so far
+  std::size_t available = 0;  // what could be allocated besides
+};
+
+/// A call to the device failed. Later calls may fail too, until the process ends.
+struct DeviceError : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// The device cannot do what was asked in this form. The text names a form that works. Nothing has
+/// failed, and the device can still be used.
+struct Unsupported : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+struct CudaOptions {
+  Precision precision = Precision::kFp32;
+  /// How recurrent layers are computed.
+  ///
+  ///   auto         The first plan for training of a stack and a batch times the candidates on its
+  ///                shape, forward and backward each for itself. Later plans keep the fastest.
+  ///   stepwise     Timestep by timestep, each layer as a whole.
+  ///   stepwise:K   Layers in blocks of K timesteps, as a wavefront where their sizes allow it.
+  ///   persistent   One kernel per layer. Its plans throw Unsupported if the weights do not fit
+  ///   into
+  ///                the multiprocessors' shared memory, and for a GRU that resets before its
+  ///                product.
+  ///   cudnn:FORM   cuDNN, if libcudnn.so.9 is installed. FORM is standard, persist_static,
+  ///                persist_dynamic or persist_static_small_h; "cudnn" means the first. Add
+  ///                ":packed" for that data layout. Plans for what cuDNN does not do throw
+  ///                Unsupported. For comparisons only: ":fp16" (without loss scaling) and ":bare"
+  ///                behind it.
+  ///
+  /// "FORWARD+BACKWARD" joins two of these, one for each pass.
+  std::string recurrent_algorithm = "auto";
+};
+
+/// The processor.
+/// Units     `threads`: 0 means one per processor that this process may use.
+std::shared_ptr<Backend> cpu(int threads = 0);
+
+/// The number of CUDA devices that can be used now: 0 without a GPU, a driver, or the CUDA module.
+/// `why`, if given, then receives the reason, on one line.
+int cuda_device_count(std::string* why = nullptr) noexcept;
+
+/// A GPU; `ordinal` counts as CUDA does, from 0.
+/// Errors    std::runtime_error, with the reason, if there is no such device;
+///           std::invalid_argument for an algorithm that does not exist; Unsupported for one whose
+///           library is not installed.
+std::shared_ptr<Backend> cuda(int ordinal = 0, const CudaOptions& options = {});
+
+}  // namespace unroll

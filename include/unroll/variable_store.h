@@ -1,0 +1,85 @@
+/// Variables by name, in a device's memory: what a training run changes, and what a file keeps.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "unroll/device.h"
+#include "unroll/graph.h"
+
+namespace unroll {
+
+/// The variables of one graph, or of several that share them. A session makes a store if it is
+/// given none. Not thread-safe.
+class VariableStore {
+ public:
+  /// `seed` decides the variables' first values, and dropout's masks.
+  VariableStore(std::shared_ptr<Backend> backend, std::uint64_t seed);
+
+  Backend& backend() const { return *backend_; }
+  std::uint64_t seed() const { return seed_; }
+
+  bool contains(const std::string& name) const { return variables_.contains(name); }
+  std::vector<std::string> names() const;  // in alphabetical order
+
+  /// Creates and initialises the variable unless it is there.
+  /// Errors    std::invalid_argument if it is, with another shape or element type.
+  void require(const VariableInfo& info);
+
+  /// Writes every variable to a safetensors file, an optimiser's own included. A file that was
+  /// there is replaced only when the new one is whole.
+  /// Errors    std::runtime_error, naming the file, if it cannot be written.
+  void save(const std::filesystem::path& file) const;
+  /// Gives every variable the value that the file has for it. The file must hold exactly the
+  /// store's variables, with their shapes and element types. It is in memory as a whole meanwhile.
+  /// Errors    std::runtime_error, naming file and variable, for anything else. No variable has
+  ///           changed then.
+  void load(const std::filesystem::path& file);
+
+  /// Copies values between a variable and the host.
+  /// Shapes    as many values as the variable has elements; T is its element type: float,
+  ///           std::int32_t or std::int64_t.
+  /// Errors    std::invalid_argument if these differ, or if there is no variable of that name.
+  template <typename T>
+  void write(const std::string& name, std::span<const T> values) {
+    write_bytes(name, values.data(), values.size(), dtype_of<T>());
+  }
+  template <typename T>
+  void read(const std::string& name, std::span<T> values) const {
+    read_bytes(name, values.data(), values.size(), dtype_of<T>());
+  }
+  template <typename T>
+  std::vector<T> read(const std::string& name) const {
+    std::vector<T> values(std::size_t(view(name).elements()));
+    read(name, std::span<T>(values));
+    return values;
+  }
+
+  /// The variable's memory on the device.
+  /// Errors    std::invalid_argument if there is no variable of that name.
+  View view(const std::string& name) const;
+  /// Says that the variable's memory was written: its version changes.
+  void touch(const std::string& name);
+
+ private:
+  struct Variable {
+    TensorType type;
+    std::shared_ptr<void> memory;
+    std::uint64_t version;
+  };
+  const Variable& find(const std::string& name) const;
+  void write_bytes(const std::string& name, const void* values, std::size_t size, DType dtype);
+  void read_bytes(const std::string& name, void* values, std::size_t size, DType dtype) const;
+
+  std::shared_ptr<Backend> backend_;
+  std::uint64_t seed_;
+  std::map<std::string, Variable> variables_;  // a map's elements stay where they are
+};
+
+}  // namespace unroll

@@ -1,0 +1,171 @@
+/// VariableStore::save() and load(): what is saved comes back with the same bits, and a file that
+/// does not fit changes nothing.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "host/base/safetensors.h"
+#include "tests/support/backends.h"
+#include "tests/support/temp_folder.h"
+#include "unroll/layers.h"
+#include "unroll/ops.h"
+#include "unroll/optimizer.h"
+#include "unroll/session.h"
+
+namespace unroll::test {
+namespace {
+
+/// A model that trains with Adam, so that its store has variables of every kind.
+struct Model {
+  Graph graph;
+  Tensor x, cost, step;
+
+  Model() {
+    x = graph.placeholder("x", {kOpen, 3});
+    cost = mean_squared_error(dense(x, 3, "layer"), x);
+    step = AdamOptimizer(0.01).minimize(cost);
+  }
+};
+
+const std::vector<float> kBatch{1, 2, 3, -1, 0, 1};
+
+/// The bytes of every variable.
+std::map<std::string, std::vector<std::byte>> bits_of(const VariableStore& store) {
+  std::map<std::string, std::vector<std::byte>> bits;
+  for (const std::string& name : store.names()) {
+    const View view = store.view(name);
+    bits[name].resize(view.bytes());
+    store.backend().download(bits[name].data(), view.data, view.bytes());
+  }
+  return bits;
+}
+
+class VariableFileTest : public OnEachBackend {
+ protected:
+  std::filesystem::path file() const { return folder_.path() / "model.safetensors"; }
+
+  /// The file as it would be with these changes.
+  void rewrite(const std::function<void(std::vector<TensorData>&)>& change) const {
+    const SafetensorsFile read = SafetensorsFile::read(file());
+    std::vector<TensorData> tensors(read.tensors().begin(), read.tensors().end());
+    change(tensors);
+    write_safetensors(folder_.path() / "changed", tensors);
+    std::filesystem::rename(folder_.path() / "changed", file());
+  }
+
+  TempFolder folder_;
+};
+
+TEST_P(VariableFileTest, ATrainedModelGoesOnFromAFile) {
+  Model model;
+  Session session(model.graph, backend_, 1);
+  for (int k = 0; k < 3; ++k) session.run(model.step, {{model.x, kBatch}});
+  session.variables().save(file());
+  const auto saved = bits_of(session.variables());
+  EXPECT_EQ(saved.size(), 2U + 4U + 3U);  // the layer, Adam's moments, the optimiser's own
+
+  Session other(model.graph, backend_, 2);
+  EXPECT_NE(bits_of(other.variables()), saved);
+  other.run(model.step, {{model.x, kBatch}});  // whatever is kept of old weights must go
+  other.variables().load(file());
+  EXPECT_EQ(bits_of(other.variables()), saved);
+  for (Session* each : {&session, &other}) each->run({model.step, model.cost}, {{model.x, kBatch}});
+  EXPECT_EQ(other.read(model.cost), session.read(model.cost));
+  EXPECT_EQ(bits_of(other.variables()), bits_of(session.variables()));
+}
+
+TEST_P(VariableFileTest, ASecondSaveReplacesTheFirst) {
+  Model model;
+  Session session(model.graph, backend_, 1);
+  session.variables().save(file());
+  session.run(model.step, {{model.x, kBatch}});
+  session.variables().save(file());
+  const auto saved = bits_of(session.variables());
+  session.run(model.step, {{model.x, kBatch}});
+  session.variables().load(file());
+  EXPECT_EQ(bits_of(session.variables()), saved);
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
+}
+
+TEST_P(VariableFileTest, AFileThatDoesNotFitChangesNothing) {
+  Model model;
+  Session session(model.graph, backend_, 1);
+  VariableStore& store = session.variables();
+  const auto before = bits_of(store);
+  const std::string path = file().string();
+  const std::int64_t count = 1;
+  const auto error = [&] {
+    const std::string said = error_of<std::runtime_error>([&] { store.load(file()); });
+    EXPECT_EQ(bits_of(store), before);
+    return said;
+  };
+  /// Changes the saved model so, and loads it.
+  const auto error_after = [&](const std::function<void(std::vector<TensorData>&)>& change) {
+    store.save(file());
+    rewrite(change);
+    return error();
+  };
+  const auto layer = [](std::vector<TensorData>& tensors) -> TensorData& {
+    for (TensorData& tensor : tensors)
+      if (tensor.name == "layer.weight") return tensor;
+    throw std::logic_error("no layer.weight");
+  };
+
+  EXPECT_EQ(error(), path + ": cannot be opened: No such file or directory");
+  EXPECT_EQ(error_after([&](auto& tensors) { layer(tensors).name = "layer.wait"; }),
+            path + ": variable 'layer.weight': got none, expected one of that name");
+  EXPECT_EQ(
+      error_after([&](auto& tensors) {
+        tensors.push_back({"more", StoredType::kI64, {}, std::as_bytes(std::span(&count, 1))});
+      }),
+      path + ": variable 'more': got one, expected no variable of that name");
+  EXPECT_EQ(error_after([&](auto& tensors) {
+              layer(tensors).shape = {9, 1};
+            }),
+            path + ": variable 'layer.weight': got F32 [9, 1], expected F32 [3, 3]");
+  EXPECT_EQ(error_after([&](auto& tensors) { layer(tensors).type = StoredType::kI32; }),
+            path + ": variable 'layer.weight': got I32 [3, 3], expected F32 [3, 3]");
+
+  folder_.write("model.safetensors", "not a model\n");
+  EXPECT_EQ(error(), path + ": is plain text; expected a safetensors file");
+  store.save(file());
+  std::filesystem::resize_file(file(), std::filesystem::file_size(file()) - 1);
+  EXPECT_TRUE(contains(error(), path + ": "));
+  std::filesystem::remove(file());
+  std::filesystem::create_directory(file());
+  EXPECT_EQ(error(), path + ": is a folder, expected a safetensors file");
+}
+
+TEST_P(VariableFileTest, AFailedSaveLeavesTheOldFile) {
+  Model model;
+  Session session(model.graph, backend_, 1);
+  const std::filesystem::path nowhere = folder_.path() / "missing" / "model";
+  EXPECT_EQ(error_of<std::runtime_error>([&] { session.variables().save(nowhere); }),
+            nowhere.string() + ".partial: cannot be written: No such file or directory");
+  // A file in the way of the one that is written first.
+  session.variables().save(file());
+  const std::string saved = read_text(file());
+  std::filesystem::create_directory(file().string() + ".partial");
+  folder_.write("model.safetensors.partial/in_the_way", "");
+  session.run(model.step, {{model.x, kBatch}});
+  EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { session.variables().save(file()); }),
+                       "cannot be written"));
+  EXPECT_EQ(read_text(file()), saved);
+  // The target cannot be replaced.
+  std::filesystem::create_directory(folder_.path() / "folder");
+  folder_.write("folder/held", "");
+  EXPECT_TRUE(contains(
+      error_of<std::runtime_error>([&] { session.variables().save(folder_.path() / "folder"); }),
+      "folder: cannot be written: "));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "folder.partial"));
+}
+
+UNROLL_FOR_EACH_BACKEND(VariableFileTest);
+
+}  // namespace
+}  // namespace unroll::test

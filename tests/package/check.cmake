@@ -1,5 +1,5 @@
-# Installs the build into an empty prefix, moves the prefix, and builds and runs the consumer against
-# it. Run by ctest with -P; needs UNROLL_BUILD, WORK, GENERATOR, CXX, CXX_FLAGS and CONFIG.
+# Installs the build into an empty prefix, moves the prefix, and builds and runs the examples against
+# it. Run by ctest with -P; needs UNROLL_BUILD, EXAMPLES, WORK, GENERATOR, CXX, CXX_FLAGS and CONFIG.
 cmake_minimum_required(VERSION 3.25)
 
 function(must)
@@ -15,21 +15,46 @@ file(REMOVE_RECURSE ${WORK})
 must(${CMAKE_COMMAND} --install ${UNROLL_BUILD} --prefix ${WORK}/staged --config ${CONFIG})
 file(RENAME ${WORK}/staged ${WORK}/installed)  # a package that knows where it was would break here
 
-# A user has the installed files alone: no header may need CUDA's, nor one that stayed behind.
+# A user has only the installed files: no header may need CUDA's, nor one that stayed behind.
 file(GLOB_RECURSE headers ${WORK}/installed/include/unroll/*.h)
 if(NOT headers)
   message(FATAL_ERROR "no public headers were installed")
 endif()
+separate_arguments(flags UNIX_COMMAND "${CXX_FLAGS}")
+set(compile ${CXX} ${flags} -std=c++20 -fsyntax-only -Wall -Wextra -Wconversion -Werror
+  -I${WORK}/installed/include)
 foreach(header ${headers})
   file(WRITE ${WORK}/one_header.cpp "#include \"${header}\"\n")
-  separate_arguments(flags UNIX_COMMAND "${CXX_FLAGS}")
-  must(${CXX} ${flags} -std=c++20 -fsyntax-only -Wall -Wextra -Wconversion -Werror
-    -I${WORK}/installed/include ${WORK}/one_header.cpp)
+  must(${compile} ${WORK}/one_header.cpp)
 endforeach()
+if(EXISTS ${WORK}/installed/include/unroll/cuda_module.h)
+  message(FATAL_ERROR "cuda_module.h was installed, which is between the library and its module")
+endif()
+
+# unroll.h is all that a user includes, and it leaves out the interface that devices implement.
+file(WRITE ${WORK}/seam.cpp "#include \"unroll/unroll.h\"\n")
+execute_process(COMMAND ${compile} -H ${WORK}/seam.cpp ERROR_VARIABLE included)
+if(included MATCHES "unroll/backend.h" OR NOT included MATCHES "unroll/session.h")
+  message(FATAL_ERROR "unroll.h includes, expected all but backend.h:\n${included}")
+endif()
+
+# Feeding doubles is the likeliest mistake: one error, and it says what to do.
+execute_process(COMMAND ${compile} ${CMAKE_CURRENT_LIST_DIR}/feed_of_doubles.cpp
+  RESULT_VARIABLE result ERROR_VARIABLE said)
+string(REGEX MATCHALL "error: " errors "${said}")
+list(LENGTH errors count)
+if(result EQUAL 0 OR NOT count EQUAL 1 OR
+    NOT said MATCHES "Unroll's tensors hold float, std::int32_t or std::int64_t: convert")
+  message(FATAL_ERROR "a feed of doubles: got ${count} errors, expected one that explains:\n${said}")
+endif()
 
 must(${WORK}/installed/bin/unroll --version)
-must(${CMAKE_COMMAND} -S ${CMAKE_CURRENT_LIST_DIR} -B ${WORK}/build -G ${GENERATOR}
+must(${CMAKE_COMMAND} -S ${EXAMPLES} -B ${WORK}/build -G ${GENERATOR}
   -DCMAKE_PREFIX_PATH=${WORK}/installed -DCMAKE_BUILD_TYPE=${CONFIG}
   -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}")
 must(${CMAKE_COMMAND} --build ${WORK}/build --config ${CONFIG})
-must(${WORK}/build/consumer)
+file(GLOB sources ${EXAMPLES}/*.cpp)
+foreach(source ${sources})
+  cmake_path(GET source STEM name)
+  must(${WORK}/build/${name})
+endforeach()

@@ -1,7 +1,9 @@
 /// VariableStore::save() and load(): what is saved comes back with the same bits, and a file that
 /// does not fit changes nothing.
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
+#include <csignal>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -15,24 +17,48 @@
 #include "unroll/layers.h"
 #include "unroll/ops.h"
 #include "unroll/optimizer.h"
+#include "unroll/recurrent.h"
 #include "unroll/session.h"
 
 namespace unroll::test {
 namespace {
 
-/// A model that trains with Adam, so that its store has variables of every kind.
+/// A model that trains with Adam, so that its store has variables of every kind. The recurrent node
+/// keeps its weights in a form of its own, which a load must renew.
 struct Model {
   Graph graph;
   Tensor x, cost, step;
 
   Model() {
-    x = graph.placeholder("x", {kOpen, 3});
-    cost = mean_squared_error(dense(x, 3, "layer"), x);
+    x = graph.placeholder("x", {kOpen, 1, 3});
+    const RecurrentSpec spec{.cell = CellKind::kRnnTanh, .hidden = {4}};
+    const Tensor h = recurrent(spec, {.x = x, .weights = recurrent_weights(graph, spec, 3)}).y;
+    cost = mean_squared_error(dense(h, 3, "layer"), x);
     step = AdamOptimizer(0.01).minimize(cost);
   }
 };
 
 const std::vector<float> kBatch{1, 2, 3, -1, 0, 1};
+
+/// No file can grow beyond so many bytes while this lives.
+class FullDisk {
+ public:
+  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+    ::getrlimit(RLIMIT_FSIZE, &before_);
+    const rlimit limit{bytes, before_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  ~FullDisk() {
+    ::setrlimit(RLIMIT_FSIZE, &before_);
+    std::signal(SIGXFSZ, handler_);
+  }
+  FullDisk(const FullDisk&) = delete;
+  FullDisk& operator=(const FullDisk&) = delete;
+
+ private:
+  void (*handler_)(int);
+  rlimit before_{};
+};
 
 /// The bytes of every variable.
 std::map<std::string, std::vector<std::byte>> bits_of(const VariableStore& store) {
@@ -67,13 +93,15 @@ TEST_P(VariableFileTest, ATrainedModelGoesOnFromAFile) {
   for (int k = 0; k < 3; ++k) session.run(model.step, {{model.x, kBatch}});
   session.variables().save(file());
   const auto saved = bits_of(session.variables());
-  EXPECT_EQ(saved.size(), 2U + 4U + 3U);  // the layer, Adam's moments, the optimiser's own
+  EXPECT_EQ(saved.size(), 6U + 12U + 3U);  // weights, Adam's moments, the optimiser's own
 
   Session other(model.graph, backend_, 2);
   EXPECT_NE(bits_of(other.variables()), saved);
-  other.run(model.step, {{model.x, kBatch}});  // whatever is kept of old weights must go
+  other.run(model.cost, {{model.x, kBatch}});  // whatever is kept of old weights must go
   other.variables().load(file());
   EXPECT_EQ(bits_of(other.variables()), saved);
+  EXPECT_EQ(other.evaluate(model.cost, {{model.x, kBatch}}),
+            session.evaluate(model.cost, {{model.x, kBatch}}));
   for (Session* each : {&session, &other}) each->run({model.step, model.cost}, {{model.x, kBatch}});
   EXPECT_EQ(other.read(model.cost), session.read(model.cost));
   EXPECT_EQ(bits_of(other.variables()), bits_of(session.variables()));
@@ -125,11 +153,11 @@ TEST_P(VariableFileTest, AFileThatDoesNotFitChangesNothing) {
       }),
       path + ": variable 'more': got one, expected no variable of that name");
   EXPECT_EQ(error_after([&](auto& tensors) {
-              layer(tensors).shape = {9, 1};
+              layer(tensors).shape = {4, 3};
             }),
-            path + ": variable 'layer.weight': got F32 [9, 1], expected F32 [3, 3]");
+            path + ": variable 'layer.weight': got F32 [4, 3], expected F32 [3, 4]");
   EXPECT_EQ(error_after([&](auto& tensors) { layer(tensors).type = StoredType::kI32; }),
-            path + ": variable 'layer.weight': got I32 [3, 3], expected F32 [3, 3]");
+            path + ": variable 'layer.weight': got I32 [3, 4], expected F32 [3, 4]");
 
   folder_.write("model.safetensors", "not a model\n");
   EXPECT_EQ(error(), path + ": is plain text; expected a safetensors file");
@@ -156,6 +184,14 @@ TEST_P(VariableFileTest, AFailedSaveLeavesTheOldFile) {
   EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { session.variables().save(file()); }),
                        "cannot be written"));
   EXPECT_EQ(read_text(file()), saved);
+  std::filesystem::remove_all(file().string() + ".partial");
+  {
+    const FullDisk disk(200);
+    EXPECT_EQ(error_of<std::runtime_error>([&] { session.variables().save(file()); }),
+              file().string() + ".partial: cannot be written: File too large");
+  }
+  EXPECT_EQ(read_text(file()), saved);
+  EXPECT_FALSE(std::filesystem::exists(file().string() + ".partial"));
   // The target cannot be replaced.
   std::filesystem::create_directory(folder_.path() / "folder");
   folder_.write("folder/held", "");

@@ -1,6 +1,7 @@
 /// A recurrent cell of your own: the minimal gated unit (Zhou et al. 2016), which has one gate
 /// where an LSTM has three. It learns the adding problem (Hochreiter & Schmidhuber 1997): in a
 /// sequence of numbers two are marked, and the answer at the end is their sum.
+#include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -33,12 +34,11 @@ struct Batch {
 
 Batch make_batch(std::mt19937& random) {
   std::uniform_real_distribution<float> number(0, 1);
-  std::uniform_int_distribution<std::int64_t> early(0, kSteps / 2 - 1),
-      late(kSteps / 2, kSteps - 1);
+  std::uniform_int_distribution<std::size_t> early(0, kSteps / 2 - 1), late(kSteps / 2, kSteps - 1);
   Batch batch;
-  for (std::int64_t n = 0; n < kBatch; ++n) {
-    for (std::int64_t t = 0; t < kSteps; ++t) batch.x[(t * kBatch + n) * 2] = number(random);
-    for (const std::int64_t t : {early(random), late(random)}) {
+  for (std::size_t n = 0; n < kBatch; ++n) {
+    for (std::size_t t = 0; t < kSteps; ++t) batch.x[(t * kBatch + n) * 2] = number(random);
+    for (const std::size_t t : {early(random), late(random)}) {
       batch.x[(t * kBatch + n) * 2 + 1] = 1;
       batch.sum[n] += batch.x[(t * kBatch + n) * 2];
     }

@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "benchmarks/cublas_products.h"
+#include "benchmarks/program.h"
 #include "host/bench/machine.h"
 #include "host/bench/measure.h"
 #include "host/bench/report/results.h"

@@ -11,6 +11,7 @@
 #include <optional>
 #include <vector>
 
+#include "benchmarks/program.h"
 #include "host/bench/floor.h"
 #include "host/bench/machine.h"
 #include "host/bench/measure.h"

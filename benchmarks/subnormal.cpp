@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "benchmarks/program.h"
 #include "host/bench/measure.h"
 #include "unroll/math/philox.h"
 #include "unroll/ops.h"

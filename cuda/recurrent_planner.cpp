@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
 #include <functional>
 #include <optional>
 #include <stdexcept>
@@ -254,15 +253,13 @@ StackAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
         if (cudaStreamSynchronize(device_.stream()) != cudaSuccess)
           throw DeviceError(std::string(error.what()) + "; it was recurrent algorithm " +
                             to_string(other) + ", use the algorithm stepwise");
-        std::fprintf(stderr,
-                     "unroll: recurrent algorithm %s does not work here and is not used: %s\n",
-                     to_string(other).c_str(), error.what());
+        device_.note("recurrent algorithm " + to_string(other) +
+                     " does not work here and is not used: " + error.what());
         device_.grid_watcher().forget();  // the plan and its flags are destroyed
       }
     }
   } catch (const OutOfMemory& error) {
-    std::fprintf(stderr,
-                 "unroll: recurrent algorithms could not be compared, stepwise is used: %s\n",
+    device_.note(std::string("recurrent algorithms could not be compared, stepwise is used: ") +
                  error.what());
   }
   return best;

@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <vector>
 
 #include "cuda/device/runtime.h"
@@ -87,7 +86,7 @@ std::string words(Status status) {
 /// For destructors, like gpu::report().
 void report(Status status, const char* call) noexcept {
   if (status != Status::kSuccess)
-    std::fprintf(stderr, "unroll: %s: %s\n", call, functions().get_error_string(status));
+    tell(std::string(call) + ": " + functions().get_error_string(status));
 }
 
 template <typename Pointer>

@@ -11,10 +11,17 @@ int select_device(int ordinal) {
   return ordinal;
 }
 
+std::shared_ptr<const Note> make_note(const CudaOptions& options) {
+  auto note = std::make_shared<const Note>(options.note);
+  set_note(note);
+  return note;
+}
+
 }  // namespace
 
 Device::Device(int ordinal, const CudaOptions& options)
     : ordinal_(select_device(ordinal)),
+      note_(make_note(options)),
       precision_(options.precision),
       stream_(make_stream()),
       cublas_(stream_.get(), options.precision),

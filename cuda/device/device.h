@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "cuda/device/gemm.h"
 #include "cuda/device/grid_watcher.h"
@@ -33,6 +34,10 @@ class Device {
   Element element() const {
     return precision_ == Precision::kBf16 ? Element::kBfloat16 : Element::kFloat32;
   }
+  /// Tells the caller of the backend, who may have asked for nothing.
+  void note(const std::string& line) const {
+    if (*note_) (*note_)(line);
+  }
   int processors() const { return processors_; }  // streaming multiprocessors
   /// The most bytes that a block can have, after allow_shared_memory().
   std::size_t shared_memory() const { return std::size_t(shared_memory_); }
@@ -59,6 +64,7 @@ class Device {
   };
 
   int ordinal_;
+  std::shared_ptr<const Note> note_;  // before all that reports its own end
   Precision precision_;
   int processors_ = 0, shared_memory_ = 0;
   std::shared_ptr<Counts> counts_ = std::make_shared<Counts>();  // outlives all memory

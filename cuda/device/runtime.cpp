@@ -1,7 +1,6 @@
 #include "cuda/device/runtime.h"
 
 #include <atomic>
-#include <cstdio>
 #include <map>
 #include <mutex>
 #include <stdexcept>
@@ -14,6 +13,16 @@ namespace unroll::gpu {
 namespace {
 
 std::atomic<bool> failed{false};
+
+/// The note of the device that was made last, while that device lives.
+struct LastNote {
+  std::mutex mutex;
+  std::weak_ptr<const Note> note;
+};
+LastNote& last_note() {
+  static LastNote last;
+  return last;
+}
 
 /// Does not throw, and asks the device only once.
 std::string current_device() {
@@ -61,11 +70,30 @@ void check(cudaError_t status, const char* call, const char* file, int line) {
   if (status != cudaSuccess) fail(cudaGetErrorString(status), call, file, line);
 }
 
+void set_note(const std::shared_ptr<const Note>& note) {
+  LastNote& last = last_note();
+  const std::lock_guard lock(last.mutex);
+  last.note = note;
+}
+
+void tell(const std::string& line) noexcept {
+  std::shared_ptr<const Note> note;
+  {
+    LastNote& last = last_note();
+    const std::lock_guard lock(last.mutex);
+    note = last.note.lock();
+  }
+  try {
+    if (note && *note) (*note)(line);
+  } catch (...) {  // there is nobody else to tell
+  }
+}
+
 void report(cudaError_t status, const char* call) noexcept {
   if (status == cudaSuccess) return;
   forget_error();
   if (failed.exchange(true)) return;
-  std::fprintf(stderr, "unroll: %s: %s\n", call, cudaGetErrorString(status));
+  tell(std::string(call) + ": " + cudaGetErrorString(status));
 }
 
 void StreamDeleter::operator()(cudaStream_t stream) const noexcept {

@@ -26,7 +26,15 @@ void check(cudaError_t status, const char* call, const char* file, int line);
 /// finds for one of its own call. So clear it wherever a failed call is tolerated.
 void forget_error() noexcept;
 
-/// For destructors, which must not throw: prints the same message to stderr. Only the first failure
+/// Gets lines that a user should read although nothing has failed.
+using Note = std::function<void(const std::string&)>;
+
+/// tell() calls this note from now on, as long as another copy of the pointer exists.
+void set_note(const std::shared_ptr<const Note>& note);
+/// For destructors, which know no device.
+void tell(const std::string& line) noexcept;
+
+/// For destructors, which must not throw: passes fail()'s message to tell(). Only the first failure
 /// of the process is reported, here or by fail(), because most calls fail after one.
 void report(cudaError_t status, const char* call) noexcept;
 

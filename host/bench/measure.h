@@ -1,12 +1,8 @@
-/// What benchmarks share: the device that a flag selects, and result rows made from a shape and
-/// samples of its time.
+/// What benchmarks share: result rows made from a shape and samples of its time.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
-#include <functional>
-#include <memory>
-#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -15,24 +11,6 @@
 #include "unroll/backend.h"
 
 namespace unroll::benchmark {
-
-/// There is no device to measure on: exit status 3, which scripts distinguish from a failure.
-struct NotRun : std::runtime_error {
-  using std::runtime_error::runtime_error;
-};
-
-struct DeviceChoice {
-  std::string device = "cpu";      // or "cuda"
-  std::string precision = "fp32";  // the only one of the CPU
-  int threads = 0;                 // CPU threads; 0: one per processor
-  std::string algorithm = "auto";  // of recurrent nodes, see CudaOptions; the CPU has stepwise
-
-  /// Errors    NotRun without a CUDA device; std::invalid_argument for an unknown device, precision
-  ///           or algorithm.
-  std::shared_ptr<Backend> open() const;
-  /// Errors    std::invalid_argument for an unknown name.
-  Precision chosen_precision() const;
-};
 
 /// The prefixes of a row's status if the result was wrong, or if the device failed.
 inline const std::string kWrong = "wrong: ", kFailed = "failed: ";
@@ -68,8 +46,5 @@ Case case_of(const std::string& task, const StackShape& shape, Precision precisi
 /// `flop` one.
 void set_times(Result& row, const StackShape& shape, const std::vector<double>& seconds,
                double flop);
-
-/// Runs `work` and turns its exception into a line on stderr and an exit status.
-int exit_status_of(const std::function<void()>& work);
 
 }  // namespace unroll::benchmark

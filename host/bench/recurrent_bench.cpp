@@ -114,7 +114,8 @@ class Bench {
   }
 
   std::shared_ptr<Backend> open(Precision precision, const std::string& algorithm) const {
-    return on_cpu() ? cpu(options_.threads) : cuda(options_.ordinal, {precision, algorithm});
+    return on_cpu() ? cpu(options_.threads)
+                    : cuda(options_.ordinal, {precision, algorithm, options_.progress});
   }
   std::shared_ptr<Backend> backend(Precision precision, const std::string& algorithm) {
     std::shared_ptr<Backend>& known = backends_[{precision, algorithm}];

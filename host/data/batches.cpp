@@ -87,10 +87,10 @@ void BatchStream::set_position(std::int64_t position) {
 
 std::string batches_that_fit(std::int64_t tokens, std::int64_t batch, std::int64_t bptt) {
   std::string fits;
-  if (tokens / bptt > 0) fits = fmt::format("--batch-size {}", tokens / bptt);
+  if (tokens / bptt > 0) fits = fmt::format("{} streams", tokens / bptt);
   if (tokens / batch > 0)
-    fits += fmt::format("{}--bptt {}", fits.empty() ? "" : " or ", tokens / batch);
-  return fits.empty() ? "smaller ones of both" : fits;
+    fits += fmt::format("{}{} timesteps", fits.empty() ? "" : " or ", tokens / batch);
+  return fits.empty() ? "fewer of both" : fits;
 }
 
 }  // namespace unroll

@@ -31,9 +31,9 @@ class BatchStream {
   struct Options {
     std::int64_t streams = 1;  // N
     std::int64_t steps = 1;    // T
-    std::int32_t start = 0;    // id that a history starts after
+    std::int32_t start = 0;    // id before the first token of a history
     std::int64_t first = 0, count = 0;
-    /// Ids are checked to be below it, since they may come from a damaged file.
+    /// Ids are checked to be below it, because they may come from a damaged file.
     std::int32_t vocabulary = std::numeric_limits<std::int32_t>::max();
     std::string name = "text";  // how that error calls them
   };
@@ -75,7 +75,8 @@ class BatchStream {
   std::int64_t position_ = 0;
 };
 
-/// For messages: which --batch-size or --bptt beside the other would fit `tokens`.
+/// For messages: how many streams beside these timesteps, or timesteps beside these streams, would
+/// fit `tokens`.
 std::string batches_that_fit(std::int64_t tokens, std::int64_t batch, std::int64_t bptt);
 
 }  // namespace unroll

@@ -1,4 +1,5 @@
-/// read_language_corpus(): from files by way of a token cache.
+/// read_language_corpus(): finds the files (text_files), and has them read and tokenised
+/// (tokenizer, which reads through text_reader) unless a token cache has the ids already.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include "host/base/file_hash.h"
 #include "host/base/hash.h"
+#include "host/base/setting_error.h"
 #include "host/base/strict_json.h"
 #include "host/data/language_corpus.h"
 #include "host/data/mapped_text.h"
@@ -36,7 +38,7 @@ void check(const CorpusOptions& o) {
   o.limits.check();
 }
 
-/// What older versions wrote is the bare hash of samples.
+/// Older versions wrote the bare hash of samples.
 constexpr std::string_view kWhole = "whole:";
 
 void require_fingerprint(const std::string& name, const std::string& got,
@@ -102,7 +104,7 @@ class CorpusReader {
   void find_folder() {
     fs::path folder = options_.cache_dir;
     const auto variable = [](const char* name) {
-      const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): nobody sets it
+      const char* value = std::getenv(name);  // NOLINT(concurrency-mt-unsafe): it is never set
       return fs::path(value ? value : "");
     };
     if (folder.empty() && variable("XDG_CACHE_HOME").is_absolute())
@@ -129,8 +131,8 @@ class CorpusReader {
     }
   }
 
-  /// Whether the sources are those that a cache was made of. Learns their hashes, of which those
-  /// are read that another stamp makes doubtful.
+  /// Whether a cache was made of these sources. Learns their hashes, and computes only those that
+  /// another stamp makes doubtful.
   bool are_sources_of(TokenCacheHeader& header) {
     if (header.sources.size() != sources_.size())
       throw std::runtime_error(place_.string() + ": the header is not one of these texts");
@@ -168,7 +170,7 @@ class CorpusReader {
     return kept;
   }
 
-  /// That the header, which is whole, is one that make_cache() may have written for these sources.
+  /// Whether make_cache() may have written this header, which is whole, for these sources.
   void check_sizes(const TokenCacheHeader& header, const Tokenizer& tokenizer) const {
     std::int64_t split = 0;
     for (const TextStatistics& text : header.splits) split += text.tokens;
@@ -276,23 +278,25 @@ class CorpusReader {
     return NewFile::nameless();
   }
 
-  /// Of which some are for training and some for validation.
+  /// With so many batches, some are for training and some for validation.
   std::int64_t fewest_batches() const {
     const double train = 1 - options_.valid_fraction;
     return std::max<std::int64_t>(2, std::int64_t(std::min(std::ceil(1 / train), 1e15)));
   }
 
-  /// How many whole batches there are, and whose they are. Source: char-rnn,
+  /// The whole batches, and how many are for training and for validation. Source: char-rnn,
   /// util/CharSplitLMMinibatchLoader.lua.
   LanguageCorpus::Streams stream_split(std::int64_t tokens) const {
     const std::int64_t batches = tokens / options_.streams / options_.steps;
     const auto train = std::int64_t(std::floor(double(batches) * (1 - options_.valid_fraction)));
     if (train < 1 || train == batches)
-      throw std::runtime_error(fmt::format(
-          "{}: {} tokens are {} batches of --batch-size {} x --bptt {}, {} of them for training, "
-          "expected some for training and some for validation; what fits: {}",
-          options_.path.string(), tokens, batches, options_.streams, options_.steps, train,
-          batches_that_fit(tokens / fewest_batches(), options_.streams, options_.steps)));
+      throw SettingError(
+          fmt::format(
+              "{}: {} tokens are {} batches of {} streams x {} timesteps, {} of them for "
+              "training, expected some for training and some for validation; what fits: {}",
+              options_.path.string(), tokens, batches, options_.streams, options_.steps, train,
+              batches_that_fit(tokens / fewest_batches(), options_.streams, options_.steps)),
+          {SettingName::kBatchSize, SettingName::kTimesteps});
     return {options_.streams, options_.steps, train, batches - train, {}};
   }
 
@@ -322,7 +326,7 @@ class CorpusReader {
     return std::string(kWhole) + hash_of_texts([&](std::size_t k) { return sources_[k].hash; });
   }
 
-  /// As older versions made it.
+  /// The fingerprint that older versions made.
   std::string sampled_fingerprint() const {
     return hash_of_texts([&](std::size_t k) {
       const Descriptor fd = open_regular(files_[k], "a text file");

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "host/base/hash.h"
+#include "host/base/setting_error.h"
 #include "host/data/grammar.h"
 
 namespace unroll {
@@ -40,12 +41,13 @@ BatchStream LanguageCorpus::training_stream(std::int64_t batch, std::int64_t bpt
   if (batch < 1 || bptt < 1)
     throw std::invalid_argument(
         fmt::format("{}: got batches of {} x {}, expected 1 or more", name, batch, bptt));
-  if (train.ids.size() / batch < bptt)  // their product may overflow
-    throw std::runtime_error(
-        fmt::format("{}: the training text has {} tokens, --batch-size {} x --bptt {} needs {}; "
-                    "what fits: {}",
+  if (train.ids.size() / batch < bptt)  // batch * bptt may overflow
+    throw SettingError(
+        fmt::format("{}: the training text has {} tokens, a batch of {} streams x {} timesteps "
+                    "needs {}; what fits: {}",
                     name, train.ids.size(), batch, bptt, double(batch) * double(bptt),
-                    batches_that_fit(train.ids.size(), batch, bptt)));
+                    batches_that_fit(train.ids.size(), batch, bptt)),
+        {SettingName::kBatchSize, SettingName::kTimesteps});
   return {train.ids,
           {.streams = batch,
            .steps = bptt,

@@ -9,6 +9,7 @@
 
 #include "host/base/file.h"
 #include "host/base/hash.h"
+#include "host/base/setting_error.h"
 #include "host/data/text_reader.h"
 
 namespace unroll {
@@ -35,7 +36,7 @@ std::int64_t line_begin(const fs::path& file, std::int64_t at, std::int64_t size
   return size;
 }
 
-/// What is not text rarely has lines, and that it is not text is the better thing to say.
+/// A file that is not text rarely has lines. The error should then say that it is not text.
 void require_text(const fs::path& file) {
   TextReader reader{TextSource(file)};
   while (!reader.next_block().empty()) {
@@ -75,11 +76,12 @@ std::array<TextPart, 3> cut_text(const fs::path& file, std::int64_t size, Tokeni
   for (std::size_t k = 0; k < parts.size(); ++k)
     if (parts[k].count == 0 && (k < 2 || test_fraction > 0)) {
       if (kind != TokenizerKind::kByte) require_text(file);
-      throw std::runtime_error(
+      throw SettingError(
           fmt::format("{}: {} bytes, cut at line ends at fractions {} and {}, leave no {} text; "
-                      "expected more lines, other fractions, --split streams, which cuts between "
-                      "any two tokens, or --tokenizer byte",
-                      file.string(), size, valid_fraction, test_fraction, kParts[k]));
+                      "expected more lines, other fractions, the split streams, which cuts between "
+                      "any two tokens, or the tokenizer byte",
+                      file.string(), size, valid_fraction, test_fraction, kParts[k]),
+          {SettingName::kSplit, SettingName::kTokenizer});
     }
   return parts;
 }

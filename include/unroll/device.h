@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -54,9 +55,8 @@ struct CudaOptions {
   ///                shape, forward and backward each for itself. Later plans keep the fastest.
   ///   stepwise     Timestep by timestep, each layer as a whole.
   ///   stepwise:K   Layers in blocks of K timesteps, as a wavefront where their sizes allow it.
-  ///   persistent   One kernel per layer. Its plans throw Unsupported if the weights do not fit
-  ///   into
-  ///                the multiprocessors' shared memory, and for a GRU that resets before its
+  ///   persistent   One kernel per layer. Its plans throw Unsupported if the weights exceed the
+  ///                shared memory of the multiprocessors, and for a GRU that resets before its
   ///                product.
   ///   cudnn:FORM   cuDNN, if libcudnn.so.9 is installed. FORM is standard, persist_static,
   ///                persist_dynamic or persist_static_small_h; "cudnn" means the first. Add
@@ -66,6 +66,9 @@ struct CudaOptions {
   ///
   /// "FORWARD+BACKWARD" joins two of these, one for each pass.
   std::string recurrent_algorithm = "auto";
+  /// Gets lines that a user should read although nothing has failed: an algorithm that does not work
+  /// on this device, a resource that could not be released. Empty: they are dropped.
+  std::function<void(const std::string&)> note = {};
 };
 
 /// The processor.

@@ -11,9 +11,11 @@
 #include "host/bench/report/results.h"
 #include "host/bench/report/summary.h"
 #include "host/bench/shapes.h"
-#include "host/cli/command_line.h"
 #include "host/cli/commands.h"
+#include "host/cli/device_flags.h"
+#include "host/cli/output.h"
 #include "host/cli/signals.h"
+#include "host/cli/values.h"
 
 namespace unroll::cli {
 namespace {
@@ -21,8 +23,8 @@ namespace {
 using benchmark::Results;
 using benchmark::StackShape;
 
-/// Without names of shapes a CPU is spared those whose forward pass has more operations than these:
-/// two cores need some ten seconds for all samples of one.
+/// A CPU measures a shape whose forward pass has more operations than these only if it is named:
+/// two cores need about ten seconds for all samples of such a shape.
 constexpr double kMostCpuFlop = 20e9;
 
 struct BenchFlags {
@@ -78,7 +80,7 @@ void run_rnn(const BenchFlags& flags) {
   device.device = flags.device;
   device.threads = flags.threads;
   device.check();
-  // The mistakes that need no device to be found.
+  // Finds the mistakes that can be found without a device.
   static_cast<void>(chosen_shapes(flags, DeviceKind::kCuda));
   static_cast<void>(
       chosen_precisions(flags, flags.device == "cpu" ? DeviceKind::kCpu : DeviceKind::kCuda));

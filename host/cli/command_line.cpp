@@ -2,44 +2,28 @@
 
 #include <fmt/format.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <cctype>
 #include <charconv>
-#include <cmath>
-#include <limits>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
 #include <new>
-#include <numeric>
-#include <optional>
+#include <stdexcept>
+#include <string>
 #include <string_view>
 #include <system_error>
+#include <vector>
 
-#include "host/base/utf8.h"
+#include "host/base/setting_error.h"
 #include "host/cli/commands.h"
-#include "unroll/cpu_limits.h"
+#include "host/cli/output.h"
+#include "host/cli/spelling.h"
+#include "host/cli/values.h"
+#include "unroll/backend.h"
 
 namespace unroll::cli {
 namespace {
-
-/// Levenshtein's distance.
-std::size_t edits(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), std::size_t(0));
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t replaced = diagonal + (a[i - 1] != b[j - 1] ? 1 : 0);
-      diagonal = row[j];
-      row[j] = std::min({replaced, row[j] + 1, row[j - 1] + 1});
-    }
-  }
-  return row.back();
-}
-
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
-  const std::string best = nearest(word, candidates);
-  return best.empty() ? "" : "; did you mean " + best + "?";
-}
 
 struct Command {
   const char* name;
@@ -61,7 +45,7 @@ void fail_line(const std::string& what) {
   note("unroll: " + what);
 }
 
-/// The last of "bench rnn", say.
+/// The innermost command: rnn in "bench rnn".
 const CLI::App* chosen_command(const CLI::App& app) {
   const CLI::App* command = &app;
   while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
@@ -98,54 +82,6 @@ std::string explain_extras(const CLI::App& app) {
                      name);
 }
 
-/// N of "cuda:N", with "cuda:" as the prefix.
-std::optional<int> number_after(std::string_view prefix, std::string_view text) {
-  if (!text.starts_with(prefix)) return std::nullopt;
-  text.remove_prefix(prefix.size());
-  int number = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stop, error] = std::from_chars(text.data(), end, number);
-  return error == std::errc() && stop == end && number >= 0 ? std::optional(number) : std::nullopt;
-}
-
-/// Those that a training can have: not in float16, and not bare.
-constexpr std::string_view kCudnnForms[] = {"cudnn",
-                                            "cudnn:standard",
-                                            "cudnn:standard:packed",
-                                            "cudnn:persist_static",
-                                            "cudnn:persist_dynamic",
-                                            "cudnn:persist_static_small_h"};
-
-/// Whether it is one of ours, for a pass.
-bool is_pass_algorithm(std::string_view name) {
-  return name == "stepwise" || name == "persistent" ||
-         number_after("stepwise:", name).value_or(0) > 0;
-}
-/// In one pass at least.
-bool is_persistent(std::string_view name) {
-  return !name.starts_with("cudnn") && name.find("persistent") != name.npos;
-}
-
-/// Which flag asks for something that the CPU does not do, and how it does it; empty if none does.
-std::string beyond_cpu(const DeviceFlags& flags) {
-  if (flags.precision != to_string(Precision::kFp32))
-    return fmt::format("--precision: got {}, expected fp32: the CPU computes in fp32",
-                       flags.precision);
-  if (flags.rnn_algorithm.starts_with("stepwise:"))
-    return fmt::format(
-        "--rnn-algorithm: got {}, expected auto or stepwise: the CPU has no blocks of timesteps",
-        flags.rnn_algorithm);
-  if (is_persistent(flags.rnn_algorithm))
-    return fmt::format(
-        "--rnn-algorithm: got {}, expected auto or stepwise: the CPU has one algorithm",
-        flags.rnn_algorithm);
-  if (flags.rnn_algorithm.starts_with("cudnn"))
-    return fmt::format(
-        "--rnn-algorithm: got {}, expected auto or stepwise: cuDNN computes on a GPU alone",
-        flags.rnn_algorithm);
-  return "";
-}
-
 /// What a flag takes, by CLI11's name of the type.
 std::string expected_value(const CLI::Option& option) {
   const std::string type = option.get_type_name();
@@ -178,7 +114,7 @@ bool is_sound(const CLI::Option& option, const std::string& value) {
 void check_values(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options()) {
     const std::string name = option->get_name();
-    // Of a flag given twice the last counts, except where it takes a list.
+    // The last of a flag's values counts if it is given twice, except where it takes a list.
     const std::vector<std::string>& given = option->results();
     const std::size_t first =
         option->get_expected_max() > 1 || given.empty() ? 0 : given.size() - 1;
@@ -213,152 +149,6 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 }  // namespace
-
-std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
-  std::string best;
-  std::size_t fewest = std::max<std::size_t>(2, word.size() / 3) + 1;
-  for (const std::string& candidate : candidates) {
-    const std::size_t distance = edits(word, candidate);
-    if (distance < fewest) {
-      fewest = distance;
-      best = candidate;
-    }
-  }
-  return best;
-}
-
-void fail_choice(const std::string& flag, const std::string& name,
-                 const std::vector<std::string>& names) {
-  throw UsageError(fmt::format("{}: got {}, expected one of {}{}", flag, in_quotes(name),
-                               fmt::join(names, ", "), did_you_mean(name, names)));
-}
-
-CellKind choose_cell(const std::string& name) {
-  std::string lower = name;
-  for (char& c : lower) c = char(std::tolower(static_cast<unsigned char>(c)));
-  std::vector<std::pair<std::string, CellKind>> cells;
-  for (const CellKind cell : kCellKinds) cells.emplace_back(to_string(cell), cell);
-  return choose<CellKind>("--model", lower, cells);
-}
-
-TokenizerKind choose_tokenizer(const std::string& name) {
-  std::vector<std::pair<std::string, TokenizerKind>> kinds;
-  for (const TokenizerKind kind : kTokenizerKinds) kinds.emplace_back(to_string(kind), kind);
-  return choose<TokenizerKind>("--tokenizer", name, kinds);
-}
-
-Precision choose_precision(const std::string& name) {
-  std::vector<std::pair<std::string, Precision>> choices;
-  for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
-    choices.emplace_back(to_string(precision), precision);
-  return choose<Precision>("--precision", name, choices);
-}
-
-void require_range(const std::string& flag, double value, double low, double high, bool open) {
-  if ((open ? value > low : value >= low) && value <= high) return;
-  std::string range = fmt::format("a{} number {} {}", std::isinf(value) ? " finite" : "",
-                                  open ? "above" : "of at least", low);
-  if (high < std::numeric_limits<double>::max()) range += fmt::format(" and at most {}", high);
-  throw UsageError(fmt::format("{}: got {}, expected {}", flag, value, range));
-}
-
-void check_rnn_algorithm(const std::string& name) {
-  const std::size_t plus = name.find('+');
-  const std::string_view text = name;
-  if (name == "auto" || (is_pass_algorithm(text.substr(0, plus)) &&
-                         (plus == name.npos || is_pass_algorithm(text.substr(plus + 1)))))
-    return;
-  if (std::ranges::find(kCudnnForms, name) != std::end(kCudnnForms)) return;
-  throw UsageError(
-      fmt::format("--rnn-algorithm: got {}, expected auto, stepwise, stepwise:K with K "
-                  "timesteps, 1 or more, persistent, two of these as FORWARD+BACKWARD, {}",
-                  in_quotes(name), fmt::join(kCudnnForms, ", ")));
-}
-
-void check_rnn_algorithm(const std::string& name, CellKind cell, GruReset reset) {
-  check_rnn_algorithm(name);
-  if (is_persistent(name) && cell == CellKind::kGru && reset == GruReset::kBefore)
-    throw UsageError(fmt::format(
-        "--rnn-algorithm: got {} for --gru-reset before, expected auto or stepwise, or --gru-reset "
-        "after, which takes one product a timestep",
-        name));
-  if (!name.starts_with("cudnn")) return;
-  if (cell == CellKind::kRnnLogistic)
-    throw UsageError(fmt::format(
-        "--rnn-algorithm: got {} for --model rnn_logistic, expected auto or stepwise: cuDNN has no "
-        "such cell",
-        name));
-  if (cell == CellKind::kGru && reset == GruReset::kBefore)
-    throw UsageError(fmt::format(
-        "--rnn-algorithm: got {} for --gru-reset before, expected auto or stepwise, or --gru-reset "
-        "after, cuDNN's only form",
-        name));
-}
-
-void DeviceFlags::add_to(CLI::App& command) {
-  const auto add = [&](const char* flag, auto& value, const char* help) {
-    return command.add_option(flag, value, help)->group("Device")->capture_default_str();
-  };
-  add("--device", device, "auto, cpu, cuda or cuda:N; auto: a GPU if there is one");
-  precision_option_ = add("--precision", precision,
-                          "What matrix products compute in: fp32, or on a GPU tf32 or bf16");
-  threads_option_ =
-      add("--threads", threads, "Threads on the CPU; 0: one per processor it may use");
-}
-
-void DeviceFlags::check() const {
-  choose_precision(precision);
-  check_rnn_algorithm(rnn_algorithm);
-  require_range("--threads", threads, 0, 4096);
-  if (device != "auto" && device != "cpu" && device != "cuda" && !number_after("cuda:", device))
-    throw UsageError("--device: got '" + device + "', expected auto, cpu, cuda or cuda:N");
-  if (const std::string what = beyond_cpu(*this); device == "cpu" && !what.empty())
-    throw UsageError(what);
-}
-
-int DeviceFlags::ordinal() const {
-  return number_after("cuda:", device).value_or(0);
-}
-
-std::shared_ptr<Backend> DeviceFlags::open() const {
-  check();
-  const auto use = [](std::shared_ptr<Backend> backend, const std::string& why) {
-    note("device: " + backend->name() + why);
-    return backend;
-  };
-  const auto use_cpu = [&](const std::string& why) {
-    const ProcessorLimit limit = processor_limit();
-    if (threads > limit.processors)
-      warn(fmt::format("{} threads take turns on {} processor{}{}", threads, limit.processors,
-                       limit.processors == 1 ? "" : "s",
-                       limit.file.empty() ? "" : ", the limit in " + limit.file));
-    return use(cpu(threads), why);
-  };
-  const CudaOptions options{choose_precision(precision), rnn_algorithm};
-  if (device == "cpu") return use_cpu(", as asked");
-  if (device != "auto") {
-    try {
-      return use(cuda(ordinal(), options), ", as asked");
-    } catch (const Unsupported&) {
-      throw;  // it is not the device
-    } catch (const std::runtime_error& error) {
-      throw std::runtime_error(
-          fmt::format("--device {}: {}; --device cpu works without a GPU", device, error.what()));
-    }
-  }
-  std::string why;
-  const int devices = cuda_device_count(&why);
-  for (int ordinal = 0; ordinal < devices; ++ordinal) try {
-      return use(cuda(ordinal, options), ", the first usable GPU");
-    } catch (const Unsupported&) {
-      throw;  // on no device
-    } catch (const std::runtime_error& error) {
-      why = error.what();
-    }
-  if (const std::string what = beyond_cpu(*this); !what.empty())
-    throw std::runtime_error(fmt::format("{}, and no GPU can be used: {}", what, why));
-  return use_cpu("; no GPU: " + why);
-}
 
 std::function<void()> parse(int argc, const char* const* argv) {
   // Kept by what is returned: a command asks its options which of them were given.
@@ -401,6 +191,41 @@ std::function<void()> parse(int argc, const char* const* argv) {
   return [kept, command] { command(); };
 }
 
+namespace {
+
+/// How a user gives a setting that a layer below names by what it is.
+const char* flag_of(SettingName setting) {
+  switch (setting) {
+    case SettingName::kTokenizer:
+      return "--tokenizer";
+    case SettingName::kSplit:
+      return "--split";
+    case SettingName::kBatchSize:
+      return "--batch-size";
+    case SettingName::kTimesteps:
+      return "--bptt";
+    case SettingName::kLearningRate:
+      return "--lr";
+    case SettingName::kClipNorm:
+      return "--clip";
+    case SettingName::kLossCeiling:
+      return "--loss-ceiling";
+    case SettingName::kOnDivergence:
+      return "--on-divergence";
+    case SettingName::kResume:
+      return "--resume";
+  }
+  throw std::logic_error("a setting without a flag");
+}
+
+std::string with_flags(const SettingError& error) {
+  std::vector<std::string> flags;
+  for (const SettingName setting : error.settings()) flags.emplace_back(flag_of(setting));
+  return fmt::format("{} ({})", error.what(), fmt::join(flags, ", "));
+}
+
+}  // namespace
+
 int run(int argc, const char* const* argv) {
   try {
     parse(argc, argv)();
@@ -411,6 +236,12 @@ int run(int argc, const char* const* argv) {
   } catch (const Stopped& stopped) {
     if (*stopped.what()) fail_line(stopped.what());
     return 128 + stopped.signal;
+  } catch (const SettingError& error) {
+    fail_line(with_flags(error));
+    return 1;
+  } catch (const Unsupported& error) {  // all are refusals of a recurrent algorithm
+    fail_line(std::string(error.what()) + " (--rnn-algorithm)");
+    return 1;
   } catch (const std::bad_alloc&) {
     fail_line("out of memory");
     return 1;

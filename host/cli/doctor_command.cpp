@@ -5,8 +5,9 @@
 #include <exception>
 #include <memory>
 
-#include "host/cli/command_line.h"
 #include "host/cli/commands.h"
+#include "host/cli/device_flags.h"
+#include "host/cli/output.h"
 #include "unroll/cpu_limits.h"
 #include "unroll/cuda_report.h"
 
@@ -15,7 +16,7 @@ namespace {
 
 struct CpuReport {
   std::string name;     // "cpu (avx512, 2 threads)"
-  std::string why_not;  // a wish of the environment's that it cannot fulfil
+  std::string why_not;  // what the environment asks for and this machine lacks
   MemoryLimit memory = memory_limit();
   ProcessorLimit processors = processor_limit();
 };
@@ -28,18 +29,17 @@ CpuReport report_cpu() {
   }
 }
 
-/// What --device auto means here, and why it is no GPU, if it is none.
+/// What --device auto means, by the report.
 struct Choice {
-  std::string device, why_no_gpu;
+  std::string device;
+  AutoDevice automatic;
 };
 
 Choice choose_device(const CudaReport& cuda) {
-  std::string why = cuda.module.why_not.empty() ? cuda.why_not : cuda.module.why_not;
-  for (std::size_t ordinal = 0; ordinal < cuda.devices.size(); ++ordinal) {
-    why = cuda.devices[ordinal].why_not;
-    if (why.empty()) return {fmt::format("cuda:{}", ordinal), ""};
-  }
-  return {"cpu", why};
+  const AutoDevice automatic = choose_automatically(
+      int(cuda.devices.size()), cuda.module.why_not.empty() ? cuda.why_not : cuda.module.why_not,
+      [&](int ordinal) { return cuda.devices[std::size_t(ordinal)].why_not; });
+  return {automatic.gpu ? fmt::format("cuda:{}", *automatic.gpu) : "cpu", automatic};
 }
 
 std::string gigabytes(std::size_t bytes) {
@@ -95,9 +95,7 @@ std::string page(const CpuReport& host, const CudaReport& cuda, const Choice& ch
   } else {
     text += row("CUDA module", cuda.module.why_not);
   }
-  return text + row("--device auto",
-                    choice.device + (choice.why_no_gpu.empty() ? ", the first usable GPU"
-                                                               : "; no GPU: " + choice.why_no_gpu));
+  return text + row("--device auto", choice.device + choice.automatic.why());
 }
 
 /// Texts that are empty are null.
@@ -123,24 +121,25 @@ Json to_json(const CpuReport& host, const CudaReport& cuda, const Choice& choice
                        {"free_bytes", device.free_bytes},
                        {"total_bytes", device.total_bytes},
                        {"why_not", or_null(device.why_not)}});
-  return {{"version", UNROLL_VERSION},
-          {"cpu",
-           {{"name", or_null(host.name)},
-            {"available_bytes", host.memory.available},
-            {"memory_limit", limit_json(host.memory.group_bytes, host.memory.file)},
-            {"processors", host.processors.processors},
-            {"processor_limit", limit_json(host.processors.group_share, host.processors.file)},
-            {"why_not", or_null(host.why_not)}}},
-          {"cuda",
-           {{"module", to_json(cuda.module)},
-            {"architectures", cuda.architectures},
-            {"driver", to_json(cuda.driver)},
-            {"runtime", to_json(cuda.runtime)},
-            {"cublas", to_json(cuda.cublas)},
-            {"cudnn", to_json(cuda.cudnn)},
-            {"why_not", or_null(cuda.why_not)},
-            {"devices", std::move(devices)}}},
-          {"auto", {{"device", choice.device}, {"why_no_gpu", or_null(choice.why_no_gpu)}}}};
+  return {
+      {"version", UNROLL_VERSION},
+      {"cpu",
+       {{"name", or_null(host.name)},
+        {"available_bytes", host.memory.available},
+        {"memory_limit", limit_json(host.memory.group_bytes, host.memory.file)},
+        {"processors", host.processors.processors},
+        {"processor_limit", limit_json(host.processors.group_share, host.processors.file)},
+        {"why_not", or_null(host.why_not)}}},
+      {"cuda",
+       {{"module", to_json(cuda.module)},
+        {"architectures", cuda.architectures},
+        {"driver", to_json(cuda.driver)},
+        {"runtime", to_json(cuda.runtime)},
+        {"cublas", to_json(cuda.cublas)},
+        {"cudnn", to_json(cuda.cudnn)},
+        {"why_not", or_null(cuda.why_not)},
+        {"devices", std::move(devices)}}},
+      {"auto", {{"device", choice.device}, {"why_no_gpu", or_null(choice.automatic.why_no_gpu)}}}};
 }
 
 void run_doctor(bool json) {

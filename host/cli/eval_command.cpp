@@ -3,8 +3,10 @@
 
 #include <memory>
 
-#include "host/cli/command_line.h"
 #include "host/cli/commands.h"
+#include "host/cli/device_flags.h"
+#include "host/cli/output.h"
+#include "host/cli/values.h"
 #include "host/data/grammar.h"
 #include "host/data/language_corpus.h"
 #include "host/train/evaluate.h"

@@ -4,10 +4,12 @@
 
 #include <memory>
 
-#include "host/cli/command_line.h"
 #include "host/cli/commands.h"
+#include "host/cli/device_flags.h"
+#include "host/cli/output.h"
 #include "host/cli/terminal.h"
 #include "host/cli/text_state.h"
+#include "host/cli/values.h"
 
 namespace unroll::cli {
 namespace {
@@ -20,7 +22,7 @@ struct GenerateFlags {
   DeviceFlags device;
 };
 
-/// A file or a pipe gets the bytes as they were drawn, a terminal what it only shows.
+/// A file or a pipe gets the bytes as they were drawn; a terminal gets them escaped.
 class TextOutput {
  public:
   void write(const std::string& piece) { print_raw(is_terminal_ ? text_.next(piece) : piece); }

@@ -11,8 +11,8 @@
 
 namespace {
 
-/// A file that is opened later must not take the place of a standard stream that is closed, or the
-/// lines for that would end in it. What stands in for it cannot be written, as a closed one cannot.
+/// A file that is opened later must not take the number of a closed standard stream, or lines for
+/// that stream would end in the file. The stand-in cannot be written, just as a closed stream.
 void keep_standard_streams() {
   for (int fd = ::open("/dev/null", O_RDONLY); fd >= 0; fd = ::open("/dev/null", O_RDONLY))
     if (fd > STDERR_FILENO) {

@@ -30,18 +30,19 @@ void print_raw(const std::string& text) {
 }
 
 void print_json(const Json& json) {
-  // Text of the user's may hold bytes that are not UTF-8. What printable() escapes then are
-  // characters inside texts, as \uHHHH, which is JSON's own form.
+  // A user's text may hold bytes that are not UTF-8: dump() replaces them. printable() then escapes
+  // only characters inside texts, as \uHHHH, which is JSON's own form.
   print_raw(printable(json.dump(-1, ' ', false, Json::error_handler_t::replace)) + "\n");
 }
 
 void replace_file(const std::filesystem::path& file, const std::string& text) {
   std::error_code error;
-  // Else a device would become a file.
+  // Otherwise the rename would replace a device by a file.
   if (std::filesystem::exists(file, error) && !std::filesystem::is_regular_file(file, error))
     throw std::runtime_error(file.string() + ": is a folder or a device, expected a file");
   const std::filesystem::path temporary = fmt::format("{}.{}.tmp", file.string(), ::getpid());
-  // What a process of this number left. A link is removed, and is not followed by O_EXCL.
+  // An earlier process with this number may have left one. A link is removed, and O_EXCL follows
+  // none.
   ::unlink(temporary.c_str());
   Descriptor out(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666), file,
                  "cannot be written");

@@ -12,8 +12,8 @@ namespace unroll::cli {
 /// Reports keep the order in which they are written.
 using Json = nlohmann::ordered_json;
 
-/// A signal, or what would have been one, ended the command in good order: exit status 128 +
-/// signal, and a line unless it is empty.
+/// A signal ended the command in good order, or a write failed where SIGPIPE would have ended it.
+/// The exit status is 128 + signal, and `what` is the last line, unless it is empty.
 struct Stopped : std::runtime_error {
   Stopped(int by, const std::string& what) : std::runtime_error(what), signal(by) {}
   int signal;
@@ -30,8 +30,8 @@ void print_raw(const std::string& text);
 /// Errors    std::runtime_error, as for a folder or a device such as /dev/null.
 void replace_file(const std::filesystem::path& file, const std::string& text);
 
-/// A line on stderr, as printable(): what comes from a file or a name can neither steer the
-/// terminal nor forge a line.
+/// A line on stderr, as printable(): text from a file or a name can neither steer the terminal nor
+/// forge a line.
 void note(const std::string& line);
 /// The same as a warning.
 void warn(const std::string& line);

@@ -7,9 +7,11 @@
 #include <memory>
 #include <numeric>
 
-#include "host/cli/command_line.h"
 #include "host/cli/commands.h"
+#include "host/cli/device_flags.h"
+#include "host/cli/output.h"
 #include "host/cli/text_state.h"
+#include "host/cli/values.h"
 
 namespace unroll::cli {
 namespace {

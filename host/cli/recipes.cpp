@@ -1,6 +1,6 @@
 #include "host/cli/recipes.h"
 
-#include "host/cli/command_line.h"
+#include "host/cli/values.h"
 
 namespace unroll::cli {
 namespace {
@@ -25,7 +25,7 @@ TrainSettings zaremba_small() {
   return s;
 }
 
-/// The same paper's regularised models, of which dropout, sizes and schedules differ.
+/// The regularised models of the same paper. Their dropout, sizes and schedules differ.
 TrainSettings zaremba_medium() {
   TrainSettings s = zaremba_small();
   s.emsize = 650;

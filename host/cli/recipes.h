@@ -1,4 +1,4 @@
-/// Published settings, and those that a run has where neither flag nor recipe says otherwise.
+/// Published settings, and the defaults where neither flag nor recipe says otherwise.
 #pragma once
 
 #include <string>
@@ -10,7 +10,7 @@ namespace unroll::cli {
 /// Errors    UsageError if there is no recipe of that name.
 TrainSettings recipe(const std::string& name);
 
-/// What suits a text of such tokens, or the built-in grammar's.
+/// Defaults that suit a text of such tokens, or the text of the built-in grammar.
 TrainSettings defaults_for(const std::string& tokenizer, bool built_in_text);
 
 }  // namespace unroll::cli

@@ -3,8 +3,8 @@
 
 #include <memory>
 
-#include "host/cli/command_line.h"
 #include "host/cli/commands.h"
+#include "host/cli/output.h"
 #include "host/cli/text_state.h"
 #include "host/pages/report.h"
 #include "host/train/run_folder.h"
@@ -48,7 +48,7 @@ void run_report(const ReportFlags& flags) {
   if (!std::filesystem::exists(metrics))
     throw std::runtime_error(metrics.string() + ": not found, expected the metrics of a run");
   ReportData data;
-  // Of "runs/ptb/" and of "." too, the folder's own name.
+  // The folder's own name, for "runs/ptb/" and "." too.
   data.name = (std::filesystem::canonical(run) / "").parent_path().filename().string();
   data.history = read_run_history(metrics);
   if (!list_checkpoints(run).empty()) data.model = describe_best(run);

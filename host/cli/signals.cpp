@@ -11,7 +11,7 @@ namespace {
 
 std::atomic<bool> stop{false};
 std::atomic<int> caught{0};            // the first
-std::atomic<bool> insisted_on{false};  // by a signal that is no mere warning
+std::atomic<bool> insisted_on{false};  // by a signal that may end the program
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 void write_line(std::string_view line) {

@@ -1,8 +1,8 @@
-/// Ending a run on request: SIGINT, SIGTERM and SIGHUP ask for it, and a second one of them ends
-/// the program at once, as does SIGQUIT, with a core dump. SIGUSR1 and SIGUSR2, which job
-/// schedulers send when the time is nearly over, and SIGXCPU, which the system sends every second
-/// from its limit on, ask for it too but never end anything: a scheduler's SIGTERM that follows is
-/// not to cut off the save.
+/// Ending a run on request. SIGINT, SIGTERM and SIGHUP ask for it, and a second one of them ends
+/// the program at once. So does SIGQUIT, with a core dump. SIGUSR1 and SIGUSR2, which job
+/// schedulers send when the time is nearly over, ask for it too, and so does SIGXCPU, which the
+/// system sends every second once its limit is reached. These never end the program, so that the
+/// SIGTERM that a scheduler sends next does not cut off the save.
 #pragma once
 
 #include <atomic>

@@ -1,4 +1,4 @@
-/// Texts of others on a terminal, and commands to be copied from it.
+/// Foreign text on a terminal, and commands to copy from it.
 #pragma once
 
 #include <string>
@@ -10,8 +10,8 @@ namespace unroll::cli {
 /// characters take the form $'\x1b', which bash, zsh and ksh read.
 std::string shell_quoted(std::string_view word);
 
-/// Text that comes in pieces, in which characters may be cut, for a terminal: control characters
-/// but tabs and line ends are escaped, as by printable().
+/// Text for a terminal that comes in pieces, which may cut characters. Control characters other
+/// than tabs and line ends are escaped, as by printable().
 class TerminalText {
  public:
   /// What can be shown now; the bytes of a character that is not complete wait for the next piece.

@@ -9,7 +9,7 @@
 #include <stdexcept>
 
 #include "host/base/utf8.h"
-#include "host/cli/command_line.h"
+#include "host/cli/output.h"
 
 namespace unroll::cli {
 namespace {
@@ -19,7 +19,7 @@ namespace {
       "the model gives probabilities of the next token that are not numbers, expected finite ones");
 }
 
-/// One line, however many there are.
+/// One line for all of them.
 std::string about_unknown(const std::map<std::string, std::int64_t>& unknown) {
   constexpr std::size_t kNamed = 5;
   std::string names;
@@ -93,7 +93,7 @@ std::optional<double> Truth::probability(const std::string& history,
     for (const std::string& past : split_words(history)) state.advance(past);
     return state.probability(word);
   } catch (const std::invalid_argument&) {
-    return std::nullopt;  // not a history of the grammar's
+    return std::nullopt;  // the grammar has no such history
   }
 }
 

@@ -35,14 +35,14 @@ class TextState {
   Session session_;
 };
 
-/// A token as a text of JSON, which holds no single bytes from 0x80 on: such a byte becomes the
-/// four characters \x80, which no token of bytes is.
+/// A token as a text of JSON. JSON holds no single bytes from 0x80 on: such a byte becomes the four
+/// characters \x80, which cannot be mistaken for a token of one byte.
 std::string json_text(const Tokenizer& tokenizer, std::int32_t id);
 
 std::vector<std::string> split_words(std::string_view text);
 
-/// The built-in grammar's view of a history; nothing if the model is not its, or the grammar cannot
-/// produce the history.
+/// The built-in grammar's view of a history; nothing if the model was not trained on its text, or
+/// the grammar cannot produce the history.
 class Truth {
  public:
   explicit Truth(const LoadedModel& model);

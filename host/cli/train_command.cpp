@@ -5,12 +5,15 @@
 #include <memory>
 
 #include "host/base/interrupted.h"
-#include "host/cli/command_line.h"
 #include "host/cli/commands.h"
+#include "host/cli/device_flags.h"
+#include "host/cli/output.h"
 #include "host/cli/progress_line.h"
 #include "host/cli/signals.h"
+#include "host/cli/stored_run.h"
 #include "host/cli/terminal.h"
-#include "host/cli/train_settings.h"
+#include "host/cli/train_setting_flags.h"
+#include "host/cli/values.h"
 #include "host/train/run_folder.h"
 #include "host/train/trainer.h"
 
@@ -51,8 +54,8 @@ void TrainFlags::add_to(CLI::App& command) {
   device.add_to(command);
 }
 
-/// Lines, and the one at the bottom that they must not be written into. A log that cannot be
-/// written asks for the end of the run, which is then saved.
+/// The lines of a run, kept apart from the progress line at the bottom of the terminal. If the log
+/// cannot be written, the run is asked to save itself and end.
 class Output {
  public:
   Output(bool json, std::atomic<bool>& stop) : json_(json), stop_(stop) {}
@@ -63,7 +66,7 @@ class Output {
     try {
       print(line + "\n");
     } catch (const Stopped&) {
-      fail("stdout cannot be written: nobody reads it any more");
+      fail("stdout cannot be written: it has no reader any more");
     } catch (const std::runtime_error& error) {
       fail(error.what());
     }
@@ -105,7 +108,7 @@ void report_corpus(const LanguageCorpus& corpus) {
                      s.longest_line));
     if (s.crlf_lines > 0) note(fmt::format("  {:<6} {} lines end in CR LF", name, s.crlf_lines));
   };
-  if (corpus.streams.streams > 0) {  // of pieces of lines there is less to say
+  if (corpus.streams.streams > 0) {  // there is less to say about pieces of lines
     row("text", corpus.streams.text);
     note(fmt::format("  {:<6} {:>13}", "train", corpus.train.statistics.tokens));
     note(fmt::format("  {:<6} {:>13}", "valid", corpus.valid.statistics.tokens));
@@ -125,15 +128,15 @@ void report_model(const LanguageModelConfig& config) {
   note(fmt::format("  {:<20} {:>15} {:>13}", "parameters", "", parameter_count(config)));
 }
 
-/// What a checkpoint calls the text.
-std::string origin_of(const TrainFlags& flags, const nlohmann::json* stored) {
+/// The text's name in a checkpoint.
+std::string origin_of(const TrainFlags& flags, const StoredRun* stored) {
   if (!flags.data.empty()) return std::filesystem::absolute(flags.data).string();
-  return stored ? JsonObject(*stored, "config.json").string("corpus") : kBuiltInCorpus;
+  return stored ? stored->corpus : kBuiltInCorpus;
 }
 
 /// The text of the run, which for a resumed one must be the text that it was begun with.
 LanguageCorpus read_corpus(const TrainFlags& flags, const TrainSettings& settings,
-                           const nlohmann::json* stored, const std::atomic<bool>& stop) {
+                           const StoredRun* stored, const std::atomic<bool>& stop) {
   CorpusOptions options = settings.corpus_options();
   options.path = flags.data;
   if (const std::string origin = origin_of(flags, stored);
@@ -142,13 +145,11 @@ LanguageCorpus read_corpus(const TrainFlags& flags, const TrainSettings& setting
   options.cache_dir = flags.cache_dir;
   options.stop = &stop;
   options.note = warn;
-  if (stored)
-    options.fingerprint =
-        JsonObject(*stored, "config.json").object("training").string("text_fingerprint");
+  if (stored) options.fingerprint = stored->text_fingerprint;
   return read_language_corpus(options);
 }
 
-/// To be copied into a shell.
+/// A command to copy into a shell.
 std::string to_go_on(const TrainFlags& flags) {
   return "to go on: unroll train --save " +
          shell_quoted((flags.save.starts_with('-') ? "./" : "") + flags.save) + " --resume";
@@ -158,63 +159,44 @@ std::string to_go_on(const TrainFlags& flags) {
   throw Stopped(stop_signal(), what + "; " + to_go_on(flags));
 }
 
-/// What decides how results are rounded: "cpu (avx512)", "cuda (NVIDIA H200) in bf16". The number
-/// of threads does not, nor which of several equal GPUs it is.
-std::string kind_of_device(const Backend& backend) {
-  const std::string name = backend.name();
-  const std::size_t model = name.find('(');
-  return fmt::format(
-      "{} ({}){}", backend.kind() == DeviceKind::kCpu ? "cpu" : "cuda",
-      name.substr(model + 1, name.find_first_of(",)", model) - model - 1),
-      backend.precision() == Precision::kFp32 ? "" : " in " + to_string(backend.precision()));
-}
-
-nlohmann::json described_training(const TrainSettings& settings, const LanguageCorpus& corpus,
-                                  const Backend& backend, const DeviceFlags& device) {
-  nlohmann::json json = to_json(settings);
-  json["text_fingerprint"] = corpus.fingerprint;
-  json["device"] = kind_of_device(backend);
-  json["precision"] = device.precision;
-  json["threads"] = device.threads;
-  return json;
-}
-
-/// A resumed run keeps to the device that it was computed on last and to the algorithm, unless
-/// others are asked for, and to its precision; but the CPU has only one of both. Sets `flags` to
-/// what the run has from now on.
-std::shared_ptr<Backend> reopen_device(DeviceFlags& flags, const nlohmann::json& stored,
-                                       bool algorithm_given) {
-  const JsonObject training = JsonObject(stored, "config.json").object("training");
-  const std::string last = training.string("device");
-  const bool was_cpu = last.starts_with("cpu");
-  const std::string precision =
-      training.has("precision") ? training.string("precision") : to_string(Precision::kFp32);
-  if (flags.precision_given() && flags.precision != precision)
+/// A resumed run keeps to the device that it was computed on last, and to its threads, unless
+/// others are asked for, and always to its precision.
+DeviceFlags device_of_resumed(const DeviceFlags& given, const StoredRun& stored) {
+  if (given.precision_given() && given.precision != stored.precision)
     throw UsageError(fmt::format(
         "--precision: got {}, expected {}: the run was begun with it, and a resumed run keeps it",
-        flags.precision, precision));
-  flags.precision = precision;
-  if (flags.device == "auto") flags.device = was_cpu ? "cpu" : "cuda";
-  if (!flags.threads_given()) flags.threads = int(training.integer("threads", 0, 4096));
-  if (!was_cpu && training.has("recurrent_algorithm")) {
-    const std::string algorithm = training.string("recurrent_algorithm");
-    if (!algorithm_given) {
-      flags.rnn_algorithm = algorithm;
-    } else if (flags.rnn_algorithm != algorithm) {
-      warn(fmt::format("the run was computed by {}: by {} its results will differ by rounding",
-                       algorithm, flags.rnn_algorithm));
-    }
-  }
+        given.precision, stored.precision));
+  DeviceFlags flags = given;
+  flags.precision = stored.precision;
+  if (flags.device == "auto") flags.device = stored.was_on_cpu() ? "cpu" : "cuda";
+  if (!flags.threads_given()) flags.threads = stored.threads;
+  return flags;
+}
 
-  DeviceFlags opened = flags;
-  if (flags.device == "cpu") {
-    opened.precision = to_string(Precision::kFp32);
-    if (!algorithm_given) opened.rnn_algorithm = "auto";
+/// The rule for the recurrent algorithm of a resumed run. The flag comes first. Without it, the CPU
+/// has only one algorithm, a GPU keeps the one that a GPU used last, and a run that comes from the
+/// CPU takes its setting. A new run always takes its setting: flag, recipe or "auto".
+std::string algorithm_of_resumed(const TrainFlags& flags, const TrainSettings& settings,
+                                 const StoredRun& stored, const std::string& device) {
+  const std::string before = stored.was_on_cpu() ? "" : stored.algorithm;
+  if (flags.settings.gives_rnn_algorithm()) {
+    if (!before.empty() && settings.rnn_algorithm != before)
+      warn(fmt::format("the run was computed by {}: by {} its results will differ by rounding",
+                       before, settings.rnn_algorithm));
+    return settings.rnn_algorithm;
   }
-  auto backend = opened.open();
-  if (const std::string now = kind_of_device(*backend); now != last)
-    warn(fmt::format("the run was begun on {}: on {} its results will differ by rounding", last,
-                     now));
+  if (device == "cpu") return "auto";
+  return before.empty() ? settings.rnn_algorithm : before;
+}
+
+/// `flags`: as device_of_resumed() made them.
+std::shared_ptr<Backend> reopen(DeviceFlags flags, const std::string& algorithm,
+                                const StoredRun& stored) {
+  if (flags.device == "cpu") flags.precision = to_string(Precision::kFp32);  // it has no other
+  auto backend = flags.open(algorithm);
+  if (const std::string now = kind_of_device(*backend); now != stored.device)
+    warn(fmt::format("the run was begun on {}: on {} its results will differ by rounding",
+                     stored.device, now));
   return backend;
 }
 
@@ -240,45 +222,25 @@ void report(const TrainFlags& flags, const TrainingResult& result,
 /// A run about to begin or to go on.
 struct Start {
   TrainSettings settings;
-  std::optional<Checkpoint> checkpoint;  // to go on from
+  std::optional<Checkpoint> checkpoint = {};  // to go on from
+  std::optional<StoredRun> run = {};          // what it says
 
-  const nlohmann::json* stored() const { return checkpoint ? &checkpoint->config : nullptr; }
+  const StoredRun* stored() const { return run ? &*run : nullptr; }
 };
 
 /// Mistakes on the command line come before side effects.
 void check_usage(const TrainFlags& flags, bool resume_given) {
-  DeviceFlags device = flags.device;
-  device.check();
+  flags.device.check();
   if (!flags.resume.empty() && flags.resume != "auto")
     throw UsageError("--resume: got '" + flags.resume +
                      "', expected nothing or auto; which run it is, --save says");
   if (resume_given && flags.resume.empty()) return;  // the run has its own settings
   const TrainSettings settings = flags.settings.settings(flags.data.empty());
   settings.check();
-  device.rnn_algorithm = settings.rnn_algorithm;
-  device.check();
+  flags.device.check(settings.rnn_algorithm);
 }
 
-/// The settings that a run was begun with, found to be those of its model.
-TrainSettings settings_of(const Checkpoint& checkpoint) {
-  const std::string where = (checkpoint.directory / "config.json").string();
-  const JsonObject config(checkpoint.config, where);
-  const LanguageModelConfig model = model_from_json(config.object("model"));
-  const TrainSettings settings = settings_from(config.object("training"));
-  LanguageModelConfig trained;
-  try {
-    settings.check();
-    trained = settings.model_config();
-  } catch (const UsageError& error) {  // which is not the command line's
-    throw std::runtime_error(fmt::format("{}: training: {}", where, error.what()));
-  }
-  trained.vocabulary = model.vocabulary;  // the text's
-  if (model_to_json(trained) != model_to_json(model))
-    throw std::runtime_error(where + ": training: got another model than that of model");
-  return settings;
-}
-
-/// For whoever holds the lock of the folder.
+/// Needs the lock of the folder.
 Start start_of(const TrainFlags& flags, bool resume_given) {
   const bool begun = !list_checkpoints(flags.save).empty();
   if (!resume_given || (flags.resume == "auto" && !begun)) {
@@ -288,7 +250,7 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
       throw std::runtime_error("--save: " + flags.save +
                                " already holds a run; --resume goes on with it, another folder "
                                "begins a new one");
-    return {flags.settings.settings(flags.data.empty()), std::nullopt};
+    return {flags.settings.settings(flags.data.empty())};
   }
   if (!begun)
     throw std::runtime_error("--resume: " + flags.save +
@@ -299,21 +261,23 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
     throw std::runtime_error(checkpoint.directory.string() +
                              ": holds a model without the state of its training, expected both to "
                              "go on from");
-  const TrainSettings settings =
-      flags.settings.settings_of_resumed(settings_of(checkpoint), flags.save);
+  StoredRun run = StoredRun::from(
+      JsonObject(checkpoint.config, (checkpoint.directory / "config.json").string()));
+  const TrainSettings settings = flags.settings.settings_of_resumed(run.settings, flags.save);
   settings.check();
-  return {settings, std::move(checkpoint)};
+  return {settings, std::move(checkpoint), std::move(run)};
 }
 
 void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
                       std::atomic<bool>& stop) {
-  DeviceFlags device = flags.device;
   const TrainSettings& settings = start.settings;
-  device.rnn_algorithm = settings.rnn_algorithm;
-  const auto backend =
-      start.stored() ? reopen_device(device, *start.stored(), flags.settings.gives_rnn_algorithm())
-                     : device.open();
-  const LanguageCorpus corpus = read_corpus(flags, settings, start.stored(), stop);
+  const StoredRun* const stored = start.stored();
+  const DeviceFlags device = stored ? device_of_resumed(flags.device, *stored) : flags.device;
+  const std::string algorithm = stored
+                                    ? algorithm_of_resumed(flags, settings, *stored, device.device)
+                                    : settings.rnn_algorithm;
+  const auto backend = stored ? reopen(device, algorithm, *stored) : device.open(algorithm);
+  const LanguageCorpus corpus = read_corpus(flags, settings, stored, stop);
   report_corpus(corpus);
   LanguageModelConfig config = settings.model_config();
   config.vocabulary = corpus.tokenizer.size();
@@ -322,13 +286,15 @@ void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
   Output output(flags.json, stop);
   TrainingOptions options = settings.training_options();
   options.run_dir = flags.save;
+  const StoredRun stored_next{settings,           origin_of(flags, stored),
+                              corpus.fingerprint, kind_of_device(*backend),
+                              device.precision,   device.threads};
   const TrainingRun run{
       .model = config,
       .options = options,
       .lock = lock,
       .corpus = corpus,
-      .description = {config, origin_of(flags, start.stored()),
-                      described_training(settings, corpus, *backend, device), nullptr},
+      .description = {config, stored_next.corpus, stored_next.training_json(), nullptr},
       .backend = backend,
       .observer = {
           .log = [&](const std::string& line) { output.log(line); },

@@ -1,17 +1,12 @@
-/// Everything that decides what a training run computes or how it goes on: defaults, published
-/// recipes, and each setting's flag, in one list that parsing, help, checkpoints and resuming
-/// share.
+/// Everything that decides what a training run computes or how it goes on. setting_list.h has the
+/// flag of each.
 #pragma once
 
-#include <CLI/CLI.hpp>
 #include <cstdint>
-#include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "host/base/strict_json.h"
 #include "host/data/language_corpus.h"
 #include "host/train/trainer.h"
 
@@ -53,36 +48,11 @@ struct TrainSettings {
   ///           another.
   void check() const;
 
-  /// The same in the terms of the layers below. The vocabulary's size is still
-  /// to come, and so are path and sinks of the corpus.
+  /// The same in the terms of the layers below. The size of the vocabulary is not known yet, and
+  /// the path and the sinks of the corpus are no settings.
   CorpusOptions corpus_options() const;
   LanguageModelConfig model_config() const;
   TrainingOptions training_options() const;
 };
-
-/// The settings of a command line: which were given, and what.
-class TrainSettingFlags {
- public:
-  void add_to(CLI::App& command);
-
-  /// The defaults for such a text or the recipe's settings, and what was given.
-  /// Errors    UsageError if there is no such recipe or optimizer.
-  TrainSettings settings(bool built_in_text) const;
-
-  /// Those of a run, and what was given where a resumed run may differ.
-  /// Errors    UsageError, naming the flag, where it may not.
-  TrainSettings settings_of_resumed(const TrainSettings& stored, const std::string& run) const;
-
-  bool gives_rnn_algorithm() const;
-
- private:
-  TrainSettings given_;
-  std::map<std::string, const CLI::Option*> options_;  // by name
-};
-
-nlohmann::json to_json(const TrainSettings& settings);
-/// Settings that a checkpoint of an older version does not have keep their defaults.
-/// Errors    std::runtime_error if a value is of another type.
-TrainSettings settings_from(const JsonObject& json);
 
 }  // namespace unroll::cli

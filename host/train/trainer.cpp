@@ -11,8 +11,11 @@
 #include <vector>
 
 #include "host/base/interrupted.h"
+#include "host/base/setting_error.h"
 #include "host/data/batch_queue.h"
 #include "host/train/run_folder.h"
+#include "host/train/step_watch.h"
+#include "host/train/training_lines.h"
 #include "host/train/training_step.h"
 #include "unroll/backend.h"
 
@@ -22,47 +25,17 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 /// Steps that a run may go on for before it is known that one was refused.
-constexpr std::int64_t kLookInterval = 200;
-
-/// More in a row than chance explains.
-constexpr std::int64_t kMostRefused = 50, kMostRollbacks = 5;
+constexpr std::int64_t kCheckInterval = 200;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-const std::string kRule(89, '-'), kLastRule(89, '=');
-
-/// The lines of PyTorch's word_language_model, which people have parsers for.
-std::string interval_line(std::int64_t epoch, std::int64_t batch, std::int64_t batches, double lr,
-                          double milliseconds, double loss) {
-  return fmt::format(
-      "| epoch {:3d} | {:5d}/{:5d} batches | lr {} | ms/batch {:5.2f} | loss {:5.2f} | ppl {:8.2f}",
-      epoch, batch, batches, lr >= 0.1 ? fmt::format("{:.2f}", lr) : fmt::format("{:.6f}", lr),
-      milliseconds, loss, std::exp(loss));
-}
-
-std::string epoch_line(std::int64_t epoch, double seconds, const Evaluation& valid) {
-  return fmt::format(
-      "| end of epoch {:3d} | time: {:5.2f}s | valid loss {:5.2f} | valid ppl {:8.2f}", epoch,
-      seconds, valid.loss(), valid.perplexity());
-}
-
-std::string step_line(std::int64_t epoch, std::int64_t step, const Evaluation& valid) {
-  return fmt::format("| epoch {:3d} | step {:8d} | valid loss {:5.2f} | valid ppl {:8.2f}", epoch,
-                     step, valid.loss(), valid.perplexity());
-}
-
-/// In nats per token: what was asked for, else twice the loss of a model that knows nothing, and a
-/// little.
+/// In nats per token: the ceiling asked for, else a little more than twice the loss of a model that
+/// knows nothing.
 float loss_ceiling(const LanguageModelConfig& model, const TrainingOptions& options) {
   const double nats = options.loss_ceiling.value_or(2 * std::log(double(model.vocabulary)) + 3);
   return nats > 0 ? float(nats) : std::numeric_limits<float>::infinity();
-}
-
-/// Whether a refused step keeps those after it from being applied.
-bool halts(const TrainingOptions& options) {
-  return options.on_divergence != OnDivergence::kSkip;
 }
 
 TrainingGraph::Options graph_options(const LanguageModelConfig& model,
@@ -85,26 +58,25 @@ class Trainer {
         queue_(run.corpus.training_stream(options_.batch, options_.bptt)),
         schedule_(with_steps(options_, queue_.batches())),
         step_(run.model, graph_options(run.model, options_), run.backend, options_.seed),
-        evaluator_(run.model, step_.store(), run.corpus.tokenizer.start(), run.stop) {
+        evaluator_(run.model, step_.store(), run.corpus.tokenizer.start(), run.stop),
+        watch_({options_, run.observer, step_, progress_,
+                [this](nlohmann::ordered_json line) { write_metrics(std::move(line)); }}) {
     run.lock.require_held();
     if (run.resume) {
       progress_ = step_.restore(*run.resume);
       check_place(progress_, {queue_.length(), options_.bptt}, run.resume->directory.string());
       step_.set_count(progress_.step);
-      counters_ = step_.counters();
-      statistics_ = step_.statistics();
-      // Steps that were left out before, and reported, are no reason to halt now.
-      if (halts(options_) && counters_.skipped == progress_.skipped) lift_halt();
+      watch_.resume();
       schedule_.set_divisor(progress_.rate_divisor);
       last_saved_ = progress_.step;
       repair_run_folder(options_.run_dir, progress_.best.tokens > 0
                                               ? std::optional(progress_.best_step)
                                               : std::nullopt);
-      run.resume->model = {};  // a copy that nobody needs any more
+      run.resume->model = {};  // a copy that is not needed any more
       run.resume->state.reset();
     }
     prepare();
-    description_.training["recurrent_algorithm"] = run.backend->recurrent_algorithm();
+    description_.training[kAlgorithmKey] = run.backend->recurrent_algorithm();
     metrics_.emplace(options_.run_dir, progress_.metrics_bytes, run.observer.warn);
   }
 
@@ -144,7 +116,7 @@ class Trainer {
         memory.variables + std::int64_t(run_.corpus.tokenizer.vocabulary_text().size()) +
         (run_.model.tied ? run_.model.vocabulary * run_.model.embedding * 4 : 0) + kOther;
     const double free = require_room(options_.run_dir, checkpoint);
-    // Those that are kept, the best, and the one being written.
+    // The checkpoints that are kept, the best, and the one being written.
     if (const int most = options_.keep + 2; !run_.resume && free < most * double(checkpoint))
       run_.observer.warn(
           fmt::format("{}: {:.1f} MB are free there, and up to {} checkpoints of {:.1f} MB will be",
@@ -161,24 +133,26 @@ class Trainer {
     const std::size_t there = run_.backend->memory().available;
     if (std::size_t(memory.working) <= there) return;
     const auto available = std::int64_t(there);
-    // Gradients do not depend on the batch, and that of a table which is only looked up in is a few
-    // rows; all else grows with the batch.
+    // Gradients do not depend on the batch. The gradient of a table that is only looked up in is a
+    // few rows, which grow with the batch, as all else does.
     const std::int64_t table =
         run_.model.tied ? 0 : run_.model.vocabulary * run_.model.embedding * 4;
     const std::int64_t gradients = memory.parameters - table;
     const std::int64_t rows = std::max<std::int64_t>(available - gradients, 0) * options_.batch /
                               (memory.working - gradients);
-    throw std::runtime_error(fmt::format(
-        "memory of a step: got {:.1f} MB available on {}, expected {:.1f} MB for gradients and "
-        "activations; {}",
-        double(available) * 1e-6, run_.backend->name(), double(memory.working) * 1e-6,
-        rows > 0 ? fmt::format("the largest --batch-size that fits is about {}", rows)
-                 : "not even --batch-size 1 fits"));
+    throw SettingError(
+        fmt::format(
+            "memory of a step: got {:.1f} MB available on {}, expected {:.1f} MB for gradients and "
+            "activations; {}",
+            double(available) * 1e-6, run_.backend->name(), double(memory.working) * 1e-6,
+            rows > 0 ? fmt::format("the largest batch that fits is about {} streams", rows)
+                     : "not even a batch of one stream fits"),
+        {SettingName::kBatchSize});
   }
 
   // ---- the loop
 
-  /// From where the epoch stands to its end, or to the end of patience.
+  /// Runs the rest of the epoch, or until patience is exhausted.
   void run_epoch() {
     epoch_start_ = Clock::now();
     seek();
@@ -210,7 +184,7 @@ class Trainer {
     }
     if (progress_.position > 0) return;
     step_.clear_carried_state();
-    start_interval();
+    watch_.start_interval();
   }
 
   const Batch* next_batch() {
@@ -235,7 +209,8 @@ class Trainer {
     if (!std::exchange(peak_noted_, true))
       run_.observer.note(fmt::format("peak memory on the device: {:.1f} MB",
                                      double(run_.backend->memory().peak) * 1e-6));
-    if (progress_.step == 1 || progress_.step % kLookInterval == 0 || interval_ends()) look();
+    if (progress_.step == 1 || progress_.step % kCheckInterval == 0 || interval_ends())
+      check_steps();
     if (run_.observer.progress) run_.observer.progress(status());
     if (interval_ends()) log_interval(rate);
   }
@@ -250,122 +225,12 @@ class Trainer {
            (progress_.position == queue_.length() && queue_.batches() < options_.log_interval);
   }
 
-  // ---- divergence
-
-  /// Reads what the steps since the last look have done, and does something about those that were
-  /// refused; ends the run if its text has been overwritten. Only what is due by the run's own
-  /// settings looks: an interruption must not decide when a run turns back.
-  void look() {
+  /// Reads what the steps since the last check have done, and ends the run if its text has been
+  /// overwritten. Only what is due by the run's own settings checks: an interruption must not
+  /// decide when a run turns back.
+  void check_steps() {
     run_.corpus.require_unchanged();
-    counters_ = step_.counters();
-    statistics_ = step_.statistics();
-    if (const std::int64_t jumps = counters_.jumps - progress_.jumps; jumps > 0) {
-      progress_.jumps = counters_.jumps;
-      report_jumps(jumps);
-    }
-    if (const std::int64_t refused = counters_.skipped - progress_.skipped; refused > 0) {
-      progress_.skipped = counters_.skipped;
-      answer(refused);
-    }
-  }
-
-  void report_jumps(std::int64_t jumps) {
-    nlohmann::ordered_json line = event("jump");
-    line["jumps"] = jumps;
-    line["loss"] = statistics_.jump_loss;
-    line["limit"] = statistics_.jump_limit;
-    write_metrics(line);
-    run_.observer.warn(fmt::format(
-        "by step {}: the loss jumped{} to {:.3f} where at most {:.3f} was expected; the run goes "
-        "on",
-        progress_.step, jumps == 1 ? "" : fmt::format(" {} times, last", jumps),
-        statistics_.jump_loss, statistics_.jump_limit));
-  }
-
-  /// Whether the first of the last row of refused steps had only too high a loss.
-  static bool is_finite(const StepStatistics& statistics) {
-    return std::isfinite(statistics.refused_loss) && std::isfinite(statistics.refused_norm);
-  }
-
-  /// Why the first of the last row of refused steps was.
-  std::string reason() const {
-    std::string reason = fmt::format("loss {:.3f} is above the ceiling {:.3f}",
-                                     statistics_.refused_loss, statistics_.refused_limit);
-    if (!std::isfinite(statistics_.refused_loss))
-      reason = "the loss is not finite";
-    else if (!std::isfinite(statistics_.refused_norm))
-      reason = "the gradient is not finite";
-    const std::string culprit = step_.culprit(counters_);
-    return culprit.empty() ? reason : reason + ", the gradient first in " + culprit;
-  }
-
-  void answer(std::int64_t refused) {
-    // Under skip the last row may be over, and who knows when it began.
-    const std::int64_t first = progress_.step - std::max<std::int64_t>(counters_.refused - 1, 0);
-    constexpr const char* kActions[] = {"stop", "skip", "rollback"};
-    const std::string culprit = step_.culprit(counters_);
-    nlohmann::ordered_json line = event("diverged");
-    line["step"] = first;
-    line["refused"] = refused;
-    line["loss"] = statistics_.refused_loss;
-    line["limit"] = statistics_.refused_limit;
-    line["reason"] = reason();
-    line["parameter"] =
-        culprit.empty() ? nlohmann::ordered_json() : nlohmann::ordered_json(culprit);
-    line["action"] = kActions[int(options_.on_divergence)];
-    write_metrics(line);
-
-    const std::string what = fmt::format("step {}: {}", first, reason());
-    if (options_.on_divergence == OnDivergence::kStop)
-      throw std::runtime_error(fmt::format(
-          "training diverged at {}; that step changed nothing, and the checkpoint of step {} is "
-          "sound: try a lower --lr or --clip, or go on from there with --resume {}",
-          what, last_saved_,
-          is_finite(statistics_) ? "--loss-ceiling 0, if the model may be so wrong"
-                                 : "--on-divergence skip (or rollback)"));
-    if (options_.on_divergence == OnDivergence::kRollBack) return roll_back(what);
-    if (counters_.refused >= kMostRefused)
-      throw std::runtime_error(fmt::format(
-          "training diverged: {}, and so it was for {} steps in a row; try a lower --lr", what,
-          counters_.refused));
-    run_.observer.warn(fmt::format("by step {}: {} more left out, last because {}", progress_.step,
-                                   refused, reason()));
-  }
-
-  void lift_halt() {
-    counters_.refused = 0;
-    step_.write(counters_);
-  }
-
-  void roll_back(const std::string& what) {
-    if (++progress_.rollbacks > kMostRollbacks)
-      throw std::runtime_error(fmt::format(
-          "training diverged: {}, after {} returns to a checkpoint without a better validation",
-          what, kMostRollbacks));
-    const Checkpoint good = scheduled_checkpoint();
-    step_.restore(good);
-    counters_ = step_.counters();
-    statistics_ = step_.statistics();
-    counters_.skipped = progress_.skipped;
-    counters_.jumps = progress_.jumps;
-    lift_halt();
-    start_interval();
-    step_.clear_carried_state();  // it was at another place of the text
-    progress_.rate_scale /= 2;
-    run_.observer.warn(fmt::format("{}: back to the weights of step {} with half the learning rate",
-                                   what, good.step));
-  }
-
-  Checkpoint scheduled_checkpoint() const {
-    try {
-      return load_checkpoint(checkpoint_directory(options_.run_dir, progress_.scheduled_save),
-                             {.state = true, .most_bytes = most_bytes});
-    } catch (const std::runtime_error& error) {
-      run_.observer.warn(error.what());
-      return load_checkpoint(
-          options_.run_dir,
-          {.latest = true, .state = true, .damaged = run_.observer.warn, .most_bytes = most_bytes});
-    }
+    watch_.check(last_saved_);
   }
 
   // ---- validation
@@ -376,7 +241,7 @@ class Trainer {
 
   /// Returns whether it is the best so far.
   bool validate() {
-    look();
+    check_steps();
     const Evaluation valid = evaluator_.evaluate(run_.corpus.validation_stream());
     valid.require_finite(
         fmt::format("training diverged in epoch {}: the validation text", progress_.epoch));
@@ -392,7 +257,7 @@ class Trainer {
       progress_.rollbacks = 0;
     }
     unsaved_ = true;
-    nlohmann::ordered_json line = evaluation_event("valid", valid);
+    nlohmann::ordered_json line = evaluation_event("valid", progress_, valid);
     line["best"] = best;
     write_metrics(line);
     return best;
@@ -402,7 +267,7 @@ class Trainer {
     const auto start = Clock::now();
     const bool best = validate();
     run_.observer.log(step_line(progress_.epoch, progress_.step, progress_.last));
-    interval_start_ += Clock::now() - start;  // is not training time
+    interval_start_ += Clock::now() - start;  // it is not training time
     if (best) save({.best = true, .scheduled = true});
   }
 
@@ -411,7 +276,7 @@ class Trainer {
     run_.observer.log(kRule);
     run_.observer.log(epoch_line(progress_.epoch, seconds_since(epoch_start_), progress_.last));
     run_.observer.log(kRule);
-    // One batch says nothing about a text, so no plateau of its validation about the rate.
+    // A plateau after training on one batch says nothing about the rate.
     if (!options_.overfit_one_batch) schedule_.end_epoch(progress_.epoch_improved);
     progress_.rate_divisor = schedule_.divisor();
     progress_.epoch_improved = false;
@@ -436,7 +301,7 @@ class Trainer {
                         .evaluate(run_.corpus.test_stream());
       run_.corpus.require_unchanged();
       result.test.require_finite("the test text");
-      write_metrics(evaluation_event("test", result.test));
+      write_metrics(evaluation_event("test", progress_, result.test));
       run_.observer.log(fmt::format("| End of training | test loss {:5.2f} | test ppl {:8.2f}",
                                     result.test.loss(), result.test.perplexity()));
     }
@@ -449,7 +314,7 @@ class Trainer {
     TrainingResult result;
     result.valid = progress_.best;
     result.best_epoch = progress_.best_epoch;
-    result.epoch = epoch();
+    result.epoch = epoch_of(progress_);
     result.steps = progress_.step;
     result.skipped = progress_.skipped;
     result.seconds = seconds();
@@ -461,16 +326,16 @@ class Trainer {
   std::filesystem::path save(const Saving& saving) {
     run_.lock.require_held();
     if (saving.scheduled) {
-      look();
+      check_steps();
       progress_.scheduled_save = progress_.step;
     } else {
-      run_.corpus.require_unchanged();  // the steps since the last look may be of another text
+      run_.corpus.require_unchanged();  // the steps since the last check may be of another text
     }
     ResumeState state{progress_, step_.state_variables()};
     state.progress.metrics_bytes = metrics_->sync();
     state.progress.seconds = seconds();
     ModelDescription description = description_;
-    description.metrics = {{"epoch", epoch()}, {"step", progress_.step}};
+    description.metrics = {{"epoch", epoch_of(progress_)}, {"step", progress_.step}};
     if (progress_.evaluated_step == progress_.step)
       description.metrics.update({{"valid_loss", progress_.last.loss()},
                                   {"valid_ppl", progress_.last.perplexity()},
@@ -489,23 +354,6 @@ class Trainer {
 
   /// Since the start of the run, over all its parts.
   double seconds() const { return progress_.seconds + seconds_since(part_start_); }
-
-  /// The one under way, or between two the last.
-  std::int64_t epoch() const {
-    return progress_.position == 0 && progress_.step > 0 ? progress_.epoch - 1 : progress_.epoch;
-  }
-
-  nlohmann::ordered_json event(const char* name) const {
-    return {{"event", name}, {"step", progress_.step}, {"epoch", epoch()}};
-  }
-
-  nlohmann::ordered_json evaluation_event(const char* name, const Evaluation& evaluation) const {
-    nlohmann::ordered_json line = event(name);
-    line["loss"] = evaluation.loss();
-    line["ppl"] = evaluation.perplexity();
-    line["accuracy"] = evaluation.accuracy();
-    return line;
-  }
 
   void write_metrics(nlohmann::ordered_json line) {
     run_.lock.require_held();
@@ -528,34 +376,27 @@ class Trainer {
     return {progress_.epoch,
             batch,
             batches,
-            double(statistics_.loss_mean),
+            double(watch_.statistics().loss_mean),
             tokens_per_second(),
             double(left) * seconds_since(interval_start_) / double(timed_batches_)};
   }
 
   void log_interval(double rate) {
-    const std::int64_t applied = counters_.updates - progress_.interval_start;
+    const std::int64_t applied = watch_.counters().updates - progress_.interval_start;
     if (applied == 0) return start_interval_clock();  // all steps were refused
-    const double loss = double(statistics_.loss_sum) / double(applied);
-    run_.observer.log(interval_line(progress_.epoch, batch_of_epoch(), queue_.batches(), rate,
-                                    1000 * seconds_since(interval_start_) / double(timed_batches_),
-                                    loss));
-    nlohmann::ordered_json line = event("train");
+    const double loss = double(watch_.statistics().loss_sum) / double(applied);
+    run_.observer.log(
+        interval_line({progress_.epoch, batch_of_epoch(), queue_.batches(), rate,
+                       1000 * seconds_since(interval_start_) / double(timed_batches_), loss}));
+    nlohmann::ordered_json line = event("train", progress_);
     line["loss"] = loss;
     line["ppl"] = std::exp(loss);
-    line["gradient_norm"] = statistics_.norm;
+    line["gradient_norm"] = watch_.statistics().norm;
     line["lr"] = rate;
     line["tokens_per_second"] = tokens_per_second();
     write_metrics(line);
-    start_interval();
+    watch_.start_interval();
     start_interval_clock();
-  }
-
-  /// The losses that come are those of a new line of the log.
-  void start_interval() {
-    progress_.interval_start = counters_.updates;
-    statistics_.loss_sum = 0;
-    step_.write(statistics_);
   }
 
   const TrainingRun& run_;
@@ -566,8 +407,7 @@ class Trainer {
   TrainingStep step_;
   Evaluator evaluator_;
   Progress progress_;
-  StepCounters counters_{};      // as of the last look
-  StepStatistics statistics_{};  // likewise
+  StepWatch watch_;
   std::optional<MetricsLog> metrics_;
   const Batch* only_batch_ = nullptr;  // of overfit_one_batch
   std::int64_t last_saved_ = 0;        // step

@@ -21,8 +21,8 @@
 
 namespace unroll {
 
-/// What to do about a step that was refused, for which see LossGuardSpec. Whatever it is, the step
-/// has changed no parameter.
+/// What to do about a step that was refused (see LossGuardSpec). In any case the step has changed
+/// no parameter.
 enum class OnDivergence : std::uint8_t {
   kStop,      // end the run with an error
   kSkip,      // leave the batch out
@@ -41,8 +41,8 @@ struct TrainingOptions {
   std::int64_t eval_interval = 0;  // steps between validations within an epoch; 0: none
   std::int64_t patience = 0;       // stop after so many validations without a gain; 0: never
   OnDivergence on_divergence = OnDivergence::kStop;
-  /// Nats per token above which a step is refused; 0: any finite loss will do; none given: 2 ln V +
-  /// 3, twice the loss of a model that knows nothing, and a little.
+  /// Nats per token above which a step is refused; 0: any finite loss is accepted; none given:
+  /// 2 ln V + 3, a little more than twice the loss of a model that knows nothing.
   std::optional<double> loss_ceiling;
   std::int64_t verify_every = 0;   // compute every so many steps twice, compare bits; 0: never
   bool overfit_one_batch = false;  // the first batch again and again, from a zero state
@@ -55,7 +55,7 @@ struct TrainingOptions {
 
 struct TrainingStatus {
   std::int64_t epoch, batch, batches;
-  double loss;               // nats per token: the running mean when the trainer last looked
+  double loss;               // nats per token: the running mean at the last check
   double tokens_per_second;  // since the last line of the log
   double seconds_left;       // of the whole run at that speed, validation aside
 };
@@ -63,7 +63,7 @@ struct TrainingStatus {
 /// Receives what happens. Lines have no newline.
 struct TrainingObserver {
   std::function<void(const std::string&)> log;   // the lines that people parse
-  std::function<void(const std::string&)> note;  // what else there is to know
+  std::function<void(const std::string&)> note;  // other news
   std::function<void(const std::string&)> warn;
   std::function<void(const TrainingStatus&)> progress = {};  // after every step
 };
@@ -78,15 +78,19 @@ struct TrainingResult {
   std::filesystem::path checkpoint;  // the best; if interrupted, the one to go on from
 };
 
+/// Member of the training's description that the trainer adds: by which algorithm the backend
+/// computes the recurrent layers, which it may choose itself.
+inline constexpr const char* kAlgorithmKey = "recurrent_algorithm";
+
 struct TrainingRun {
   LanguageModelConfig model;
   TrainingOptions options;
   RunLock& lock;  // on options.run_dir
   const LanguageCorpus& corpus;
-  ModelDescription description;  // `recurrent_algorithm` is added to its training
+  ModelDescription description;  // kAlgorithmKey is added to its training
   std::shared_ptr<Backend> backend;
   TrainingObserver observer;
-  /// Loaded with its state, which is freed, as its model is, once both are restored.
+  /// Loaded with its state. Model and state are freed once they are restored.
   Checkpoint* resume = nullptr;
   const std::atomic<bool>* stop = nullptr;  // set: finish the step, save, return
 };

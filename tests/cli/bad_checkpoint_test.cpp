@@ -1,5 +1,5 @@
-/// Checkpoints that are not what they should be. A file is changed and the manifest made anew, so
-/// that it is the file's own reader that finds the fault, and not the hash.
+/// Damaged or hostile checkpoints. A file is changed and the manifest made anew, so that the file's
+/// own reader finds the fault, and not the hash.
 #include <cstring>
 #include <functional>
 #include <limits>
@@ -188,7 +188,7 @@ std::string with_values(std::string model, const std::map<std::string, float>& v
   return model;
 }
 
-// Whatever a command would answer with, it would be no number.
+// Every answer of a command would be NaN.
 TEST_F(BadCheckpoints, NotFinite) {
   const std::string sound = read_text(path("run/best/model.safetensors"));
   const auto expect_all = [&](const std::map<std::string, float>& values, const char* on_text,
@@ -238,13 +238,13 @@ TEST_F(BadCheckpoints, NotFiniteToGoOnFrom) {
   says("model.safetensors", "encoder.weight", "is nan, expected finite numbers");
   says("state.safetensors", "optimizer/encoder.weight/first", "is nan, expected numbers");
   says("state.safetensors", "train/h_l0", "is nan, expected numbers");
-  // The loss of a step that was refused may be no number, but the mean over those applied is one.
+  // The loss of a refused step may be NaN, but the mean over applied steps is a number.
   const Output mean = resumed("state.safetensors", "optimizer/statistics", nan);
   EXPECT_EQ(mean.status, 1);
   EXPECT_TRUE(contains(mean.err, "got a loss of mean nan"));
 }
 
-// What a run is resumed with is in config.json a second time, as its flags.
+// The settings of a run are in config.json a second time, as its flags.
 TEST_F(BadCheckpoints, SettingsOfARun) {
   const auto expect_training = [](const char* key, const json& value, const char* says) {
     fs::remove_all(path("bad"));
@@ -294,7 +294,7 @@ TEST_F(BadCheckpoints, Configurations) {
       "expected F32 [8000000000, 4]");
 }
 
-// What a run was begun with is not of this command line, so the status is 1.
+// The settings of a run are not part of this command line, so the status is 1.
 TEST_F(BadCheckpoints, SettingsThatNoCommandLineAllows) {
   for (const auto& [name, value, says] :
        {std::tuple<std::string, json, const char*>{"nhid", json::array(), "--nhid: got 0 sizes"},

@@ -38,7 +38,7 @@ TEST_F(BadInputs, Numbers) {
       {"negative embedding", "", train("--emsize -3"), 2, "--emsize: got -3"},
       {"more than 64 bits", "", train("--bptt 99999999999999999999"), 2,
        "--bptt: got '99999999999999999999', expected a whole number"},
-      {"large batch", "", train("--batch-size 1000000000"), 1, "what fits: --batch-size"},
+      {"large batch", "", train("--batch-size 1000000000"), 1, " streams (--batch-size, --bptt)\n"},
       {"all dropped", "", train("--dropout 1"), 2,
        "--dropout: got 1, expected 0 or more and below"},
       {"more than all dropped", "", train("--dropout 1.5"), 2, "--dropout: got 1.5"},
@@ -51,6 +51,25 @@ TEST_F(BadInputs, Numbers) {
        "from the system (Resource temporarily unavailable), expected 4000"},
       {"no epochs", "", train("--epochs 0"), 2, "--epochs: got 0"},
   });
+}
+
+// The layers below say what to change, and the program adds by which flags.
+TEST_F(BadInputs, Divergence) {
+  const auto ends = [](const std::string& flags, const std::string& end) {
+    SCOPED_TRACE(flags);
+    const Output result = script(train("--nhid 4 --save diverged " + flags));
+    EXPECT_EQ(result.status, 1);
+    EXPECT_TRUE(result.err.ends_with(end)) << result.err;
+    std::filesystem::remove_all(path("diverged"));
+  };
+  ends("--optimizer sgd --lr 1e30 --clip 0",
+       "with skip or rollback as the answer to divergence (--lr, --clip, --resume, "
+       "--on-divergence)\n");
+  ends("--loss-ceiling 0.1",
+       "with loss ceiling 0, which is none, if the model may be so wrong (--lr, --clip, --resume, "
+       "--loss-ceiling)\n");
+  ends("--loss-ceiling 0.1 --on-divergence skip",
+       " steps in a row; try a lower learning rate (--lr)\n");
 }
 
 TEST_F(BadInputs, MemoryThatDoesNotExist) {
@@ -117,7 +136,7 @@ TEST_F(BadInputs, DevicesThatAreNotThere) {
       {"how only a GPU does it", "", hidden + train("--rnn-algorithm stepwise:8"), 1,
        "--rnn-algorithm: got stepwise:8, expected auto or stepwise: "},
       {"whose library does it", "", hidden + train("--rnn-algorithm cudnn"), 1,
-       "--rnn-algorithm: got cudnn, expected auto or stepwise: cuDNN computes on a GPU alone, "
+       "--rnn-algorithm: got cudnn, expected auto or stepwise: cuDNN computes only on a GPU, "
        "and "},
       {"a question to a GPU", "", hidden + "unroll predict --checkpoint run --precision tf32", 1,
        "--precision: got tf32, expected fp32: the CPU computes in fp32, and no GPU can be used: "},
@@ -137,7 +156,7 @@ TEST_F(BadInputs, Texts) {
        "got no char beside"},
       {"rare words", "", train_on("data", "--min-count 100000"), 1, "occurs 100000 times"},
       {"longer than the text", "", train_on("data", "--batch-size 20 --bptt 1000"), 1,
-       "--batch-size 20 x --bptt 1000 needs 20000; what fits: --bptt "},
+       "a batch of 20 streams x 1000 timesteps needs 20000; what fits: "},
       {"longer than the text in streams", "",
        train_on("data/train.txt", "--split streams --batch-size 20 --bptt 100"), 1,
        "0 of them for training, expected some for training and some for validation; what fits: "},
@@ -178,9 +197,8 @@ TEST_F(BadInputs, OneLongLine) {
   const Output made =
       script("yes 'some words of one line' | head -c 100000000 | tr '\\n' ' ' >long");
   ASSERT_EQ(made.status, 0);
-  check(
-      {{"100 MB on one line", "", train_on("long"), 1,
-        "leave no validation text; expected more lines, other fractions, --split streams, which"}});
+  check({{"100 MB on one line", "", train_on("long"), 1,
+          "which cuts between any two tokens, or the tokenizer byte (--split, --tokenizer)\n"}});
   std::filesystem::remove(path("long"));
 }
 

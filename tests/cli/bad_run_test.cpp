@@ -1,5 +1,5 @@
 /// Commands on runs: what they refuse, and what happens when they cannot read or write. A run that
-/// has begun keeps its first checkpoint, whatever ends it.
+/// has begun keeps its first checkpoint, no matter how it ends.
 #include <sys/mount.h>
 
 #include "host/data/token_cache.h"
@@ -47,14 +47,14 @@ TEST_F(BadInputs, RunFolders) {
        "data: is a folder or a dev"},
       {"report of a pipe", "mkdir piped; mkfifo piped/metrics.jsonl", "unroll report piped", 1,
        "piped/metrics.jsonl: cannot be opened, expected the metrics of a run"},
-      // Not a device, which a fault would replace for everybody.
+      // Not a device, because a fault would replace it for all programs.
       {"report onto a pipe", "mkfifo queue", "unroll report run --output queue", 1,
        "queue: is a folder or a device, expected a file"},
       {"report into /proc", "", "unroll report run --output /proc/x/y", 1, "/proc/x/y: cannot be"},
   });
 }
 
-// A run folder of another user's making leads no writing out of it.
+// Links that another user planted in a run folder lead no writing out of it.
 TEST_F(BadInputs, LinksInARunFolder) {
   const std::string resume = "unroll train --save planted --resume --epochs 2 --cache-dir $CACHE";
   const std::string begin = "rm -rf planted; cp -a run planted; ";
@@ -256,7 +256,7 @@ TEST_F(BadInputs, Streams) {
             "stdout cannot be written: No space left on device"},
            {"closed stdout", "", "unroll " + command + " >&-", 1,
             "stdout cannot be written: Bad file descriptor"}});
-    // As other programs end whose pipe is closed: quietly.
+    // Like other programs whose pipe is closed, it ends quietly.
     const Output piped =
         script("mkfifo -m 600 pipe 2>/dev/null; { : <pipe & exec 3>pipe; wait; unroll " + command +
                " >&3; }");
@@ -272,7 +272,7 @@ TEST_F(BadInputs, StreamsOfTraining) {
     const Output result = script(train_to("begun") + redirection);
     EXPECT_EQ(result.status, 1);
     EXPECT_TRUE(contains(result.err, "unroll: stdout cannot be written"));
-    if (!redirection.starts_with(" --json")) {  // there it is the result alone that is lost
+    if (!redirection.starts_with(" --json")) {  // there only the result is lost
       EXPECT_TRUE(contains(result.err, "is saved, to go on: unroll train --save begun --resume"));
     }
     EXPECT_EQ(fs::file_size(path("begun/.lock")), 0U);  // no line went where it does not belong

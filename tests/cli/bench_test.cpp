@@ -76,7 +76,7 @@ TEST(BenchRnn, MeasuresTheDirectionAndTheAlgorithmsAskedFor) {
   expect_sound(results.rows[0]);
 }
 
-// cuDNN is the emulation's, too. What it does not do is a row that says why.
+// cuDNN is emulated, too. A case that it does not support is a row that says why.
 TEST(BenchRnn, MeasuresOnAGpu) {
   const TempFolder folder;
   const Output run = run_script(
@@ -142,8 +142,8 @@ std::string status_of(const Results& results, const std::string& algorithm) {
   return text;
 }
 
-// A fault of ours costs its own rows. Kernels whose blocks wait for each other are those of the
-// persistent algorithm, so only it has one here.
+// A fault of ours costs only its own rows. Only the persistent algorithm has kernels whose blocks
+// wait for each other, so only it has a fault here.
 TEST(BenchRnn, GoesOnAfterAFaultOfOurs) {
   const struct { const char *fault, *status; } cases[] = {{"skip", "wrong"}, {"refuse", "failed"}};
   for (const auto& c : cases) {
@@ -167,7 +167,7 @@ TEST(BenchRnn, GoesOnAfterAFaultOfOurs) {
   }
 }
 
-// Where nothing works any more the rest is not tried, and what there is is kept.
+// If nothing works any more, the rest is not tried, and the rows so far are kept.
 TEST(BenchRnn, StopsWhereTheDeviceIsLost) {
   const TempFolder folder;
   const Output run = run_script(
@@ -188,7 +188,7 @@ TEST(BenchRnn, StopsWhereTheDeviceIsLost) {
   for (const Result& row : results.rows) EXPECT_EQ(row.of.shape, "6x5x24x32x1");
 }
 
-// The first graph that is launched is one of the rates'.
+// The first graph that is launched measures a rate.
 TEST(BenchRnn, SaysSoWhereRatesCannotBeMeasured) {
   const TempFolder folder;
   const Output run = run_script(
@@ -236,7 +236,7 @@ TEST(BenchFloor, TheLastListOfShapesCounts) {
   EXPECT_FALSE(contains(run.out, "wlm1500"));
 }
 
-// What had been measured is kept.
+// The rows measured so far are kept.
 TEST(BenchRnn, StopsInGoodOrder) {
   const TempFolder folder;
   const Output run =

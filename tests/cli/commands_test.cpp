@@ -212,7 +212,7 @@ TEST(CommandsOfBytes, TakeAnyBytes) {
   EXPECT_TRUE(contains(words.err, "the tokenizer byte takes"));
 }
 
-/// Text of a model reaches a file as it is, and people without what a terminal obeys.
+/// Text of a model reaches a file unchanged, and a terminal escaped.
 TEST(CommandsOfWords, EscapeWhatATerminalObeys) {
   const TempFolder folder;
   std::string text;
@@ -242,7 +242,7 @@ struct BadLine {
   const char* says;
 };
 
-// With the flags' defaults: no plateau of a text that is not learnt lowers the rate, and no dropout
+// With the default flags: no plateau on a text that is not learnt lowers the rate, and no dropout
 // keeps the loss from falling.
 TEST(OverfitOneBatch, DrivesTheLossTowardsZero) {
   const TempFolder folder;
@@ -296,7 +296,7 @@ TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
            {"train --rnn-algorithm cudnn:standard:fp16", "got 'cudnn:standard:fp16', expected"},
            {"train --rnn-algorithm cudnn:standard:bare", "got 'cudnn:standard:bare', expected"},
            {"train --device cpu --rnn-algorithm cudnn",
-            "--rnn-algorithm: got cudnn, expected auto or stepwise: cuDNN computes on a GPU"},
+            "--rnn-algorithm: got cudnn, expected auto or stepwise: cuDNN computes only on a GPU"},
            {"train --rnn-algorithm cudnn --model rnn_logistic",
             "--rnn-algorithm: got cudnn for --model rnn_logistic, expected auto or stepwise"},
            {"train --rnn-algorithm cudnn:standard --model gru --gru-reset before",

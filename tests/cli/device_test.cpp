@@ -128,8 +128,8 @@ TEST_F(EmulatedGpu, RunsGoOnOnTheCpuAndBack) {
 }
 
 TEST_F(EmulatedGpu, RunsByOtherAlgorithmsLoseWhatAStepwiseOneLoses) {
-  // Log lines of the same run, the time they took aside. Sums in another order differ in the
-  // seventh digit, of which a line shows three or four.
+  // The losses in the log lines of a run. Sums in another order differ in the seventh digit; a line
+  // shows three or four.
   const auto losses = [](const std::string& out) {
     std::vector<double> list;
     for (std::size_t at = 0; (at = out.find("loss ", at)) != out.npos; at += 5)
@@ -168,8 +168,9 @@ TEST_F(EmulatedGpu, WithoutCudnnItIsNamed) {
   EXPECT_EQ(result.status, 1);
   EXPECT_TRUE(contains(result.err, "unroll: recurrent algorithm cudnn: "));
   EXPECT_TRUE(contains(result.err, "libcudnn.so.9"));
-  EXPECT_TRUE(
-      contains(result.err, ", expected cuDNN 9: install it, or use the algorithm stepwise\n"));
+  EXPECT_TRUE(contains(
+      result.err,
+      ", expected cuDNN 9: install it, or use the algorithm stepwise (--rnn-algorithm)\n"));
   EXPECT_EQ(std::count(result.err.begin(), result.err.end(), '\n'), 1) << result.err;
 }
 
@@ -201,7 +202,7 @@ TEST_F(EmulatedGpu, AutoGoesOnWithoutKernelsThatHang) {
   const Output result = begin("", "export UNROLL_EMULATED_LOST_STORE=1; ");
   EXPECT_EQ(result.status, 0) << result.err;
   const std::string said =
-      "\nunroll: recurrent algorithm persistent+stepwise does not work here and is not used: CUDA "
+      "\nwarning: recurrent algorithm persistent+stepwise does not work here and is not used: CUDA "
       "device 0 (CUDA emulated on the CPU): block ";
   ASSERT_TRUE(contains(result.err, said)) << result.err;
   EXPECT_TRUE(contains(result.err, " waited in vain for block "));

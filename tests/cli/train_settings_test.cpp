@@ -7,7 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "host/cli/command_line.h"
+#include "host/cli/train_setting_flags.h"
+#include "host/cli/values.h"
 
 namespace unroll::test {
 namespace {
@@ -117,7 +118,7 @@ TEST(TrainSettings, TheLastListCounts) {
   EXPECT_EQ(settings_of("--nhid 10,20").nhid, (Units{10, 20}));
 }
 
-/// What is computed with as float32 is neither 0 nor infinity there, nor a rate 1.
+/// A setting is neither 0 nor infinity as float32, and a rate of dropout is not 1.
 TEST(TrainSettings, NumbersAreFloat32s) {
   for (const char* flag : {"--lr", "--clip", "--clip-value", "--weight-decay", "--init-range",
                            "--forget-bias", "--lr-decay"})

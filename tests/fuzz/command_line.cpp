@@ -3,7 +3,11 @@
 #include "host/cli/command_line.h"
 
 #include <algorithm>
+#include <string>
+#include <string_view>
+#include <vector>
 
+#include "host/cli/values.h"
 #include "tests/fuzz/target.h"
 
 namespace unroll::fuzz {

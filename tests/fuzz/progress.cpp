@@ -1,7 +1,7 @@
 /// Fuzz target: the files from which a run is resumed, progress.json and the settings in
 /// config.json, as members of one object. Accepted input is written and read back unchanged, and
 /// its numbers can be used.
-#include "host/cli/train_settings.h"
+#include "host/cli/train_setting_flags.h"
 #include "host/train/training_state.h"
 #include "tests/fuzz/target.h"
 

@@ -1,0 +1,150 @@
+/// The list of a training run's settings, each with its flag, group, help, and whether a resumed
+/// run may change it. Parsing, help, config.json and resuming visit it.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <string>
+
+#include "host/cli/train_settings.h"
+
+namespace unroll::cli {
+
+inline constexpr double kNoLimit = std::numeric_limits<double>::max();
+inline constexpr std::int64_t kLargest = 1 << 30;  // of a count
+inline constexpr double kTestFraction = 0.05;      // of a single file, unless it is given
+
+struct Setting {
+  const char* flag;
+  const char* group;
+  const char* help;
+  bool may_change = false;  // a resumed run may have another value
+};
+
+/// Calls visit(setting, member) for each.
+template <typename Visit>
+void for_each_setting(Visit&& visit) {
+  using S = TrainSettings;
+  constexpr const char *kText = "Text", *kModel = "Model", *kTraining = "Training", *kRun = "Run";
+  visit(Setting{"--tokenizer", kText, "What a token is: word, char or byte"}, &S::tokenizer);
+  visit(
+      Setting{"--split", kText,
+              "Of a single file: fraction (train, then valid, then test) or streams (valid is the "
+              "last part of each of the batch's streams, as in char-rnn)"},
+      &S::split);
+  visit(Setting{"--valid-fraction", kText, "Of a single file"}, &S::valid_fraction);
+  visit(Setting{"--test-fraction", kText, "Of a single file split by fraction [0.05]"},
+        &S::test_fraction);
+  visit(Setting{"--vocab-size", kText, "At most this many tokens; 0: no limit"}, &S::vocab_size);
+  visit(Setting{"--min-count", kText, "Tokens seen fewer times become <unk>"}, &S::min_count);
+
+  visit(Setting{"--model", kModel, "lstm, gru, rnn_tanh, rnn_relu or rnn_logistic"}, &S::model);
+  visit(Setting{"--gru-reset", kModel,
+                "Reset gate before the recurrent product or after it (as cuDNN)"},
+        &S::gru_reset);
+  visit(Setting{"--emsize", kModel, "Embedding size; 0: one-hot input"}, &S::emsize);
+  visit(Setting{"--nhid", kModel,
+                "Units per layer: one number, or one per layer with commas between"},
+        &S::nhid);
+  visit(Setting{"--nlayers", kModel, "Recurrent layers"}, &S::nlayers);
+  visit(Setting{"--dropout", kModel, "Rate on all connections but the recurrent ones"},
+        &S::dropout);
+  visit(Setting{"--tied", kModel, "One matrix for embedding and decoder"}, &S::tied);
+  visit(Setting{"--init-range", kModel,
+                "All parameters start uniform in +- this; 0: Xavier and orthogonal"},
+        &S::init_range);
+  visit(
+      Setting{"--forget-bias", kModel,
+              "LSTM: where the forget gate's bias starts [1, or with --init-range as the others]"},
+      &S::forget_bias);
+
+  visit(
+      Setting{"--recipe", kTraining,
+              "Published settings, which further flags override: zaremba-small, -medium, -large or "
+              "char-rnn"},
+      &S::recipe);
+  visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
+  visit(Setting{"--lr", kTraining,
+                "Learning rate [sgd 20, momentum 2, both divided by --bptt with --reduction time; "
+                "others 0.002]"},
+        &S::lr);
+  visit(Setting{"--lr-schedule", kTraining, "constant, decay, plateau or cosine"}, &S::lr_schedule);
+  visit(Setting{"--lr-decay", kTraining, "What decay and plateau divide the rate by"},
+        &S::lr_decay);
+  visit(Setting{"--lr-decay-after", kTraining, "decay: epochs at the full rate"},
+        &S::lr_decay_after);
+  visit(Setting{"--warmup", kTraining, "cosine: steps of linear warm-up"}, &S::warmup);
+  visit(Setting{"--momentum", kTraining, "Of --optimizer momentum"}, &S::momentum);
+  visit(Setting{"--rms-decay", kTraining, "Of --optimizer rmsprop"}, &S::rms_decay);
+  visit(Setting{"--weight-decay", kTraining, "Of adamw decoupled, else added to the gradient"},
+        &S::weight_decay);
+  visit(Setting{"--clip", kTraining, "Largest norm of the gradient; 0: no limit"}, &S::clip);
+  visit(Setting{"--clip-value", kTraining, "Largest element of the gradient; 0: no limit"},
+        &S::clip_value);
+  visit(Setting{"--reduction", kTraining,
+                "Loss averaged over tokens (mean), or summed over time (time)"},
+        &S::reduction);
+  visit(Setting{"--batch-size,--batch_size", kTraining, "Parallel streams of text"},
+        &S::batch_size);
+  visit(Setting{"--bptt", kTraining, "Timesteps of a batch"}, &S::bptt);
+  visit(Setting{"--chunk-rows", kTraining,
+                "Rows of logits in memory at a time; 0: as many as suit the device"},
+        &S::chunk_rows);
+  visit(Setting{"--seed", kTraining, "Of every random number"}, &S::seed);
+  visit(Setting{"--overfit-one-batch", kTraining,
+                "A check: train on the first batch alone, whose loss must fall towards 0"},
+        &S::overfit_one_batch);
+  visit(Setting{"--eval-interval", kTraining,
+                "Steps between validations within an epoch; 0: only at its end"},
+        &S::eval_interval);
+  visit(
+      Setting{
+          "--rnn-algorithm", kTraining,
+          "auto, stepwise, or on a GPU stepwise:K (layers in blocks of K timesteps), persistent "
+          "(one kernel per layer, its recurrent weights in shared memory), two of these as "
+          "FORWARD+BACKWARD, or cudnn (cuDNN 9; also cudnn:FORM: standard, standard:packed, "
+          "persist_static, persist_dynamic, persist_static_small_h); auto: which of ours is "
+          "fastest "
+          "there in each pass, kept when resuming unless another is given then",
+          true},
+      &S::rnn_algorithm);
+
+  visit(Setting{"--epochs", kTraining, "Passes over the training text", true}, &S::epochs);
+  visit(Setting{"--patience", kTraining,
+                "Stop after so many validations without a better one; 0: never", true},
+        &S::patience);
+  visit(Setting{"--on-divergence", kTraining,
+                "If loss or gradient is not finite, or the loss above --loss-ceiling: stop, skip "
+                "the batch, or rollback (to the last checkpoint's weights, at half the rate)",
+                true},
+        &S::on_divergence);
+  visit(Setting{"--loss-ceiling", kTraining,
+                "Nats per token above which a loss counts as divergence; 0: none [2 ln V + 3 for V "
+                "types]",
+                true},
+        &S::loss_ceiling);
+  visit(Setting{"--verify-every", kTraining,
+                "Compute every so many steps twice and compare bits; 0: never", true},
+        &S::verify_every);
+  visit(Setting{"--save-every", kRun, "Steps between checkpoints within an epoch; 0: none", true},
+        &S::save_every);
+  visit(Setting{"--keep", kRun, "Checkpoints to keep, beside the best; 0: all", true}, &S::keep);
+  visit(Setting{"--log-interval,--log_interval", kRun, "Batches between two lines", true},
+        &S::log_interval);
+}
+
+/// "--batch-size,--batch_size" is "batch_size" in a checkpoint.
+inline std::string name_of(const Setting& setting) {
+  std::string name(setting.flag + 2);
+  name = name.substr(0, name.find(','));
+  std::ranges::replace(name, '-', '_');
+  return name;
+}
+
+inline std::string flag_of(const Setting& setting) {
+  const std::string flag(setting.flag);
+  return flag.substr(0, flag.find(','));
+}
+
+}  // namespace unroll::cli

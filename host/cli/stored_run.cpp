@@ -1,0 +1,65 @@
+#include "host/cli/stored_run.h"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "host/cli/train_setting_flags.h"
+#include "host/cli/values.h"
+#include "host/train/model_file.h"
+#include "host/train/trainer.h"
+
+namespace unroll::cli {
+namespace {
+
+/// Throws std::runtime_error if they contradict each other or the model.
+void check_stored(const TrainSettings& settings, const JsonObject& config) {
+  const LanguageModelConfig model = model_from_json(config.object("model"));
+  LanguageModelConfig trained;
+  try {
+    settings.check();
+    trained = settings.model_config();
+  } catch (const UsageError& error) {  // the file is wrong, not the command line
+    throw std::runtime_error(fmt::format("{}: training: {}", config.where(), error.what()));
+  }
+  trained.vocabulary = model.vocabulary;  // the text's
+  if (model_to_json(trained) != model_to_json(model))
+    throw std::runtime_error(config.where() + ": training: got another model than that of model");
+}
+
+}  // namespace
+
+nlohmann::json StoredRun::training_json() const {
+  nlohmann::json json = to_json(settings);
+  json["text_fingerprint"] = text_fingerprint;
+  json["device"] = device;
+  json["precision"] = precision;
+  json["threads"] = threads;
+  return json;
+}
+
+StoredRun StoredRun::from(const JsonObject& config) {
+  const JsonObject training = config.object("training");
+  StoredRun run;
+  run.settings = settings_from(training);
+  check_stored(run.settings, config);
+  run.corpus = config.string("corpus");
+  run.text_fingerprint = training.string("text_fingerprint");
+  run.device = training.string("device");
+  run.precision =
+      training.has("precision") ? training.string("precision") : to_string(Precision::kFp32);
+  run.threads = int(training.integer("threads", 0, 4096));
+  if (training.has(kAlgorithmKey)) run.algorithm = training.string(kAlgorithmKey);
+  return run;
+}
+
+std::string kind_of_device(const Backend& backend) {
+  const std::string name = backend.name();
+  const std::size_t model = name.find('(');
+  return fmt::format(
+      "{} ({}){}", backend.kind() == DeviceKind::kCpu ? "cpu" : "cuda",
+      name.substr(model + 1, name.find_first_of(",)", model) - model - 1),
+      backend.precision() == Precision::kFp32 ? "" : " in " + to_string(backend.precision()));
+}
+
+}  // namespace unroll::cli

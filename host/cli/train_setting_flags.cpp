@@ -1,0 +1,181 @@
+#include "host/cli/train_setting_flags.h"
+
+#include <fmt/format.h>
+
+#include <cctype>
+#include <type_traits>
+
+#include "host/cli/recipes.h"
+#include "host/cli/setting_list.h"
+#include "host/cli/values.h"
+
+namespace unroll::cli {
+namespace {
+
+template <typename T>
+nlohmann::json value_json(const T& value) {
+  return value;
+}
+nlohmann::json value_json(const std::optional<double>& value) {
+  return value ? nlohmann::json(*value) : nlohmann::json();
+}
+
+std::string shown(const nlohmann::json& value) {
+  if (value.is_string()) return value.get<std::string>();
+  return value.is_null() ? "none" : value.dump();
+}
+
+struct ReadSetting {
+  const JsonObject& json;
+  const std::string& name;
+
+  void operator()(std::string& value) const { value = json.string(name); }
+  void operator()(bool& value) const { value = json.boolean(name); }
+  void operator()(double& value) const { value = json.number(name, -kNoLimit, kNoLimit); }
+  void operator()(std::int64_t& value) const {
+    value = json.integer(name, 0, std::numeric_limits<std::int64_t>::max());
+  }
+  void operator()(std::optional<double>& value) const {
+    value.reset();
+    if (!json.at(name).is_null()) (*this)(value.emplace());
+  }
+  void operator()(std::vector<std::int64_t>& value) const {
+    value.clear();
+    const nlohmann::json& list = json.at(name);
+    if (!list.is_array())
+      throw std::runtime_error(json.where() + ": " + name + ": got " + list.dump() +
+                               ", expected a list");
+    for (const nlohmann::json& item : list) {
+      const nlohmann::json member = {{"item", item}};
+      value.push_back(JsonObject(member, json.where() + ": " + name).integer("item", 1, kLargest));
+    }
+  }
+};
+
+/// The rate for a gradient that is a mean over tokens.
+double default_rate(const std::string& optimizer) {
+  const OptimizerKind kind = choose_optimizer(optimizer);
+  if (kind == OptimizerKind::kSgd) return 20;  // word_language_model's
+  return kind == OptimizerKind::kMomentum ? 2 : 0.002;
+}
+
+/// The steps of RMSProp and Adam do not depend on the scale of the gradient. The others' steps do,
+/// and a gradient summed over time is --bptt times as large.
+double default_rate(const TrainSettings& s) {
+  const bool scales = s.optimizer == "sgd" || s.optimizer == "momentum";
+  return default_rate(s.optimizer) / (scales && s.reduction == "time" ? double(s.bptt) : 1);
+}
+
+std::string short_text(const nlohmann::json& value) {
+  if (value.is_number_float()) return fmt::format("{:.4g}", value.get<double>());
+  const std::string text = shown(value);
+  return value.is_array() ? text.substr(1, text.size() - 2) : text;
+}
+
+/// A setting's default as the help shows it: for words, and for other texts where it differs.
+template <typename Value>
+std::string default_text(Value TrainSettings::*member) {
+  const auto text = [&](const char* tokenizer, bool built_in_text) {
+    return short_text(value_json(defaults_for(tokenizer, built_in_text).*member));
+  };
+  const std::string words = text("word", false), characters = text("char", false),
+                    built_in = text("word", true);
+  std::vector<std::string> others;
+  if (characters != words &&
+      characters != "char")  // for --tokenizer itself they differ by definition
+    others.push_back("char and byte: " + characters);
+  if (built_in != words) others.push_back("without --data: " + built_in);
+  return others.empty() ? words : fmt::format("{} ({})", words, fmt::join(others, "; "));
+}
+
+/// The same settings with the defaults written out, so that two ways to ask for one thing compare
+/// equal.
+TrainSettings canonical(TrainSettings s) {
+  for (char& c : s.model) c = char(std::tolower(static_cast<unsigned char>(c)));
+  if (!s.forget_bias && s.init_range == 0) s.forget_bias = 1;
+  if (!s.test_fraction && s.split == "fraction") s.test_fraction = kTestFraction;
+  if (s.nhid.size() == 1)
+    // check() comes later, so the number of layers may still be absurd.
+    s.nhid.assign(std::size_t(std::clamp<std::int64_t>(s.nlayers, 1, kMaxLayers)), s.nhid[0]);
+  return s;
+}
+
+}  // namespace
+
+void TrainSettingFlags::add_to(CLI::App& command) {
+  for_each_setting([&](const Setting& setting, auto member) {
+    auto& value = given_.*member;
+    using Value = std::remove_reference_t<decltype(value)>;
+    CLI::Option* option = nullptr;
+    if constexpr (std::is_same_v<Value, bool>) {
+      option = command.add_flag(setting.flag, value, setting.help);
+    } else {
+      option = command.add_option(setting.flag, value, setting.help);
+      if constexpr (!std::is_same_v<Value, std::optional<double>>)
+        option->default_str(default_text(member));
+      if constexpr (std::is_same_v<Value, std::vector<std::int64_t>>)
+        option->delimiter(',')->trigger_on_parse();  // a later list replaces an earlier one
+    }
+    options_[name_of(setting)] = option->group(setting.group);
+  });
+}
+
+TrainSettings TrainSettingFlags::settings(bool built_in_text) const {
+  TrainSettings settings = defaults_for(given_.tokenizer, built_in_text);
+  if (!given_.recipe.empty()) settings = recipe(given_.recipe);
+  const std::string optimizer = settings.optimizer;
+  for_each_setting([&](const Setting& setting, auto member) {
+    if (options_.at(name_of(setting))->count() > 0) settings.*member = given_.*member;
+  });
+  // Another optimiser's rate means nothing.
+  if (settings.optimizer != optimizer && options_.at("lr")->count() == 0) settings.lr.reset();
+  if (!settings.lr) settings.lr = default_rate(settings);
+  return settings;
+}
+
+TrainSettings TrainSettingFlags::settings_of_resumed(const TrainSettings& stored,
+                                                     const std::string& run) const {
+  TrainSettings settings = stored;
+  const TrainSettings expected = canonical(stored);
+  for_each_setting([&](const Setting& setting, auto member) {
+    if (options_.at(name_of(setting))->count() == 0) return;
+    TrainSettings asked = stored;
+    asked.*member = given_.*member;
+    if (setting.may_change)
+      settings.*member = given_.*member;
+    else if (canonical(asked).*member != expected.*member)
+      throw UsageError(fmt::format(
+          "{}: got {}, expected {}: {} was begun with it, and a resumed run keeps its settings",
+          flag_of(setting), shown(value_json(given_.*member)), shown(value_json(expected.*member)),
+          run));
+  });
+  if (settings.epochs != stored.epochs && settings.lr_schedule == "cosine")
+    throw UsageError(
+        fmt::format("--epochs: got {}, expected {}: the cosine schedule of {} ends with them",
+                    settings.epochs, stored.epochs, run));
+  return settings;
+}
+
+bool TrainSettingFlags::gives_rnn_algorithm() const {
+  return options_.at("rnn_algorithm")->count() > 0;
+}
+
+nlohmann::json to_json(const TrainSettings& settings) {
+  nlohmann::json json;
+  for_each_setting([&](const Setting& setting, auto member) {
+    json[name_of(setting)] = value_json(settings.*member);
+  });
+  return json;
+}
+
+TrainSettings settings_from(const JsonObject& json) {
+  TrainSettings settings;
+  for_each_setting([&](const Setting& setting, auto member) {
+    const std::string name = name_of(setting);
+    if (json.has(name)) ReadSetting{json, name}(settings.*member);
+  });
+  if (!settings.lr) settings.lr = default_rate(settings.optimizer);  // older versions left it out
+  return settings;
+}
+
+}  // namespace unroll::cli

@@ -1,0 +1,39 @@
+/// The settings of a run as a command line and config.json give them.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "host/base/strict_json.h"
+#include "host/cli/train_settings.h"
+
+namespace unroll::cli {
+
+/// The settings of a command line: which were given, and what.
+class TrainSettingFlags {
+ public:
+  void add_to(CLI::App& command);
+
+  /// The recipe's settings, else the defaults for such a text, with the flags given.
+  /// Errors    UsageError if there is no such recipe or optimizer.
+  TrainSettings settings(bool built_in_text) const;
+
+  /// The settings of a stored run, with the flags given where a resumed run may differ.
+  /// Errors    UsageError, naming the flag, where it may not differ.
+  TrainSettings settings_of_resumed(const TrainSettings& stored, const std::string& run) const;
+
+  bool gives_rnn_algorithm() const;
+
+ private:
+  TrainSettings given_;
+  std::map<std::string, const CLI::Option*> options_;  // by name
+};
+
+nlohmann::json to_json(const TrainSettings& settings);
+/// Settings that a checkpoint of an older version does not have keep their defaults.
+/// Errors    std::runtime_error if a value is of another type.
+TrainSettings settings_from(const JsonObject& json);
+
+}  // namespace unroll::cli

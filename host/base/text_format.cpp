@@ -46,7 +46,7 @@ std::string_view compression_of(std::string_view begin) {
 }
 
 std::string_view wide_encoding_of(std::string_view begin) {
-  // That of UTF-16LE begins that of UTF-32LE.
+  // UTF-32LE comes first, because its mark begins with the mark of UTF-16LE.
   if (begin.starts_with("\xFF\xFE\0\0"sv) || begin.starts_with("\0\0\xFE\xFF"sv)) return "UTF-32";
   if (begin.starts_with("\xFF\xFE") || begin.starts_with("\xFE\xFF")) return "UTF-16";
   return unmarked_utf16(begin.substr(0, kFormatBytes));

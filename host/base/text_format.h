@@ -1,4 +1,4 @@
-/// Files that are often taken for texts, told by their first bytes.
+/// Recognises files that are often mistaken for texts by their first bytes.
 #pragma once
 
 #include <cstddef>

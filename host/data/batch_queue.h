@@ -1,4 +1,4 @@
-/// Batches that a thread of their own reads ahead, so that a step never waits for a page of a file.
+/// Reads batches ahead in a thread of its own, so that a step never waits for a page of a file.
 #pragma once
 
 #include <array>
@@ -26,13 +26,13 @@ class BatchQueue {
  public:
   /// Begins to read where `stream` stands. Its tokens must outlive the queue.
   explicit BatchQueue(BatchStream stream);
-  /// Stops the reader wherever it is.
+  /// Stops the reader at any point.
   ~BatchQueue();
   BatchQueue(const BatchQueue&) = delete;
   BatchQueue& operator=(const BatchQueue&) = delete;
 
   /// The next batch, valid until the next call of any function; null at the end.
-  /// Errors    whatever BatchStream::next() threw in the reader; the queue then needs a seek().
+  /// Errors    what BatchStream::next() threw in the reader; the queue then needs a seek().
   const Batch* next();
 
   void rewind() { seek(0); }

@@ -1,5 +1,6 @@
-/// The characters a model knows and their ids: as Vocabulary, with code points for words and the
-/// newline for <eos>. Characters seen equally often are in the order of their code points.
+/// The characters a model knows and their ids. It is like Vocabulary, with code points in place of
+/// words and the newline in place of <eos>. Characters seen equally often are in the order of their
+/// code points.
 #pragma once
 
 #include <cstdint>

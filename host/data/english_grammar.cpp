@@ -52,8 +52,8 @@ constexpr Verb kVerbs[] = {
     {"wash", "washes", "washed", "washed", "old red small big new white good", 3},
 };
 
-/// What an object has inside or on it. "The cake with the cherries" is one thing, whatever is done
-/// to it; "the cake , which contained cherries , was eaten" needs the number of the cake.
+/// What an object has inside or on it. "The cake with the cherries" is one thing in
+/// every sentence; "the cake , which contained cherries , was eaten" needs the number of the cake.
 struct Object {
   std::string_view noun, has, parts;
 };
@@ -191,7 +191,7 @@ class Builder {
     return add(std::move(out));
   }
 
-  /// "a" or "an" before whatever `next` begins with.
+  /// "a" or "an", as the first word of `next` needs it.
   State article(State next) {
     std::vector<Transition> sides[2];
     double weights[2] = {0, 0};

@@ -31,8 +31,8 @@ class Grammar {
     double perplexity() const;  // exp(-log_probability / tokens); 1 for an empty text
   };
 
-  /// The words so far, as the probabilities of the states that they may have led to. A value:
-  /// copy it to follow several continuations. Refers to its grammar, which must outlive it.
+  /// The words so far, as the probabilities of the states that they may have led to. Copy it to
+  /// follow several continuations. Refers to its grammar, which must outlive it.
   class History {
    public:
     /// The history of a text that has not begun, which equals the one after any `<eos>`.
@@ -64,7 +64,7 @@ class Grammar {
     std::vector<Live> live_;  // by state, without repetition; sums to one
   };
 
-  /// The corpus `grammar`: about eating, cutting, reading; see the tables in grammar.cpp.
+  /// The corpus `grammar`: about eating, cutting, reading; see the tables in english_grammar.cpp.
   static Grammar english();
 
   /// `<eos>` first, then the others in byte order.

@@ -1,6 +1,7 @@
 /// The three texts of a language-modelling run as token ids, with the vocabulary of the first. A
 /// corpus of files lies in a cache that is mapped into memory, so that it may be larger than memory
-/// and is tokenised once.
+/// and is tokenised once. corpus_reader.cpp reads it: text_files says which files, text_reader
+/// reads each, tokenizer makes ids, and token_cache keeps them.
 #pragma once
 
 #include <array>
@@ -38,14 +39,14 @@ struct CorpusOptions {
   double valid_fraction = 0.05, test_fraction = 0.05;  // kStreams: no test, it must be 0
   std::int64_t streams = 0, steps = 0;                 // kStreams: N and T
   std::filesystem::path cache_dir;  // empty: $XDG_CACHE_HOME/unroll, else $HOME/.cache/unroll
-  /// LanguageCorpus::fingerprint of the text that it must be; empty: any.
+  /// LanguageCorpus::fingerprint that the text must have; empty: any.
   std::string fingerprint;
   const std::atomic<bool>* stop = nullptr;       // ends the reading when set
-  std::function<void(const std::string&)> note;  // told what a user might want to know
+  std::function<void(const std::string&)> note;  // news for the user
 };
 
 struct TextSplit {
-  TokenIds ids;  // kStreams: those of the whole file, in training and validation
+  TokenIds ids;  // kStreams: the whole file, in training and validation
   /// kStreams: only tokens, and characters in proportion to them.
   TextStatistics statistics;
 };
@@ -55,7 +56,7 @@ struct LanguageCorpus {
   Tokenizer tokenizer;
   TextSplit train, valid, test;  // test may be empty
   std::string name;              // how errors call it
-  /// Equal for equal texts read in the same way, wherever they lie, and for no others.
+  /// Equal exactly for equal texts read in the same way, from any place.
   std::string fingerprint;
   std::string ids_name;  // how errors call the file of ids
   struct Streams {
@@ -64,13 +65,13 @@ struct LanguageCorpus {
     TextStatistics text;  // of the whole file
   } streams;
   std::shared_ptr<const void> memory;   // what holds the ids
-  std::function<void()> check_sources;  // none where they lie in no file of the user's
+  std::function<void()> check_sources;  // empty if the ids lie in no file of the user
 
   /// The training text for batches of `batch` streams and `bptt` steps.
   /// Errors    std::runtime_error if it does not fill one; std::invalid_argument if these are not
   ///           the streams and steps that a corpus of kStreams was cut for.
   BatchStream training_stream(std::int64_t batch, std::int64_t bptt) const;
-  /// One stream, or N of kStreams.
+  /// One stream, or N with kStreams.
   BatchStream validation_stream() const;
   /// One stream. Errors: std::invalid_argument if there is no test text.
   BatchStream test_stream() const;
@@ -85,8 +86,8 @@ struct LanguageCorpus {
   BatchStream one_stream(const TextSplit& split) const;
 };
 
-/// Steps of a batch in which a text is evaluated as one stream: enough to make one product of the
-/// decoder worth while.
+/// Steps of a batch when a text is evaluated as one stream: enough for an efficient product of the
+/// decoder.
 inline constexpr std::int64_t kEvaluationSteps = 256;
 
 /// Reads the cache, or makes it where there is none, the sources have changed, it is damaged, or

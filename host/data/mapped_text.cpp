@@ -24,7 +24,7 @@ TokenIds MappedText::ids() const {
 void MappedText::require_unchanged() {
   const FileStamp now = stamp_of(fd_.get(), path_);
   if (now == kept_) return;
-  // To the end even when asked to stop: nothing may be saved before the content is known.
+  // Reads to the end even when asked to stop: nothing may be saved before the content is known.
   if (file_hash(fd_.get(), path_, nullptr) != hash_)
     throw std::runtime_error(path_.string() +
                              ": was changed while it was in use, expected it to stay as it was; "

@@ -1,5 +1,5 @@
-/// A text whose bytes are the tokens, mapped into memory, where another program can
-/// change it. So it is looked at again now and then.
+/// A text whose bytes are the tokens, mapped into memory. Another program can change it there, so
+/// it is checked again now and then.
 #pragma once
 
 #include <filesystem>
@@ -17,14 +17,14 @@ std::runtime_error changed_while_read(const std::filesystem::path& file);
 /// Movable; a move leaves the ids where they are.
 class MappedText {
  public:
-  /// `source` has the hash of what is expected.
+  /// `source` has the hash of the expected content.
   /// Errors    std::runtime_error if it cannot be opened, or is not the file of that stamp.
   MappedText(const std::filesystem::path& path, const SourceStamp& source);
 
   TokenIds ids() const;
 
   /// Reads the file only if its stamp has changed.
-  /// Errors    std::runtime_error if its content has.
+  /// Errors    std::runtime_error if its content has changed.
   void require_unchanged();
 
  private:

@@ -1,5 +1,5 @@
 /// Where the training, validation and test text of a corpus lie: in three files of a folder, or in
-/// one file, one after the other.
+/// one file, one after the other. text_reader.h reads them.
 #pragma once
 
 #include <array>

@@ -1,7 +1,8 @@
 /// Reads text in blocks, in memory that does not grow with the text, and checks and measures it on
-/// the way. Words are separated by ASCII white space ('\r' is one, so CRLF files read like LF
-/// files), and every line ends, a last one without a newline too. Text must be UTF-8 without NUL
-/// bytes; a byte order mark at the very start of a file is skipped and not counted.
+/// the way. Tokenizer reads through it. Words are separated by ASCII white space ('\r' is one, so
+/// CRLF files read like LF files), and every line ends, a last one without a newline too. Text must
+/// be UTF-8 without NUL bytes; a byte order mark at the very start of a file is skipped and not
+/// counted.
 #pragma once
 
 #include <atomic>
@@ -92,7 +93,7 @@ class TextReader {
   /// whole. Errors: as next().
   std::string_view next_block();
 
-  /// Of what has been read so far, which is at least what has been given out.
+  /// Covers what has been read so far, which may be more than has been given out.
   const TextStatistics& statistics() const { return statistics_; }
   const std::string& name() const { return source_.name(); }
 

@@ -90,7 +90,7 @@ std::string prefix(std::string header, std::size_t size) {
   return bytes + header + hash_of(bytes_of(header));
 }
 
-/// The size of the header's text, whatever its numbers turn out to be.
+/// The size of the header's text for the largest numbers that it may hold.
 std::size_t largest_header(TokenCacheHeader header, const std::string& name) {
   header.tokens = kMost;
   header.ids_sample = std::string(kHashBytes, '0');
@@ -140,14 +140,14 @@ TokenCacheHeader header_from(const JsonObject& json) {
   return header;
 }
 
-/// A file in that folder that vanishes with the process, however it ends, unless it is given a
+/// A file in that folder that vanishes when the process ends in any way, unless it is given a
 /// name; -1 where the system has no such thing.
 int open_unnamed(const fs::path& folder) {
   if (::access("/proc/self/fd", X_OK) != 0) return -1;  // link_unnamed needs it
   return ::open(folder.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 }
 
-/// What another user may write can hold any ids.
+/// A file that another user may write can hold any ids.
 void require_own(int fd, const fs::path& file) {
   struct stat status {};
   if (::fstat(fd, &status) != 0) fail_call(file, "cannot be examined");
@@ -162,7 +162,7 @@ void require_own(int fd, const fs::path& file) {
 
 void link_unnamed(int fd, const fs::path& place) {
   const std::string file = fmt::format("/proc/self/fd/{}", fd);
-  // A link replaces nothing. Another process may make the same file in between, and again.
+  // link() replaces nothing, and another process may make the same file in between, repeatedly.
   while (::linkat(AT_FDCWD, file.c_str(), AT_FDCWD, place.c_str(), AT_SYMLINK_FOLLOW) != 0)
     if (errno != EEXIST || (::unlink(place.c_str()) != 0 && errno != ENOENT))
       fail_call(place, "cannot be made");

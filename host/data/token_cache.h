@@ -4,11 +4,11 @@
 ///   | ids, 1, 2 or 4 bytes each
 ///
 /// All little-endian. A file is what a crash or another program may have left, so reading trusts
-/// nothing: every length is checked against the file, and whatever does not fit is an error, upon
-/// which the caller makes the file again. Where bytes are the tokens there are no ids in it: the
-/// sources themselves are mapped.
+/// nothing: every length is checked against the file. If one does not fit, that is an error, and
+/// the caller makes the file again. Where bytes are the tokens there are no ids in it: the sources
+/// themselves are mapped.
 ///
-/// A cache is used only by the user that made it, since another user's may hold another text.
+/// A cache is used only by the user that made it, because another user's may hold another text.
 #pragma once
 
 #include <array>
@@ -28,7 +28,7 @@
 
 namespace unroll {
 
-/// By what a source is recognised as unchanged: by its stamp, or else by its content.
+/// Identifies an unchanged source: by its stamp, or else by its content.
 struct SourceStamp {
   std::string path;  // canonical
   FileStamp stamp;
@@ -42,7 +42,7 @@ struct SourceStamp {
 SourceStamp stamp_source(const std::filesystem::path& file);
 
 struct TokenCacheHeader {  // NOLINT(bugprone-exception-escape): the JSON library's own move
-  nlohmann::json key;      // whatever decides the ids, beside the sources; an object
+  nlohmann::json key;      // all that decides the ids, beside the sources; an object
   std::vector<SourceStamp> sources;
   std::int64_t vocabulary_bytes = 0;
   std::string vocabulary_hash;
@@ -82,8 +82,8 @@ std::optional<TokenCache> read_token_cache(const std::filesystem::path& file);
 void restamp_token_cache(const std::filesystem::path& file, const TokenCacheHeader& header);
 
 /// Where a cache is written: beside its final place without a name, so that a killed process leaves
-/// nothing; where the file system cannot do that, under a name that nobody else uses. Two that
-/// write the same cache both succeed. Removed again unless it is committed.
+/// nothing; where the file system cannot do that, under a name that no other process uses. Two
+/// processes that write the same cache both succeed. Removed again unless it is committed.
 class NewFile {
  public:
   /// Errors    std::runtime_error if it cannot be made.
@@ -110,7 +110,7 @@ class NewFile {
   std::filesystem::path place_;
   std::string temporary_;  // empty if there is none
   Descriptor fd_;
-  bool pending_ = true;  // not yet committed, and is to be
+  bool pending_ = true;  // still to be committed
 };
 
 /// Writes a cache: the ids as they come, then the header, which knows their number.
@@ -133,7 +133,7 @@ class TokenCacheWriter {
   TokenCacheHeader header_;
   std::string vocabulary_;
   std::vector<std::byte> buffer_;
-  std::int64_t written_ = 0, started_ = 0;  // bytes; those whose way to the disk has begun
+  std::int64_t written_ = 0, started_ = 0;  // bytes; those that are on their way to the disk
 };
 
 }  // namespace unroll

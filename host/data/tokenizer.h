@@ -45,9 +45,9 @@ class Tokenizer {
 
   TokenizerKind kind() const { return kind_; }
   std::int32_t size() const;
-  /// What a history starts after: <eos>, or the newline.
+  /// The token that a history starts after: <eos>, or the newline.
   std::int32_t start() const;
-  /// Stands for what is not in the vocabulary; bytes have no such thing.
+  /// Stands for tokens that are not in the vocabulary; bytes need none.
   std::optional<std::int32_t> unk() const;
 
   /// The id of a word, of a character or of a byte, if it has one.
@@ -62,8 +62,8 @@ class Tokenizer {
   /// what the text is like.
   /// Errors    std::runtime_error as TextReader; Interrupted.
   TextStatistics encode(TextSource text, const IdSink& sink) const;
-  /// The ids of a beginning of a text: as above, but <eos> only where there is a newline. Tells
-  /// `unknown` of each word or character that becomes <unk>.
+  /// The ids of a beginning of a text: as above, but <eos> only where there is a newline. Calls
+  /// `unknown` for each word or character that becomes <unk>.
   std::vector<std::int32_t> encode(
       std::string_view text, const std::function<void(std::string_view)>& unknown = nullptr) const;
   /// The text of these ids, as TokenWriter writes it.

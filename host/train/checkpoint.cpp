@@ -30,7 +30,7 @@ void move_to(const fs::path& from, const fs::path& to) {
     fail_call(to, fmt::format("cannot be made from {}", from.filename().string()));
 }
 
-/// Whether there is something of that name, be it a link that leads nowhere.
+/// Whether there is something of that name, even a link that leads nowhere.
 bool is_there(const fs::path& path) {
   struct stat status {};
   if (::lstat(path.c_str(), &status) == 0) return true;
@@ -147,7 +147,7 @@ void point_link(const fs::path& link, const std::string& target) {
 
 void delete_older(const fs::path& run_dir, std::int64_t step, const CheckpointSave& options) {
   if (options.keep == 0) return;
-  // Not knowing what `best` points to is no licence to delete it.
+  // If it is not known what `best` points to, nothing may be deleted.
   const fs::path link = run_dir / "best";
   std::string best;
   if (is_there(link)) best = fs::path(target_of(link)).filename().string();
@@ -268,7 +268,7 @@ Checkpoint load_checkpoint(const fs::path& path, const CheckpointLoad& options) 
       options.damaged(fmt::format("{}; using {} instead", trouble, name.string()));
       return checkpoint;
     } catch (const std::runtime_error&) {
-      continue;  // what is wrong with the one that was wanted is the thing to report
+      continue;  // the fault of the one that was wanted is reported
     }
   }
   throw std::runtime_error(trouble);

@@ -1,4 +1,4 @@
-/// Checkpoints: numbered directories in a run folder, of which a reader never sees half.
+/// Checkpoints: numbered directories in a run folder. A reader sees a whole one or none.
 ///
 ///   runs/ptb/step-00001200/  config.json vocab.txt model.safetensors state.safetensors
 ///                            manifest.json
@@ -59,7 +59,7 @@ void make_run_folder(const std::filesystem::path& run_dir);
 
 /// Undoes what a save that was killed may have left, for a run that goes on: removes temporary
 /// directories, and makes `best` point to that step's checkpoint, if it is there. Killed between
-/// the two links, the run would know of a best checkpoint that nothing kept. For whoever holds the
+/// the two links, the run would know of a best checkpoint that nothing kept. The caller holds the
 /// lock.
 /// Errors    std::runtime_error if the system fails a call.
 void repair_run_folder(const std::filesystem::path& run_dir, std::optional<std::int64_t> best);
@@ -75,11 +75,11 @@ struct Checkpoint {  // NOLINT(bugprone-exception-escape): the JSON library's ow
   std::optional<std::string> vocabulary;  // vocab.txt, not yet parsed
   SafetensorsFile model;
   std::optional<SafetensorsFile> state;      // only where asked for and present
-  std::map<std::string, std::string> files;  // whatever else the manifest lists
+  std::map<std::string, std::string> files;  // all others that the manifest lists
 };
 
 struct CheckpointLoad {
-  bool latest = false;  // of a run folder take `latest`, as resuming does, and not `best`
+  bool latest = false;  // take a run folder's `latest`, as resuming does, and not `best`
   bool state = false;   // read state.safetensors too
   /// Set: if the checkpoint that a run folder means cannot be loaded, this is told why, and the
   /// next newest that can be is loaded instead.
@@ -89,10 +89,10 @@ struct CheckpointLoad {
   std::function<std::int64_t(const Checkpoint&, const std::string&)> most_bytes = {};
 };
 
-/// `path` is a run folder or one checkpoint directory. Of a run folder it takes the `best` link,
+/// `path` is a run folder or one checkpoint directory. In a run folder it takes the `best` link,
 /// else `latest`, else (the first save was killed before the links) the largest step.
-/// Sizes and hashes are compared with the manifest; of state.safetensors only the size if it is not
-/// to be read. Texts are bounded: vocab.txt to 1 GiB, the others to 16 MiB.
+/// Sizes and hashes are compared with the manifest; for a state.safetensors that is not read, only
+/// the size. Texts are bounded: vocab.txt to 1 GiB, the others to 16 MiB.
 /// Errors    std::runtime_error: no such folder, not a folder, no checkpoint in it, a newer format,
 ///           a file missing or damaged, or content that its own reader rejects.
 Checkpoint load_checkpoint(const std::filesystem::path& path, const CheckpointLoad& options = {});

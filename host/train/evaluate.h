@@ -1,4 +1,4 @@
-/// What a model makes of a text.
+/// The loss of a model on a text.
 #pragma once
 
 #include <atomic>
@@ -12,7 +12,7 @@
 
 namespace unroll {
 
-/// Sums over a text; <eos> counts as a token where words are.
+/// Sums over a text; <eos> counts as a token if tokens are words.
 struct Evaluation {
   double log_prob = 0;  // natural logarithm
   std::int64_t tokens = 0, hits = 0;
@@ -27,10 +27,10 @@ struct Evaluation {
   double bits_per_character(std::int64_t characters) const;
 };
 
-/// Reads texts from start to end, each stream of them with its state carried.
+/// Reads texts from start to end, and carries the state of each stream.
 class Evaluator {
  public:
-  /// `start` is what a history starts after. `stop` ends an evaluation when set.
+  /// `start` is the token that a history starts after. `stop` ends an evaluation when set.
   Evaluator(const LanguageModelConfig& config, std::shared_ptr<VariableStore> store,
             std::int32_t start, const std::atomic<bool>* stop = nullptr);
 

@@ -31,7 +31,7 @@ class Importer {
  public:
   Importer(const SafetensorsFile& file, const std::string& name) : file_(file), name_(name) {}
 
-  /// Refuses what no model of ours holds, by the reason and not as merely surplus.
+  /// Refuses tensors that no model of ours has, with the reason and not merely as surplus.
   void check_kinds() const {
     if (file_.tensors().empty())
       throw std::runtime_error(
@@ -44,7 +44,7 @@ class Importer {
     }
   }
 
-  /// What the file says of itself, or else what names and shapes tell.
+  /// What the file says about itself, or else what names and shapes tell.
   StoredModel model(const ImportOptions& options) {
     if (std::optional<StoredModel> stored = stored_model(file_.metadata(), name_)) {
       agree("cell", options.cell, stored->config.cell);
@@ -112,7 +112,7 @@ class Importer {
                                          what, text(*asked), text(stored)));
   }
 
-  /// The tensor of this name, or the one that the metadata say it is.
+  /// The tensor of this name, or the one of which it is an alias by the metadata.
   const TensorData* find(const std::string& tensor) const {
     if (const TensorData* found = file_.find(tensor)) return found;
     const auto alias = file_.metadata().find(tensor);
@@ -173,7 +173,7 @@ class Importer {
     return *options.cell;
   }
 
-  /// Earlier versions of this program said this of a GRU, and nothing else.
+  /// Earlier versions of this program wrote only this, and only for a GRU.
   GruReset reset_of(const ImportOptions& options) const {
     const auto said = file_.metadata().find("gru_reset");
     if (said == file_.metadata().end() || !said->second.starts_with("before"))

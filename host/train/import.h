@@ -1,6 +1,6 @@
 /// Weights that PyTorch trained, as a language model of ours. A file that this program wrote says
-/// in its metadata what the model is; of another's file, names and shapes decide. What they leave
-/// open is asked for, and nothing that is missing is guessed.
+/// in its metadata what the model is; for other files, names and shapes decide. The user has to say
+/// what they leave open: nothing that is missing is guessed.
 #pragma once
 
 #include <memory>
@@ -16,7 +16,7 @@
 
 namespace unroll {
 
-/// What the weights may not tell. What is set must agree with what they do tell.
+/// What the weights may leave open. What is set must agree with the weights where they say it.
 struct ImportOptions {
   std::optional<CellKind> cell{};   // needed for an Elman network of which nothing says which
   std::optional<GruReset> reset{};  // without it, PyTorch's: after
@@ -28,7 +28,7 @@ struct ImportedModel {
   LanguageModelConfig config;
   TokenizerKind tokenizer;
   std::shared_ptr<VariableStore> store;  // holds the parameters
-  std::vector<std::string> notes;        // what was concluded and not said by a tensor
+  std::vector<std::string> notes;        // conclusions that no tensor states
 };
 
 /// The weights are those of an Elman network, and nothing says with which activation.
@@ -37,11 +37,11 @@ class CellUnknown : public std::runtime_error {
 };
 
 /// Reads the state_dict of an embedding `encoder`, a recurrent network `rnn` and a linear
-/// `decoder`, which is what PyTorch's word_language_model has. A tensor that the metadata call
-/// another's alias, as safetensors.torch.save_model() does, is that one. The network has all its
-/// biases or none, and the decoder has one unless the network has none; those that are not there
-/// are zero. The weights are tied if decoder.weight is an alias of encoder.weight, or has its shape
-/// and bits. `name` is how errors call the file.
+/// `decoder`, which is what PyTorch's word_language_model has. A tensor may be an alias of
+/// another one by the metadata, as safetensors.torch.save_model() writes them. The network has all
+/// its biases or none, and the decoder has one unless the network has none; those that are not
+/// there are zero. The weights are tied if decoder.weight is an alias of encoder.weight, or has its
+/// shape and bits. `name` is how errors call the file.
 ///
 /// Shapes    encoder.weight [V, E]; rnn.weight_ih_lK [gates H_K, E or H_(K-1)]; rnn.weight_hh_lK
 ///           [gates H_K, H_K]; rnn.bias_ih_lK and rnn.bias_hh_lK [gates H_K]; decoder.weight

@@ -238,7 +238,7 @@ Progress restore_state(const Checkpoint& checkpoint, const std::vector<std::stri
   check_names(*checkpoint.state, variables, "", tensors);
   for (const std::string& name : variables)
     write_variable(*checkpoint.state->find(name), tensors,
-                   // What a step that was refused has left there may be infinite or no number.
+                   // A refused step may have left infinity or NaN there.
                    name == Optimizer::kStatistics ? Accepted::kAny : Accepted::kNumbers, store);
   const std::string file = where + "/" + kProgress;
   const nlohmann::json json = parse_json(progress->second, file);

@@ -39,14 +39,14 @@ struct ResumeState {
   std::vector<std::string> variables;  // beyond the parameters, by name
 };
 
-/// What model.safetensors says of itself, beside names and shapes, in its metadata: all of the
-/// model, so that the file can be read without the others of its checkpoint.
+/// What the metadata of model.safetensors say, beside names and shapes: the whole model, so that
+/// the file can be read without the others of its checkpoint.
 struct StoredModel {
   LanguageModelConfig config;
   TokenizerKind tokenizer = TokenizerKind::kWord;
 };
 TensorMetadata model_metadata(const StoredModel& model);
-/// Nothing if a file with such metadata is not one of ours, or of a version that did not say.
+/// Nothing if a file with such metadata is not one of ours, or an older version wrote it.
 /// Errors    std::runtime_error as model_from_json().
 std::optional<StoredModel> stored_model(const TensorMetadata& metadata, const std::string& where);
 
@@ -66,13 +66,13 @@ struct LoadedModel {
   std::shared_ptr<VariableStore> store;  // holds the parameters
 };
 
-/// For CheckpointLoad: the most bytes that a file of tensors has, by what config.json says of the
+/// For CheckpointLoad: the most bytes that a file of tensors has if config.json describes the
 /// model. Errors: std::runtime_error if it is not a language model's.
 std::int64_t most_bytes(const Checkpoint& checkpoint, const std::string& file);
 
-/// `path` is a run folder, of which the best checkpoint is taken, or one checkpoint. `warn` is told
-/// if it is damaged and another one of the folder is taken.
-/// Errors    std::runtime_error as load_checkpoint(); also if the configuration is not one of ours,
+/// `path` is a run folder, whose best checkpoint is taken, or one checkpoint. `warn` is told if
+/// that is damaged and another one of the folder is taken. Errors    std::runtime_error as
+/// load_checkpoint(); also if the configuration is not one of ours,
 ///           or a tensor is missing, surplus, of another shape or type, or not finite.
 LoadedModel load_model(const std::filesystem::path& path, std::shared_ptr<Backend> backend,
                        const std::function<void(const std::string&)>& warn = {});

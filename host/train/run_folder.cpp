@@ -63,8 +63,8 @@ void copy(int from, int to, std::int64_t bytes, const fs::path& file) {
   }
 }
 
-/// Puts a copy of the first `bytes` in the place of `file`, and opens it to append. It can be read
-/// by no others than the original.
+/// Puts a copy of the first `bytes` in the place of `file`, and opens it to append. The copy has
+/// the same readers as the original.
 Descriptor replace_by_copy(const Descriptor& original, const fs::path& file, std::int64_t bytes) {
   const fs::path temporary = file.parent_path() / (".tmp-" + file.filename().string());
   ::unlink(temporary.c_str());  // what a killed run left
@@ -87,22 +87,22 @@ Descriptor replace_by_copy(const Descriptor& original, const fs::path& file, std
   return fd;
 }
 
-/// What is written to a file of several names would be written to the others too.
+/// Writing to a file of several names would change it under all of them.
 Descriptor open_metrics(const fs::path& file, std::int64_t bytes) {
   Descriptor fd = open_own(file, O_APPEND, 0666);
   if (status_of(fd.get(), file).st_nlink == 1) return fd;
   return replace_by_copy(fd, file, bytes);
 }
 
-/// Lets those open the lock who may write to the folder, and no others: a reader could hold it.
-/// Where the file system keeps no rights of its own, this does nothing.
+/// Lets exactly those users open the lock that may write to the folder, because a reader that opens
+/// it could hold it. On a file system without rights of its own, this does nothing.
 void share_lock(int fd, const fs::path& run_dir) {
   struct stat folder {
   }, lock{};
   if (::stat(run_dir.c_str(), &folder) != 0 || ::fstat(fd, &lock) != 0 ||
       lock.st_uid != ::geteuid())
-    return;  // its owner has seen to it
-  // Its other names may be those of a private file.
+    return;  // only its owner can change the rights
+  // Under another name it may be a private file.
   if (lock.st_nlink > 1) return;
   mode_t mode = S_IRUSR | S_IWUSR;
   if ((folder.st_mode & S_IWGRP) != 0 &&
@@ -112,7 +112,7 @@ void share_lock(int fd, const fs::path& run_dir) {
   if ((lock.st_mode & mode_t{0777}) != mode) static_cast<void>(::fchmod(fd, mode));
 }
 
-/// Whether what is open is what has that name. `flags` are those of fstatat().
+/// Whether the open file is the one of that name. `flags` are those of fstatat().
 bool is_same(int fd, const fs::path& path, int flags) {
   struct stat ours {
   }, there{};

@@ -14,8 +14,8 @@
 namespace unroll {
 
 /// A folder that no other run may write checkpoints to as long as this lives. The lock belongs to
-/// the process: however it ends, the folder is free again. It is a file, .lock, that only those can
-/// open who may write to the folder, so that no reader can hold it.
+/// the process: however it ends, the folder is free again. It is a file, .lock, that only users
+/// with the right to write to the folder can open, so that no reader can hold it.
 class RunLock {
  public:
   /// Makes the folder if it is missing.
@@ -53,21 +53,22 @@ double require_room(const std::filesystem::path& run_dir, std::int64_t bytes);
 ///   {"event": "valid", "step", "epoch", "loss", "ppl", "accuracy", "best", "seconds"}
 ///   {"event": "test", ...}                       as valid, without best
 ///   {"event": "jump", "step", "epoch", "jumps", "loss", "limit", "seconds"}
-///                             steps since the last look whose loss was far above the mean, and
+///                             steps since the last check whose loss was far above the mean, and
 ///                             which were applied; loss and limit of the last of them
 ///   {"event": "diverged", "step", "epoch", "refused", "loss", "limit", "reason", "parameter",
-///    "action", "seconds"}     steps refused since the last look; of their last row the first step,
-///                             or the one at the look if others followed that were applied
+///    "action", "seconds"}     steps refused since the last check; `step` is the first of their
+///    last
+///                             row, or the step of the check if applied steps followed the row
 ///
-/// Losses are nats per token; a number that is not finite is null; seconds count from the start of
-/// the run, without the time in which it was stopped.
+/// Losses are in nats per token. A number that is not finite is null. Seconds count from the start
+/// of the run, without the time in which it was stopped.
 class MetricsLog {
  public:
   static constexpr const char* kName = "metrics.jsonl";
 
   /// Opens run_dir/metrics.jsonl and cuts it to its first `bytes`, which were there when the
   /// checkpoint was made from which the run goes on. `warn` is told if they are not there any more.
-  /// The last of what is left then ends with a whole line.
+  /// What is left of it ends with a whole line.
   /// A file of several names, as backups by hard links make them, is replaced by a copy first, so
   /// that the others keep what they have.
   /// Errors    std::runtime_error if it cannot be opened, cut or copied, or is not a regular file:

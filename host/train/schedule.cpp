@@ -27,7 +27,7 @@ double Schedule::learning_rate(std::int64_t epoch, std::int64_t step) const {
 }
 
 void Schedule::end_epoch(bool improved) {
-  // A rate of a 1e30th has been nothing for long, and the divisor stays a number.
+  // A rate divided by 1e30 has long been nothing, and so the divisor stays finite.
   if (options_.kind == ScheduleKind::kPlateau && !improved)
     divisor_ = std::min(divisor_ * options_.factor, 1e30);
 }

@@ -28,10 +28,10 @@ class Schedule {
   /// Epochs count from 1, steps from 0 over the whole run.
   double learning_rate(std::int64_t epoch, std::int64_t step) const;
 
-  /// To be told at the end of every epoch.
+  /// To be called at the end of every epoch.
   void end_epoch(bool improved);
 
-  /// What the plateaus so far divide the rate by; all that a schedule remembers.
+  /// What the plateaus so far divide the rate by. A schedule remembers nothing else.
   double divisor() const { return divisor_; }
   void set_divisor(double divisor) { divisor_ = divisor; }
 

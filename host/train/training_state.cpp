@@ -45,8 +45,8 @@ std::optional<std::size_t> find_refused(std::span<const std::byte> piece, Accept
   return std::nullopt;
 }
 
-/// The shape that it has in a checkpoint of this variable, or that it had in earlier versions,
-/// which knew fewer of its numbers.
+/// The shapes that the variable may have in a checkpoint: its own, or that of earlier versions,
+/// which had fewer numbers.
 bool is_shape_of(const TensorData& tensor, const Shape& shape) {
   if (std::ranges::equal(tensor.shape, shape.dims())) return true;
   std::int64_t earlier = 0;
@@ -94,7 +94,7 @@ void require_at_most(const std::string& where, const Count& small, const Count& 
                                          small.name, small.value, large.value, large.name));
 }
 
-/// Numbers that each are in their range may still contradict each other.
+/// Refuses numbers that contradict each other although each is in its range.
 void check(const Progress& p, const std::string& where) {
   const Count step{"step", p.step}, epoch{"epoch", p.epoch};
   for (const Count& part :
@@ -227,7 +227,7 @@ void write_variable(const TensorData& tensor, const std::string& where, Accepted
     store.backend().upload(static_cast<std::byte*>(target.data) + at, piece.data(), piece.size());
     at += piece.size();
   });
-  if (at < target.bytes())  // of an earlier version
+  if (at < target.bytes())  // the file of an earlier version has fewer
     store.backend().clear(static_cast<std::byte*>(target.data) + at, target.bytes() - at);
   store.touch(tensor.name);
 }

@@ -34,8 +34,8 @@ struct Progress {
   double rate_scale = 1;            // halved whenever the run is rolled back
   std::int64_t scheduled_save = 0;  // step of the last checkpoint that was not an interruption's
   std::int64_t rollbacks = 0;       // since a validation was best
-  std::int64_t skipped = 0;         // steps that changed nothing, of those that are known
-  std::int64_t jumps = 0;           // steps whose loss was far above the mean, of those reported
+  std::int64_t skipped = 0;         // steps that changed nothing, as far as they have been checked
+  std::int64_t jumps = 0;           // steps whose loss was far above the mean, as far as reported
   std::int64_t interval_start = 0;  // steps applied before the log interval under way
 
   std::int64_t metrics_bytes = 0;
@@ -68,7 +68,7 @@ void check_guard(const GuardState& state, const Progress& progress, const std::s
 std::vector<TensorData> variable_tensors(const VariableStore& store,
                                          const std::vector<std::string>& names);
 
-/// Which float32 values of a file are taken.
+/// Which float32 values of a file are accepted.
 enum class Accepted : std::uint8_t { kFinite, kNumbers, kAny };
 
 /// Errors    std::runtime_error, with `where`, unless the tensor has that type and shape. Counters

@@ -1,4 +1,4 @@
-/// One step of training: a batch in. What it did, counters and statistics on the device say.
+/// One step of training on a batch. Counters and statistics on the device say what it did.
 #pragma once
 
 #include <array>
@@ -37,9 +37,9 @@ class TrainingStep {
   /// What a checkpoint needs beside the parameters: all other variables of the graph.
   std::vector<std::string> state_variables() const;
 
-  /// What a step on batches of that many timesteps takes.
+  /// The memory that a step on batches of that many timesteps takes.
   TrainingMemory memory(std::int64_t steps);
-  /// Takes it.
+  /// Allocates it.
   void prepare(std::int64_t steps);
 
   /// Queues the step and does not wait for it.

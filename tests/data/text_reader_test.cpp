@@ -71,7 +71,7 @@ TEST(Corpus, RejectsWhatIsNotTextWithLineAndOffset) {
   EXPECT_TRUE(contains(error("a \xE2\x82"), "byte offset 2"));                          // cut
 }
 
-// The reader works in blocks: whatever lies across their boundary must read as it does elsewhere.
+// The reader works in blocks. Text across their boundary must read as it does elsewhere.
 TEST(Corpus, BlocksLeaveNoTrace) {
   constexpr std::size_t kBlock = std::size_t{1} << 18;
   for (const std::size_t before : {kBlock - 3, kBlock - 2, kBlock - 1, kBlock, kBlock + 1}) {
@@ -195,7 +195,7 @@ TEST(Corpus, WhatIsNoTextIsNamedByItsFirstBytes) {
   EXPECT_TRUE(contains(error("\xFF\xFE\0\0a\0\0\0"sv), "is UTF-32,"));
   EXPECT_TRUE(contains(error(std::string(100, '\0')), "got byte 0x00"));
   EXPECT_TRUE(contains(error("words with one\0 that is a mistake"sv), "got byte 0x00"));
-  // It is the file that is named, whichever part of it is read.
+  // A part is judged by the beginning of its file.
   const TempFolder folder;
   const auto file = folder.write("x.gz", std::string("\x1F\x8B\x08") + rest);
   EXPECT_TRUE(contains(

@@ -74,7 +74,7 @@ TEST(TokenCache, ItsStampsAreWrittenAnew) {
   EXPECT_EQ(cache->ids()[5], 65535);
 }
 
-// What is not one's own file may hold any ids, and a pipe would wait for its writer.
+// Another user's file may hold any ids, and a pipe would wait for its writer.
 TEST(TokenCache, OnlyOnesOwnIsRead) {
   const TempFolder folder;
   whole_file(folder);
@@ -108,7 +108,7 @@ TEST(TokenCache, AnUnfinishedFileIsRemoved) {
   EXPECT_TRUE(fs::is_empty(folder.path()));
 }
 
-// Whatever the header's bytes are, reading it throws nothing but its own error.
+// For any bytes in the header, reading it throws nothing but its own error.
 TEST(TokenCache, EveryCutAndEveryFlippedBitIsAnError) {
   const TempFolder folder;
   const std::string file = whole_file(folder);

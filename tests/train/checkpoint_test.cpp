@@ -143,8 +143,8 @@ TEST(Checkpoint, ReplacesADirectoryOfTheSameStep) {
   EXPECT_TRUE(load_checkpoint(run).config.at("again").get<bool>());
 }
 
-// A run taken up from an earlier checkpoint leaves those of the abandoned future alone, and above
-// all never takes them for the newest and deletes what it has just saved.
+// A run resumed from an earlier checkpoint does not touch those of the abandoned future. Above all
+// it never takes them for the newest and deletes its own new checkpoint.
 TEST(Checkpoint, LargerStepsAreNotTouched) {
   const TempFolder folder;
   const fs::path& run = folder.path();
@@ -167,7 +167,7 @@ TEST(Checkpoint, FindsEveryFlippedBit) {
   for (const std::string& name : names(directory)) {
     SCOPED_TRACE(name);
     const std::string whole = read_text(directory / name);
-    // Every bit of the manifest, which nothing else vouches for; of the others 50 bits each.
+    // Every bit of the manifest, because no other hash covers it; 50 bits in each of the others.
     const bool manifest = name == "manifest.json";
     const std::size_t bits = whole.size() * 8;
     for (std::size_t bit = 0; bit < bits;
@@ -429,7 +429,7 @@ TEST(Checkpoint, RejectsBadArgumentsBeforeTouchingTheFolder) {
         << name;
   EXPECT_FALSE(fs::exists(run));
   make_run_folder(run);
-  // Content that only its own writer refuses leaves nothing behind either.
+  // Content that only the writer of its file refuses leaves nothing behind either.
   EXPECT_TRUE(contains(error(1, 1,
                              [](CheckpointContent& c) {
                                c.config["loss"] = std::numeric_limits<double>::quiet_NaN();

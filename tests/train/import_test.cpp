@@ -155,8 +155,8 @@ TEST(Import, TiedMeansTheSameBitsOrOneTensor) {
   }
 }
 
-// What safetensors.torch.save_model() writes: of tensors that share memory one, and which others it
-// stands for.
+// safetensors.torch.save_model() writes one of the tensors that share memory, and the names of the
+// others.
 TEST(Import, FollowsAliasesOfTheMetadata) {
   const StateDict state = state_dict(4, {3});
   for (const auto& [kept, dropped] : {std::pair("decoder.weight", "encoder.weight"),
@@ -179,7 +179,7 @@ TEST(Import, FollowsAliasesOfTheMetadata) {
                        "'decoder.bias': got [6], expected [12]"));
 }
 
-/// What a checkpoint of a model holds as its weights, and the values in it.
+/// The weights in a checkpoint of a model, and their values.
 struct Saved {
   explicit Saved(const LanguageModelConfig& config)
       : store(std::make_shared<VariableStore>(cpu(1), 9)) {

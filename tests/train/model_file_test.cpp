@@ -137,7 +137,7 @@ TEST(ModelFile, RefusesTensorsThatDoNotFit) {
   EXPECT_TRUE(contains(model_error(tied.path()), "tied weights"));
 }
 
-/// Random parameters of which one value is another.
+/// Random parameters with one value replaced.
 std::string error_with_value(const std::string& name, float value) {
   const TempFolder folder;
   const LanguageModelConfig config = model(CellKind::kLstm, false);

@@ -57,7 +57,7 @@ TEST(RunLock, SaysWhatIsWrongWithTheFolder) {
                        "is a file, expected a run folder"));
 }
 
-/// Everything that may stand in a file's place and would lead the writing to another, by name.
+/// Everything that may stand in a file's place and would lead the writing elsewhere, by name.
 struct Planted {
   explicit Planted(const std::filesystem::path& place)
       : file(place), target(place.parent_path() / "of the user") {
@@ -101,7 +101,7 @@ mode_t mode_of(const std::filesystem::path& file) {
   return ::stat(file.c_str(), &status) == 0 ? status.st_mode & 0777 : 0;
 }
 
-// A reader who could open it could hold it.
+// A reader that can open the lock can hold it.
 TEST(RunLock, CanBeOpenedByThoseWhoMayWriteToTheFolder) {
   const TempFolder folder;
   const auto file = folder.path() / ".lock";

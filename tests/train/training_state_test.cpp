@@ -82,8 +82,8 @@ TEST(Progress, RefusesNumbersThatContradictEachOther) {
   EXPECT_TRUE(contains(progress_error(unmeasured), "evaluated_step -1"));
 }
 
-// Whatever one number becomes, sums and differences with it do not overflow: they are looked at by
-// UndefinedBehaviorSanitizer.
+// For every value of one number, sums and differences with it do not overflow, which
+// UndefinedBehaviorSanitizer checks.
 TEST(Progress, BoundsEveryNumber) {
   const nlohmann::json sound = to_json(some_progress());
   for (const auto& [name, value] : sound.items()) {

@@ -87,7 +87,7 @@ function is_cuda(layer) { return layer ~ "^cuda(/|$)" }
 
 # The seam is between the engine and its devices: a user of the library never meets it.
 function meets_seam(file, layer) {
-  return is_cuda(layer) || layer ~ "^(host(/(graph|ops|cpu|bench))?|tests|benchmarks)$" ||
+  return is_cuda(layer) || layer ~ "^(host(/(graph|ops|cpu|models|train|bench|cli))?|tests|benchmarks)$" ||
          file ~ "^include/unroll/(backend|cuda_module)[.]h$"
 }
 

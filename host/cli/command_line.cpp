@@ -20,7 +20,7 @@
 #include "host/cli/output.h"
 #include "host/cli/spelling.h"
 #include "host/cli/values.h"
-#include "unroll/backend.h"
+#include "unroll/device.h"
 
 namespace unroll::cli {
 namespace {

@@ -7,6 +7,7 @@
 #include "host/cli/output.h"
 #include "host/cli/rnn_algorithm.h"
 #include "host/cli/values.h"
+#include "unroll/backend.h"
 #include "unroll/cpu_limits.h"
 
 namespace unroll::cli {

@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "unroll/backend.h"
+#include "unroll/device.h"
 
 namespace unroll::cli {
 

@@ -8,6 +8,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
+#include "unroll/backend.h"
 #include "unroll/cpu_limits.h"
 #include "unroll/cuda_report.h"
 

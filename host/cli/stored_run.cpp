@@ -8,6 +8,7 @@
 #include "host/cli/values.h"
 #include "host/train/model_file.h"
 #include "host/train/trainer.h"
+#include "unroll/backend.h"
 
 namespace unroll::cli {
 namespace {

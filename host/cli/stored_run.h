@@ -7,7 +7,7 @@
 
 #include "host/base/strict_json.h"
 #include "host/cli/train_settings.h"
-#include "unroll/backend.h"
+#include "unroll/device.h"
 
 namespace unroll::cli {
 

@@ -10,7 +10,9 @@
 
 #include "host/base/utf8.h"
 #include "host/data/tokenizer.h"
-#include "unroll/backend.h"
+#include "unroll/device.h"
+#include "unroll/optimizer_spec.h"
+#include "unroll/recurrent_spec.h"
 
 namespace unroll::cli {
 

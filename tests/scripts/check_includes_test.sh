@@ -54,12 +54,12 @@ refuses host/graph host/ops/elementwise.h host/cpu/gemm.h host/data/batches.h pl
 refuses host/ops host/cpu/gemm.h host/base/file.h cuda/device/runtime.h
 refuses host/cpu host/base/file.h host/ops/rows.h unroll/graph.h cuda/device/runtime.h
 refuses host/data host/models/language_model.h host/graph/plan.h host/train/trainer.h unroll/backend.h
-refuses host/models host/train/trainer.h host/ops/elementwise.h unroll/backend.h
+refuses host/models host/train/trainer.h host/ops/elementwise.h
 refuses host/train host/pages/chart.h host/bench/shapes.h host/cli/output.h host/cpu/gemm.h \
   unroll/cuda_module.h
-refuses host/pages host/train/trainer.h host/bench/shapes.h host/cli/output.h
+refuses host/pages unroll/backend.h host/train/trainer.h host/bench/shapes.h host/cli/output.h
 refuses host/bench host/train/trainer.h host/data/batches.h host/cli/output.h
-refuses host/cli host/graph/plan.h host/cpu/gemm.h unroll/backend.h
+refuses host/cli host/graph/plan.h host/cpu/gemm.h
 refuses host/newcomer host/base/file.h
 refuses cuda host/graph/plan.h unroll/session.h unroll/graph.h
 refuses cuda/kernels cuda/device/device.h cuda/ops/rows.h unroll/session.h

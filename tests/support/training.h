@@ -5,6 +5,8 @@
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -109,6 +111,17 @@ inline std::string without_times(const std::string& line) {
       text.erase(begin, text.find('|', begin) - begin);
     }
   return text;
+}
+
+/// The events of that name in metrics.jsonl, in order.
+inline std::vector<nlohmann::json> metrics_of(const std::filesystem::path& run_dir,
+                                              const std::string& event) {
+  std::istringstream lines(read_text(run_dir / "metrics.jsonl"));
+  std::vector<nlohmann::json> found;
+  for (std::string line; std::getline(lines, line);)
+    if (auto json = nlohmann::json::parse(line); json.at("event") == event)
+      found.push_back(std::move(json));
+  return found;
 }
 
 }  // namespace unroll::test

@@ -1,12 +1,13 @@
 /// Steps that are not finite or whose loss is too high, and hardware that flips bits.
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <functional>
 #include <limits>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "host/train/checkpoint.h"
 #include "host/train/trainer.h"

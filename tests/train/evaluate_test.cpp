@@ -2,12 +2,8 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
-#include <bit>
 #include <cmath>
-#include <functional>
-#include <limits>
-#include <utility>
+#include <vector>
 
 #include "tests/support/training.h"
 

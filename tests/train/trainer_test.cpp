@@ -3,11 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
-#include <functional>
 #include <limits>
-#include <utility>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "host/train/checkpoint.h"
 #include "tests/support/recording_backend.h"
@@ -143,16 +143,6 @@ TEST(Trainer, WritesMetricsThatAgreeWithItsLines) {
   EXPECT_EQ(events["valid"], 3);
   EXPECT_EQ(events["test"], 1);
   EXPECT_EQ(best, run.result.valid.loss());
-}
-
-std::vector<nlohmann::json> metrics_of(const std::filesystem::path& run_dir,
-                                       const std::string& event) {
-  std::istringstream lines(read_text(run_dir / "metrics.jsonl"));
-  std::vector<nlohmann::json> found;
-  for (std::string line; std::getline(lines, line);)
-    if (auto json = nlohmann::json::parse(line); json.at("event") == event)
-      found.push_back(std::move(json));
-  return found;
 }
 
 TEST(Trainer, TheLossOfALineIsTheMeanOfItsSteps) {

@@ -1,4 +1,4 @@
-/// The engine's end of libunroll_cuda.so. It is opened the first time somebody asks about a GPU and
+/// The engine's end of libunroll_cuda.so. It is opened the first time a GPU is asked for, and
 /// never before: a program linked to CUDA's libraries would start tens of milliseconds later, and
 /// not at all where there are none.
 #include "unroll/cuda_module.h"

@@ -135,8 +135,8 @@ struct SafetensorsImage {
 SafetensorsImage make_safetensors(std::span<const TensorData> tensors,
                                   const TensorMetadata& metadata = {});
 
-/// Writes the file where it is to be: a failure leaves part of it. Synced, so that a rename may
-/// follow. Errors    std::runtime_error if the file cannot be written; else as make_safetensors.
+/// Writes and syncs the file in place. A failure leaves a part of it.
+/// Errors    std::runtime_error if the file cannot be written; else as make_safetensors.
 void write_safetensors(const std::filesystem::path& file, std::span<const TensorData> tensors,
                        const TensorMetadata& metadata = {});
 

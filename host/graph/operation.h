@@ -28,7 +28,7 @@ struct PlanContext {
   const Node& node;
   std::span<const TensorType> inputs;  // closed shapes
   std::span<TensorType> outputs;       // as infer() gave them; plan() may fix what only it knows
-  std::span<const char> wanted;        // per output: somebody reads it
+  std::span<const char> wanted;        // per output: it is fetched or read
   std::function<OperationState*(const Node&)> state_of;  // of a node planned earlier
 
   std::size_t scratch_bytes = 0;          // out
@@ -38,7 +38,7 @@ struct PlanContext {
 struct RunContext {
   Backend& backend;
   std::span<const View> inputs;
-  std::span<const View> outputs;  // empty views where nobody reads the output
+  std::span<const View> outputs;  // empty views for outputs that are not read
   View scratch;
   View step;  // [1] int64: the run's number
   OperationState* state;
@@ -70,7 +70,7 @@ class Operation {
   virtual int alias(std::span<const TensorType> /*inputs*/) const { return -1; }
   /// Whether alias() differs between shapes.
   virtual bool alias_decided_by_shapes() const { return false; }
-  /// The input that output `index` may overwrite if nobody reads it later, or -1.
+  /// The input that output `index` may overwrite if it is not read later, or -1.
   virtual int in_place(int /*index*/) const { return -1; }
   /// The inputs from this one on are laid out side by side in one buffer; -1: none are.
   virtual int first_packed_input() const { return -1; }
@@ -82,7 +82,8 @@ class Operation {
   }
 };
 
-/// Nodes without a kernel of their own: what they stand for is set up by the session.
+// Nodes without a kernel: the session sets up what they stand for.
+
 struct PlaceholderOperation final : Operation {
   TensorType type;
 

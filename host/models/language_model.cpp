@@ -70,7 +70,7 @@ Body build_body(Graph& graph, const LanguageModelConfig& config, Tensor inputs, 
         .push_back(graph.variable(names[k], shape, constant(0), {.trainable = false}));
   }
   const RecurrentResult result = recurrent(spec, in);
-  // A batch that training leaves out must not reach those after it. Who evaluates wants to know.
+  // A batch that training refuses must not reach the batches after it. An evaluation shows it.
   const auto carry = [&](Tensor state, Tensor next) {
     body.carries.push_back(training ? assign_finite(state, next) : assign(state, next));
   };

@@ -17,7 +17,7 @@
 
 namespace unroll {
 
-/// More are a mistake, or meant to keep the program busy.
+/// A configuration with more is a mistake, or an attack.
 inline constexpr std::int64_t kMaxLayers = 1'000;
 
 // Names of the parameters around the recurrent stack.
@@ -51,10 +51,10 @@ struct LanguageModelInitialization {
 /// How the summed loss of a [T, N] batch becomes the cost whose gradient is taken.
 enum class LossReduction : std::uint8_t {
   kMean,  // divided by the tokens
-  kTime,  // divided by N alone: summed over time (Zaremba et al. 2014)
+  kTime,  // divided by N, so summed over time (Zaremba et al. 2014)
 };
 
-/// What the carried state of a graph is called in the store: one set per graph, since N differs.
+/// The names of a graph's carried state in the store: one set per graph, because N differs.
 std::vector<std::string> state_names(const LanguageModelConfig& config, const std::string& graph);
 
 /// One optimiser step on a batch, from the state that the last one left.

@@ -152,7 +152,7 @@ Tensor binary(Kind kind, Tensor a, Tensor b) {
   return add_node(std::make_shared<ElementwiseOperation>(kind), {a, b});
 }
 
-/// Its input gives the shape alone.
+/// Its input gives only the shape.
 class ZerosLikeOperation final : public Operation {
  public:
   std::string kind() const override { return "zeros_like"; }
@@ -266,7 +266,7 @@ Tensor own_memory(Tensor x) {
   if (x.index() > 0) return x;  // only an output 0 is ever an alias
   std::vector<TensorType> types;
   for (const Tensor& input : x.node().inputs) types.push_back({input.shape(), input.dtype()});
-  // An operation may be an alias for some shapes alone, and open dimensions decide later.
+  // An operation may be an alias for some shapes only, and open dimensions decide later.
   const bool may_alias = !types.empty() && (x.node().operation->alias(types) >= 0 ||
                                             x.node().operation->alias_decided_by_shapes());
   return types.empty() || may_alias ? copy(x) : x;

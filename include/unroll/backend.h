@@ -1,10 +1,11 @@
 /// The whole interface between the engine and a device: memory, copies, capture, and one function
 /// per kernel. host/cpu and cuda each implement it once; nothing else in the engine knows a device.
+/// Programs that only use networks do not need it: device.h makes the devices.
 ///
 /// Every kernel queues its work in order and returns; download() and synchronize() wait. Tensors
 /// are dense, row-major and float32 unless a comment says otherwise. The engine checks shapes
-/// before it calls; no two arguments overlap unless `Aliasing` allows it. One thread at a time may
-/// use a backend.
+/// before it calls. No two arguments overlap unless `Aliasing` allows it. Only one thread at a time
+/// may use a backend.
 #pragma once
 
 #include <cstddef>
@@ -60,8 +61,8 @@ struct Reduce {
   float scale = 1;  // multiplies a sum
 };
 
-/// Copies out[j] = in[i] over a grid of `extent`, each side walking with strides of its own:
-/// slices, concatenation, transposition and their gradients.
+/// Copies out[j] = in[i] over a grid of `extent`. Each side walks the grid with strides of its own,
+/// which makes slices, concatenation, transposition and their gradients.
 struct CopyRegion {
   View in, out;
   Shape extent;
@@ -69,7 +70,7 @@ struct CopyRegion {
   std::int64_t in_offset = 0, out_offset = 0;
 };
 
-/// c [M, N] = op(a) op(b), with op a transposition or nothing; op(a) [M, K], op(b) [K, N].
+/// c [M, N] = op(a) op(b), where op transposes or does nothing; op(a) [M, K], op(b) [K, N].
 struct Matmul {
   View a, b;
   bool transpose_a = false, transpose_b = false;
@@ -80,15 +81,15 @@ struct Matmul {
   std::int64_t k() const { return a.shape[transpose_a ? 0 : 1]; }
 };
 
-/// Rows of the last dimension. Softmax: e^x / sum e^x; log: x - ln sum e^x. Both subtract the
-/// maximum first.
+/// Along the last dimension. Softmax: e^x / sum e^x; log: x - ln sum e^x. Both subtract the maximum
+/// first.
 struct Softmax {
   View x;
   View y;
   bool log = false;
 };
 
-/// dx = y (dy - sum(dy y)), or for the logarithm dx = dy - e^y sum(dy).
+/// dx = y (dy - sum(dy y)); for log softmax dx = dy - e^y sum(dy).
 struct SoftmaxGradient {
   View y, dy;
   View dx;
@@ -101,7 +102,7 @@ struct GatherRows {
   View out;    // [M, E]
 };
 
-/// table[id] += row for every pair, in order of position; ids outside [0, V) are passed over.
+/// table[id] += row for every pair, in order of position. Ids outside [0, V) are skipped.
 struct ScatterAddRows {
   View ids;    // [M] int32
   View rows;   // [M, E]
@@ -133,11 +134,11 @@ struct Dropout {
   View step;          // [1] int64
 };
 
-/// Draws an id with probability proportional to e^(ln p / temperature), from the most probable
-/// top_k ids and, of these, the fewest that together reach top_p of their sum. Of equal
-/// probabilities the smaller id counts as the more probable. In float64, by inversion of the sums
-/// in this order at uniform53() of Philox's block number `step`.
-/// Source of top_p: Holtzman et al. 2020.
+/// Draws an id with probability proportional to e^(ln p / temperature). Only the top_k most
+/// probable ids are kept, then the fewest of these that together reach top_p of their sum. If two
+/// are equally probable, the smaller id comes first. The draw inverts the running sums in this
+/// order, in float64, at uniform53() of Philox's block number `step`.
+/// Source    of top_p: Holtzman et al. 2020.
 struct Sample {
   View log_prob;       // [V]: normalised or not; -inf excludes an id
   double temperature;  // 0: the most probable id
@@ -149,8 +150,8 @@ struct Sample {
   View scratch;        // sample_scratch_bytes(V)
 };
 
-/// Weights of one layer in one direction, with PyTorch's names, shapes and gate order; also the
-/// gradients of these. G = gates_of(cell).
+/// Weights of one layer in one direction, or their gradients, with PyTorch's names, shapes and gate
+/// order. G = gates_of(cell).
 struct RecurrentWeights {
   View weight_ih;  // [G H, I]
   View weight_hh;  // [G H, H]
@@ -158,13 +159,13 @@ struct RecurrentWeights {
   View bias_hh;    // [G H]
 };
 
-/// What is known of a recurrent node when it is planned.
+/// What is known about a recurrent node when it is planned.
 struct RecurrentArgs {
   RecurrentSpec spec;
   std::int64_t steps, batch, input;  // T, N, I
   bool has_lengths = false;
   bool training = false;          // backward() will follow: fill the reserve
-  std::uint64_t dropout_key = 0;  // of layer 0; layer l uses dropout_key + l
+  std::uint64_t dropout_key = 0;  // layer l uses dropout_key + l
 };
 
 /// A layer's state tensors are [D, N, H_l]; lists hold one per layer. Weights are listed layer by
@@ -197,10 +198,12 @@ struct RecurrentBackward {
 };
 
 /// One algorithm, chosen for one shape. It may hold the weights in a form of its own (packed,
-/// padded, another precision), which prepare() brings up to date. The session calls it outside any
-/// capture before a run in which a variable among the node's inputs has a new version: the weights'
-/// own versions say whether there is work. See also ParameterCopies. Weights that are not variables
-/// are prepared within the run, as part of what is captured.
+/// padded, another precision), and prepare() brings that up to date.
+///
+/// If the weights are variables, the session calls prepare() outside any capture, before each run
+/// in which some variable among the node's inputs has a new version. The weights' own versions then
+/// say whether there is work; see also ParameterCopies. If they are not variables, prepare() is
+/// called within the run and captured with it.
 class RecurrentPlan {
  public:
   virtual ~RecurrentPlan() = default;
@@ -212,18 +215,18 @@ class RecurrentPlan {
   virtual void backward(const RecurrentBackward& args) = 0;
 };
 
-/// What is known of a decoder + softmax + cross-entropy node when it is planned.
+/// What is known about a decoder + softmax + cross-entropy node when it is planned.
 struct SoftmaxCrossEntropyArgs {
   std::int64_t rows, hidden, classes;  // M, H, V
-  std::int64_t chunk_rows;             // logits held at a time: at most chunk_rows x V; 0: as many
-                                       // rows as suit the device
+  std::int64_t chunk_rows;             // rows of logits held at a time; 0: as many as suit the
+                                       // device
   std::int64_t ignored_id;
   bool gradient = false;  // fill dh, dweight, dbias
 };
 
-/// Over rows whose target is not ignored, with p = softmax(h W^T + b):
-/// loss = scale sum_i w_i (-ln p_i[target_i]), scale as given or, if mean, 1 / sum_i w_i.
-/// A target outside [0, V) that is not the ignored id gives a loss of NaN.
+/// loss = scale sum_i w_i (-ln p_i[target_i]), with p = softmax(h W^T + b), over the rows i whose
+/// target is not ignored. With `mean`, scale is 1 / sum_i w_i. A target outside [0, V) that is not
+/// the ignored id makes the loss NaN.
 struct SoftmaxCrossEntropy {
   View h;            // [M, H]
   View weight;       // [V, H]
@@ -249,8 +252,8 @@ class SoftmaxCrossEntropyPlan {
   virtual void run(const SoftmaxCrossEntropy& args) = 0;
 };
 
-/// One parameter and its gradient: the tensor itself, or, if sparse, rows as CoalesceRows left
-/// them, which stand for a tensor that is zero elsewhere. The result is the dense one either way.
+/// One parameter and its gradient: a whole tensor, or, if sparse, rows as CoalesceRows left them,
+/// of a tensor that is zero elsewhere. The result is the same either way.
 struct ParameterUpdate {
   bool sparse = false;
   View parameter;  // in and out
@@ -259,21 +262,22 @@ struct ParameterUpdate {
   View slots[2];   // parameter's shape, in and out: momentum | s | m, v; unused ones empty
 };
 
-/// What a backend keeps of parameters in forms of its own (packed, padded, another precision) and
-/// apply_gradients() writes along with them, so that no prepare() has to make it anew.
+/// Copies of parameters in forms of the backend's own (packed, padded, another precision).
+/// apply_gradients() writes them along with the parameters, so that no prepare() has to make them
+/// anew.
 class ParameterCopies {
  public:
   virtual ~ParameterCopies() = default;
-  /// Calls renew(), which gives the parameters new versions because an apply_gradients() was
-  /// queued, once for each. Copies of the versions before are then copies of the new ones: also
-  /// where the step was refused, which leaves both as they were.
+  /// Called once for every apply_gradients() that was queued. Calls renew(), which gives the
+  /// parameters new versions. What was a copy of the version before is then a copy of the new one.
+  /// That holds for a refused step too, which leaves both as they were.
   virtual void renew(const std::function<void()>& renew) = 0;
 };
 
-/// One optimiser step over every parameter: joint norm, clipping, update, if math::guard_step()
-/// lets it. A step whose loss or norm is not finite, or whose loss is above the ceiling, is
-/// refused: parameters and slots keep their bits, and of counters and statistics only norm,
-/// skipped, refused and what a refused step says of itself change.
+/// One optimiser step over every parameter: joint norm, clipping, and, if math::guard_step() allows
+/// it, update. A step whose loss or norm is not finite, or whose loss is above the ceiling, is
+/// refused. Parameters and slots then keep their bits, and counters and statistics change only
+/// where they describe refused steps, and in the norm.
 struct ApplyGradients {
   OptimizerSpec spec;
   LossGuardSpec guard;
@@ -286,7 +290,8 @@ struct ApplyGradients {
   ParameterCopies* copies = nullptr;  // parameter_copies(parameters); null: none are written
 };
 
-/// Work recorded once, run many times. On a GPU a graph; on a CPU the calls themselves.
+/// Work that is recorded once and run many times: a CUDA graph on a GPU, the calls themselves on a
+/// CPU.
 class Replay {
  public:
   virtual ~Replay() = default;
@@ -301,12 +306,13 @@ class Backend {
   virtual std::string name() const = 0;  // "cpu (avx512, 2 threads)"
   virtual Precision precision() const = 0;
   virtual DeviceMemoryUse memory() const = 0;
-  /// How recurrent nodes are computed, in the form that CudaOptions takes; "auto" until the first
-  /// plan for training has chosen.
+  /// How recurrent nodes are computed, as CudaOptions names it; "auto" until the first plan for
+  /// training has chosen.
   virtual std::string recurrent_algorithm() const = 0;
 
   /// `bytes` of uninitialised memory on the device, aligned to 256, freed with the last copy of the
-  /// pointer. Throws std::runtime_error, with what was asked, when there is no more.
+  /// pointer.
+  /// Errors    std::runtime_error, with what was asked, if there is not enough.
   virtual std::shared_ptr<void> allocate(std::size_t bytes) = 0;
   /// The host memory may be changed or freed as soon as either returns.
   virtual void upload(void* device, const void* host, std::size_t bytes) = 0;
@@ -314,10 +320,10 @@ class Backend {
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;  // within the device
   virtual void clear(void* device, std::size_t bytes) = 0;               // all bits zero
   virtual void synchronize() = 0;
-  /// Seconds that the device spends on what `work` queues, by its own clock; waits for the end.
+  /// The seconds that the device spends on what `work` queues, by its own clock. Waits for the end.
   virtual double elapsed(const std::function<void()>& work) = 0;
-  /// Calls `work` at least once, now or when the result is run; `work` queues kernels and nothing
-  /// else. What it queues is not run by capture() itself.
+  /// Calls `work` at least once, now or when the result is run. `work` only queues kernels, and
+  /// capture() itself runs none of them.
   virtual std::unique_ptr<Replay> capture(std::function<void()> work) = 0;
 
   virtual void elementwise(const Elementwise& args) = 0;
@@ -340,8 +346,8 @@ class Backend {
   /// Reads only the shapes: memory may not be there yet.
   virtual std::size_t apply_gradients_scratch_bytes(
       std::span<const ParameterUpdate> parameters) const = 0;
-  /// The copies of these parameters that prepare() has made by now; null if the backend writes
-  /// none. A capture holds their addresses: they have to live as long.
+  /// The copies of these parameters that prepare() has made by now; null if the backend has none.
+  /// They must live as long as any capture, which holds their addresses.
   virtual std::unique_ptr<ParameterCopies> parameter_copies(
       std::span<const ParameterUpdate> parameters) = 0;
   virtual void apply_gradients(const ApplyGradients& args) = 0;

@@ -52,8 +52,8 @@ CudaRates cuda_rates(int ordinal, Precision precision);
 
 /// The seconds in which all multiprocessors show each other a word through the L2 cache, within one
 /// kernel; 0 if the device allows no such kernel. Not part of cuda_rates(), because blocks that
-/// wait for each other can hang. Errors    std::runtime_error if there is no such device, or if a
-/// block read a wrong word.
+/// wait for each other can hang.
+/// Errors    std::runtime_error if there is no such device, or if a block read a wrong word.
 double cuda_exchange_seconds(int ordinal);
 
 }  // namespace unroll

@@ -42,15 +42,14 @@ struct MatmulOptions {
 };
 
 /// The matrix product: matmul(x, weight, {.transpose_b = true}) is x W^T.
-/// Shapes    a [..., K], b [K, N] -> [..., N]. With transpose_a, a is a matrix and the result [M,
-/// N].
+/// Shapes    a [..., K], b [K, N] -> [..., N]; with transpose_a, a [K, M], b [K, N] -> [M, N]
 Tensor matmul(Tensor a, Tensor b, const MatmulOptions& options = {});
 
 // Over the last dimension.
 Tensor softmax(Tensor x);
 Tensor log_softmax(Tensor x);
 
-/// The last end of a slice.
+/// As the end of a slice: up to the last element.
 inline constexpr std::int64_t kEnd = INT64_MAX;
 /// Elements [begin, end) of one axis. Negative numbers count from the last.
 Tensor slice(Tensor x, int axis, std::int64_t begin, std::int64_t end = kEnd);
@@ -61,15 +60,15 @@ Tensor transpose(Tensor x, std::vector<int> order = {});
 /// The same elements with another shape. One dimension may be kOpen: it takes what is left.
 Tensor reshape(Tensor x, const Shape& shape);
 
-/// For reductions: over all axes.
+/// As the axis of a reduction: over all axes.
 inline constexpr int kAllAxes = INT32_MIN;
 
 struct ReduceOptions {
   bool keep_dims = false;  // the reduced axes stay, with one element
 };
 
-// Over one axis, which then is gone, or over all. A negative axis counts from the last:
-// reduce_sum(x, 1, {.keep_dims = true}) of [M, N] is [M, 1].
+// Over one axis, which the result no longer has, or over all axes. A negative axis counts from the
+// last. For x [M, N], reduce_sum(x, 1) is [M], and [M, 1] with {.keep_dims = true}.
 Tensor reduce_sum(Tensor x, int axis = kAllAxes, const ReduceOptions& options = {});
 Tensor reduce_mean(Tensor x, int axis = kAllAxes, const ReduceOptions& options = {});
 /// Where several elements share the maximum, they share its gradient equally.
@@ -111,8 +110,8 @@ Tensor sample(Tensor log_prob, const SamplingOptions& options = {},
 /// x itself, through which no gradient flows.
 Tensor stop_gradient(Tensor x);
 
-// Writes to variables, which a run does after everything else in it has read the old values. What
-// these return has no elements: it is there to be fetched, so that the write happens. No gradient.
+// Writes to variables. A run does them last, after everything else in it has read the old values.
+// The result has no elements: fetch it to make the write happen. No gradient.
 
 /// variable = value
 Tensor assign(Tensor variable, Tensor value);
@@ -120,7 +119,7 @@ Tensor assign(Tensor variable, Tensor value);
 Tensor assign_finite(Tensor variable, Tensor value);
 /// variable += value
 Tensor assign_add(Tensor variable, Tensor value);
-/// To fetch it is to fetch all of `parts`.
+/// Fetching it fetches all of `parts`.
 Tensor group(const std::vector<Tensor>& parts);
 
 struct SoftmaxCrossEntropyOptions {

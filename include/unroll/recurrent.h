@@ -34,9 +34,9 @@ struct RecurrentWeightsOptions {
 
 /// Declares a stack's variables and returns them layer by layer, the forward direction first. They
 /// have PyTorch's names: PREFIXweight_ih_l0, PREFIXweight_hh_l0, PREFIXbias_ih_l0,
-/// PREFIXbias_hh_l0, then the same with _reverse if there are two directions, then layer 1. Units
-/// `input`: I, the size of the first layer's input. Errors    std::invalid_argument as
-/// validate(spec), or if a variable exists with another shape.
+/// PREFIXbias_hh_l0, then the same with _reverse if there are two directions, then layer 1.
+/// Units     `input` is I, the size of the first layer's input.
+/// Errors    std::invalid_argument as validate(spec), or if a variable exists with another shape.
 std::vector<CellWeights> recurrent_weights(Graph& graph, const RecurrentSpec& spec,
                                            std::int64_t input,
                                            const RecurrentWeightsOptions& options = {});
@@ -77,8 +77,9 @@ struct Unrolled {
 };
 
 /// Applies a cell to x step by step, beginning with the state `initial`. The graph grows by one
-/// copy of the cell's nodes per timestep. Shapes    x [T, N, ...], whose T is not open. Errors
-/// std::invalid_argument if x is empty or has another shape.
+/// copy of the cell's nodes per timestep.
+/// Shapes    x [T, N, ...], whose T is not open
+/// Errors    std::invalid_argument if x is empty or has another shape.
 Unrolled unrolled(const Cell& cell, Tensor x, CellState initial);
 
 }  // namespace unroll

@@ -19,9 +19,8 @@
 namespace unroll {
 
 /// A value for a placeholder. The values stay where they are and must live until run() returns.
-/// Shapes    the placeholder's. If it has one open dimension, the number of values decides it; if
-/// it
-///           has several, say the shape.
+/// Shapes    the placeholder's. The number of values decides an open dimension. If there are
+///           several, say the shape.
 /// Units     T is the placeholder's element type: float, std::int32_t or std::int64_t.
 /// Errors    std::invalid_argument if shape, size or element type do not fit the placeholder.
 class Feed {

@@ -37,8 +37,7 @@ inline constexpr std::int64_t kOpen = -1;
 
 /// Up to kMaxRank dimensions, row-major. Never allocates.
 /// Errors    std::invalid_argument for more dimensions, for a negative one that is not kOpen, and
-/// for
-///           an axis outside [0, rank).
+///           for an axis outside [0, rank).
 class Shape {
  public:
   static constexpr int kMaxRank = 6;

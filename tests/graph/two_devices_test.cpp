@@ -1,5 +1,5 @@
-/// Several GPUs in one program: CUDA has a current device for each thread, which nobody who uses
-/// the engine need know of.
+/// Several GPUs in one program: CUDA has a current device for each thread, which users of the
+/// engine need not know of.
 #include <gtest/gtest.h>
 
 #include <memory>

@@ -197,6 +197,18 @@ TEST_F(EmulatedGpu, AResumedRunMayTakeAnotherAlgorithm) {
   EXPECT_EQ(stored()["recurrent_algorithm"], "stepwise");
 }
 
+// The CPU has one algorithm, and a GPU then goes on by the setting.
+TEST_F(EmulatedGpu, ARunByAGpusAlgorithmGoesOnOnTheCpuAndBack) {
+  ASSERT_EQ(begin("--rnn-algorithm persistent").status, 0);
+  const Output on_cpu = train("--resume --epochs 2 --device cpu");
+  EXPECT_EQ(on_cpu.status, 0) << on_cpu.err;
+  EXPECT_EQ(stored()["rnn_algorithm"], "persistent");
+  EXPECT_EQ(stored()["recurrent_algorithm"], "stepwise");
+  const Output back = train("--resume --epochs 3 --device cuda");
+  EXPECT_EQ(back.status, 0) << back.err;
+  EXPECT_EQ(stored()["recurrent_algorithm"], "persistent");
+}
+
 // The first trial of the persistent kernels waits for what never comes.
 TEST_F(EmulatedGpu, AutoGoesOnWithoutKernelsThatHang) {
   const Output result = begin("", "export UNROLL_EMULATED_LOST_STORE=1; ");

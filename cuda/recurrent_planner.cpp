@@ -30,35 +30,6 @@ std::optional<PassAlgorithm> parse_pass(std::string_view text) {
   return PassAlgorithm{.block = block};
 }
 
-/// Device tensors that live as long as the object.
-class Tensors {
- public:
-  explicit Tensors(Device& device) : device_(device) {}
-
-  View zeros(const Shape& shape, DType dtype = DType::kFloat32) {
-    View view{nullptr, shape, dtype};
-    memory_.push_back(device_.allocate(view.bytes()));
-    view.data = memory_.back().get();
-    clear(view);
-    return view;
-  }
-  void clear(const View& view) const {
-    UNROLL_CUDA_CHECK(cudaMemsetAsync(view.data, 0, view.bytes(), device_.stream()));
-  }
-  View bytes(std::size_t count) { return zeros({std::int64_t(count)}, DType::kByte); }
-  /// Uniform in [-limit, limit].
-  View random(const Shape& shape, double limit) {
-    const View view = zeros(shape);
-    fill_random(device_.stream(), view.as<float>(), view.elements(), ++key_, float(limit));
-    return view;
-  }
-
- private:
-  Device& device_;
-  std::vector<std::shared_ptr<void>> memory_;
-  std::uint64_t key_ = 0;
-};
-
 double relative_distance(const std::vector<float>& a, const std::vector<float>& b) {
   double difference = 0, size = 0;
   for (std::size_t k = 0; k < a.size(); ++k) {
@@ -177,6 +148,35 @@ class RecurrentPlanner::Trial {
   }
 
  private:
+  /// Device tensors that live as long as the object.
+  class Tensors {
+   public:
+    explicit Tensors(Device& device) : device_(device) {}
+
+    View zeros(const Shape& shape, DType dtype = DType::kFloat32) {
+      View view{nullptr, shape, dtype};
+      memory_.push_back(device_.allocate(view.bytes()));
+      view.data = memory_.back().get();
+      clear(view);
+      return view;
+    }
+    void clear(const View& view) const {
+      UNROLL_CUDA_CHECK(cudaMemsetAsync(view.data, 0, view.bytes(), device_.stream()));
+    }
+    View bytes(std::size_t count) { return zeros({std::int64_t(count)}, DType::kByte); }
+    /// Uniform in [-limit, limit].
+    View random(const Shape& shape, double limit) {
+      const View view = zeros(shape);
+      fill_random(device_.stream(), view.as<float>(), view.elements(), ++key_, float(limit));
+      return view;
+    }
+
+   private:
+    Device& device_;
+    std::vector<std::shared_ptr<void>> memory_;
+    std::uint64_t key_ = 0;
+  };
+
   std::vector<View> outputs() const {
     std::vector<View> all{y_};
     for (const RecurrentWeights& d : dweights_)

@@ -38,7 +38,7 @@ struct Model {
   }
 };
 
-const std::vector<float> kBatch{1, 2, 3, -1, 0, 1};
+const std::vector<float> kExamples{1, 2, 3, -1, 0, 1};
 
 /// No file can grow beyond so many bytes while this lives.
 class FullDisk {
@@ -90,19 +90,19 @@ class VariableFileTest : public OnEachBackend {
 TEST_P(VariableFileTest, ATrainedModelGoesOnFromAFile) {
   Model model;
   Session session(model.graph, backend_, 1);
-  for (int k = 0; k < 3; ++k) session.run(model.step, {{model.x, kBatch}});
+  for (int k = 0; k < 3; ++k) session.run(model.step, {{model.x, kExamples}});
   session.variables().save(file());
   const auto saved = bits_of(session.variables());
   EXPECT_EQ(saved.size(), 6U + 12U + 3U);  // weights, Adam's moments, the optimiser's own
 
   Session other(model.graph, backend_, 2);
   EXPECT_NE(bits_of(other.variables()), saved);
-  other.run(model.cost, {{model.x, kBatch}});  // whatever is kept of old weights must go
+  other.run(model.cost, {{model.x, kExamples}});  // whatever is kept of old weights must go
   other.variables().load(file());
   EXPECT_EQ(bits_of(other.variables()), saved);
-  EXPECT_EQ(other.evaluate(model.cost, {{model.x, kBatch}}),
-            session.evaluate(model.cost, {{model.x, kBatch}}));
-  for (Session* each : {&session, &other}) each->run({model.step, model.cost}, {{model.x, kBatch}});
+  EXPECT_EQ(other.evaluate(model.cost, {{model.x, kExamples}}),
+            session.evaluate(model.cost, {{model.x, kExamples}}));
+  for (Session* each : {&session, &other}) each->run({model.step, model.cost}, {{model.x, kExamples}});
   EXPECT_EQ(other.read(model.cost), session.read(model.cost));
   EXPECT_EQ(bits_of(other.variables()), bits_of(session.variables()));
 }
@@ -111,10 +111,10 @@ TEST_P(VariableFileTest, ASecondSaveReplacesTheFirst) {
   Model model;
   Session session(model.graph, backend_, 1);
   session.variables().save(file());
-  session.run(model.step, {{model.x, kBatch}});
+  session.run(model.step, {{model.x, kExamples}});
   session.variables().save(file());
   const auto saved = bits_of(session.variables());
-  session.run(model.step, {{model.x, kBatch}});
+  session.run(model.step, {{model.x, kExamples}});
   session.variables().load(file());
   EXPECT_EQ(bits_of(session.variables()), saved);
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_.path()), {}), 1);
@@ -180,7 +180,7 @@ TEST_P(VariableFileTest, AFailedSaveLeavesTheOldFile) {
   const std::string saved = read_text(file());
   std::filesystem::create_directory(file().string() + ".partial");
   folder_.write("model.safetensors.partial/in_the_way", "");
-  session.run(model.step, {{model.x, kBatch}});
+  session.run(model.step, {{model.x, kExamples}});
   EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { session.variables().save(file()); }),
                        "cannot be written"));
   EXPECT_EQ(read_text(file()), saved);

@@ -59,7 +59,7 @@ TEST_P(SampleKernel, DrawsTheIdsThatTheReferenceDraws) {
     std::vector<float> log_prob = floats(random.array({size}, -12, 0));
     for (std::size_t k = 1; k < log_prob.size(); ++k) {
       if (k % 3 == 0) log_prob[k] = std::floor(log_prob[k]);  // makes many equal
-      if (k % 7 == 0) log_prob[k] = -kInf;
+      if (k % 7 == 0) log_prob[k] = -kInfinity;
     }
     for (const SamplingOptions& o : kOptions)
       for (const std::int64_t step : {0L, 1L, 2L, 0x123456789ABL}) {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Enforces the layers of docs/architecture.md: which folder may include what. Prints each violation as
-# file:line and exits 1 if there is one.
+# Enforces the layers of docs/architecture.md: which folder may include what, and that what lies below
+# the command line names none of its flags and prints nothing. Prints each violation as file:line and
+# exits 1 if there is one.
 #
 #   scripts/check_includes.sh [root]     root: another copy of the sources, for this script's test
 set -euo pipefail
@@ -17,6 +18,7 @@ if [ ${#files[@]} -eq 0 ]; then
   exit 1
 fi
 
+failed=false
 awk '
 # rule(folder, project headers, system headers): regular expressions of what it may include.
 # Standard headers are those without a slash or a dot, <vector> for example.
@@ -130,5 +132,20 @@ FNR == 1 { layer = layer_of(FILENAME) }
 }
 
 END { exit found }
-' "${files[@]}"
-echo "Includes of ${#files[@]} files agree with the layers."
+' "${files[@]}" || failed=true
+
+# Style sheets have variables that look like flags.
+mapfile -t below < <(printf '%s\n' "${files[@]}" | grep -E '^(include|host|cuda)/' |
+  grep -vE '^host/cli/|_style[.]h$')
+refuse() { # refuse why expression: no line of the files below the command line may match
+  local said
+  said=$(grep -nE "$2" /dev/null "${below[@]}") || return 0
+  awk -v why="$1" '{ print $0 "  <- " why }' <<<"$said"
+  failed=true
+}
+refuse 'only host/cli may name flags' '("([^"\\]|\\.)*[( /]|"|//(.*[( /])?)--[a-z]{2}'
+refuse 'only host/cli may print' \
+  '\b(stdout|stderr|f?printf|f?puts[(]|putchar|perror|std::(cout|cerr|clog)|STD(OUT|ERR)_FILENO)'
+
+if $failed; then exit 1; fi
+echo "The layers of ${#files[@]} files are kept."

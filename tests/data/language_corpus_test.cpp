@@ -174,7 +174,7 @@ TEST_F(CorpusFiles, ATextTooShortForABatchSaysWhatFits) {
   EXPECT_EQ(what(8, 35), "no exception");
   EXPECT_EQ(what(20, 15), "no exception");
   EXPECT_TRUE(contains(what(9, 35), "what fits"));
-  EXPECT_TRUE(contains(what(500, 500), "smaller ones of both"));
+  EXPECT_TRUE(contains(what(500, 500), "fewer of both"));
 }
 
 TEST(LanguageCorpus, TheBuiltInTextGoesWithEveryTokenizer) {

@@ -15,6 +15,7 @@
 #include "cuda/device/clocks.h"
 #include "cuda/device/device_rates.h"
 #include "cuda/device/runtime.h"
+#include "unroll/version.h"
 
 namespace unroll {
 namespace {
@@ -216,7 +217,7 @@ CudaReport report() {
 }  // namespace unroll
 
 const unroll::CudaModuleApi* unroll_cuda_module() {
-  static const unroll::CudaModuleApi api{UNROLL_VERSION,       unroll::device_count,
+  static const unroll::CudaModuleApi api{unroll::kVersion,     unroll::device_count,
                                          unroll::make_backend, unroll::report,
                                          unroll::rates,        unroll::exchange_seconds};
   return &api;

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "unroll/backend.h"
+#include "unroll/version.h"
 
 namespace unroll {
 namespace {
@@ -42,9 +43,9 @@ CudaModule load() {
       reinterpret_cast<decltype(&unroll_cuda_module)>(dlsym(library, "unroll_cuda_module"));
   if (!entry) return {nullptr, std::string(kFile) + " is not Unroll's CUDA module"};
   const CudaModuleApi* const api = entry();
-  if (std::string(api->version) != UNROLL_VERSION)
+  if (std::string(api->version) != kVersion)
     return {nullptr,
-            std::string(kFile) + " is of version " + api->version + ", expected " + UNROLL_VERSION};
+            std::string(kFile) + " is of version " + api->version + ", expected " + kVersion};
   return {api, ""};
 }
 

@@ -36,7 +36,7 @@ BEGIN {
   standard = "^[a-z_0-9]+$"
   anything = "."
   formulas = "(cells|math)/|host_device[.]h"
-  device = "(backend|device|loop_nest|optimizer_spec|recurrent_spec|tensor)[.]h|" formulas
+  device = "(backend|device|loop_nest|optimizer_spec|recurrent_spec|tensor|version)[.]h|" formulas
   public = "unroll/[a-z_]+[.]h|unroll/math/"
 
   rule("include/unroll/cells", "unroll/(host_device[.]h|cells/)",
@@ -46,7 +46,7 @@ BEGIN {
   rule("include/unroll", "unroll/", standard)
 
   # libunroll
-  rule("host", "unroll/(backend|device|cuda_module)[.]h", anything)
+  rule("host", "unroll/(backend|device|cuda_module|version)[.]h", anything)
   rule("host/base", "host/base/", anything)
   rule("host/graph", "unroll/|host/(graph|base)/", standard)
   rule("host/ops", "unroll/|host/(ops|graph)/", standard)

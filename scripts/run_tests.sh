@@ -1,21 +1,25 @@
 #!/usr/bin/env bash
 # Everything that has to pass: set-up, formatting, all tests in a Release build (with the CUDA module
-# if there is an nvcc), and the unit tests again under AddressSanitizer and UBSan. Sources are
-# compiled several at a time, the CUDA module for one architecture.
+# if there is an nvcc), and the unit tests again under AddressSanitizer and UBSan.
 #
-#   scripts/run_tests.sh             without the tests that have the label `weekly`
-#   scripts/run_tests.sh --weekly    with them, every source compiled by itself, for all architectures
+#   scripts/run_tests.sh             without the tests that have the label `weekly`. Several sources
+#                                    are compiled as one, the CUDA module for one architecture, and
+#                                    sanitizers see what is tested, not the tests' own sources
+#   scripts/run_tests.sh --weekly    all tests, every source by itself, all architectures, sanitizers
+#                                    in the tests, too
 #
 #   UNROLL_DATA   corpora for the tests that use real text; they are skipped where it is absent
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-unity=ON architectures=(-DCMAKE_CUDA_ARCHITECTURES=90-real)
+architecture=90-real
+if nvidia-smi -L >/dev/null 2>&1; then architecture=native; fi
+unity=ON architectures=(-DCMAKE_CUDA_ARCHITECTURES=$architecture) test_options=()
 selection=(--label-exclude '^weekly$')
 case "${1:-}" in
   '') ;;
   --weekly)
-    unity=OFF architectures=()
+    unity=OFF architectures=() test_options=(-DUNROLL_TEST_OPTIONS=-fno-sanitize=undefined)
     selection=()
     ;;
   *)
@@ -70,7 +74,7 @@ run_ctest "Release" --test-dir build "${selection[@]}"
 end_phase "Release tests"
 
 step "Build with AddressSanitizer and UBSan in build-asan/"
-cmake --preset asan -DUNROLL_UNITY=$unity
+cmake --preset asan -DUNROLL_UNITY=$unity "${test_options[@]}"
 cmake --build build-asan --parallel "$(jobs)" --target unroll_unit_tests
 end_phase "Build with sanitizers"
 

@@ -8,6 +8,7 @@
 #include "host/bench/commit.h"
 #include "host/bench/onednn_module.h"
 #include "unroll/cuda_report.h"
+#include "unroll/version.h"
 
 namespace unroll::benchmark {
 namespace {
@@ -35,8 +36,7 @@ std::string now() {
 }  // namespace
 
 std::vector<std::string> describe_machine(DeviceKind device, int ordinal, int threads) {
-  std::vector<std::string> lines{
-      fmt::format("unroll {}, commit {}, {}", UNROLL_VERSION, kCommit, now())};
+  std::vector<std::string> lines{fmt::format("unroll {}, commit {}, {}", kVersion, kCommit, now())};
   if (device == DeviceKind::kCpu) {
     lines.push_back(fmt::format("device: {}, {}", processor_name(), cpu(threads)->name()));
     std::string why;

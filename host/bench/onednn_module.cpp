@@ -6,6 +6,7 @@
 #include <string>
 
 #include "host/bench/onednn/module.h"
+#include "unroll/version.h"
 
 namespace unroll::benchmark {
 namespace {
@@ -32,9 +33,9 @@ OnednnModule load() {
       reinterpret_cast<decltype(&unroll_onednn_module)>(dlsym(library, "unroll_onednn_module"));
   if (!entry) return {nullptr, std::string(kFile) + " is not Unroll's oneDNN module"};
   const OnednnModuleApi* const api = entry();
-  if (std::string(api->version) != UNROLL_VERSION)
+  if (std::string(api->version) != kVersion)
     return {nullptr,
-            std::string(kFile) + " has version " + api->version + ", expected " + UNROLL_VERSION};
+            std::string(kFile) + " has version " + api->version + ", expected " + kVersion};
   return {api, ""};
 }
 

@@ -21,6 +21,7 @@
 #include "host/cli/spelling.h"
 #include "host/cli/values.h"
 #include "unroll/device.h"
+#include "unroll/version.h"
 
 namespace unroll::cli {
 namespace {
@@ -155,7 +156,7 @@ std::function<void()> parse(int argc, const char* const* argv) {
   const auto kept = std::make_shared<CLI::App>(
       "Trains recurrent language models (Elman RNN, LSTM, GRU) and asks them questions.", "unroll");
   CLI::App& app = *kept;
-  app.set_version_flag("--version", "unroll " UNROLL_VERSION);
+  app.set_version_flag("--version", std::string("unroll ") + kVersion);
   app.require_subcommand(1);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.footer(
@@ -183,7 +184,7 @@ std::function<void()> parse(int argc, const char* const* argv) {
       before = outer->get_name() + (before.empty() ? "" : " ") + before;
     return [text = asked.help(before)] { print(text); };
   } catch (const CLI::CallForVersion&) {
-    return [] { print("unroll " UNROLL_VERSION "\n"); };
+    return [] { print(std::string("unroll ") + kVersion + "\n"); };
   } catch (const CLI::ParseError& error) {
     throw UsageError(explain(app, error));
   }

@@ -11,6 +11,7 @@
 #include "unroll/backend.h"
 #include "unroll/cpu_limits.h"
 #include "unroll/cuda_report.h"
+#include "unroll/version.h"
 
 namespace unroll::cli {
 namespace {
@@ -78,7 +79,7 @@ std::string limit_rows(const MemoryLimit& memory, const ProcessorLimit& processo
 }
 
 std::string page(const CpuReport& host, const CudaReport& cuda, const Choice& choice) {
-  std::string text = row("unroll", UNROLL_VERSION);
+  std::string text = row("unroll", kVersion);
   text += row("cpu", host.why_not.empty() ? host.name : host.why_not);
   text += limit_rows(host.memory, host.processors);
   if (cuda.module.why_not.empty()) {
@@ -123,7 +124,7 @@ Json to_json(const CpuReport& host, const CudaReport& cuda, const Choice& choice
                        {"total_bytes", device.total_bytes},
                        {"why_not", or_null(device.why_not)}});
   return {
-      {"version", UNROLL_VERSION},
+      {"version", kVersion},
       {"cpu",
        {{"name", or_null(host.name)},
         {"available_bytes", host.memory.available},

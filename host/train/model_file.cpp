@@ -9,6 +9,7 @@
 
 #include "host/base/strict_json.h"
 #include "host/base/utf8.h"
+#include "unroll/version.h"
 
 namespace unroll {
 namespace {
@@ -148,7 +149,7 @@ std::filesystem::path save_model(const std::filesystem::path& run_dir, std::int6
                     {"corpus", description.corpus},
                     {"training", description.training},
                     {"metrics", description.metrics},
-                    {"unroll_version", UNROLL_VERSION}};
+                    {"unroll_version", kVersion}};
   if (tokenizer.kind() != TokenizerKind::kByte) content.vocabulary = tokenizer.vocabulary_text();
   content.metadata = model_metadata({description.model, tokenizer.kind()});
   content.tensors = variable_tensors(store, parameter_names(description.model));

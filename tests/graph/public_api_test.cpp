@@ -99,7 +99,6 @@ TEST(PublicApi, ARunWithSeveralFetches) {
 }
 
 TEST(PublicApi, TheVersionIsTheProjects) {
-  EXPECT_STREQ(kVersion, UNROLL_VERSION);
   EXPECT_EQ(kVersion, std::to_string(UNROLL_VERSION_MAJOR) + "." +
                           std::to_string(UNROLL_VERSION_MINOR) + "." +
                           std::to_string(UNROLL_VERSION_PATCH));

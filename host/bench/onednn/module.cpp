@@ -5,6 +5,7 @@
 #include <string>
 
 #include "host/bench/onednn/plan.h"
+#include "unroll/version.h"
 
 namespace unroll::benchmark {
 namespace {
@@ -15,7 +16,7 @@ std::string library_version() {
          std::to_string(version->patch);
 }
 
-constexpr OnednnModuleApi kApi{UNROLL_VERSION, library_version, make_onednn_plan};
+constexpr OnednnModuleApi kApi{kVersion, library_version, make_onednn_plan};
 
 }  // namespace
 }  // namespace unroll::benchmark

@@ -114,7 +114,7 @@ load=$(cut -d ' ' -f 1 /proc/loadavg)
   describe_machine "$built"
   echo "# load average before: $load"
 } | keep
-# Where processors are shared, whoever spins at barriers loses more: a ratio would say that alone.
+# Where processors are shared, a program that spins at barriers loses more, and a ratio would show only that.
 if [ "$device" = cpu ] && awk -v load="$load" 'BEGIN { exit !(load > 0.5) }'; then
   echo "the machine is busy, load average $load: times and ratios mean little" >&2
 fi

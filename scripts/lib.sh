@@ -23,7 +23,7 @@ choose_compiler() {
   local candidate version
   for candidate in ${CXX:-g++ g++-14 g++-13 g++-12}; do
     version=$("$candidate" -dumpversion 2>/dev/null) || continue
-    # Only g++'s versions are known here: a compiler that somebody asked for is taken at their word.
+    # Only g++'s versions are known here: a compiler given in CXX is not checked.
     if [ -n "${CXX:-}" ] || at_least "$minimum_gcc" "$version"; then
       export CXX=$candidate
       return 0

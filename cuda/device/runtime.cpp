@@ -85,7 +85,7 @@ void tell(const std::string& line) noexcept {
   }
   try {
     if (note && *note) (*note)(line);
-  } catch (...) {  // there is nobody else to tell
+  } catch (...) {  // no caller can receive the error
   }
 }
 

@@ -15,7 +15,8 @@ namespace unroll::gpu {
 
 /// How our own kernels compute one pass.
 struct PassAlgorithm {
-  std::int64_t block = 0;  // timesteps K of a wavefront's blocks; 0: layer after layer
+  std::int64_t block =
+      0;  // timesteps K of a wavefront's blocks (wavefront.h); 0: layer after layer
   bool persistent = false;
 
   bool operator==(const PassAlgorithm&) const = default;
@@ -31,7 +32,8 @@ struct StackAlgorithm {
 /// One name if both passes use the same algorithm, otherwise "FORWARD+BACKWARD".
 std::string to_string(const StackAlgorithm& algorithm);
 
-/// `weights` provides the copies and must outlive the plan.
+/// `weights` provides padded copies of the weights, see recurrent_weights.h. It must outlive the
+/// plan.
 std::unique_ptr<RecurrentPlan> make_stack_plan(SharedWeightCopies& weights,
                                                const RecurrentArgs& args,
                                                const StackAlgorithm& algorithm);

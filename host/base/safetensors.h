@@ -5,7 +5,7 @@
 /// A file may come from anywhere, so reading trusts nothing: there is no recursion, every length
 /// and product is checked, and everything that two readers might understand differently is rejected
 /// (duplicate keys, holes, overlaps, trailing bytes, unknown fields). Tensors are read and written
-/// piece by piece: a file is never in memory as a whole.
+/// piece by piece: neither reader nor writer holds a whole file.
 /// Source: github.com/huggingface/safetensors, README "Format"; stricter, see SafetensorsFile.
 #pragma once
 

@@ -25,24 +25,24 @@ namespace unroll {
 /// no parameter.
 enum class OnDivergence : std::uint8_t {
   kStop,      // end the run with an error
-  kSkip,      // leave the batch out
-  kRollBack,  // leave it out, return to the last scheduled checkpoint's weights, halve the rate
+  kSkip,      // skip the batch
+  kRollBack,  // skip it, load the last scheduled checkpoint's weights, halve the learning rate
 };
 
 struct TrainingOptions {
   std::int64_t batch = 20, bptt = 35, epochs = 40;
   OptimizerSpec optimizer;
-  ScheduleOptions schedule;  // `steps` is filled in
+  ScheduleOptions schedule;  // train() fills in `steps`
   LossReduction reduction = LossReduction::kMean;
   LanguageModelInitialization initialization;
-  std::int64_t chunk_rows = 0;
+  std::int64_t chunk_rows = 0;  // rows of logits in memory at a time; 0: as suits the device
   std::uint64_t seed = 1111;
 
   std::int64_t eval_interval = 0;  // steps between validations within an epoch; 0: none
   std::int64_t patience = 0;       // stop after so many validations without a gain; 0: never
   OnDivergence on_divergence = OnDivergence::kStop;
-  /// Nats per token above which a step is refused; 0: any finite loss is accepted; none given:
-  /// 2 ln V + 3, a little more than twice the loss of a model that knows nothing.
+  /// A step with a larger loss (nats per token) is refused. 0: any finite loss is accepted. Not
+  /// set: 2 ln V + 3, a little more than twice the loss of a model that knows nothing.
   std::optional<double> loss_ceiling;
   std::int64_t verify_every = 0;   // compute every so many steps twice, compare bits; 0: never
   bool overfit_one_batch = false;  // the first batch again and again, from a zero state
@@ -78,8 +78,8 @@ struct TrainingResult {
   std::filesystem::path checkpoint;  // the best; if interrupted, the one to go on from
 };
 
-/// Member of the training's description that the trainer adds: by which algorithm the backend
-/// computes the recurrent layers, which it may choose itself.
+/// A key that the trainer adds to the training's description. Its value is the algorithm by which
+/// the backend computes the recurrent layers. The backend may have chosen it.
 inline constexpr const char* kAlgorithmKey = "recurrent_algorithm";
 
 struct TrainingRun {

@@ -93,8 +93,8 @@ class Session {
   /// Plans such a run and says how many bytes of memory it needs, without taking them.
   std::size_t required_bytes(std::span<const Tensor> fetches, std::span<const Feed> feeds);
 
-  /// The number of runs so far. It keys dropout's masks together with the seed; set it to continue
-  /// a run that began elsewhere.
+  /// The number of runs so far. Dropout's masks depend on it and on the seed. To continue a run
+  /// that began elsewhere, set it to that run's number.
   std::int64_t step() const { return step_; }
   void set_step(std::int64_t step) { step_ = step; }
 

@@ -3,9 +3,10 @@
 /// To read them in order: tensor.h (shapes), graph.h, ops.h, layers.h and recurrent.h (what a
 /// network is made of), optimizer.h, session.h (runs it), device.h (where).
 ///
-/// Few programs need the others: cuda_report.h (what there is of CUDA on this machine),
-/// cpu_limits.h (what the process may use of it), and backend.h (the interface that a device
-/// implements).
+/// Included, too: gradients.h, initializer.h, variable_store.h (saves and loads), version.h.
+///
+/// Not included, because few programs need them: cuda_report.h (what this machine has of CUDA),
+/// cpu_limits.h (what the process may use of the machine), and backend.h (for authors of devices).
 #pragma once
 
 #include "unroll/device.h"

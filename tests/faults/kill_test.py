@@ -2,7 +2,7 @@
 """Kills training runs at random moments, resumes them, and compares what they end with.
 
 Every run is killed (SIGKILL) again and again, until it gets to its end. It must then hold what the
-same run holds that nobody killed: the same weights, state, progress and log lines, bit by bit, and
+same run holds that was not killed: the same weights, state, progress and log lines, bit by bit, and
 nothing that a kill left behind. After each kill the run folder is a model, or has none yet and
 says so. Now and then the newest checkpoint is damaged, too: the run goes on from the one before.
 

@@ -102,7 +102,8 @@ TEST_P(VariableFileTest, ATrainedModelGoesOnFromAFile) {
   EXPECT_EQ(bits_of(other.variables()), saved);
   EXPECT_EQ(other.evaluate(model.cost, {{model.x, kExamples}}),
             session.evaluate(model.cost, {{model.x, kExamples}}));
-  for (Session* each : {&session, &other}) each->run({model.step, model.cost}, {{model.x, kExamples}});
+  for (Session* each : {&session, &other})
+    each->run({model.step, model.cost}, {{model.x, kExamples}});
   EXPECT_EQ(other.read(model.cost), session.read(model.cost));
   EXPECT_EQ(bits_of(other.variables()), bits_of(session.variables()));
 }

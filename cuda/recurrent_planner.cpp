@@ -253,9 +253,9 @@ StackAlgorithm RecurrentPlanner::fastest(const RecurrentArgs& args) {
         if (cudaStreamSynchronize(device_.stream()) != cudaSuccess)
           throw DeviceError(std::string(error.what()) + "; it was recurrent algorithm " +
                             to_string(other) + ", use the algorithm stepwise");
+        device_.grid_watcher().forget();  // the plan and its flags are destroyed
         device_.note("recurrent algorithm " + to_string(other) +
                      " does not work here and is not used: " + error.what());
-        device_.grid_watcher().forget();  // the plan and its flags are destroyed
       }
     }
   } catch (const OutOfMemory& error) {

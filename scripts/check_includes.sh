@@ -12,7 +12,8 @@ for folder in include host cuda examples tests benchmarks; do
   if [ -d "$folder" ]; then folders+=("$folder"); fi
 done
 mapfile -t files < <(find "${folders[@]:-include}" -type f \
-  \( -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' \) | sort)
+  \( -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' \
+  -o -name '*.hpp' -o -name '*.inc' \) | sort)
 if [ ${#files[@]} -eq 0 ]; then
   echo "no sources in $PWD" >&2
   exit 1
@@ -68,7 +69,8 @@ BEGIN {
   rule("host/bench", "unroll/|host/(bench|pages|cpu|base)/", anything)
   rule("host/cli", public "|host/(cli|bench|pages|train|models|data|base)/", anything)
 
-  rule("examples", "unroll/[a-z_]+[.]h", standard)
+  rule("examples", "unroll/(cpu_limits|cuda_report|device|gradients|graph|initializer|layers|ops|optimizer|" \
+       "recurrent|session|tensor|unroll|variable_store|version)[.]h", standard)
   rule("tests", "", anything)
   rule("benchmarks", "", anything)
 
@@ -87,6 +89,14 @@ function layer_of(file) {
 # Whether the headers of CUDA may be included here.
 function is_cuda(layer) { return layer ~ "^cuda(/|$)" }
 
+# libunroll and the CUDA module have no dependency but the system, so that a program that uses them has
+# none. Three files of host/base are for the program.
+function is_foreign(target) { return target ~ "^(fmt/|nlohmann/|CLI/|xxhash[.]h)" }
+function is_light(file, layer) {
+  return layer ~ "^(include/|host$|host/(graph|ops|cpu|base)$|cuda|examples)" &&
+         file !~ "^host/base/(hash[.]h|file_hash[.]cpp|strict_json[.](h|cpp))$"
+}
+
 # The seam is between the engine and its devices: a user of the library never meets it.
 function meets_seam(file, layer) {
   return is_cuda(layer) || layer ~ "^(host(/(graph|ops|cpu|models|train|bench|cli))?|tests|benchmarks)$" ||
@@ -99,13 +109,15 @@ function violation(why) {
 }
 
 function check(layer, quoted, target) {
-  project = quoted || target ~ "^(unroll|host|tests|benchmarks)/"
+  project = quoted || target ~ "^(unroll|host|tests|benchmarks|cuda/(kernels|device|ops|recurrent|cudnn))/"
   if (!(layer in project_of)) {
     violation("no rule for the folder " layer ": add one to scripts/check_includes.sh")
   } else if (target ~ "(^|/)[.][.]?/") {
     violation("\"" target "\": write the path from the project root")
   } else if (target ~ cuda_header && !(quoted && target ~ "^cuda/") && !is_cuda(layer)) {
     violation("<" target ">: only cuda/ may include headers of CUDA")
+  } else if (is_foreign(target) && is_light(FILENAME, layer)) {
+    violation("<" target ">: " layer " uses no other library")
   } else if (quoted && layer !~ "^(tests|benchmarks)$" && target !~ "^(unroll|host|cuda)/") {
     violation("\"" target "\": expected a path from the project root, or <> for a library")
   } else if (target == "unroll/cuda_module.h" && !is_cuda(layer) && FILENAME != "host/cuda_module.cpp") {
@@ -143,9 +155,9 @@ refuse() { # refuse why expression: no line of the files below the command line 
   awk -v why="$1" '{ print $0 "  <- " why }' <<<"$said"
   failed=true
 }
-refuse 'only host/cli may name flags' '("([^"\\]|\\.)*[( /]|"|//(.*[( /])?)--[a-z]{2}'
+refuse 'only host/cli may name flags' '("([^"\\]|\\.)*[^-a-zA-Z0-9_]|"|//(.*[^-a-zA-Z0-9_])?)--[a-z]{2}'
 refuse 'only host/cli may print' \
-  '\b(stdout|stderr|f?printf|f?puts[(]|putchar|perror|std::(cout|cerr|clog)|STD(OUT|ERR)_FILENO)'
+  '\b(stdout|stderr|v?f?printf|f?puts[(]|putchar|perror|std::w?(cout|cerr|clog)|STD(OUT|ERR)_FILENO)'
 
 if $failed; then exit 1; fi
 echo "The layers of ${#files[@]} files are kept."

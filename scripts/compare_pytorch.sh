@@ -68,7 +68,7 @@ if [ -z "$built" ]; then
   built=build
   scripts/install_dependencies.sh --tests
   choose_compiler || die "no g++ of version $minimum_gcc or newer"
-  cmake --preset release -DUNROLL_BUILD_TESTS=ON >/dev/null
+  cmake --preset dev >/dev/null
   targets=(lm_step unroll_cli)
   [ "$device" != cuda ] || targets+=(unroll_cuda)
   cmake --build "$built" --parallel "$(jobs)" --target "${targets[@]}"

@@ -41,7 +41,7 @@ if [ -z "$build" ]; then
     build=build
     scripts/install_dependencies.sh --tests
     choose_compiler || die "no g++ of version $minimum_gcc or newer"
-    cmake --preset release -DUNROLL_BUILD_TESTS=ON
+    cmake --preset dev
     cmake --build build --parallel "$(jobs)" \
       --target unroll_cli lm_step cublas_step unroll_tests
     if [ -e build/cuda ]; then cmake --build build --parallel "$(jobs)" --target unroll_cuda; fi

@@ -4,7 +4,7 @@
 # shellcheck source=scripts/lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-unroll=build/bin/unroll
+unroll=build-demo/bin/unroll
 run=runs/demo
 
 show() { # prints a command as one would type it, and runs it
@@ -27,9 +27,9 @@ cuda=OFF
 if nvidia-smi -L >/dev/null 2>&1; then cuda=AUTO; fi
 echo "CUDA module: $cuda"
 
-step "Building the program in build/"
-cmake --preset release -DUNROLL_CUDA=$cuda
-cmake --build build --parallel "$(jobs)"
+step "Building the program in build-demo/"
+cmake --preset release -DUNROLL_CUDA=$cuda -B build-demo
+cmake --build build-demo --parallel "$(jobs)"
 
 step "Training a language model on the built-in corpus, into $run/"
 rm -rf "$run"

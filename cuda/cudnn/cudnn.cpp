@@ -85,8 +85,7 @@ std::string words(Status status) {
 
 /// For destructors, like gpu::report().
 void report(Status status, const char* call) noexcept {
-  if (status != Status::kSuccess)
-    tell(std::string(call) + ": " + functions().get_error_string(status));
+  if (status != Status::kSuccess) tell(call, functions().get_error_string(status));
 }
 
 template <typename Pointer>

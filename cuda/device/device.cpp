@@ -11,17 +11,11 @@ int select_device(int ordinal) {
   return ordinal;
 }
 
-std::shared_ptr<const Note> make_note(const CudaOptions& options) {
-  auto note = std::make_shared<const Note>(options.note);
-  set_note(note);
-  return note;
-}
-
 }  // namespace
 
 Device::Device(int ordinal, const CudaOptions& options)
     : ordinal_(select_device(ordinal)),
-      note_(make_note(options)),
+      note_(std::make_shared<const Note>(options.note)),
       precision_(options.precision),
       stream_(make_stream()),
       cublas_(stream_.get(), options.precision),
@@ -31,6 +25,7 @@ Device::Device(int ordinal, const CudaOptions& options)
   UNROLL_CUDA_CHECK(
       cudaDeviceGetAttribute(&shared_memory_, cudaDevAttrMaxSharedMemoryPerBlockOptin, ordinal));
   counts_->now = counts_->peak = Cublas::kWorkspaceBytes + kPartialSums * sizeof(float);
+  set_note(note_);  // last: a device that cannot be made leaves the note of another in place
 }
 
 std::shared_ptr<void> Device::allocate(std::size_t bytes) {

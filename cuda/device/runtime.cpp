@@ -76,7 +76,7 @@ void set_note(const std::shared_ptr<const Note>& note) {
   last.note = note;
 }
 
-void tell(const std::string& line) noexcept {
+void tell(const char* what, const char* why) noexcept {
   std::shared_ptr<const Note> note;
   {
     LastNote& last = last_note();
@@ -84,7 +84,7 @@ void tell(const std::string& line) noexcept {
     note = last.note.lock();
   }
   try {
-    if (note && *note) (*note)(line);
+    if (note && *note) (*note)(std::string(what) + ": " + why);
   } catch (...) {  // no caller can receive the error
   }
 }
@@ -93,7 +93,7 @@ void report(cudaError_t status, const char* call) noexcept {
   if (status == cudaSuccess) return;
   forget_error();
   if (failed.exchange(true)) return;
-  tell(std::string(call) + ": " + cudaGetErrorString(status));
+  tell(call, cudaGetErrorString(status));
 }
 
 void StreamDeleter::operator()(cudaStream_t stream) const noexcept {

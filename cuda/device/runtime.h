@@ -32,7 +32,7 @@ using Note = std::function<void(const std::string&)>;
 /// tell() calls this note from now on, as long as another copy of the pointer exists.
 void set_note(const std::shared_ptr<const Note>& note);
 /// For destructors, which know no device.
-void tell(const std::string& line) noexcept;
+void tell(const char* what, const char* why) noexcept;
 
 /// For destructors, which must not throw: passes fail()'s message to tell(). Only the first failure
 /// of the process is reported, here or by fail(), because most calls fail after one.

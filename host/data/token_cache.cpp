@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr std::string_view kMagic = "UNROLLTK";
-constexpr std::int64_t kVersion = 2;
+constexpr std::int64_t kCacheVersion = 2;
 constexpr std::int64_t kHeaderAt = 16;  // after magic and length
 constexpr std::int64_t kHashBytes = 32;
 constexpr std::int64_t kMaxHeaderBytes = 1 << 20, kMaxSources = 3;
@@ -69,7 +69,7 @@ std::string header_text(const TokenCacheHeader& header, const std::string& name)
   for (std::size_t k = 0; k < header.splits.size(); ++k)
     for (const auto& [key, member] : kStatistics)
       splits[kSplitNames[k]][key] = header.splits[k].*member;
-  return format_json({{"version", kVersion},
+  return format_json({{"version", kCacheVersion},
                       {"key", header.key},
                       {"sources", sources},
                       {"vocabulary_bytes", header.vocabulary_bytes},
@@ -104,9 +104,9 @@ std::size_t largest_header(TokenCacheHeader header, const std::string& name) {
 }
 
 TokenCacheHeader header_from(const JsonObject& json) {
-  if (json.integer("version", 0, kLargest) != kVersion)
+  if (json.integer("version", 0, kLargest) != kCacheVersion)
     throw std::runtime_error(fmt::format("{}: got version {}, expected {}", json.where(),
-                                         json.integer("version", 0, kLargest), kVersion));
+                                         json.integer("version", 0, kLargest), kCacheVersion));
   TokenCacheHeader header;
   header.key = json.object("key").value();
   const nlohmann::json& sources = json.at("sources");
@@ -225,7 +225,7 @@ TokenIds TokenCache::ids() const {
 
 std::string token_cache_name(const json& key, const std::vector<SourceStamp>& sources) {
   json text = {
-      {"version", kVersion}, {"user", ::geteuid()}, {"key", key}, {"paths", json::array()}};
+      {"version", kCacheVersion}, {"user", ::geteuid()}, {"key", key}, {"paths", json::array()}};
   for (const SourceStamp& source : sources) text["paths"].push_back(source.path);
   return hash_of(bytes_of(format_json(text, "key"))) + ".tokens";
 }

@@ -56,6 +56,9 @@ void VariableStore::save(const std::filesystem::path& file) const {
   std::error_code error;
   try {
     write_safetensors(partial, tensors);
+  } catch (const std::invalid_argument& refused) {  // a name that the format does not have
+    std::filesystem::remove(partial, error);
+    throw std::runtime_error(file.string() + ": " + refused.what());
   } catch (...) {
     std::filesystem::remove(partial, error);
     throw;

@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 constexpr std::string_view kFormat = "unroll-checkpoint";
-constexpr std::int64_t kVersion = 1;
+constexpr std::int64_t kManifestVersion = 1;
 constexpr const char* kConfig = "config.json";
 constexpr const char* kVocabulary = "vocab.txt";
 constexpr const char* kModel = "model.safetensors";
@@ -154,11 +154,11 @@ class Reader {
     if (const std::string format = fields.string("format"); format != kFormat)
       fail_checkpoint(name,
                       fmt::format("got format {}, expected '{}'", in_quotes(format), kFormat));
-    if (const auto version = fields.integer("version", 1, kMaxBytes); version > kVersion)
+    if (const auto version = fields.integer("version", 1, kMaxBytes); version > kManifestVersion)
       fail_checkpoint(
           name, fmt::format("got format version {}, expected at most {}: it was written by a newer "
                             "version of this program",
-                            version, kVersion));
+                            version, kManifestVersion));
     fields.integer("step", 0, kMaxBytes);
     fields.object("files");
     if (manifest_text(manifest) != text)
@@ -268,7 +268,7 @@ void write_checkpoint_files(const fs::path& directory, std::int64_t step,
   if (!content.state.empty()) files[kState] = write_tensors(directory / kState, content.state, {});
   for (const auto& [name, text] : content.files) files[name] = write_text(directory / name, text);
   write_text(directory / kManifestName, manifest_text({{"format", kFormat},
-                                                       {"version", kVersion},
+                                                       {"version", kManifestVersion},
                                                        {"step", step},
                                                        {"files", std::move(files)}}));
   sync_directory(directory);

@@ -67,7 +67,8 @@ struct CudaOptions {
   /// "FORWARD+BACKWARD" joins two of these, one for each pass.
   std::string recurrent_algorithm = "auto";
   /// Gets lines that a user should read although nothing has failed: an algorithm that does not
-  /// work on this device, a resource that could not be released. Empty: they are dropped.
+  /// work on this device, a resource that could not be released. Empty: they are dropped. It lives
+  /// as long as the backend, and any thread that frees memory of a device may call it.
   std::function<void(const std::string&)> note = {};
 };
 

@@ -33,13 +33,13 @@ class VariableStore {
   void require(const VariableInfo& info);
 
   /// Writes every variable to a safetensors file, an optimiser's own included. A file that was
-  /// there is replaced only when the new one is whole.
+  /// there is replaced only when the new one, FILE.partial until then, is whole.
   /// Errors    std::runtime_error, naming the file, if it cannot be written.
   void save(const std::filesystem::path& file) const;
   /// Gives every variable the value that the file has for it. The file must hold exactly the
   /// store's variables, with their shapes and element types. It is in memory as a whole meanwhile.
-  /// Errors    std::runtime_error, naming file and variable, for anything else. No variable has
-  ///           changed then.
+  /// Errors    std::runtime_error, naming file and variable, for anything else; no variable has
+  ///           changed then. DeviceError if the device fails while they are copied to it.
   void load(const std::filesystem::path& file);
 
   /// Copies values between a variable and the host.

@@ -68,7 +68,7 @@ refuses cuda/ops cuda/recurrent/gates.h cuda/cudnn/cudnn.h
 refuses cuda/recurrent cuda/cudnn/cudnn.h cuda/ops/rows.h cuda/recurrent_planner.h
 refuses cuda/cudnn cuda/recurrent_planner.h cuda/ops/rows.h
 refuses cuda/newcomer cuda/device/device.h
-refuses examples unroll/backend.h unroll/math/philox.h host/base/file.h
+refuses examples unroll/backend.h unroll/loop_nest.h unroll/math/philox.h host/base/file.h
 
 rejects include/unroll/planted.h '#include <cuda_runtime.h>'
 rejects include/unroll/planted.h '#include <fmt/format.h>'
@@ -81,11 +81,17 @@ rejects host/ops/planted.cpp '  #  include   <cublas_v2.h>'
 rejects host/ops/planted.cpp '#if __has_include(<cuda_runtime.h>)'
 rejects host/ops/planted.cpp '#include SOME_MACRO'
 rejects host/cpu/planted.cpp '#include <cuda/std/span>'
+rejects host/cpu/planted.cpp '#include <fmt/format.h>'
+rejects host/base/planted.cpp '#include <nlohmann/json.hpp>'
+rejects cuda/device/planted.cpp '#include <fmt/format.h>'
+rejects cuda/kernels/planted.cuh '#include <cuda/ops/rows.h>'
+rejects host/graph/planted.inc '#include "host/cpu/gemm.h"'
 rejects host/cli/planted.cpp '#include <cudnn.h>'
 rejects examples/planted.cpp '#include <fmt/format.h>'
 rejects tests/planted_test.cpp '#include <cuda_runtime_api.h>'
 
 rejects host/train/planted.cpp 'throw std::runtime_error("try a lower rate (--lr)");'
+rejects host/train/planted.cpp 'throw std::runtime_error("set `--lr` lower");'
 rejects host/data/planted.h '/// --batch-size has the last word.'
 rejects cuda/planted.cu 'std::fprintf(stderr, "%s", text);'
 rejects host/bench/planted.cpp 'std::cout << text;'
@@ -103,6 +109,8 @@ accepts host/cpu/planted.cpp '#include "unroll/cells/gru.h"'
 accepts host/models/planted.cpp '#include "host/data/batches.h"'
 accepts host/data/planted.cpp '#include <sys/mman.h>'
 accepts host/cli/planted.cpp '#include "host/models/planted.h"'
+accepts host/base/hash.h '#include <xxhash.h>'
+accepts cuda/kernels/planted.cuh '#include <cuda/atomic>'
 accepts cuda/planted.cu '#include <cub/block/block_reduce.cuh>'
 accepts cuda/planted.cu '#include "cuda/recurrent/gates.h"'
 accepts cuda/cudnn/planted.cpp '#include "cuda/recurrent/recurrent_weights.h"'

@@ -12,13 +12,13 @@
 namespace unroll {
 namespace {
 
-struct Sample {
+struct GrammarSample {
   std::uint64_t seed;
   std::int64_t sentences;
 };
-constexpr Sample kTrain{1, 300000}, kValid{2, 5000}, kTest{3, 10000};
+constexpr GrammarSample kTrain{1, 300000}, kValid{2, 5000}, kTest{3, 10000};
 
-std::string sample(const Sample& s) {
+std::string sample(const GrammarSample& s) {
   return Grammar::english().sample(s.seed, s.sentences);
 }
 

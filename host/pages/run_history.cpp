@@ -13,8 +13,8 @@
 namespace unroll {
 namespace {
 
-constexpr std::int64_t kLargest = std::int64_t(1)
-                                  << 53;  // the largest that every JSON reader keeps exactly
+constexpr std::int64_t kLargestStep = std::int64_t(1)
+                                      << 53;  // the largest that every JSON reader keeps exactly
 
 constexpr std::int64_t kLongestLine = 1 << 14;  // a run writes about 300 bytes
 
@@ -36,8 +36,8 @@ void add_line(const JsonObject& line, RunHistory& history) {
   const std::string event = line.string("event");
   const bool train = event == "train", valid = event == "valid", test = event == "test";
   if (!train && !valid && !test && event != "diverged" && event != "jump") return;
-  const std::int64_t step = line.integer("step", 0, kLargest);
-  const std::int64_t epoch = is_given(line, "epoch") ? line.integer("epoch", 0, kLargest) : 0;
+  const std::int64_t step = line.integer("step", 0, kLargestStep);
+  const std::int64_t epoch = is_given(line, "epoch") ? line.integer("epoch", 0, kLargestStep) : 0;
   if (train) {
     history.train.push_back({step, epoch, number_or_nan(line, "loss"),
                              number_or_nan(line, "gradient_norm"), number_or_nan(line, "lr"),

@@ -17,8 +17,9 @@
 namespace unroll {
 namespace {
 
-constexpr std::int64_t kMost = std::int64_t(1) << 53;  // so that sums of some cannot overflow
-constexpr double kLongest = 1e15;                      // seconds
+constexpr std::int64_t kMostCounted = std::int64_t(1)
+                                      << 53;  // so that sums of some cannot overflow
+constexpr double kLongest = 1e15;             // seconds
 constexpr double kFinite = std::numeric_limits<double>::max();
 
 StoredType stored_type(DType dtype) {
@@ -58,28 +59,28 @@ bool is_shape_of(const TensorData& tensor, const Shape& shape) {
 /// Lists the members of Progress once, for both directions.
 template <typename P, typename Visit>
 void visit(P& p, Visit&& member) {
-  member("step", p.step, 0, kMost);
-  member("epoch", p.epoch, 1, kMost);
-  member("position", p.position, 0, kMost);
+  member("step", p.step, 0, kMostCounted);
+  member("epoch", p.epoch, 1, kMostCounted);
+  member("position", p.position, 0, kMostCounted);
   member("best_log_prob", p.best.log_prob, -kFinite, kFinite);
-  member("best_tokens", p.best.tokens, 0, kMost);
-  member("best_hits", p.best.hits, 0, kMost);
-  member("best_step", p.best_step, 0, kMost);
-  member("best_epoch", p.best_epoch, 0, kMost);
+  member("best_tokens", p.best.tokens, 0, kMostCounted);
+  member("best_hits", p.best.hits, 0, kMostCounted);
+  member("best_step", p.best_step, 0, kMostCounted);
+  member("best_epoch", p.best_epoch, 0, kMostCounted);
   member("last_log_prob", p.last.log_prob, -kFinite, kFinite);
-  member("last_tokens", p.last.tokens, 0, kMost);
-  member("last_hits", p.last.hits, 0, kMost);
-  member("evaluated_step", p.evaluated_step, -1, kMost);
-  member("without_gain", p.without_gain, 0, kMost);
+  member("last_tokens", p.last.tokens, 0, kMostCounted);
+  member("last_hits", p.last.hits, 0, kMostCounted);
+  member("evaluated_step", p.evaluated_step, -1, kMostCounted);
+  member("without_gain", p.without_gain, 0, kMostCounted);
   member("epoch_improved", p.epoch_improved, 0, 0);
   member("rate_divisor", p.rate_divisor, 1, kFinite);
   member("rate_scale", p.rate_scale, 0, 1);
-  member("scheduled_save", p.scheduled_save, 0, kMost);
-  member("rollbacks", p.rollbacks, 0, kMost);
-  member("skipped", p.skipped, 0, kMost);
-  member("jumps", p.jumps, 0, kMost);
-  member("interval_start", p.interval_start, 0, kMost);
-  member("metrics_bytes", p.metrics_bytes, 0, kMost);
+  member("scheduled_save", p.scheduled_save, 0, kMostCounted);
+  member("rollbacks", p.rollbacks, 0, kMostCounted);
+  member("skipped", p.skipped, 0, kMostCounted);
+  member("jumps", p.jumps, 0, kMostCounted);
+  member("interval_start", p.interval_start, 0, kMostCounted);
+  member("metrics_bytes", p.metrics_bytes, 0, kMostCounted);
   member("seconds", p.seconds, 0, kLongest);
 }
 

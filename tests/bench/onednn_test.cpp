@@ -49,7 +49,7 @@ std::vector<RecurrentCase> forward_cases() {
 }
 
 /// Small enough for complex step with respect to every element.
-std::vector<RecurrentCase> gradient_cases() {
+std::vector<RecurrentCase> onednn_gradient_cases() {
   return recurrent_cases({
       recurrent_shape({1}, 1, 1, 1, 1, false),
       recurrent_shape({5}, 1, 4, 3, 3, false),
@@ -100,7 +100,7 @@ TEST_F(OnednnPlan, ForwardMatchesFloat64) {
 }
 
 TEST_F(OnednnPlan, GradientsMatchComplexStep) {
-  for (const RecurrentCase& c : gradient_cases()) {
+  for (const RecurrentCase& c : onednn_gradient_cases()) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 32);
     expect_complex_step_gradients(c, data, run_of(c, data, true));

@@ -19,7 +19,7 @@ namespace unroll::host {
 namespace {
 
 constexpr float kInf = std::numeric_limits<float>::infinity();
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
 
 std::uint32_t to_bits(float x) {
   return std::bit_cast<std::uint32_t>(x);
@@ -56,7 +56,7 @@ class PacketTest : public ::testing::TestWithParam<Isa> {
       x.clear();
       for (; x.size() < kBatch && bits <= UINT32_MAX; bits += kStride)
         x.push_back(std::bit_cast<float>(static_cast<std::uint32_t>(bits)));
-      y.assign(x.size(), kNan);
+      y.assign(x.size(), kNotANumber);
       function(x.data(), y.data(), static_cast<std::int64_t>(x.size()));
       for (std::size_t i = 0; i < x.size(); ++i) {
         const double error = ulps(y[i], exact(static_cast<double>(x[i])));
@@ -68,7 +68,7 @@ class PacketTest : public ::testing::TestWithParam<Isa> {
   }
 
   float at(PacketTestKernels::Unary function, float x) const {
-    float y = kNan;
+    float y = kNotANumber;
     function(&x, &y, 1);
     return y;
   }
@@ -78,7 +78,7 @@ class PacketTest : public ::testing::TestWithParam<Isa> {
   template <typename Scalar>
   void check(PacketTestKernels::Binary function, Scalar scalar) const {
     std::vector<float> values = {0.0f,          -0.0f,   1.0f, -1.0f, FLT_MIN,
-                                 -FLT_TRUE_MIN, FLT_MAX, kInf, -kInf, kNan};
+                                 -FLT_TRUE_MIN, FLT_MAX, kInf, -kInf, kNotANumber};
     std::mt19937 rng(3);
     std::uniform_real_distribution<float> draw(-4, 4);
     for (int i = 0; i < 11; ++i) values.push_back(draw(rng));
@@ -127,14 +127,14 @@ TEST_P(PacketTest, SpecialValues) {
   EXPECT_EQ(at(kernels_->exp, 88.8f), kInf);
   EXPECT_EQ(at(kernels_->exp, -103.0f), FLT_TRUE_MIN);
   EXPECT_EQ(at(kernels_->exp, -104.0f), 0.0f);
-  EXPECT_TRUE(std::isnan(at(kernels_->exp, kNan)));
+  EXPECT_TRUE(std::isnan(at(kernels_->exp, kNotANumber)));
 
   EXPECT_EQ(at(kernels_->tanh, kInf), 1.0f);
   EXPECT_EQ(at(kernels_->tanh, -kInf), -1.0f);
   EXPECT_EQ(at(kernels_->tanh, 1e-20f), 1e-20f);
   EXPECT_EQ(at(kernels_->tanh, -FLT_TRUE_MIN), -FLT_TRUE_MIN);
   EXPECT_TRUE(std::signbit(at(kernels_->tanh, -0.0f)));
-  EXPECT_TRUE(std::isnan(at(kernels_->tanh, kNan)));
+  EXPECT_TRUE(std::isnan(at(kernels_->tanh, kNotANumber)));
 
   EXPECT_EQ(at(kernels_->log, 1.0f), 0.0f);
   EXPECT_EQ(at(kernels_->log, 0.0f), -kInf);
@@ -142,7 +142,7 @@ TEST_P(PacketTest, SpecialValues) {
   EXPECT_EQ(at(kernels_->log, kInf), kInf);
   EXPECT_TRUE(std::isnan(at(kernels_->log, -1.0f)));
   EXPECT_TRUE(std::isnan(at(kernels_->log, -kInf)));
-  EXPECT_TRUE(std::isnan(at(kernels_->log, kNan)));
+  EXPECT_TRUE(std::isnan(at(kernels_->log, kNotANumber)));
 }
 
 TEST_P(PacketTest, TanhIsOddAndMonotonicAtTheEnds) {

@@ -14,7 +14,7 @@
 namespace unroll::test {
 namespace {
 
-constexpr int kMany = 20000;
+constexpr int kManyNodes = 20000;
 
 class LargeGraph : public ::testing::Test {
  protected:
@@ -35,23 +35,23 @@ class LargeGraph : public ::testing::Test {
 TEST_F(LargeGraph, AChainOfVariablesIsTrained) {
   Graph g;
   Tensor sum = variable(g, 0);
-  for (int k = 1; k < kMany; ++k) sum = sum + variable(g, k);
+  for (int k = 1; k < kManyNodes; ++k) sum = sum + variable(g, k);
   const Tensor step = AdamOptimizer(0.25).minimize(reduce_sum(sum));
   Session session(g, cpu(1));
-  EXPECT_EQ(session.evaluate(sum), std::vector<float>{0.5F * kMany});
+  EXPECT_EQ(session.evaluate(sum), std::vector<float>{0.5F * kManyNodes});
   session.run(step);
-  EXPECT_NEAR(session.evaluate(sum)[0], 0.25 * kMany, 1);
+  EXPECT_NEAR(session.evaluate(sum)[0], 0.25 * kManyNodes, 1);
 }
 
 TEST_F(LargeGraph, ManyPartsAreJoinedAndTrained) {
   Graph g;
   std::vector<Tensor> parts;
-  for (int k = 0; k < kMany; ++k) parts.push_back(variable(g, k) * 2);
+  for (int k = 0; k < kManyNodes; ++k) parts.push_back(variable(g, k) * 2);
   const Tensor sum = reduce_sum(concat(parts, 0));
   const Tensor step = GradientDescentOptimizer(0.125).minimize(sum);
   Session session(g, cpu(1));
   session.run(step);
-  EXPECT_EQ(session.evaluate(sum), std::vector<float>{0.5F * kMany});
+  EXPECT_EQ(session.evaluate(sum), std::vector<float>{0.5F * kManyNodes});
 }
 
 TEST_F(LargeGraph, ManyPlaceholdersAreFedAndManyResultsRead) {
@@ -59,21 +59,21 @@ TEST_F(LargeGraph, ManyPlaceholdersAreFedAndManyResultsRead) {
   const std::vector<float> one{1};
   std::vector<Tensor> results;
   std::vector<Feed> feeds;
-  for (int k = 0; k < kMany; ++k) {
+  for (int k = 0; k < kManyNodes; ++k) {
     const Tensor x = g.placeholder("x", {1});  // all want one name
     feeds.emplace_back(x, one);
     results.push_back(x * 2 + double(k));
   }
   Session session(g, cpu(1));
   session.run(results, feeds);
-  for (int k = 0; k < kMany; ++k)
+  for (int k = 0; k < kManyNodes; ++k)
     ASSERT_EQ(session.read(results[std::size_t(k)]), std::vector<float>{float(k + 2)});
 }
 
 TEST_F(LargeGraph, AStackOfManyLayersIsTrained) {
   Graph g;
   RecurrentSpec spec{.cell = CellKind::kRnnTanh, .hidden = {}};
-  spec.hidden.assign(kMany / 2, 1);  // a layer has four variables
+  spec.hidden.assign(kManyNodes / 2, 1);  // a layer has four variables
   RecurrentInputs in;
   in.x = g.placeholder("x", {2, 1, 1});
   in.weights = recurrent_weights(g, spec, 1, {.weight_ih = constant(1), .weight_hh = constant(0)});

@@ -39,7 +39,7 @@ class FaultyBackend : public RecordingBackend {
   std::int64_t steps_ = 0;
 };
 
-constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
 
 bool all_finite(const std::filesystem::path& checkpoint) {
   const Checkpoint loaded = load_checkpoint(checkpoint, {.state = true});
@@ -84,7 +84,7 @@ struct Divergence : ::testing::Test {
 TEST_F(Divergence, StopsBeforeTheWeightsAreTouchedAndSaysWhere) {
   const std::vector<std::string> names = parameter_names(config);
   for (std::size_t parameter = 0; parameter < names.size(); ++parameter)
-    for (const float value : {kNan, std::numeric_limits<float>::infinity()}) {
+    for (const float value : {kNotANumber, std::numeric_limits<float>::infinity()}) {
       SCOPED_TRACE(names[parameter]);
       std::filesystem::remove_all(options.run_dir);
       backend = std::make_shared<FaultyBackend>();
@@ -99,7 +99,7 @@ TEST_F(Divergence, StopsBeforeTheWeightsAreTouchedAndSaysWhere) {
 }
 
 TEST_F(Divergence, ALossThatIsNotFiniteIsNamedAsSuch) {
-  backend->before = [](const ApplyGradients& args) { *args.loss.as<float>() = kNan; };
+  backend->before = [](const ApplyGradients& args) { *args.loss.as<float>() = kNotANumber; };
   EXPECT_TRUE(
       contains(error_of<std::runtime_error>([&] { run(); }), "step 25: the loss is not finite"));
 }
@@ -109,7 +109,7 @@ TEST_F(Divergence, AValidationThatIsNotFiniteEndsTheRun) {
   backend->after = [](const ApplyGradients& args) {
     for (const ParameterUpdate& update : args.parameters)
       for (std::int64_t k = 0; k < update.parameter.elements(); ++k)
-        update.parameter.as<float>()[k] = kNan;
+        update.parameter.as<float>()[k] = kNotANumber;
   };
   const std::string error = error_of<std::runtime_error>([&] { run(); });
   EXPECT_TRUE(contains(error, "training diverged in epoch 1: the validation text: got a loss of "));
@@ -121,7 +121,7 @@ TEST_F(Divergence, ALossAboveTheCeilingIsRefusedEvenAfterANan) {
   options.on_divergence = OnDivergence::kSkip;
   options.epochs = 4;
   // A NaN early on, and then, once a hundred losses are known, weights that predict nonsense.
-  poison(0, kNan);
+  poison(0, kNotANumber);
   backend->at = 20;
   const auto spoil = [&](const ApplyGradients& args) {
     for (const ParameterUpdate& update : args.parameters)
@@ -208,12 +208,12 @@ TEST_F(Divergence, TheCeilingIsWhatWasAskedFor) {
   EXPECT_TRUE(contains(with_loss(7, 6), "step 25: loss 7.000 is above the ceiling 6.000"));
   EXPECT_TRUE(contains(with_loss(1e6F, std::nullopt), "is above the ceiling"));
   EXPECT_EQ(with_loss(1e6F, 0), "no exception");
-  EXPECT_TRUE(contains(with_loss(kNan, 0), "step 25: the loss is not finite"));
+  EXPECT_TRUE(contains(with_loss(kNotANumber, 0), "step 25: the loss is not finite"));
 }
 
 TEST_F(Divergence, SkippingLeavesTheBatchOutAndNothingElse) {
   options.on_divergence = OnDivergence::kSkip;
-  poison(1, kNan);
+  poison(1, kNotANumber);
   const TrainedRun run = this->run();
   EXPECT_EQ(run.result.skipped, 1);
   ASSERT_EQ(run.warnings.size(), 1U);
@@ -227,7 +227,7 @@ TEST_F(Divergence, SkippingLeavesTheBatchOutAndNothingElse) {
 TEST_F(Divergence, RollingBackReturnsToTheScheduledCheckpointAtHalfTheRate) {
   options.on_divergence = OnDivergence::kRollBack;
   options.epochs = 1;
-  poison(1, kNan);
+  poison(1, kNotANumber);
   const TrainedRun rolled = run();
   ASSERT_EQ(rolled.warnings.size(), 1U);
   EXPECT_TRUE(contains(rolled.warnings.front(), "back to the weights of step 20"));
@@ -244,7 +244,7 @@ TEST_F(Divergence, RollingBackReturnsToTheScheduledCheckpointAtHalfTheRate) {
     cut.run_dir = cut_folder.path() / "run";
     backend = std::make_shared<FaultyBackend>();
     backend->at = 25;
-    poison(1, kNan);
+    poison(1, kNotANumber);
     train_small(corpus, config, cut, {.backend = backend, .stop_after = cut_at});
     train_small(corpus, config, cut, {.backend = backend, .resume = true});
     EXPECT_TRUE(final_bits(cut.run_dir) == final_bits(options.run_dir));
@@ -253,7 +253,7 @@ TEST_F(Divergence, RollingBackReturnsToTheScheduledCheckpointAtHalfTheRate) {
 
 // Step 25 is refused, and with it those up to the next check, which comes with checkpoint 30.
 TEST_F(Divergence, StepsBetweenTheRefusedOneAndTheLookAreLeftOutToo) {
-  poison(1, kNan);
+  poison(1, kNotANumber);
   EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { run(); }), "diverged at step 25"));
   const nlohmann::json event = metrics_of(options.run_dir, "diverged").at(0);
   EXPECT_EQ(event.at("step"), 25);
@@ -264,7 +264,7 @@ TEST_F(Divergence, StepsBetweenTheRefusedOneAndTheLookAreLeftOutToo) {
 // Steps that skip left out and reported do not halt a run that goes on with stop.
 TEST_F(Divergence, ARunMayGoOnUnderStopAfterSkip) {
   options.on_divergence = OnDivergence::kSkip;
-  poison(1, kNan);
+  poison(1, kNotANumber);
   backend->at = 30;
   train_small(corpus, config, options, {.backend = backend, .stop_after = 30});
   options.on_divergence = OnDivergence::kStop;
@@ -283,7 +283,7 @@ class SpoiledForOneStep : public RecordingBackend {
     ++steps_;
     if (steps_ == 26) weight = sound_;
     RecordingBackend::apply_gradients(args);
-    if (steps_ == 25) sound_ = std::exchange(weight, kNan);
+    if (steps_ == 25) sound_ = std::exchange(weight, kNotANumber);
   }
 
  private:
@@ -324,7 +324,7 @@ TEST_F(Divergence, RollsBackToAnotherCheckpointIfTheScheduledOneIsGone) {
   options.epochs = 1;
   backend->before = [this](const ApplyGradients& args) {
     std::filesystem::remove_all(checkpoint_directory(options.run_dir, 20));
-    args.parameters[1].gradient.as<float>()[0] = kNan;
+    args.parameters[1].gradient.as<float>()[0] = kNotANumber;
   };
   const TrainedRun rolled = run();
   ASSERT_EQ(rolled.warnings.size(), 3U);

@@ -42,7 +42,8 @@ end_phase() { # end_phase title: writes down how long it took
 run_ctest() { # run_ctest title arguments...
   local title=$1 status=0
   shift
-  ctest --output-on-failure --parallel 2 "$@" 2>&1 | tee "$log" || status=$?
+  # One more than processors: some tests sleep.
+  ctest --output-on-failure --parallel $(($(nproc) + 1)) "$@" 2>&1 | tee "$log" || status=$?
   printf '%s: %s\n' "$title" "$(grep '% tests passed' "$log" | tail -n 1 || echo 'no summary from ctest')" >>"$summaries"
   [ "$status" -eq 0 ] || {
     cat "$summaries"

@@ -15,7 +15,7 @@
 #include "unroll/backend.h"
 #include "unroll/session.h"
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
+#if UNROLL_SANITIZED || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
 #define UNROLL_TEST_COUNTS_ALLOCATIONS 0  // sanitizers bring a malloc of their own
 #else
 #define UNROLL_TEST_COUNTS_ALLOCATIONS 1

@@ -48,7 +48,7 @@ BEGIN {
 
   # libunroll
   rule("host", "unroll/(backend|device|cuda_module|version)[.]h", anything)
-  rule("host/base", "host/base/", anything)
+  rule("host/base", "host/base/|unroll/tensor[.]h", anything)
   rule("host/graph", "unroll/|host/(graph|base)/", standard)
   rule("host/ops", "unroll/|host/(ops|graph)/", standard)
   rule("host/cpu", "unroll/(" device "|cpu_limits[.]h)|host/cpu/", anything)

@@ -109,6 +109,20 @@ std::string metadata_json(TensorMetadata metadata) {
 
 }  // namespace
 
+StoredType stored_type_of(DType dtype) {
+  switch (dtype) {
+    case DType::kFloat32:
+      return StoredType::kF32;
+    case DType::kInt32:
+      return StoredType::kI32;
+    case DType::kInt64:
+      return StoredType::kI64;
+    case DType::kByte:
+      return StoredType::kU8;
+  }
+  throw std::invalid_argument("stored_type_of: unknown element type");
+}
+
 TensorBytes::TensorBytes(std::span<const std::byte> memory)
     : TensorBytes(static_cast<std::int64_t>(memory.size()), [memory](std::int64_t at,
                                                                      std::span<std::byte> to) {

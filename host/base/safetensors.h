@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "host/base/file.h"
+#include "unroll/tensor.h"
 
 namespace unroll {
 
@@ -51,6 +52,9 @@ enum class StoredType : std::uint8_t {
 
 /// The format's name of the type, for example "F32".
 std::string_view stored_type_name(StoredType type);
+
+/// The format's type for elements of a tensor; bytes are U8.
+StoredType stored_type_of(DType dtype);
 
 /// The bytes of a tensor, row-major and little-endian, in memory, in a file or on a device.
 class TensorBytes {

@@ -13,20 +13,6 @@
 namespace unroll {
 namespace {
 
-StoredType stored_type_of(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return StoredType::kF32;
-    case DType::kInt32:
-      return StoredType::kI32;
-    case DType::kInt64:
-      return StoredType::kI64;
-    case DType::kByte:
-      return StoredType::kU8;
-  }
-  throw std::invalid_argument("stored_type_of: unknown element type");
-}
-
 /// "F32 [2, 3]"
 std::string described(StoredType type, std::span<const std::int64_t> shape) {
   std::string text(stored_type_name(type));

@@ -17,24 +17,9 @@
 namespace unroll {
 namespace {
 
-constexpr std::int64_t kMostCounted = std::int64_t(1)
-                                      << 53;  // so that sums of some cannot overflow
-constexpr double kLongest = 1e15;             // seconds
+constexpr std::int64_t kMostCounted = std::int64_t(1) << 53;  // sums of some do not overflow
+constexpr double kLongest = 1e15;                             // seconds
 constexpr double kFinite = std::numeric_limits<double>::max();
-
-StoredType stored_type(DType dtype) {
-  switch (dtype) {
-    case DType::kFloat32:
-      return StoredType::kF32;
-    case DType::kInt32:
-      return StoredType::kI32;
-    case DType::kInt64:
-      return StoredType::kI64;
-    case DType::kByte:
-      return StoredType::kU8;
-  }
-  throw std::invalid_argument("a variable of unknown type");
-}
 
 /// The place of the first value that is not accepted, or nothing.
 std::optional<std::size_t> find_refused(std::span<const std::byte> piece, Accepted accepted) {
@@ -194,7 +179,7 @@ std::vector<TensorData> variable_tensors(const VariableStore& store,
     };
     const auto dims = view.shape.dims();
     tensors.push_back({name,
-                       stored_type(view.dtype),
+                       stored_type_of(view.dtype),
                        {dims.begin(), dims.end()},
                        TensorBytes(static_cast<std::int64_t>(view.bytes()), read)});
   }
@@ -202,7 +187,7 @@ std::vector<TensorData> variable_tensors(const VariableStore& store,
 }
 
 void check_type(const TensorData& tensor, const TensorType& type, const std::string& where) {
-  const StoredType expected = stored_type(type.dtype);
+  const StoredType expected = stored_type_of(type.dtype);
   if (tensor.type == expected && is_shape_of(tensor, type.shape)) return;
   throw std::runtime_error(fmt::format("{}: tensor {}: got {} [{}], expected {} {}", where,
                                        in_quotes(tensor.name), stored_type_name(tensor.type),

@@ -45,3 +45,6 @@ set(UNROLL_CUDA_SOURCES
   cuda/recurrent_planner.cpp
 )
 list(TRANSFORM UNROLL_CUDA_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
+# Each is compiled by itself also in a unity build: they use the same short names.
+set(UNROLL_CUDA_KERNELS ${UNROLL_CUDA_SOURCES})
+list(FILTER UNROLL_CUDA_KERNELS INCLUDE REGEX "\\.cu$")

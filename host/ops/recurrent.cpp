@@ -10,36 +10,40 @@
 namespace unroll {
 namespace {
 
-constexpr std::size_t kTensorsPerCell = 4;
-
 /// Where the node's tensors are among its inputs and outputs:
-///   inputs   x, h0 per layer, c0 per layer (LSTM), weights, lengths (optional)
+///   inputs   x, h0 per layer, c0 per layer (LSTM), the cells' parameters, lengths (optional)
 ///   outputs  y, h_n per layer, c_n per layer (LSTM), reserve
 struct Layout {
   std::size_t layers, states, cells;
+  std::vector<CellParameter> parameters;  // of each cell; the shapes are those of the first
   bool has_lengths;
 
   Layout(const RecurrentSpec& spec, bool lengths)
       : layers(spec.hidden.size()),
-        states(spec.cell == CellKind::kLstm ? 2 * layers : layers),
-        cells(layers * std::size_t(spec.directions)),
+        states(spec.has_c() ? 2 * layers : layers),
+        cells(std::size_t(spec.cells())),
+        parameters(cell_parameters(spec, 0, 1)),
         has_lengths(lengths) {}
 
   std::size_t h0() const { return 1; }
   std::size_t c0() const { return 1 + layers; }
   std::size_t weights() const { return 1 + states; }
-  std::size_t lengths() const { return weights() + kTensorsPerCell * cells; }
+  std::size_t lengths() const { return weights() + parameters.size() * cells; }
   std::size_t inputs() const { return lengths() + (has_lengths ? 1 : 0); }
   std::size_t c_states() const { return states - layers; }
+  Shape state_shape(const RecurrentSpec& spec, std::size_t state, std::int64_t batch) const {
+    const int layer = int(state % layers);
+    return state < layers ? spec.h_shape(layer, batch) : spec.c_shape(layer, batch);
+  }
   int reserve() const { return int(1 + states); }
 };
 
 template <typename Views>
-void fill_weights(const Views& views, std::size_t first, std::vector<RecurrentWeights>& weights) {
-  for (std::size_t k = 0; k < weights.size(); ++k) {
-    const std::size_t at = first + kTensorsPerCell * k;
-    weights[k] = {views[at], views[at + 1], views[at + 2], views[at + 3]};
-  }
+void fill_weights(const Layout& layout, const Views& views,
+                  std::vector<RecurrentWeights>& weights) {
+  std::size_t next = layout.weights();
+  for (RecurrentWeights& cell : weights)
+    for (const CellParameter& parameter : layout.parameters) parameter.of(cell) = views[next++];
 }
 
 struct RecurrentState final : OperationState {
@@ -57,31 +61,23 @@ class RecurrentOperation final : public Operation {
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_rank(inputs[0], 3, "x");
     require_dtype(inputs[0], DType::kFloat32, "x");
-    const std::int64_t steps = inputs[0].shape[0];
-    std::int64_t batch = inputs[0].shape[1], input = inputs[0].shape[2];
+    const std::int64_t steps = inputs[0].shape[0], input = inputs[0].shape[2];
+    std::int64_t batch = inputs[0].shape[1];
     const auto require = [](const TensorType& type, const Shape& expected,
                             const std::string& what) {
       if (!shapes_agree(type.shape, expected) || type.dtype != DType::kFloat32)
         shape_error(what + " " + to_string(type.shape), to_string(expected));
     };
-    std::vector<TensorType> outputs = {
-        {Shape{steps, batch, spec_.directions * spec_.hidden.back()}, DType::kFloat32}};
+    std::vector<TensorType> outputs = {{Shape{steps, batch, spec_.output()}, DType::kFloat32}};
     for (std::size_t k = 0; k < layout_.states; ++k) {
-      const Shape state{spec_.directions, batch, spec_.hidden[k % layout_.layers]};
+      const Shape state = layout_.state_shape(spec_, k, batch);
       require(inputs[1 + k], state, "an initial state");
       outputs.push_back({state, DType::kFloat32});
     }
-    for (std::size_t k = 0; k < layout_.cells; ++k) {
-      const std::int64_t units = spec_.hidden[k / std::size_t(spec_.directions)];
-      const std::int64_t rows = gates_of(spec_.cell) * units;
-      const auto weights = inputs.subspan(layout_.weights() + kTensorsPerCell * k, 4);
-      const std::string cell = " of cell " + std::to_string(k);
-      require(weights[0], {rows, input}, "weight_ih" + cell);
-      require(weights[1], {rows, units}, "weight_hh" + cell);
-      require(weights[2], {rows}, "bias_ih" + cell);
-      require(weights[3], {rows}, "bias_hh" + cell);
-      if ((k + 1) % std::size_t(spec_.directions) == 0) input = spec_.directions * units;
-    }
+    std::size_t next = layout_.weights();
+    for (int cell = 0; cell < spec_.cells(); ++cell)
+      for (const CellParameter& p : cell_parameters(spec_, cell / spec_.directions, input))
+        require(inputs[next++], p.shape, p.name + (" of cell " + std::to_string(cell)));
     if (layout_.has_lengths) {
       require_dtype(inputs[layout_.lengths()], DType::kInt32, "lengths");
       require_rank(inputs[layout_.lengths()], 1, "lengths");
@@ -107,14 +103,14 @@ class RecurrentOperation final : public Operation {
 
   void prepare(const RunContext& c) const override {
     auto& state = static_cast<RecurrentState&>(*c.state);
-    fill_weights(c.inputs, layout_.weights(), state.weights);
-    if (all_variables(state.weights)) state.plan->prepare(state.weights);
+    fill_weights(layout_, c.inputs, state.weights);
+    if (all_variables(state)) state.plan->prepare(state.weights);
   }
 
   void run(const RunContext& c) const override {
     auto& state = static_cast<RecurrentState&>(*c.state);
-    fill_weights(c.inputs, layout_.weights(), state.weights);
-    if (!all_variables(state.weights)) state.plan->prepare(state.weights);
+    fill_weights(layout_, c.inputs, state.weights);
+    if (!all_variables(state)) state.plan->prepare(state.weights);
     state.plan->forward({c.inputs[0], layout_.has_lengths ? c.inputs[layout_.lengths()] : View(),
                          c.inputs.subspan(layout_.h0(), layout_.layers),
                          c.inputs.subspan(layout_.c0(), layout_.c_states()), state.weights, c.step,
@@ -126,9 +122,11 @@ class RecurrentOperation final : public Operation {
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override;
 
  private:
-  static bool all_variables(const std::vector<RecurrentWeights>& weights) {
-    return std::ranges::all_of(weights, [](const RecurrentWeights& w) {
-      return w.weight_ih.version && w.weight_hh.version && w.bias_ih.version && w.bias_hh.version;
+  bool all_variables(const RecurrentState& state) const {
+    return std::ranges::all_of(state.weights, [&](const RecurrentWeights& cell) {
+      return std::ranges::all_of(layout_.parameters, [&](const CellParameter& parameter) {
+        return parameter.of(cell).version != nullptr;
+      });
     });
   }
 
@@ -169,8 +167,8 @@ class RecurrentGradientOperation final : public Operation {
 
   void run(const RunContext& c) const override {
     auto& state = static_cast<RecurrentGradientState&>(*c.state);
-    fill_weights(c.inputs, layout_.weights(), state.weights);
-    fill_weights(c.outputs, layout_.weights(), state.dweights);
+    fill_weights(layout_, c.inputs, state.weights);
+    fill_weights(layout_, c.outputs, state.dweights);
     std::size_t next = layout_.inputs() + 1;
     const auto given = [&](std::size_t output) {
       return given_[output] != 0 ? c.inputs[next++] : View();
@@ -215,15 +213,15 @@ std::vector<Gradient> RecurrentOperation::gradient(const Node& node,
   return result;
 }
 
-/// Zeros [D, N, H], with N from x [T, N, I].
+/// Zeros [D, N, elements], with N from x [T, N, I].
 class ZeroStateOperation final : public Operation {
  public:
-  ZeroStateOperation(std::int64_t directions, std::int64_t units)
-      : directions_(directions), units_(units) {}
+  ZeroStateOperation(std::int64_t directions, std::int64_t elements)
+      : directions_(directions), elements_(elements) {}
   std::string kind() const override { return "zero_state"; }
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_rank(inputs[0], 3, "x");
-    return {{Shape{directions_, inputs[0].shape[1], units_}, DType::kFloat32}};
+    return {{Shape{directions_, inputs[0].shape[1], elements_}, DType::kFloat32}};
   }
   void run(const RunContext& c) const override {
     c.backend.clear(c.outputs[0].data, c.outputs[0].bytes());
@@ -233,8 +231,28 @@ class ZeroStateOperation final : public Operation {
   }
 
  private:
-  std::int64_t directions_, units_;
+  std::int64_t directions_, elements_;
 };
+
+/// How a parameter begins.
+Initializer initializer_of(const CellParameter& parameter, const RecurrentSpec& spec,
+                           const RecurrentWeightsOptions& options) {
+  using Place = CellParameter::Place;
+  switch (parameter.place) {
+    case Place::kWeightIh:
+      return options.weight_ih.value_or(xavier(spec.gates()));
+    case Place::kWeightHh:
+      return options.weight_hh.value_or(orthogonal(spec.gates()));
+    case Place::kWeightHr:
+      return options.weight_hr.value_or(xavier());
+    case Place::kGainIh:
+    case Place::kGainHh:
+    case Place::kGainC:
+      return constant(1);
+    default:
+      return options.bias;
+  }
+}
 
 }  // namespace
 
@@ -242,24 +260,16 @@ std::vector<CellWeights> recurrent_weights(Graph& graph, const RecurrentSpec& sp
                                            std::int64_t input,
                                            const RecurrentWeightsOptions& options) {
   validate(spec);
-  const int gates = gates_of(spec.cell);
-  const Initializer weight_ih = options.weight_ih.value_or(xavier(gates));
-  const Initializer weight_hh = options.weight_hh.value_or(orthogonal(gates));
   std::vector<CellWeights> weights;
-  for (std::size_t layer = 0; layer < spec.hidden.size(); ++layer) {
-    const std::int64_t units = spec.hidden[layer], rows = gates * units;
+  for (int layer = 0; layer < spec.layers(); ++layer)
     for (int direction = 0; direction < spec.directions; ++direction) {
-      const auto name = [&](const char* what) {
-        return std::string(options.prefix) + what + "_l" + std::to_string(layer) +
-               (direction == 1 ? "_reverse" : "");
-      };
-      weights.push_back({graph.variable(name("weight_ih"), {rows, input}, weight_ih),
-                         graph.variable(name("weight_hh"), {rows, units}, weight_hh),
-                         graph.variable(name("bias_ih"), {rows}, options.bias),
-                         graph.variable(name("bias_hh"), {rows}, options.bias)});
+      CellWeights& cell = weights.emplace_back();
+      for (const CellParameter& parameter : cell_parameters(spec, layer, input))
+        parameter.of(cell) =
+            graph.variable(std::string(options.prefix) + parameter.name + "_l" +
+                               std::to_string(layer) + (direction == 1 ? "_reverse" : ""),
+                           parameter.shape, initializer_of(parameter, spec, options));
     }
-    input = spec.directions * units;
-  }
   return weights;
 }
 
@@ -280,15 +290,14 @@ RecurrentResult recurrent(const RecurrentSpec& spec, const RecurrentInputs& in,
   std::vector<Tensor> inputs = {in.x};
   for (std::size_t k = 0; k < layout.states; ++k) {
     const auto& given = k < layout.layers ? in.h0 : in.c0;
-    const std::size_t layer = k % layout.layers;
-    inputs.push_back(!given.empty() ? given[layer]
-                                    : add_node(std::make_shared<ZeroStateOperation>(
-                                                   spec.directions, spec.hidden[layer]),
-                                               {in.x}));
+    inputs.push_back(!given.empty()
+                         ? given[k % layout.layers]
+                         : add_node(std::make_shared<ZeroStateOperation>(
+                                        spec.directions, layout.state_shape(spec, k, 1)[2]),
+                                    {in.x}));
   }
-  for (const CellWeights& w : in.weights)
-    for (const Tensor& tensor : {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh})
-      inputs.push_back(tensor);
+  for (const CellWeights& cell : in.weights)
+    for (const CellParameter& parameter : layout.parameters) inputs.push_back(parameter.of(cell));
   if (in.lengths) inputs.push_back(in.lengths);
 
   const Node& node = in.x.graph().add(

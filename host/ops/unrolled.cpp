@@ -1,4 +1,5 @@
 /// Recurrence from elementary nodes: the built-in cells as a user would write them, and unrolled().
+#include "unroll/cells/lstm.h"
 #include "unroll/ops.h"
 #include "unroll/recurrent.h"
 
@@ -23,13 +24,30 @@ Step rnn_step(CellKind kind, const CellWeights& w, Tensor x, const CellState& st
   return {h, {h}};
 }
 
-Step lstm_step(const CellWeights& w, Tensor x, const CellState& state) {
-  const std::int64_t units = w.weight_hh.shape()[1];
-  const Tensor z = product(x, w.weight_ih) + w.bias_ih + product(state[0], w.weight_hh) + w.bias_hh;
-  const Tensor i = logistic(gate(z, 0, units)), f = logistic(gate(z, 1, units));
-  const Tensor g = tanh(gate(z, 2, units)), o = logistic(gate(z, 3, units));
+/// (v - mean(v)) / sqrt(variance(v) + 1e-5) of each row, times a gain.
+Tensor normalised(Tensor v, Tensor gain) {
+  const Tensor centred = v - reduce_mean(v, 1, {.keep_dims = true});
+  const Tensor variance = reduce_mean(centred * centred, 1, {.keep_dims = true});
+  return centred * exp(-0.5 * log(variance + double(cells::kNormEpsilon))) * gain;
+}
+
+Step lstm_step(const RecurrentSpec& spec, const CellWeights& w, Tensor x, const CellState& state) {
+  const std::int64_t units = w.weight_hh.shape()[0] / spec.gates();
+  Tensor zx = product(x, w.weight_ih), zh = product(state[0], w.weight_hh);
+  if (spec.layer_norm) {
+    zx = normalised(zx, w.gain_ih);
+    zh = normalised(zh, w.gain_hh);
+  }
+  const Tensor z = zx + w.bias_ih + zh + w.bias_hh;
+  const int last = spec.gates() - 1;
+  const Tensor f = logistic(gate(z, last - 2, units)), g = tanh(gate(z, last - 1, units));
+  const Tensor o = logistic(gate(z, last, units));
+  Tensor i = 1 - f;
+  if (spec.input_gate == InputGate::kSeparate) i = logistic(gate(z, 0, units));
+  if (spec.input_gate == InputGate::kCapped) i = i - relu(i - logistic(gate(z, 0, units)));
   const Tensor c = f * state[1] + i * g;
-  const Tensor h = o * tanh(c);
+  Tensor h = o * tanh(spec.layer_norm ? normalised(c, w.gain_c) + w.bias_c : c);
+  if (spec.projection > 0) h = product(h, w.weight_hr);
   return {h, {h, c}};
 }
 
@@ -57,7 +75,7 @@ Cell cell(const RecurrentSpec& spec, const CellWeights& weights) {
   return [spec, weights](Tensor x, const CellState& state) {
     switch (spec.cell) {
       case CellKind::kLstm:
-        return lstm_step(weights, x, state);
+        return lstm_step(spec, weights, x, state);
       case CellKind::kGru:
         return gru_step(spec.reset, weights, x, state);
       default:

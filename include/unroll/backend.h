@@ -150,14 +150,9 @@ struct Sample {
   View scratch;        // sample_scratch_bytes(V)
 };
 
-/// Weights of one layer in one direction, or their gradients, with PyTorch's names, shapes and gate
-/// order. G = gates_of(cell).
-struct RecurrentWeights {
-  View weight_ih;  // [G H, I]
-  View weight_hh;  // [G H, H]
-  View bias_ih;    // [G H]
-  View bias_hh;    // [G H]
-};
+/// Parameters of one cell, that is of one layer in one direction, or their gradients. Those that
+/// the cell does not have are empty.
+using RecurrentWeights = CellTensors<View>;
 
 /// What is known about a recurrent node when it is planned.
 struct RecurrentArgs {
@@ -168,7 +163,8 @@ struct RecurrentArgs {
   std::uint64_t dropout_key = 0;  // layer l uses dropout_key + l
 };
 
-/// A layer's state tensors are [D, N, H_l]; lists hold one per layer. Weights are listed layer by
+/// A layer's states are h [D, N, R_l] and c [D, N, H_l]; lists hold one per layer. R_l is the width
+/// of h_t, H_l without a projection. Weights are listed layer by
 /// layer, the forward direction first.
 struct RecurrentForward {
   View x;                        // [T, N, I]
@@ -176,7 +172,7 @@ struct RecurrentForward {
   std::span<const View> h0, c0;  // c0: LSTM only
   std::span<const RecurrentWeights> weights;
   View step;                       // [1] int64, for dropout
-  View y;                          // [T, N, D H_L] out: zeros past a sequence's end; empty if
+  View y;                          // [T, N, D R_L] out: zeros past a sequence's end; empty if
                                    // not wanted, as each of the following
   std::span<const View> h_n, c_n;  // out: state after each sequence's last step
   View reserve;                    // out: what backward() reads; empty in inference
@@ -189,7 +185,7 @@ struct RecurrentBackward {
   std::span<const RecurrentWeights> weights;
   View step;
   View reserve;
-  View dy;                                     // [T, N, D H_L], or empty: zero
+  View dy;                                     // [T, N, D R_L], or empty: zero
   std::span<const View> dh_n, dc_n;            // each may be empty: zero
   View dx;                                     // [T, N, I] out, or empty: not wanted
   std::span<const View> dh0, dc0;              // out

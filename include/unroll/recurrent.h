@@ -2,7 +2,8 @@
 /// schedule over time the device chooses. unrolled() builds a network from elementary nodes, one
 /// timestep after the other, for cells of your own.
 ///
-/// In shapes: T timesteps, N sequences, I inputs, H_l units of layer l, D directions.
+/// In shapes: T timesteps, N sequences, I inputs, H_l units of layer l, R_l elements of its h_t
+/// (H_l without a projection), D directions.
 #pragma once
 
 #include <cstdint>
@@ -17,24 +18,22 @@
 
 namespace unroll {
 
-/// Weights of one layer in one direction, with PyTorch's shapes and gate order. G = gates_of(cell).
-struct CellWeights {
-  Tensor weight_ih;  // [G H, I]
-  Tensor weight_hh;  // [G H, H]
-  Tensor bias_ih;    // [G H]
-  Tensor bias_hh;    // [G H]
-};
+/// Parameters of one layer in one direction, with PyTorch's shapes and gate order.
+using CellWeights = CellTensors<Tensor>;
 
 struct RecurrentWeightsOptions {
   std::string_view prefix = "rnn.";           // of the variables' names
   std::optional<Initializer> weight_ih = {};  // none: xavier() of each gate
   std::optional<Initializer> weight_hh = {};  // none: orthogonal() of each gate
+  std::optional<Initializer> weight_hr = {};  // none: xavier()
   Initializer bias = constant(0);
 };
 
 /// Declares a stack's variables and returns them layer by layer, the forward direction first. They
 /// have PyTorch's names: PREFIXweight_ih_l0, PREFIXweight_hh_l0, PREFIXbias_ih_l0,
-/// PREFIXbias_hh_l0, then the same with _reverse if there are two directions, then layer 1.
+/// PREFIXbias_hh_l0, with a projection PREFIXweight_hr_l0, with layer norm PREFIXgain_ih_l0,
+/// PREFIXgain_hh_l0, PREFIXgain_c_l0 and PREFIXbias_c_l0, then the same with _reverse if there are
+/// two directions, then layer 1.
 /// Units     `input` is I, the size of the first layer's input.
 /// Errors    std::invalid_argument as validate(spec), or if a variable exists with another shape.
 std::vector<CellWeights> recurrent_weights(Graph& graph, const RecurrentSpec& spec,
@@ -43,15 +42,16 @@ std::vector<CellWeights> recurrent_weights(Graph& graph, const RecurrentSpec& sp
 
 struct RecurrentInputs {
   Tensor x = {};                          // [T, N, I]
-  std::vector<Tensor> h0 = {}, c0 = {};   // per layer [D, N, H_l]; empty: zeros. c0: only for LSTM
+  std::vector<Tensor> h0 = {}, c0 = {};   // per layer [D, N, R_l] and [D, N, H_l]; empty: zeros.
+                                          // c0: only for LSTM
   std::vector<CellWeights> weights = {};  // as recurrent_weights() orders them
   Tensor lengths = {};                    // [N] int32, or empty: T. After so many steps a
                                           // sequence's state stops changing, and its y is zero
 };
 
 struct RecurrentResult {
-  Tensor y;                      // [T, N, D H_L]: the last layer's output at every step
-  std::vector<Tensor> h_n, c_n;  // per layer [D, N, H_l]: the last states. c_n: only for LSTM
+  Tensor y;                      // [T, N, D R_L]: the last layer's output at every step
+  std::vector<Tensor> h_n, c_n;  // as h0 and c0: the last states. c_n: only for LSTM
 };
 
 /// The whole stack as one node. `name` keys the dropout between layers. It has a gradient, but no
@@ -67,7 +67,7 @@ using CellState = std::vector<Tensor>;
 /// One timestep: (x_t [N, ...], state) -> (y_t [N, ...], next state).
 using Cell = std::function<std::pair<Tensor, CellState>(Tensor x_t, const CellState& state)>;
 
-/// A built-in cell, made of elementary nodes. Reads only cell and reset of the spec.
+/// A built-in cell, made of elementary nodes. Reads only what the spec says about the cell.
 /// Errors    std::invalid_argument as validate(spec).
 Cell cell(const RecurrentSpec& spec, const CellWeights& weights);
 

@@ -1,81 +1,104 @@
-/// GRU gate arithmetic for one unit of one sequence. There are two forms, whose weights are not
-/// interchangeable:
-///     r, z = logistic(W x + R h_prev + b)           h = z * h_prev + (1 - z) * n
-///     reset before (Cho et al. 2014):  n = tanh(W x + b + R (r * h_prev))
-///     reset after (cuDNN, PyTorch):    n = tanh(W x + b_w + r * q),  q = R h_prev + b_r
+/// The GRU cell. There are two forms, whose weights are not interchangeable:
+///     r, z = logistic(W x + R h_prev + b)           h = z h_prev + (1 - z) n
+///     reset before (Cho et al. 2014):  n = tanh(W x + b + R (r h_prev))
+///     reset after (cuDNN, PyTorch):    n = tanh(W x + b_w + r q),  q = R h_prev + b_r
 #pragma once
 
 #include "unroll/cells/activations.h"
+#include "unroll/cells/program.h"
 
 namespace unroll::cells {
 
-/// Activated values, or gradients of the pre-activations. Only the `after` form uses q.
-template <typename T>
-struct GruGates {
-  T r, z, n, q;
-};
-
+/// h_t in both forms.
 template <typename T>
 UNROLL_HD T gru_mix(const T& z, const T& n, const T& h_prev) {
   return n + z * (h_prev - n);
 }
 
-/// Both forms: gradients of the pre-activations of z and n; dh_prev receives the direct path.
+/// Backward through gru_mix(): z and n become the gradients of their sums, and dh, on entry the
+/// gradient of h_t, the direct part of that of h_{t-1}.
 template <typename T>
-UNROLL_HD void gru_mix_backward(const GruGates<T>& y, const T& h_prev, const T& dh, GruGates<T>& d,
-                                T& dh_prev) {
+UNROLL_HD void gru_mix_backward(T& z, T& n, const T& h_prev, T& dh) {
   const T one(1);
-  d.z = dh * (h_prev - y.n) * y.z * (one - y.z);
-  d.n = dh * (one - y.z) * (one - y.n * y.n);
-  dh_prev = dh * y.z;
+  const T dz = dh * (h_prev - n) * z * (one - z);
+  const T dn = dh * (one - z) * (one - n * n);
+  dh = dh * z;
+  z = dz;
+  n = dn;
 }
 
-/// reset=after. `x` holds W x + b_w (+ R h_prev + b_r for r and z), and q as above. Activates the
-/// gates in place and returns h_t.
-template <typename T>
-UNROLL_HD T gru_after_forward(GruGates<T>& x, const T& h_prev) {
-  using std::tanh;
-  x.r = logistic(x.r);
-  x.z = logistic(x.z);
-  x.n = tanh(x.n + x.r * x.q);
-  return gru_mix(x.z, x.n, h_prev);
-}
+/// Slots: q, r, z, n. So the gates that W feeds (r, z, n) are neighbours, and so are those that R
+/// feeds (q, r, z).
+struct GruAfter {
+  static constexpr int kQ = 0, kR = 1, kZ = 2, kN = 3;
+  static constexpr CellProgram kProgram{
+      .gates = 3,
+      .slots = 4,
+      .first_x = kR,
+      .has_c = false,
+      .reads_state = true,
+      .has_direct = true,
+      .is_normalised = false,
+      .phase_count = 1,
+      .phases = {{0, 3, 0, false, 4, 0, 4}},
+  };
 
-/// reset=after. Gradients of the pre-activations r, z, n (with respect to W x + b_w) and of q (with
-/// respect to R h_prev + b_r).
-template <typename T>
-UNROLL_HD GruGates<T> gru_after_backward(const GruGates<T>& y, const T& h_prev, const T& dh,
-                                         T& dh_prev) {
-  const T one(1);
-  GruGates<T> d{};
-  gru_mix_backward(y, h_prev, dh, d, dh_prev);
-  d.r = d.n * y.q * y.r * (one - y.r);
-  d.q = d.n * y.r;
-  return d;
-}
+  template <int phase, typename T>
+  static UNROLL_HD void forward(ForwardUnit<T, 4>& u) {
+    using std::tanh;
+    u.gate[kR] = logistic(u.gate[kR]);
+    u.gate[kZ] = logistic(u.gate[kZ]);
+    u.gate[kN] = tanh(u.gate[kN] + u.gate[kR] * u.gate[kQ]);
+    u.result = u.state = gru_mix(u.gate[kZ], u.gate[kN], u.prev);
+  }
 
-/// reset=before, between the two products: activates r and z; returns r * h_prev.
-template <typename T>
-UNROLL_HD T gru_before_reset(GruGates<T>& x, const T& h_prev) {
-  x.r = logistic(x.r);
-  x.z = logistic(x.z);
-  return x.r * h_prev;
-}
+  template <int phase, typename T>
+  static UNROLL_HD void backward(BackwardUnit<T, 4>& u) {
+    const T one(1), r = u.gate[kR];
+    gru_mix_backward(u.gate[kZ], u.gate[kN], u.prev, u.dh);
+    u.gate[kR] = u.gate[kN] * u.gate[kQ] * r * (one - r);
+    u.gate[kQ] = u.gate[kN] * r;
+  }
+};
 
-/// reset=before, after the second product. Returns h_t.
-template <typename T>
-UNROLL_HD T gru_before_forward(GruGates<T>& x, const T& h_prev) {
-  using std::tanh;
-  x.n = tanh(x.n);
-  return gru_mix(x.z, x.n, h_prev);
-}
+/// Slots: r, z, n. The first phase computes r, z and r h_{t-1}, the second n and h_t.
+struct GruBefore {
+  static constexpr int kR = 0, kZ = 1, kN = 2;
+  static constexpr CellProgram kProgram{
+      .gates = 3,
+      .slots = 3,
+      .first_x = 0,
+      .has_c = false,
+      .reads_state = true,
+      .has_direct = true,
+      .is_normalised = false,
+      .phase_count = 2,
+      .phases = {{kR, 2, 0, false, 2, kR, kZ}, {kN, 1, 2, true, 3, kZ, 3}},
+  };
 
-/// reset=before. d_reset is the gradient of r * h_prev, that is R^T dn. Returns the gradient of the
-/// pre-activation of r and adds to dh_prev.
-template <typename T>
-UNROLL_HD T gru_before_reset_backward(const T& r, const T& h_prev, const T& d_reset, T& dh_prev) {
-  dh_prev = dh_prev + d_reset * r;
-  return d_reset * h_prev * r * (T(1) - r);
-}
+  template <int phase, typename T>
+  static UNROLL_HD void forward(ForwardUnit<T, 3>& u) {
+    using std::tanh;
+    if constexpr (phase == 0) {
+      u.gate[kR] = logistic(u.gate[kR]);
+      u.gate[kZ] = logistic(u.gate[kZ]);
+      u.result = u.gate[kR] * u.prev;
+    } else {
+      u.gate[kN] = tanh(u.gate[kN]);
+      u.result = u.state = gru_mix(u.gate[kZ], u.gate[kN], u.prev);
+    }
+  }
+
+  template <int phase, typename T>
+  static UNROLL_HD void backward(BackwardUnit<T, 3>& u) {
+    if constexpr (phase == 1) {
+      gru_mix_backward(u.gate[kZ], u.gate[kN], u.prev, u.dh);
+    } else {
+      const T r = u.gate[kR];
+      u.dh = u.dh + u.dreset * r;
+      u.gate[kR] = u.dreset * u.prev * r * (T(1) - r);
+    }
+  }
+};
 
 }  // namespace unroll::cells

@@ -31,7 +31,7 @@ struct Products {
     for (std::int64_t& units : shape.spec.hidden) units = padded(units);
     std::int64_t widest = shape.input;
     for (const std::int64_t units : shape.spec.hidden) widest = std::max(widest, units);
-    const std::int64_t gates = gates_of(shape.spec.cell) * widest;
+    const std::int64_t gates = shape.spec.gates() * widest;
     const std::int64_t rows = shape.steps * shape.batch;
     left = random_memory(gates * std::max(rows, widest));
     right = random_memory(widest * std::max(rows, gates));
@@ -79,7 +79,7 @@ struct Products {
   void forward() const {
     std::int64_t input = shape.input;
     for (const std::int64_t units : shape.spec.hidden) {
-      const std::int64_t gates = gates_of(shape.spec.cell) * units;
+      const std::int64_t gates = shape.spec.gates() * units;
       multiply(shape.steps * shape.batch, gates, input, false, true);
       for (std::int64_t t = 0; t < shape.steps; ++t)
         multiply(shape.batch, gates, units, false, true, 1, t * shape.batch);
@@ -92,7 +92,7 @@ struct Products {
     for (std::size_t layer = shape.spec.hidden.size(); layer-- > 0;) {
       const std::int64_t units = shape.spec.hidden[layer];
       const std::int64_t input = layer == 0 ? shape.input : shape.spec.hidden[layer - 1];
-      const std::int64_t gates = gates_of(shape.spec.cell) * units;
+      const std::int64_t gates = shape.spec.gates() * units;
       for (std::int64_t t = 0; t < shape.steps; ++t)
         multiply(shape.batch, units, gates, false, false, 1, t * shape.batch);
       multiply(gates, input, rows, true, false);

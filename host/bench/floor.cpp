@@ -10,6 +10,7 @@
 #include "host/bench/report/text_table.h"
 #include "unroll/cuda_report.h"
 #include "unroll/ops.h"
+#include "unroll/recurrent_spec.h"
 #include "unroll/session.h"
 
 namespace unroll::benchmark {
@@ -43,12 +44,11 @@ double exchange_seconds(const Rates& rates) {
 /// other, one kernel keeps the weights on the chip, in `groups` copies that divide the batch, and
 /// each multiprocessor reads the states of its group.
 Floor chain_of(const StackShape& shape, double hidden, const Rates& rates) {
-  const double gates = gates_of(shape.spec.cell), batch = double(shape.batch);
+  const double gates = shape.spec.gates(), batch = double(shape.batch);
   const double weights = gates * hidden * hidden * rates.element;
   const double compute = 2 * batch * gates * hidden * hidden / rates.peak;
   // A reset gate before the product splits it into two products, one after the other.
-  const bool before = shape.spec.cell == CellKind::kGru && shape.spec.reset == GruReset::kBefore;
-  const double rounds = before ? 2 : 1;
+  const double rounds = cells::program_of(shape.spec).phase_count;
   const double kernels = rounds * 2 * rates.kernel + std::max(compute, weights / rates.cache);
   double resident = std::numeric_limits<double>::max();
   for (double groups = 1; groups <= std::ceil(batch / 8); ++groups) {
@@ -114,7 +114,7 @@ Floor floor_of(const StackShape& shape, Pass pass, const Rates& rates) {
   const auto at_least = [&](const Floor& other) {
     if (other.us > floor.us) floor = other;
   };
-  const double batch = double(shape.batch), gates = gates_of(shape.spec.cell);
+  const double batch = double(shape.batch), gates = shape.spec.gates();
   // Layers can advance at the same time, each one timestep behind the layer below.
   const double steps = double(shape.steps), layers = double(shape.spec.layers());
   double bytes = 0;

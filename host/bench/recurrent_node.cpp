@@ -36,16 +36,15 @@ View TensorMemory::tensor(const Shape& shape, DType dtype) {
 StackTensors TensorMemory::tensors(const StackShape& shape) {
   StackTensors t;
   t.x = tensor({shape.steps, shape.batch, shape.input});
-  std::int64_t input = shape.input;
-  for (const std::int64_t units : shape.spec.hidden) {
-    const std::int64_t rows = gates_of(shape.spec.cell) * units;
-    t.h.push_back(tensor({1, shape.batch, units}));
-    if (shape.spec.cell == CellKind::kLstm) t.c.push_back(tensor({1, shape.batch, units}));
-    t.weights.push_back(
-        {tensor({rows, input}), tensor({rows, units}), tensor({rows}), tensor({rows})});
-    input = units;
+  const RecurrentSpec& spec = shape.spec;
+  for (int layer = 0; layer < spec.layers(); ++layer) {
+    t.h.push_back(tensor(spec.h_shape(layer, shape.batch)));
+    if (spec.has_c()) t.c.push_back(tensor(spec.c_shape(layer, shape.batch)));
+    RecurrentWeights& cell = t.weights.emplace_back();
+    for (const CellParameter& parameter : cell_parameters(spec, layer, shape.input))
+      parameter.of(cell) = tensor(parameter.shape);
   }
-  t.y = tensor({shape.steps, shape.batch, input});
+  t.y = tensor({shape.steps, shape.batch, spec.output()});
   return t;
 }
 

@@ -175,13 +175,11 @@ std::vector<StackShape> choose_shapes(const std::vector<std::string>& names,
 }
 
 double forward_flop(const StackShape& shape) {
-  double flop = 0, input = double(shape.input);
-  for (const std::int64_t units : shape.spec.hidden) {
-    const double hidden = double(units);
-    flop += 2 * double(shape.batch) * gates_of(shape.spec.cell) * hidden * (hidden + input);
-    input = hidden;
-  }
-  return flop;
+  double weights = 0;
+  for (int layer = 0; layer < shape.spec.layers(); ++layer)
+    for (const CellParameter& parameter : cell_parameters(shape.spec, layer, shape.input))
+      if (parameter.shape.rank() == 2) weights += double(parameter.shape.elements());
+  return 2 * double(shape.batch) * weights;
 }
 
 double backward_flop(const StackShape& shape) {

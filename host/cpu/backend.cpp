@@ -12,7 +12,7 @@
 #include "host/cpu/layout.h"
 #include "host/cpu/matmul.h"
 #include "host/cpu/optimizer.h"
-#include "host/cpu/recurrent.h"
+#include "host/cpu/recurrent/plan.h"
 #include "host/cpu/reduce.h"
 #include "host/cpu/rows.h"
 #include "host/cpu/sample.h"

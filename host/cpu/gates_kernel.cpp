@@ -2,171 +2,159 @@
 /// neighbouring units.
 #include "host/cpu/kernels.h"
 #include "host/cpu/packet.h"
-#include "unroll/cells/gru.h"
-#include "unroll/cells/lstm.h"
-#include "unroll/cells/rnn.h"
+#include "unroll/cells/table.h"
 
 namespace unroll::host::UNROLL_ISA {
 namespace {
 
-using cells::Activation;
-
-/// Calls body(z, s) for every packet: z is the offset of its first gate, s that of its state.
+/// Calls body(z, s, u) for every packet: z is the offset of its first slot, s that of its state, u
+/// that of its unit.
 template <typename Body>
 UNROLL_INLINE void for_each_packet(const GateArgs& a, const Body& body) {
   for (std::int64_t row = 0; row < a.rows; ++row)
     for (std::int64_t u = 0; u < a.units; u += kPacketWidth)
-      body(row * a.gate_row + u, row * a.state_row + u, u);
+      body(row * a.gate_row + u, row * a.gate_stride + u, u);
 }
 
 UNROLL_INLINE void add(float* p, Packet x) {
   store(p, load(p) + x);
 }
 
-template <Activation kind>
-void rnn_forward(const GateArgs& a) {
+template <typename Cell, int phase>
+void forward(const GateArgs& a) {
+  constexpr cells::CellProgram kProgram = Cell::kProgram;
+  constexpr cells::Phase kPhase = kProgram.phases[phase];
   for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t u) {
-    store(a.h_out + s, cells::rnn_forward<kind>(load(a.gates + z) + load(a.bias + u)));
+    cells::ForwardUnit<Packet, kProgram.slots> unit{};
+    for (int k = 0; k < kPhase.active; ++k) {
+      unit.gate[k] = load(a.gates + z + k * a.gate_stride);
+      if (k >= kPhase.first) unit.gate[k] += load(a.bias + u + k * a.gate_stride);
+    }
+    if constexpr (kProgram.reads_state) unit.prev = load(a.prev + s);
+    Cell::template forward<phase>(unit);
+    for (int k = kPhase.first; k < kPhase.active; ++k)
+      store(a.gates + z + k * a.gate_stride, unit.gate[k]);
+    if constexpr (kProgram.has_c) store(a.state + s, unit.state);
+    store(a.result + s, unit.result);
   });
 }
 
-template <Activation kind>
-void rnn_backward(const GateArgs& a) {
+template <typename Cell, int phase>
+void backward(const GateArgs& a) {
+  constexpr cells::CellProgram kProgram = Cell::kProgram;
+  constexpr cells::Phase kPhase = kProgram.phases[phase];
+  constexpr bool kIsLast = phase + 1 == kProgram.phase_count;
   for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t) {
-    store(a.dgates + z, cells::rnn_backward<kind>(load(a.h + s), load(a.dh + s)));
+    cells::BackwardUnit<Packet, kProgram.slots> unit{};
+    for (int k = 0; k < kProgram.slots; ++k) unit.gate[k] = load(a.gates + z + k * a.gate_stride);
+    if constexpr (kProgram.reads_state) unit.prev = load(a.prev + s);
+    if constexpr (kProgram.has_c) {
+      unit.state = load(a.state + s);
+      unit.dc = load(a.dc + s);
+    }
+    unit.dh = load((kIsLast ? a.dh : a.dh_prev) + s);
+    if constexpr (!kIsLast) unit.dreset = load(a.dreset + s);
+    Cell::template backward<phase>(unit);
+    for (int k = kPhase.gradient; k < kPhase.gradient_end; ++k)
+      store(a.dgates + z + k * a.gate_stride, unit.gate[k]);
+    if constexpr (kProgram.has_c) store(a.dc + s, unit.dc);
+    if constexpr (!kIsLast)
+      store(a.dh_prev + s, unit.dh);
+    else if constexpr (kProgram.has_direct)
+      add(a.dh_prev + s, unit.dh);
   });
 }
 
-void lstm_forward(const GateArgs& a) {
+/// Layer norm: from n(R h) and n(W x) to the gates and c.
+template <typename Cell>
+void forward_to_c(const GateArgs& a) {
+  constexpr int kGates = Cell::kGates;
   for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t u) {
-    const auto sum = [&](int gate) {
-      return load(a.gates + z + gate * a.gate_stride) + load(a.bias + u + gate * a.gate_stride);
-    };
-    const auto y = cells::lstm_activate(cells::LstmGates<Packet>{sum(0), sum(1), sum(2), sum(3)});
-    const auto state = cells::lstm_forward(y, load(a.c_prev + s));
-    store(a.gates + z, y.i);
-    store(a.gates + z + a.gate_stride, y.f);
-    store(a.gates + z + 2 * a.gate_stride, y.g);
-    store(a.gates + z + 3 * a.gate_stride, y.o);
-    store(a.c + s, state.c);
-    store(a.h_out + s, state.h);
+    const auto at = [&](const float* p, int slot) { return load(p + slot * a.gate_stride); };
+    Packet gate[kGates];
+    for (int k = 0; k < kGates; ++k) {
+      const Packet rh = at(a.gates + z, k) * at(a.gains + u, k);
+      const Packet wx = at(a.gates + z, Cell::kX + k) * at(a.gains + u, Cell::kX + k);
+      gate[k] = wx + rh + at(a.bias + u, Cell::kZ + k);
+    }
+    Cell::Gates::activate(gate);
+    const Packet c = Cell::Gates::next_state(gate, load(a.prev + s));
+    for (int k = 0; k < kGates; ++k) store(a.gates + z + (Cell::kZ + k) * a.gate_stride, gate[k]);
+    store(a.state + s, c);
+    store(a.c_normal + s, c);
   });
 }
 
-void lstm_backward(const GateArgs& a) {
-  for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t) {
-    const auto gate = [&](int k) { return load(a.gates + z + k * a.gate_stride); };
-    Packet dc = load(a.dc + s);
-    const auto dz =
-        cells::lstm_backward(cells::LstmGates<Packet>{gate(0), gate(1), gate(2), gate(3)},
-                             load(a.c_prev + s), load(a.c + s), load(a.dh + s), dc);
+/// n(c) times its gain, plus its bias.
+template <typename Cell>
+UNROLL_INLINE Packet scaled_c(const GateArgs& a, std::int64_t s, std::int64_t u) {
+  const float* const gain = a.gains + 2 * Cell::kGates * a.gate_stride + u;
+  return load(a.c_normal + s) * load(gain) + load(gain + a.gate_stride);
+}
+
+/// Layer norm: from n(c) to h.
+template <typename Cell>
+void forward_from_c(const GateArgs& a) {
+  for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t u) {
+    const Packet o = load(a.gates + z + (Cell::kZ + Cell::Gates::kO) * a.gate_stride);
+    store(a.result + s, Cell::output(o, scaled_c<Cell>(a, s, u)));
+  });
+}
+
+/// Layer norm: from the gradient of h to those of o's sum and of n(c).
+template <typename Cell>
+void backward_to_c(const GateArgs& a) {
+  const float* const gain = a.gains + 2 * Cell::kGates * a.gate_stride;
+  for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t u) {
+    const std::int64_t slot = z + (Cell::kZ + Cell::Gates::kO) * a.gate_stride;
+    Packet o = load(a.gates + slot);
+    const Packet d = Cell::output_backward(o, scaled_c<Cell>(a, s, u), load(a.dh + s));
+    store(a.dgates + slot, o);
+    store(a.dc_scaled + s, d);
+    store(a.dc_normal + s, d * load(gain + u));
+  });
+}
+
+/// Layer norm: from the gradient of c to those of the other gates' sums, and of n(W x) and n(R h).
+template <typename Cell>
+void backward_from_c(const GateArgs& a) {
+  constexpr int kGates = Cell::kGates, kO = Cell::Gates::kO;
+  for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t u) {
+    Packet gate[kGates];
+    for (int k = 0; k < kGates; ++k)
+      gate[k] = load((k == kO ? a.dgates : a.gates) + z + (Cell::kZ + k) * a.gate_stride);
+    Packet dc = load(a.dc + s) + load(a.dc_normal + s);
+    Cell::Gates::state_backward(gate, load(a.prev + s), dc);
     store(a.dc + s, dc);
-    store(a.dgates + z, dz.i);
-    store(a.dgates + z + a.gate_stride, dz.f);
-    store(a.dgates + z + 2 * a.gate_stride, dz.g);
-    store(a.dgates + z + 3 * a.gate_stride, dz.o);
+    for (int k = 0; k < kGates; ++k) {
+      float* const d = a.dgates + z + k * a.gate_stride;
+      const float* const gain = a.gains + u + k * a.gate_stride;
+      const std::int64_t to_x = Cell::kX * a.gate_stride;
+      store(d, gate[k] * load(gain));
+      store(d + to_x, gate[k] * load(gain + to_x));
+      if (k != kO) store(d + Cell::kZ * a.gate_stride, gate[k]);
+    }
   });
 }
 
-// Blocks for a GRU of the `after` form: q, r, z, n.
-
-UNROLL_INLINE cells::GruGates<Packet> load_after(const float* gates, std::int64_t stride) {
-  return {load(gates + stride), load(gates + 2 * stride), load(gates + 3 * stride), load(gates)};
+template <typename Cell>
+GateKernels kernels_of() {
+  if constexpr (Cell::kProgram.is_normalised)
+    return {{forward_to_c<Cell>, forward_from_c<Cell>},
+            {backward_from_c<Cell>, backward_to_c<Cell>}};
+  else if constexpr (Cell::kProgram.phase_count == 2)
+    return {{forward<Cell, 0>, forward<Cell, 1>}, {backward<Cell, 0>, backward<Cell, 1>}};
+  else
+    return {{forward<Cell, 0>, nullptr}, {backward<Cell, 0>, nullptr}};
 }
 
-UNROLL_INLINE void store_after(float* gates, std::int64_t stride,
-                               const cells::GruGates<Packet>& y) {
-  store(gates, y.q);
-  store(gates + stride, y.r);
-  store(gates + 2 * stride, y.z);
-  store(gates + 3 * stride, y.n);
-}
-
-void gru_after_forward(const GateArgs& a) {
-  for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t u) {
-    auto y = load_after(a.gates + z, a.gate_stride);
-    const auto bias = load_after(a.bias + u, a.gate_stride);
-    y = {y.r + bias.r, y.z + bias.z, y.n + bias.n, y.q + bias.q};
-    store(a.h_out + s, cells::gru_after_forward(y, load(a.h_prev + s)));
-    store_after(a.gates + z, a.gate_stride, y);
-  });
-}
-
-void gru_after_backward(const GateArgs& a) {
-  for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t) {
-    Packet dh_prev;
-    const auto d = cells::gru_after_backward(load_after(a.gates + z, a.gate_stride),
-                                             load(a.h_prev + s), load(a.dh + s), dh_prev);
-    add(a.dh_prev + s, dh_prev);
-    store_after(a.dgates + z, a.gate_stride, d);
-  });
-}
-
-// Blocks for a GRU of the `before` form: r, z, n.
-
-UNROLL_INLINE cells::GruGates<Packet> load_before(const float* gates, std::int64_t stride) {
-  return {load(gates), load(gates + stride), load(gates + 2 * stride), Packet(0.0f)};
-}
-
-void gru_before_reset(const GateArgs& a) {
-  for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t u) {
-    float* gates = a.gates + z;
-    const float* bias = a.bias + u;
-    cells::GruGates<Packet> y{load(gates) + load(bias),
-                              load(gates + a.gate_stride) + load(bias + a.gate_stride),
-                              Packet(0.0f), Packet(0.0f)};
-    store(a.reset_h + s, cells::gru_before_reset(y, load(a.h_prev + s)));
-    store(gates, y.r);
-    store(gates + a.gate_stride, y.z);
-  });
-}
-
-void gru_before_forward(const GateArgs& a) {
-  for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t u) {
-    auto y = load_before(a.gates + z, a.gate_stride);
-    y.n = y.n + load(a.bias + u + 2 * a.gate_stride);
-    store(a.h_out + s, cells::gru_before_forward(y, load(a.h_prev + s)));
-    store(a.gates + z + 2 * a.gate_stride, y.n);
-  });
-}
-
-void gru_before_backward(const GateArgs& a) {
-  for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t) {
-    cells::GruGates<Packet> d{};
-    Packet dh_prev;
-    cells::gru_mix_backward(load_before(a.gates + z, a.gate_stride), load(a.h_prev + s),
-                            load(a.dh + s), d, dh_prev);
-    add(a.dh_prev + s, dh_prev);
-    store(a.dgates + z + a.gate_stride, d.z);
-    store(a.dgates + z + 2 * a.gate_stride, d.n);
-  });
-}
-
-void gru_before_reset_backward(const GateArgs& a) {
-  for_each_packet(a, [&](std::int64_t z, std::int64_t s, std::int64_t) {
-    Packet dh_prev = load(a.dh_prev + s);
-    store(a.dgates + z, cells::gru_before_reset_backward(load(a.gates + z), load(a.h_prev + s),
-                                                         load(a.dreset_h + s), dh_prev));
-    store(a.dh_prev + s, dh_prev);
-  });
+GateKernels find(const RecurrentSpec& spec) {
+  return cells::visit_cell(spec, []<typename Cell>(Cell) { return kernels_of<Cell>(); });
 }
 
 }  // namespace
 
-extern const GateKernels kGateKernels;
-const GateKernels kGateKernels = {
-    {rnn_forward<Activation::kTanh>, rnn_forward<Activation::kRelu>,
-     rnn_forward<Activation::kLogistic>},
-    {rnn_backward<Activation::kTanh>, rnn_backward<Activation::kRelu>,
-     rnn_backward<Activation::kLogistic>},
-    lstm_forward,
-    lstm_backward,
-    gru_after_forward,
-    gru_after_backward,
-    gru_before_reset,
-    gru_before_forward,
-    gru_before_backward,
-    gru_before_reset_backward,
-};
+extern const GateKernelTable kGateKernels;
+const GateKernelTable kGateKernels = {find};
 
 }  // namespace unroll::host::UNROLL_ISA

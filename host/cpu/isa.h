@@ -7,8 +7,8 @@
 ///     UNROLL_ISA=avx512    -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma
 ///     UNROLL_ISA=avx2      -mavx2 -mfma
 ///     UNROLL_ISA=baseline  (no flag)
-/// Each compilation defines one constant table of function pointers (GateKernels in kernels.h), and
-/// the caller selects one with UNROLL_FOR_ISA(table).
+/// Each compilation defines one constant table of function pointers (RowKernels in kernels.h, for
+/// example), and the caller selects one with UNROLL_FOR_ISA(table).
 ///
 /// Rule      a kernel file may define and instantiate nothing outside its own namespace. The linker
 ///           keeps one copy of an inline function; if that were the AVX-512 one, the program would

@@ -5,7 +5,7 @@
 #define UNROLL_KERNEL_TABLES(isa)                      \
   namespace unroll::host::isa {                        \
   extern const ElementwiseKernels kElementwiseKernels; \
-  extern const GateKernels kGateKernels;               \
+  extern const GateKernelTable kGateKernels;           \
   extern const RowKernels kRowKernels;                 \
   extern const OptimizerKernels kOptimizerKernels;     \
   }
@@ -19,8 +19,8 @@ namespace unroll::host {
 const ElementwiseKernels& elementwise_kernels() {
   return UNROLL_FOR_ISA(kElementwiseKernels);
 }
-const GateKernels& gate_kernels() {
-  return UNROLL_FOR_ISA(kGateKernels);
+GateKernels gate_kernels(const RecurrentSpec& spec) {
+  return UNROLL_FOR_ISA(kGateKernels).of(spec);
 }
 const RowKernels& row_kernels() {
   return UNROLL_FOR_ISA(kRowKernels);

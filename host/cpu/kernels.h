@@ -15,45 +15,43 @@ struct ElementwiseKernels {
               int b_step, float* out, float alpha, float beta);
 };
 
-/// One timestep of gate arithmetic over `rows` sequences and `units` hidden units (a multiple of
-/// kUnitBlock), after the matrix products. Rows of gates are `gate_row` floats apart and hold
-/// blocks of `gate_stride` floats, one per gate; rows of states are `state_row` apart. Pointers are
-/// to the first unit.
-struct GateArgs {
-  std::int64_t rows, units;
-  std::int64_t gate_row, gate_stride, state_row;
-  const float* bias;    // [gates, gate_stride], forward
-  float* gates;         // forward in: sums of products, out: activations. Backward in
-  float* dgates;        // backward out
-  const float* h_prev;  // GRU
-  const float* h;       // Elman, backward
-  float* h_out;         // forward out
-  const float* c_prev;  // LSTM
-  float* c;             // LSTM: forward out, backward in
-  float* reset_h;       // GRU before: r * h_prev, forward out
-  float* dh;            // backward in: gradient of h_t
-  float* dh_prev;       // GRU, backward: the direct path is added
-  float* dc;            // LSTM, backward in and out
-  float* dreset_h;      // GRU before, backward in: gradient of r * h_prev
-};
-
 /// Units are laid out in blocks of this many, the last one padded. So loops over units have no
 /// remainder on any instruction set.
 inline constexpr std::int64_t kUnitBlock = 16;
 
-/// Gate blocks: Elman z; LSTM i, f, g, o; GRU before r, z, n; GRU after q, r, z, n. In the last,
-/// both the gates that W feeds (r, z, n) and those that R feeds (q, r, z) are neighbours.
+/// The gate arithmetic of one phase of a timestep (unroll/cells/program.h) over `rows` sequences
+/// and `units` hidden units, a multiple of kUnitBlock. Rows of gates are `gate_row` floats apart
+/// and hold one block of `gate_stride` floats per slot; rows of everything else are `gate_stride`
+/// apart. Pointers are to the first unit. Those that the cell does not need are null.
+struct GateArgs {
+  std::int64_t rows, units;
+  std::int64_t gate_row, gate_stride;
+  const float* bias;    // [slots, gate_stride], forward
+  float* gates;         // forward in: sums of products, out: activations. Backward in
+  const float* prev;    // c_{t-1}, or h_{t-1} in a cell without c
+  float* state;         // c_t, if there is one: forward out, backward in
+  float* result;        // forward out: h_t before a projection, or r h_{t-1}
+  float* dgates;        // backward out
+  const float* dh;      // backward in: gradient of h_t
+  float* dh_prev;       // backward: the direct part of h_{t-1}'s gradient is added
+  float* dc;            // backward in and out
+  const float* dreset;  // backward in: gradient of r h_{t-1}
+  // Layer norm:
+  const float* gains;  // [2 G + 2, gate_stride]: of R h, of W x, of c; then the bias of c
+  float* c_normal;     // n(c). Forward: out of the first function, as c; in of the second
+  float* dc_scaled;    // backward out: gradient of gain n(c) + bias
+  float* dc_normal;    // backward: gradient of n(c), out of the second function; of c, in of the
+                       // first
+};
+
+/// The gate arithmetic of a cell: one function per phase. With layer norm there are two for its one
+/// phase: before and after c is normalised.
 struct GateKernels {
-  void (*rnn_forward[3])(const GateArgs&);  // tanh, ReLU, logistic
-  void (*rnn_backward[3])(const GateArgs&);
-  void (*lstm_forward)(const GateArgs&);
-  void (*lstm_backward)(const GateArgs&);
-  void (*gru_after_forward)(const GateArgs&);
-  void (*gru_after_backward)(const GateArgs&);
-  void (*gru_before_reset)(const GateArgs&);           // r, z and r * h_prev
-  void (*gru_before_forward)(const GateArgs&);         // n and h
-  void (*gru_before_backward)(const GateArgs&);        // dz, dn
-  void (*gru_before_reset_backward)(const GateArgs&);  // dr
+  void (*forward[2])(const GateArgs&);
+  void (*backward[2])(const GateArgs&);
+};
+struct GateKernelTable {
+  GateKernels (*of)(const RecurrentSpec& spec);
 };
 
 struct RowKernels {
@@ -75,6 +73,10 @@ struct RowKernels {
                                std::int64_t n);
   /// y += x
   void (*accumulate)(const float* x, float* y, std::int64_t n);
+  /// y += factor x
+  void (*accumulate_scaled)(const float* x, float factor, float* y, std::int64_t n);
+  /// y += a b
+  void (*accumulate_product)(const float* a, const float* b, float* y, std::int64_t n);
   /// y = max(x, y), or NaN if either is NaN.
   void (*accumulate_max)(const float* x, float* y, std::int64_t n);
 };
@@ -99,7 +101,7 @@ struct OptimizerKernels {
 };
 
 const ElementwiseKernels& elementwise_kernels();
-const GateKernels& gate_kernels();
+GateKernels gate_kernels(const RecurrentSpec& spec);
 const RowKernels& row_kernels();
 const OptimizerKernels& optimizer_kernels();
 

@@ -15,7 +15,13 @@ void add_rows(const RowSum& s) {
     for (std::int64_t row = 0; row < s.rows;) {
       const std::int64_t end = std::min(row + kBlockRows, s.rows);
       float block[kTile] = {};
-      for (; row < end; ++row) kernels.accumulate(s.x + row * s.stride + first, block, width);
+      for (; row < end; ++row) {
+        const std::int64_t at = row * s.stride + first;
+        if (s.factor)
+          kernels.accumulate_product(s.x + at, s.factor + at, block, width);
+        else
+          kernels.accumulate(s.x + at, block, width);
+      }
       kernels.accumulate(block, s.sum + first, width);
     }
   }

@@ -8,7 +8,8 @@ namespace unroll::host {
 struct RowSum {
   const float* x;  // [rows, columns] in, row stride `stride`
   std::int64_t rows, columns, stride;
-  float* sum;  // [columns] in and out: the rows are added to it
+  float* sum;                     // [columns] in and out: the rows are added to it
+  const float* factor = nullptr;  // like x, or null: multiplies it element by element
 };
 
 /// Adds up blocks of rows, then the block sums. One chain over millions of rows would lose

@@ -147,6 +147,19 @@ void accumulate(const float* x, float* y, std::int64_t n) {
   map(x, y, y, n, [](Packet a, Packet b) { return b + a; });
 }
 
+void accumulate_scaled(const float* x, float factor, float* y, std::int64_t n) {
+  const Packet by(factor);
+  map(x, y, y, n, [=](Packet a, Packet b) { return fma(a, by, b); });
+}
+
+void accumulate_product(const float* a, const float* b, float* y, std::int64_t n) {
+  for_each_packet(
+      n, [&](std::int64_t i) { store(y + i, fma(load(a + i), load(b + i), load(y + i))); },
+      [&](std::int64_t i, std::int64_t count) {
+        store(y + i, fma(load(a + i, count), load(b + i, count), load(y + i, count)), count);
+      });
+}
+
 void accumulate_max(const float* x, float* y, std::int64_t n) {
   map(x, y, y, n, [](Packet a, Packet b) { return max_or_nan(b, a); });
 }
@@ -155,9 +168,20 @@ void accumulate_max(const float* x, float* y, std::int64_t n) {
 
 extern const RowKernels kRowKernels;
 const RowKernels kRowKernels = {
-    max_of,     max_or_nan_of,  sum_of,   dot_of,           add_bias_and_max,
-    exp_sum,    scale,          shift_by, softmax_gradient, log_softmax_gradient,
-    accumulate, accumulate_max,
+    max_of,
+    max_or_nan_of,
+    sum_of,
+    dot_of,
+    add_bias_and_max,
+    exp_sum,
+    scale,
+    shift_by,
+    softmax_gradient,
+    log_softmax_gradient,
+    accumulate,
+    accumulate_scaled,
+    accumulate_product,
+    accumulate_max,
 };
 
 }  // namespace unroll::host::UNROLL_ISA

@@ -2,36 +2,7 @@
 
 #include <stdexcept>
 
-#include "unroll/cells/table.h"
-
 namespace unroll {
-
-int RecurrentSpec::gates() const {
-  return cells::program_of(*this).gates;
-}
-
-bool RecurrentSpec::has_c() const {
-  return cells::program_of(*this).has_c;
-}
-
-std::vector<CellParameter> cell_parameters(const RecurrentSpec& spec, int layer,
-                                           std::int64_t input) {
-  using Place = CellParameter::Place;
-  const std::int64_t units = spec.units(layer), width = spec.width(layer);
-  const std::int64_t rows = spec.gates() * units;
-  std::vector<CellParameter> all{
-      {Place::kWeightIh, "weight_ih", {rows, spec.layer_input(layer, input)}},
-      {Place::kWeightHh, "weight_hh", {rows, width}},
-      {Place::kBiasIh, "bias_ih", {rows}},
-      {Place::kBiasHh, "bias_hh", {rows}}};
-  if (spec.projection > 0) all.push_back({Place::kWeightHr, "weight_hr", {width, units}});
-  if (spec.layer_norm)
-    all.insert(all.end(), {{Place::kGainIh, "gain_ih", {rows}},
-                           {Place::kGainHh, "gain_hh", {rows}},
-                           {Place::kGainC, "gain_c", {units}},
-                           {Place::kBiasC, "bias_c", {units}}});
-  return all;
-}
 
 std::string to_string(CellKind cell) {
   switch (cell) {

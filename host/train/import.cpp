@@ -166,9 +166,9 @@ class Importer {
                               : gates == 3 ? CellKind::kGru
                                            : CellKind::kRnnTanh;
     if (!options.cell) return inferred;
-    if (gates_of(*options.cell) != gates)
+    if (RecurrentSpec{.cell = *options.cell}.gates() != gates)
       fail(recurrent(0), fmt::format("got {} gates, as {} has, expected {}, as {} has", gates,
-                                     unroll::to_string(inferred), gates_of(*options.cell),
+                                     unroll::to_string(inferred), RecurrentSpec{.cell = *options.cell}.gates(),
                                      unroll::to_string(*options.cell)));
     return *options.cell;
   }

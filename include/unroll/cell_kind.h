@@ -25,4 +25,12 @@ enum class InputGate : std::uint8_t {
 inline constexpr std::array kInputGates{InputGate::kSeparate, InputGate::kCoupled,
                                         InputGate::kCapped};
 
+/// A cell with its variants, which selects a row of the table in cells/table.h.
+struct CellForm {
+  CellKind kind;
+  GruReset reset;
+  InputGate input_gate;
+  bool layer_norm;
+};
+
 }  // namespace unroll

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "unroll/cell_kind.h"
+#include "unroll/cells/table.h"
 #include "unroll/tensor.h"
 
 namespace unroll {
@@ -23,6 +24,8 @@ struct RecurrentSpec {
   std::int64_t projection = 0;                  // only for kLstm: P > 0 makes h_t of P elements,
                                                 // h_t = W_hr (o tanh(c_t)) (Sak et al. 2014)
 
+  operator CellForm() const { return {cell, reset, input_gate, layer_norm}; }
+
   int layers() const { return int(hidden.size()); }
   int cells() const { return layers() * directions; }
   std::int64_t units(int layer) const { return hidden[std::size_t(layer)]; }
@@ -38,9 +41,9 @@ struct RecurrentSpec {
 
   /// Blocks of H rows in weight_ih and weight_hh, one per gate: LSTM i, f, g, o, or f, g, o if the
   /// input gate is coupled; GRU r, z, n; one for an Elman cell.
-  int gates() const;
+  int gates() const { return cells::program_of(*this).gates; }
   /// Whether cells have a state c_t beside h_t.
-  bool has_c() const;
+  bool has_c() const { return cells::program_of(*this).has_c; }
   /// Shapes of a layer's states h and c: [D, N, width] and [D, N, H].
   Shape h_shape(int layer, std::int64_t batch) const { return {directions, batch, width(layer)}; }
   Shape c_shape(int layer, std::int64_t batch) const { return {directions, batch, units(layer)}; }
@@ -92,8 +95,24 @@ struct CellParameter {
 
 /// The parameters of a cell in a layer, in the order of a PyTorch state_dict. `input`: elements of
 /// the stack's x.
-std::vector<CellParameter> cell_parameters(const RecurrentSpec& spec, int layer,
-                                           std::int64_t input);
+inline std::vector<CellParameter> cell_parameters(const RecurrentSpec& spec, int layer,
+                                                  std::int64_t input) {
+  using Place = CellParameter::Place;
+  const std::int64_t units = spec.units(layer), width = spec.width(layer);
+  const std::int64_t rows = spec.gates() * units;
+  std::vector<CellParameter> all{
+      {Place::kWeightIh, "weight_ih", {rows, spec.layer_input(layer, input)}},
+      {Place::kWeightHh, "weight_hh", {rows, width}},
+      {Place::kBiasIh, "bias_ih", {rows}},
+      {Place::kBiasHh, "bias_hh", {rows}}};
+  if (spec.projection > 0) all.push_back({Place::kWeightHr, "weight_hr", {width, units}});
+  if (spec.layer_norm)
+    all.insert(all.end(), {{Place::kGainIh, "gain_ih", {rows}},
+                           {Place::kGainHh, "gain_hh", {rows}},
+                           {Place::kGainC, "gain_c", {units}},
+                           {Place::kBiasC, "bias_c", {units}}});
+  return all;
+}
 
 /// "rnn_tanh", "rnn_relu", "rnn_logistic", "lstm", "gru".
 std::string to_string(CellKind cell);

@@ -77,7 +77,7 @@ inline reference::RecurrentInputs<double> recurrent_data(const RecurrentCase& c,
   std::int64_t input = c.input;
   for (const std::int64_t units : c.spec.hidden) {
     const double limit = 1 / std::sqrt(double(units));
-    const std::int64_t rows = gates_of(c.spec.cell) * units;
+    const std::int64_t rows = c.spec.gates() * units;
     data.h0.push_back(random.array({c.spec.directions, c.batch, units}, -1, 1));
     if (c.spec.cell == CellKind::kLstm)
       data.c0.push_back(random.array({c.spec.directions, c.batch, units}, -1, 1));

@@ -46,6 +46,7 @@ std::vector<EqualLayers> runs_of_equal_layers(const RecurrentArgs& args) {
     else
       runs.push_back({.cell = spec.cell,
                       .reset = spec.reset,
+                      .gates = spec.gates(),
                       .layers = 1,
                       .directions = spec.directions,
                       .steps = args.steps,

@@ -52,8 +52,8 @@ Primitive primitive_of(const Description& description) {
 template <typename Forward, typename Backward, typename... Activation>
 LayerPrimitives make(const dnnl::engine& engine, const char* cell, const EqualLayers& shape,
                      Activation... activation) {
-  const std::int64_t gates = gates_of(shape.cell);
-  const auto [cell_kind, reset, layers, directions, steps, batch, input, hidden, training] = shape;
+  const auto [cell_kind, reset, gates, layers, directions, steps, batch, input, hidden, training] =
+      shape;
   LayerPrimitives made{.cell = cell,
                        .x = floats({steps, batch, input}, Tag::tnc),
                        .y = floats({steps, batch, directions * hidden}, Tag::tnc),
@@ -107,7 +107,7 @@ std::vector<std::int64_t> gate_order(CellKind cell) {
 
 std::int64_t bias_rows(const EqualLayers& shape) {
   const bool linear_before_reset = shape.cell == CellKind::kGru && shape.reset == GruReset::kAfter;
-  return gates_of(shape.cell) + (linear_before_reset ? 1 : 0);
+  return shape.gates + (linear_before_reset ? 1 : 0);
 }
 
 LayerPrimitives layer_primitives(const dnnl::engine& engine, const EqualLayers& shape) {

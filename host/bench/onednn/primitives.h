@@ -15,6 +15,7 @@ namespace unroll::benchmark {
 struct EqualLayers {
   CellKind cell;
   GruReset reset;
+  std::int64_t gates;
   std::int64_t layers, directions;
   std::int64_t steps, batch, input, hidden;  // T, N, I, H
   bool training;

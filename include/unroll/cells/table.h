@@ -1,13 +1,13 @@
-/// All cells: from a spec to the struct that holds a cell's program and formulas. A new cell is a
+/// All cells: from a form to the struct that holds a cell's program and formulas. A new cell is a
 /// struct like those in elman.h, lstm.h and gru.h, and a line here.
 #pragma once
 
 #include <stdexcept>
 
+#include "unroll/cell_kind.h"
 #include "unroll/cells/elman.h"
 #include "unroll/cells/gru.h"
 #include "unroll/cells/lstm.h"
-#include "unroll/recurrent_spec.h"
 
 namespace unroll::cells {
 
@@ -24,10 +24,10 @@ auto visit_input_gate(InputGate form, const Visit& visit) {
   throw std::invalid_argument("unknown input gate");
 }
 
-/// Returns visit(Cell{}), where Cell is the struct of the spec's cell.
+/// Returns visit(Cell{}), where Cell is the struct for the form.
 template <typename Visit>
-auto visit_cell(const RecurrentSpec& spec, const Visit& visit) {
-  switch (spec.cell) {
+auto visit_cell(const CellForm& form, const Visit& visit) {
+  switch (form.kind) {
     case CellKind::kRnnTanh:
       return visit(Elman<Activation::kTanh>{});
     case CellKind::kRnnRelu:
@@ -35,16 +35,16 @@ auto visit_cell(const RecurrentSpec& spec, const Visit& visit) {
     case CellKind::kRnnLogistic:
       return visit(Elman<Activation::kLogistic>{});
     case CellKind::kLstm:
-      return spec.layer_norm ? visit_input_gate<LayerNormLstm>(spec.input_gate, visit)
-                             : visit_input_gate<Lstm>(spec.input_gate, visit);
+      return form.layer_norm ? visit_input_gate<LayerNormLstm>(form.input_gate, visit)
+                             : visit_input_gate<Lstm>(form.input_gate, visit);
     case CellKind::kGru:
-      return spec.reset == GruReset::kBefore ? visit(GruBefore{}) : visit(GruAfter{});
+      return form.reset == GruReset::kBefore ? visit(GruBefore{}) : visit(GruAfter{});
   }
   throw std::invalid_argument("unknown cell");
 }
 
-inline CellProgram program_of(const RecurrentSpec& spec) {
-  return visit_cell(spec, []<typename Cell>(Cell) { return Cell::kProgram; });
+inline CellProgram program_of(const CellForm& form) {
+  return visit_cell(form, []<typename Cell>(Cell) { return Cell::kProgram; });
 }
 
 }  // namespace unroll::cells

@@ -1,6 +1,6 @@
 /// One timestep of a cell for `width` neighbouring units of one sequence: the formulas of
-/// include/unroll/cells on packs, and the stores of the results. The gate kernels, which load
-/// pre-activations, and the persistent kernels, which compute them, share it.
+/// include/unroll/cells on packs, and the stores of the results. The gate kernels, which load the
+/// sums, and the persistent kernels, which compute them, share it.
 #pragma once
 
 #include <cstdint>
@@ -9,14 +9,10 @@
 #include "cuda/kernels/pack.cuh"
 #include "cuda/recurrent/gate_math.cuh"
 #include "cuda/recurrent/gates.h"
-#include "unroll/cells/gru.h"
-#include "unroll/cells/lstm.h"
-#include "unroll/cells/rnn.h"
+#include "unroll/cells/program.h"
 #include "unroll/math/philox.h"
 
 namespace unroll::gpu {
-
-using cells::Activation;
 
 /// Neighbouring units, processed by one thread.
 template <int width>
@@ -77,174 +73,53 @@ __device__ __forceinline__ Units<width> drop(const Units<width>& x, const Dropou
   return y;
 }
 
-/// The steps of the cells. Each has
-///   kSlots, kHasState
-///   kFirst      the first slot that it needs
-///   kFirstRaw   the first slot that still lacks bias and activation
-///   forward():  activates the gates x; returns h and, if there is one, the state
-///   backward(): turns the activated gates y into the gradients of their pre-activations, given dh
-///   (and dc); returns the part of the gradient of h_{t-1} that does not go through the products
-template <Activation kind>
-struct ElmanStep {
-  static constexpr int kSlots = 1, kFirst = 0, kFirstRaw = 0;
-  static constexpr bool kHasState = false;
+/// cells::ForwardUnit for neighbouring units.
+template <typename Cell, int width>
+struct ForwardUnits {
+  static constexpr int kSlots = Cell::kProgram.slots;
+  Units<width> gate[kSlots], prev, state, result;
 
-  template <int width>
-  static __device__ __forceinline__ Units<width> forward(Units<width> (&x)[kSlots],
-                                                         const Units<width>&, Units<width>&) {
+  template <int phase>
+  __device__ __forceinline__ void run() {
 #pragma unroll
-    for (int k = 0; k < width; ++k) x[0].v[k] = cells::rnn_forward<kind>(Real(x[0].v[k])).v;
-    return x[0];
-  }
-
-  template <int width>
-  static __device__ __forceinline__ Units<width> backward(Units<width> (&y)[kSlots],
-                                                          const Units<width>&, const Units<width>&,
-                                                          const Units<width>& dh, Units<width>&) {
+    for (int k = 0; k < width; ++k) {
+      cells::ForwardUnit<Real, kSlots> unit;
 #pragma unroll
-    for (int k = 0; k < width; ++k)
-      y[0].v[k] = cells::rnn_backward<kind>(Real(y[0].v[k]), Real(dh.v[k])).v;
-    return {};
+      for (int s = 0; s < kSlots; ++s) unit.gate[s] = Real(gate[s].v[k]);
+      unit.prev = Real(prev.v[k]);
+      Cell::template forward<phase>(unit);
+#pragma unroll
+      for (int s = 0; s < kSlots; ++s) gate[s].v[k] = unit.gate[s].v;
+      state.v[k] = unit.state.v;
+      result.v[k] = unit.result.v;
+    }
   }
 };
 
-struct LstmStep {
-  static constexpr int kSlots = 4, kFirst = 0, kFirstRaw = 0;  // i, f, g, o
-  static constexpr bool kHasState = true;
+/// cells::BackwardUnit for neighbouring units.
+template <typename Cell, int width>
+struct BackwardUnits {
+  static constexpr int kSlots = Cell::kProgram.slots;
+  Units<width> gate[kSlots], prev, state, dh, dc, dreset;
 
-  template <int width>
-  static __device__ __forceinline__ Units<width> forward(Units<width> (&x)[kSlots],
-                                                         const Units<width>& c_prev,
-                                                         Units<width>& c) {
-    Units<width> h;
+  template <int phase>
+  __device__ __forceinline__ void run() {
 #pragma unroll
     for (int k = 0; k < width; ++k) {
-      const auto y = cells::lstm_activate(gates(x, k));
-      const auto state = cells::lstm_forward(y, Real(c_prev.v[k]));
-      set(x, k, y);
-      h.v[k] = state.h.v;
-      c.v[k] = state.c.v;
-    }
-    return h;
-  }
-
-  template <int width>
-  static __device__ __forceinline__ Units<width> backward(Units<width> (&y)[kSlots],
-                                                          const Units<width>& c_prev,
-                                                          const Units<width>& c,
-                                                          const Units<width>& dh,
-                                                          Units<width>& dc) {
+      cells::BackwardUnit<Real, kSlots> unit;
 #pragma unroll
-    for (int k = 0; k < width; ++k) {
-      Real carried(dc.v[k]);
-      set(y, k,
-          cells::lstm_backward(gates(y, k), Real(c_prev.v[k]), Real(c.v[k]), Real(dh.v[k]),
-                               carried));
-      dc.v[k] = carried.v;
-    }
-    return {};
-  }
-
- private:
-  template <int width>
-  static __device__ __forceinline__ cells::LstmGates<Real> gates(const Units<width> (&x)[kSlots],
-                                                                 int k) {
-    return {Real(x[0].v[k]), Real(x[1].v[k]), Real(x[2].v[k]), Real(x[3].v[k])};
-  }
-  template <int width>
-  static __device__ __forceinline__ void set(Units<width> (&x)[kSlots], int k,
-                                             const cells::LstmGates<Real>& gates) {
-    x[0].v[k] = gates.i.v;
-    x[1].v[k] = gates.f.v;
-    x[2].v[k] = gates.g.v;
-    x[3].v[k] = gates.o.v;
-  }
-};
-
-struct GruAfterStep {
-  static constexpr int kSlots = 4, kFirst = 0, kFirstRaw = 0;  // q, r, z, n
-  static constexpr bool kHasState = true;
-
-  template <int width>
-  static __device__ __forceinline__ Units<width> forward(Units<width> (&x)[kSlots],
-                                                         const Units<width>& h_prev,
-                                                         Units<width>& state) {
+      for (int s = 0; s < kSlots; ++s) unit.gate[s] = Real(gate[s].v[k]);
+      unit.prev = Real(prev.v[k]);
+      unit.state = Real(state.v[k]);
+      unit.dh = Real(dh.v[k]);
+      unit.dc = Real(dc.v[k]);
+      unit.dreset = Real(dreset.v[k]);
+      Cell::template backward<phase>(unit);
 #pragma unroll
-    for (int k = 0; k < width; ++k) {
-      cells::GruGates<Real> y = gates(x, k);
-      state.v[k] = cells::gru_after_forward(y, Real(h_prev.v[k])).v;
-      set(x, k, y);
+      for (int s = 0; s < kSlots; ++s) gate[s].v[k] = unit.gate[s].v;
+      dh.v[k] = Cell::kProgram.has_direct ? unit.dh.v : 0;
+      dc.v[k] = unit.dc.v;
     }
-    return state;
-  }
-
-  template <int width>
-  static __device__ __forceinline__ Units<width> backward(Units<width> (&y)[kSlots],
-                                                          const Units<width>& h_prev,
-                                                          const Units<width>&,
-                                                          const Units<width>& dh, Units<width>&) {
-    Units<width> dh_prev;
-#pragma unroll
-    for (int k = 0; k < width; ++k) {
-      Real direct;
-      set(y, k, cells::gru_after_backward(gates(y, k), Real(h_prev.v[k]), Real(dh.v[k]), direct));
-      dh_prev.v[k] = direct.v;
-    }
-    return dh_prev;
-  }
-
- private:
-  template <int width>
-  static __device__ __forceinline__ cells::GruGates<Real> gates(const Units<width> (&x)[kSlots],
-                                                                int k) {
-    return {Real(x[1].v[k]), Real(x[2].v[k]), Real(x[3].v[k]), Real(x[0].v[k])};
-  }
-  template <int width>
-  static __device__ __forceinline__ void set(Units<width> (&x)[kSlots], int k,
-                                             const cells::GruGates<Real>& gates) {
-    x[0].v[k] = gates.q.v;
-    x[1].v[k] = gates.r.v;
-    x[2].v[k] = gates.z.v;
-    x[3].v[k] = gates.n.v;
-  }
-};
-
-/// Forward it follows the second product, and r and z are already activated. Backward it precedes
-/// the first product.
-struct GruBeforeMix {
-  static constexpr int kSlots = 3, kFirst = 1, kFirstRaw = 2;  // r, z, n
-  static constexpr bool kHasState = true;
-
-  template <int width>
-  static __device__ __forceinline__ Units<width> forward(Units<width> (&x)[kSlots],
-                                                         const Units<width>& h_prev,
-                                                         Units<width>& state) {
-#pragma unroll
-    for (int k = 0; k < width; ++k) {
-      cells::GruGates<Real> y{Real(), Real(x[1].v[k]), Real(x[2].v[k]), Real()};
-      state.v[k] = cells::gru_before_forward(y, Real(h_prev.v[k])).v;
-      x[2].v[k] = y.n.v;
-    }
-    return state;
-  }
-
-  template <int width>
-  static __device__ __forceinline__ Units<width> backward(Units<width> (&y)[kSlots],
-                                                          const Units<width>& h_prev,
-                                                          const Units<width>&,
-                                                          const Units<width>& dh, Units<width>&) {
-    Units<width> dh_prev;
-#pragma unroll
-    for (int k = 0; k < width; ++k) {
-      cells::GruGates<Real> d{};
-      Real direct;
-      cells::gru_mix_backward({Real(), Real(y[1].v[k]), Real(y[2].v[k]), Real()}, Real(h_prev.v[k]),
-                              Real(dh.v[k]), d, direct);
-      dh_prev.v[k] = direct.v;
-      y[1].v[k] = d.z.v;
-      y[2].v[k] = d.n.v;
-    }
-    return dh_prev;
   }
 };
 
@@ -262,22 +137,21 @@ __device__ __forceinline__ std::int32_t length_of(const GateShape& args, int row
   return args.lengths ? args.lengths[row] : INT32_MAX;
 }
 
-template <typename Step>
-inline constexpr bool kIsGru = Step::kHasState && !std::is_same_v<Step, LstmStep>;
-/// Whether the state is stored beside h. In float32 the state of a GRU is h itself.
-template <typename Step, typename E>
-inline constexpr bool kOwnState =
-    Step::kHasState && !(std::is_same_v<E, float> && !std::is_same_v<Step, LstmStep>);
+/// Whether the state is stored beside h. Without c the state is h, and in float32 it is the same
+/// tensor.
+template <typename Cell, typename E>
+inline constexpr bool kOwnState = Cell::kProgram.has_c ||
+                                  (Cell::kProgram.reads_state && !std::is_same_v<E, float>);
 
-/// The state before the step: c of an LSTM, h of a GRU. `Cell` is ForwardCell or BackwardCell.
-template <typename Step, typename E, int width, typename Cell>
-__device__ __forceinline__ Units<width> previous_state(const Cell& cell, const UnitPlace& place) {
-  if constexpr (!Step::kHasState)
+/// The state before the step. `Args` is ForwardCell or BackwardCell.
+template <typename Cell, typename E, int width, typename Args>
+__device__ __forceinline__ Units<width> previous_state(const Args& args, const UnitPlace& place) {
+  if constexpr (!Cell::kProgram.reads_state)
     return {};
-  else if constexpr (kOwnState<Step, E>)
-    return load_floats<width>(cell.state_prev + place.at);
+  else if constexpr (kOwnState<Cell, E>)
+    return load_floats<width>(args.state_prev + place.at);
   else
-    return load_floats<width>(static_cast<const E*>(cell.h_prev) + place.at);
+    return load_floats<width>(static_cast<const E*>(args.h_prev) + place.at);
 }
 
 /// The number of the training step, for dropout masks; 0 without dropout.
@@ -294,21 +168,22 @@ __device__ __forceinline__ DropoutMask<width> draw_mask(const DropoutSite& site,
 }
 
 /// Stores all results of a step except gates and h: the state, h_n, c_n, y and the input of the
-/// layer above. If the sequence has ended, `live` is false, and h and state are those of the step
-/// before.
-template <typename Step, typename E, int width>
+/// layer above. If the sequence has ended, `live` is false, and the units' state and result are
+/// those of the step before.
+template <typename E, typename Cell, int width>
 __device__ __forceinline__ void store_outputs(const GateShape& args, const ForwardCell& cell,
-                                              const UnitPlace& place, const Units<width>& h,
-                                              const Units<width>& state, bool live,
+                                              const UnitPlace& place,
+                                              const ForwardUnits<Cell, width>& units, bool live,
                                               std::uint64_t dropout_step) {
-  if constexpr (kOwnState<Step, E>) store(cell.state + place.at, state);
+  constexpr bool kKeepsH = kOwnState<Cell, E> && !Cell::kProgram.has_c;  // h in float32
+  if constexpr (kOwnState<Cell, E>) store(cell.state + place.at, units.state);
   const int left = args.units - place.unit;  // how many units are not padding
   if (cell.h_n)
     store_first(cell.h_n + std::int64_t(place.row) * args.units + place.unit,
-                kOwnState<Step, E> && kIsGru<Step> ? state : h, left);
+                kKeepsH ? units.state : units.result, left);
   if (cell.c_n)
-    store_first(cell.c_n + std::int64_t(place.row) * args.units + place.unit, state, left);
-  const Units<width> out = live ? h : Units<width>{};
+    store_first(cell.c_n + std::int64_t(place.row) * args.units + place.unit, units.state, left);
+  const Units<width> out = live ? units.result : Units<width>{};
   if (cell.y) store_first(cell.y + place.row * cell.y_row + place.unit, out, left);
   if (cell.above) {
     const Units<width> dropped =

@@ -1,27 +1,20 @@
 /// The fused gate kernels: one timestep without its products, for one or several cells at a time.
 /// The formulas are those of include/unroll/cells.
 ///
-/// Units are padded to a multiple of 8 (Hp). A row of gates has `slots` blocks of Hp: i, f, g, o
-/// for an LSTM; r, z, n for a GRU of the `before` form; q, r, z, n for one of the `after` form; one
-/// block for an Elman cell. Values of padding units are finite, and their gradients are zero.
+/// Units are padded to a multiple of 8 (Hp). A row of gates has the slots of the cell's program
+/// (unroll/cells/program.h), Hp values each. Values of padding units are finite, and their
+/// gradients are zero.
 #pragma once
 
 #include <cuda_runtime_api.h>
 
 #include <cstdint>
 
-#include "cuda/device/padding.h"
 #include "cuda/kernels/element.h"
+#include "unroll/cells/table.h"
 #include "unroll/recurrent_spec.h"
 
 namespace unroll::gpu {
-
-/// Selects the kernel: the part of a step that lies between two products.
-enum class GateStep : std::uint8_t {
-  kWhole,  // all of an Elman cell, an LSTM or a GRU of the `after` form
-  kReset,  // GRU `before`: forward before the second product, backward after the first
-  kMix,    // GRU `before`: forward after the second product, backward before the first
-};
 
 /// Where dropped values are stored, or where their gradients come from.
 struct DropoutSite {
@@ -31,15 +24,16 @@ struct DropoutSite {
 };
 
 /// E is the element type of the operands of products: float or bfloat16. All tensors are [N, Hp]
-/// unless noted. In float32, h and the state of a GRU are one tensor.
+/// unless noted. `state` is c or, in a cell without c whose arithmetic reads h_{t-1}, h in float32;
+/// if E is float32, that h is the tensor `h`, and `state` is null.
 struct ForwardCell {
   float* gates;             // [N, slots, Hp] in: W x + R h, out: activated, if training
   const float* bias;        // [slots, Hp]
   const void* h_prev;       // E
   void* h;                  // E out
-  const float* state_prev;  // LSTM: c. GRU: h in float32. Else null
+  const float* state_prev;  // or null
   float* state;             // out
-  void* reset_h;            // E out, GRU before
+  void* reset_h;            // E out, of a phase before the last: r h_{t-1}
   void* above;              // E out or null: the next layer's input, with dropout
   std::int64_t above_row;   // row stride of `above`
   float* y;                 // out or null: zero past a sequence's end
@@ -58,8 +52,8 @@ struct BackwardCell {
   void* dgates;   // [N, slots, Hp] E out: gradients of the pre-activations
   float* dh;      // in: the part of h_t's gradient from later steps; out, if carries(): the part of
                   // h_{t-1}'s gradient that does not go through the products
-  float* dc;      // in and out, LSTM
-  float* dreset;  // gradient of r h_{t-1}, in, second kernel of GRU before
+  float* dc;      // in and out, if the cell has c
+  float* dreset;  // in, in a phase before the last: gradient of r h_{t-1}
   const float* dy;      // gradient of the output; null: zero
   std::int64_t dy_row;  // row stride of dy
   bool dy_padded;       // rows are padded and aligned; else they have H elements
@@ -86,12 +80,19 @@ struct GateArgs : GateShape {
 
 /// Whether a part of h_{t-1}'s gradient does not go through the products.
 inline bool carries(const RecurrentSpec& spec, bool has_lengths) {
-  return spec.cell == CellKind::kGru || has_lengths;
+  return cells::program_of(spec).has_direct || has_lengths;
 }
 
-void gates_forward(cudaStream_t stream, const RecurrentSpec& spec, GateStep step, Element element,
+/// Selects the kernel: a cell has one for each phase of its program, in each direction.
+struct GateKernel {
+  const RecurrentSpec& spec;
+  Element element;  // E
+  int phase;
+};
+/// Errors    Unsupported for a cell with layer norm.
+void gates_forward(cudaStream_t stream, const GateKernel& kernel,
                    const GateArgs<ForwardCell>& args);
-void gates_backward(cudaStream_t stream, const RecurrentSpec& spec, GateStep step, Element element,
+void gates_backward(cudaStream_t stream, const GateKernel& kernel,
                     const GateArgs<BackwardCell>& args);
 
 }  // namespace unroll::gpu

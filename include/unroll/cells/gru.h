@@ -31,6 +31,7 @@ UNROLL_HD void gru_mix_backward(T& z, T& n, const T& h_prev, T& dh) {
 /// feeds (q, r, z).
 struct GruAfter {
   static constexpr int kQ = 0, kR = 1, kZ = 2, kN = 3;
+  static constexpr int kGateN = 2;  // of r, z, n: R's product with it is q
   static constexpr CellProgram kProgram{
       .gates = 3,
       .slots = 4,
@@ -40,7 +41,7 @@ struct GruAfter {
       .has_direct = true,
       .is_normalised = false,
       .phase_count = 1,
-      .phases = {{0, 3, 0, false, 4, 0, 4}},
+      .phases = {{0, 3, kGateN, false, 4, 0, 4}},
   };
 
   template <int phase, typename T>

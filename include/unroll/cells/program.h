@@ -8,11 +8,13 @@
 /// them in place; backward, the gradients of those sums lie in the same slots.
 #pragma once
 
+#include "unroll/host_device.h"
+
 namespace unroll::cells {
 
 struct Phase {
   int first, count;  // R's product adds to slots [first, first + count)
-  int gate;          // these are the gates of weight_hh from this one on
+  int gate;          // these are the gates of weight_hh from this one on, the first after the last
   bool of_reset;     // R multiplies r h_{t-1}, not h_{t-1}
   int active;        // afterwards, slots [first, active) are activated
   // Backward, before the product, the gradients of slots [gradient, gradient_end) are computed.
@@ -31,15 +33,19 @@ struct CellProgram {
   Phase phases[2];
 
   /// Slots to which R's products add.
-  constexpr int h_slots() const {
+  UNROLL_HD constexpr int h_slots() const {
     return phases[phase_count - 1].first + phases[phase_count - 1].count;
+  }
+  /// The gate of weight_hh that feeds slot phase.first + k.
+  UNROLL_HD constexpr int gate_of_h(const Phase& phase, int k) const {
+    return (phase.gate + k) % gates;
   }
   /// Whether r h_{t-1} is among the factors.
   constexpr bool has_reset() const { return phases[phase_count - 1].of_reset; }
   /// The slots to which the biases of W x and of R h belong: where the sums with them are, and
   /// their gradients.
-  constexpr int first_x_bias() const { return is_normalised ? 2 * gates : first_x; }
-  constexpr int first_h_bias(const Phase& phase) const {
+  UNROLL_HD constexpr int first_x_bias() const { return is_normalised ? 2 * gates : first_x; }
+  UNROLL_HD constexpr int first_h_bias(const Phase& phase) const {
     return is_normalised ? 2 * gates : phase.first;
   }
   /// Whether R's product has slots to which W x is not added. They start as zeros.

@@ -35,38 +35,25 @@ __global__ void __launch_bounds__(kPadThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    sum_biases_kernel(const __grid_constant__ GateSlots slots,
+    sum_biases_kernel(const __grid_constant__ cells::CellProgram program,
                       const __grid_constant__ SumBiases args) {
   const int unit = int(blockIdx.x) * kThreads + int(threadIdx.x), slot = int(blockIdx.y);
   if (unit >= args.padded) return;
   float sum = 0;
   if (unit < args.units) {
-    if (slot >= slots.first_x) sum = args.bias_ih[(slot - slots.first_x) * args.units + unit];
-    for (int k = 0; k < slots.part_count; ++k) {
-      const GateSlots::Part& part = slots.parts[k];
-      if (slot >= part.slot && slot < part.slot + part.count)
-        sum += args.bias_hh[(part.gate + slot - part.slot) * args.units + unit];
+    const int gate = slot - program.first_x_bias();
+    if (gate >= 0 && gate < program.gates) sum = args.bias_ih[gate * args.units + unit];
+    for (int k = 0; k < program.phase_count; ++k) {
+      const cells::Phase& phase = program.phases[k];
+      const int at = slot - program.first_h_bias(phase);
+      if (at >= 0 && at < phase.count)
+        sum += args.bias_hh[program.gate_of_h(phase, at) * args.units + unit];
     }
   }
   args.out[slot * args.padded + unit] = sum;
 }
 
 }  // namespace
-
-GateSlots::GateSlots(const RecurrentSpec& spec)
-    : slots(gates_of(spec.cell)), first_x(0), parts{{0, slots, 0, false}, {}}, part_count(1) {
-  if (spec.cell != CellKind::kGru) return;
-  part_count = 2;
-  if (spec.reset == GruReset::kAfter) {
-    slots = 4;
-    first_x = 1;
-    parts[0] = {0, 1, 2, false};  // q = R_n h
-    parts[1] = {1, 2, 0, false};
-  } else {
-    parts[0] = {0, 2, 0, false};
-    parts[1] = {2, 1, 2, true};
-  }
-}
 
 void pad_matrix(cudaStream_t stream, const PadMatrix& args) {
   if (args.rows == 0) return;
@@ -79,9 +66,9 @@ void pad_matrix(cudaStream_t stream, const PadMatrix& args) {
   launch(stream, unsigned(args.row_blocks * args.padded_rows), kPadThreads, kernel, args);
 }
 
-void sum_biases(cudaStream_t stream, const GateSlots& slots, const SumBiases& args) {
-  launch(stream, dim3(blocks_for(args.padded, kThreads), unsigned(slots.slots)), kThreads,
-         &sum_biases_kernel, slots, args);
+void sum_biases(cudaStream_t stream, const cells::CellProgram& program, const SumBiases& args) {
+  launch(stream, dim3(blocks_for(args.padded, kThreads), unsigned(program.slots)), kThreads,
+         &sum_biases_kernel, program, args);
 }
 
 }  // namespace unroll::gpu

@@ -7,27 +7,9 @@
 #include <cstdint>
 
 #include "cuda/kernels/element.h"
-#include "unroll/recurrent_spec.h"
+#include "unroll/cells/program.h"
 
 namespace unroll::gpu {
-
-/// The memory order of a cell's gates. W feeds the gates from slot `first_x` to the last, in
-/// PyTorch's order; R feeds those of `parts`.
-struct GateSlots {
-  /// R's slots [slot, slot + count) are PyTorch's gates from `gate` on. They multiply h_{t-1} or,
-  /// in a GRU of the `before` form, r h_{t-1}.
-  struct Part {
-    int slot, count, gate;
-    bool reset;
-  };
-  int slots, first_x;
-  Part parts[2];
-  int part_count;
-
-  explicit GateSlots(const RecurrentSpec& spec);
-  int x_slots() const { return slots - first_x; }
-  int h_slots() const { return parts[part_count - 1].slot + parts[part_count - 1].count; }
-};
 
 /// Copies a float32 matrix [row_blocks rows, column_blocks columns] to [row_blocks padded_rows,
 /// column_blocks padded_columns] of `element`. Every block is padded with zeros; block k of the
@@ -45,12 +27,13 @@ struct PadMatrix {
 };
 void pad_matrix(cudaStream_t stream, const PadMatrix& args);
 
-/// [slots, Hp] out: the biases that the gate kernels add: W's plus R's [G H] where a slot has both.
+/// [slots, Hp] out: the biases that the gate kernels add: W's plus R's [G H] where a slot has both,
+/// zero where it has none.
 struct SumBiases {
   const float *bias_ih, *bias_hh;
   float* out;
   std::int32_t units, padded;
 };
-void sum_biases(cudaStream_t stream, const GateSlots& slots, const SumBiases& args);
+void sum_biases(cudaStream_t stream, const cells::CellProgram& program, const SumBiases& args);
 
 }  // namespace unroll::gpu

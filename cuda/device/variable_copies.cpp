@@ -39,7 +39,7 @@ void BiasCopy::update(cudaStream_t stream, const View& bias_ih, const View& view
   bias_hh = view_hh.data;
   const bool has_ih = take_version(versions[0], bias_ih);
   if (take_version(versions[1], view_hh) && has_ih) return;
-  sum_biases(stream, slots, {bias_ih.as<float>(), view_hh.as<float>(), out, units, padded});
+  sum_biases(stream, program, {bias_ih.as<float>(), view_hh.as<float>(), out, units, padded});
 }
 
 void VariableCopies::add(const View& matrix, const std::shared_ptr<MatrixCopy>& copy) {

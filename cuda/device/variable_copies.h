@@ -31,7 +31,7 @@ struct MatrixCopy {
 
 /// The same for SumBiases.
 struct BiasCopy {
-  GateSlots slots;
+  cells::CellProgram program;
   std::int32_t units, padded;
   float* out;
   std::shared_ptr<void> memory;

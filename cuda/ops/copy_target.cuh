@@ -91,7 +91,7 @@ inline CopyTarget target_of(const MatrixCopy& copy) {
 }
 
 inline CopyTarget target_of(const BiasCopy& copy) {
-  const GateSlots& slots = copy.slots;
+  const cells::CellProgram& program = copy.program;
   CopyTarget target{.out = copy.out,
                     .rows = copy.units,
                     .padded_rows = copy.padded,
@@ -99,11 +99,13 @@ inline CopyTarget target_of(const BiasCopy& copy) {
                     .padded_columns = 1,
                     .column_blocks = 1,
                     .place = {},
-                    .first_x = std::uint8_t(slots.first_x),
+                    .first_x = std::uint8_t(program.first_x_bias()),
                     .element = Element::kFloat32};
-  for (int p = 0; p < slots.part_count; ++p)
-    for (int k = 0; k < slots.parts[p].count; ++k)
-      target.place[slots.parts[p].gate + k] = std::uint8_t(slots.parts[p].slot + k);
+  for (int p = 0; p < program.phase_count; ++p) {
+    const cells::Phase& phase = program.phases[p];
+    for (int k = 0; k < phase.count; ++k)
+      target.place[program.gate_of_h(phase, k)] = std::uint8_t(program.first_h_bias(phase) + k);
+  }
   return target;
 }
 

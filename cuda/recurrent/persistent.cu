@@ -4,6 +4,7 @@
 #include <string>
 
 #include "cuda/device/launch.h"
+#include "unroll/cells/table.h"
 
 namespace unroll::gpu {
 namespace {
@@ -12,22 +13,36 @@ namespace {
   throw Unsupported("recurrent algorithm persistent: " + what + "; use the algorithm stepwise");
 }
 
-PersistentKernels kernels_of(Precision precision, CellKind cell) {
+PersistentKernels kernels_of(Precision precision, const RecurrentSpec& spec) {
   switch (precision) {
     case Precision::kFp32:
-      return persistent_fp32_kernels(cell);
+      return persistent_fp32_kernels(spec);
     case Precision::kTf32:
-      return persistent_tf32_kernels(cell);
+      return persistent_tf32_kernels(spec);
     case Precision::kBf16:
-      return persistent_bf16_kernels(cell);
+      return persistent_bf16_kernels(spec);
   }
   throw std::invalid_argument("unknown precision");
+}
+
+/// A persistent kernel computes one product a timestep, and it is compiled only for the usual
+/// cells.
+void check_cell(const RecurrentSpec& spec) {
+  const auto got = [&](const std::string& what, const std::string& expected) {
+    refuse("got " + to_string(spec.cell) + " with " + what + ", expected " + expected);
+  };
+  if (cells::program_of(spec).has_reset())
+    got("reset=before", "reset=after, which takes one product a timestep");
+  if (spec.layer_norm) got("layer norm", "one without");
+  if (spec.projection > 0) got("a projection", "one without");
+  if (spec.input_gate != InputGate::kSeparate)
+    got("a " + to_string(spec.input_gate) + " input gate", "a separate one");
 }
 
 /// The task for one cell at a time of a layer with this many units.
 PersistentTask task_of(const Device& device, const RecurrentArgs& args, std::int64_t units,
                        bool backward) {
-  const int slots = GateSlots(args.spec).h_slots();
+  const int slots = cells::program_of(args.spec).h_slots();
   const auto padded_units = std::int32_t(padded(units));
   return {.precision = device.precision(),
           .batch = std::int32_t(args.batch),
@@ -44,13 +59,12 @@ PersistentTask task_of(const Device& device, const RecurrentArgs& args, std::int
 PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, int layer,
                                const WhichPass& which) {
   const RecurrentSpec& spec = args.spec;
-  if (spec.cell == CellKind::kGru && spec.reset == GruReset::kBefore)
-    refuse("got gru with reset=before, expected reset=after, which takes one product a timestep");
-  const std::int64_t units = spec.hidden[std::size_t(layer)];
+  check_cell(spec);
+  const std::int64_t units = spec.units(layer);
   PersistentTask task = task_of(device, args, units, which.backward);
   for (task.cells = spec.directions; task.cells > 0; --task.cells)
     if (const auto shape = persistent_shape(task)) {
-      const PersistentKernels kernels = kernels_of(device.precision(), spec.cell);
+      const PersistentKernels kernels = kernels_of(device.precision(), spec);
       // All of it, because plans of other sizes use the same kernels.
       device.make_current();
       allow_shared_memory(kernels.forward, device.shared_memory());

@@ -34,22 +34,22 @@ struct PersistentArgs : GateShape {
   PersistentShape shape;
   std::int32_t steps;
   Cell cell[kPersistentCells];
-  const void* weight[kPersistentCells];  // [slots that R feeds Hp, Hp]
+  const void* weight[kPersistentCells];  // [h_slots Hp, Hp]
   CellMove move[kPersistentCells];
   std::uint32_t* flags;  // PersistentPass::flags(), for this launch only; zeros at first
   GridWatch watch;
 };
 
-/// Forward, the gates hold W x (except the slot that W does not feed) and are activated if
-/// training. Backward, dh holds the gradient of the last h, and in the end that of the initial one.
+/// Forward, the gates hold W x (except slots that W does not feed) and are activated if training.
+/// Backward, dh holds the gradient of the last h, and in the end that of the initial one.
 struct PersistentKernels {
   void (*forward)(PersistentArgs<ForwardCell>);
   void (*backward)(PersistentArgs<BackwardCell>);
 };
-/// For a GRU: the kernels of the `after` form.
-PersistentKernels persistent_fp32_kernels(CellKind cell);
-PersistentKernels persistent_tf32_kernels(CellKind cell);
-PersistentKernels persistent_bf16_kernels(CellKind cell);
+/// Those of the spec's cell; nulls if it has none.
+PersistentKernels persistent_fp32_kernels(const RecurrentSpec& spec);
+PersistentKernels persistent_tf32_kernels(const RecurrentSpec& spec);
+PersistentKernels persistent_bf16_kernels(const RecurrentSpec& spec);
 
 /// How a layer's pass is computed: its directions at the same time if all their weights fit,
 /// otherwise one after the other.
@@ -65,7 +65,7 @@ struct WhichPass {
   bool backward;
   bool and_other;  // the other pass is persistent, too: a refusal names the size that fits both
 };
-/// Throws Unsupported for a GRU of the `before` form and for weights that do not fit. It loads the
+/// Throws Unsupported for cells without kernels and for weights that do not fit. It loads the
 /// kernels, so do not call it during a capture.
 PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, int layer,
                                const WhichPass& which);

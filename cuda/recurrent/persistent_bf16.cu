@@ -2,8 +2,8 @@
 
 namespace unroll::gpu {
 
-PersistentKernels persistent_bf16_kernels(CellKind cell) {
-  return kernels_of<Bf16Product>(cell);
+PersistentKernels persistent_bf16_kernels(const RecurrentSpec& spec) {
+  return kernels_of<Bf16Product>(spec);
 }
 
 }  // namespace unroll::gpu

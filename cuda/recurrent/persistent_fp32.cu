@@ -2,8 +2,8 @@
 
 namespace unroll::gpu {
 
-PersistentKernels persistent_fp32_kernels(CellKind cell) {
-  return kernels_of<Fp32Product>(cell);
+PersistentKernels persistent_fp32_kernels(const RecurrentSpec& spec) {
+  return kernels_of<Fp32Product>(spec);
 }
 
 }  // namespace unroll::gpu

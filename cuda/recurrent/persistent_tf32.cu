@@ -2,8 +2,8 @@
 
 namespace unroll::gpu {
 
-PersistentKernels persistent_tf32_kernels(CellKind cell) {
-  return kernels_of<Tf32Product>(cell);
+PersistentKernels persistent_tf32_kernels(const RecurrentSpec& spec) {
+  return kernels_of<Tf32Product>(spec);
 }
 
 }  // namespace unroll::gpu

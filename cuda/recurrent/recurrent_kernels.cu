@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(kThreads)
   if (k >= args.batch * args.padded) return;
   const StateCopies::Cell& cell = args.cell[blockIdx.y];
   const int row = k / args.padded, unit = k % args.padded;
-  const float x = cell.given && unit < args.units ? cell.given[row * args.units + unit] : 0;
+  const float x = cell.given && unit < args.width ? cell.given[row * args.width + unit] : 0;
   if (cell.padded) store_rounded(static_cast<E*>(cell.padded) + k, x);
   if (cell.also_padded) cell.also_padded[k] = x;
 }
@@ -26,9 +26,9 @@ __global__ void __launch_bounds__(kThreads)
 __global__ void __launch_bounds__(kThreads)
     unpad_states_kernel(const __grid_constant__ StateCopies args) {
   const int k = int(blockIdx.x) * kThreads + int(threadIdx.x);
-  if (k >= args.batch * args.units) return;
+  if (k >= args.batch * args.width) return;
   const StateCopies::Cell& cell = args.cell[blockIdx.y];
-  const int row = k / args.units, unit = k % args.units;
+  const int row = k / args.width, unit = k % args.width;
   if (cell.given) cell.given[k] = cell.also_padded[row * args.padded + unit];
 }
 
@@ -45,12 +45,12 @@ constexpr int kColumns = 32, kRows = 32;  // threads of a block
 /// added in order.
 template <typename E>
 __global__ void __launch_bounds__(kColumns* kRows)
-    bias_gradients_kernel(const __grid_constant__ GateSlots slots,
+    bias_gradients_kernel(const __grid_constant__ cells::CellProgram program,
                           const __grid_constant__ BiasGradients args) {
   __shared__ float sums[kRows][kColumns + 1];
   const int column = int(threadIdx.x) % kColumns, first = int(threadIdx.x) / kColumns;
   const int unit = int(blockIdx.x) * kColumns + column, slot = int(blockIdx.y);
-  const int width = slots.slots * args.padded;
+  const int width = program.slots * args.padded;
   float sum = 0;
   if (unit < args.units) {
     const E* const in = static_cast<const E*>(args.dgates) + slot * args.padded + unit;
@@ -61,13 +61,15 @@ __global__ void __launch_bounds__(kColumns* kRows)
   __syncthreads();
   if (first != 0 || unit >= args.units) return;
   for (int k = 1; k < kRows; ++k) sum += sums[k][column];
-  if (args.dbias_ih && slot >= slots.first_x)
-    args.dbias_ih[(slot - slots.first_x) * args.units + unit] = sum;
+  const int gate = slot - program.first_x_bias();
+  if (args.dbias_ih && gate >= 0 && gate < program.gates)
+    args.dbias_ih[gate * args.units + unit] = sum;
   if (args.dbias_hh)
-    for (int k = 0; k < slots.part_count; ++k) {
-      const GateSlots::Part& part = slots.parts[k];
-      if (slot >= part.slot && slot < part.slot + part.count)
-        args.dbias_hh[(part.gate + slot - part.slot) * args.units + unit] = sum;
+    for (int k = 0; k < program.phase_count; ++k) {
+      const cells::Phase& phase = program.phases[k];
+      const int at = slot - program.first_h_bias(phase);
+      if (at >= 0 && at < phase.count)
+        args.dbias_hh[program.gate_of_h(phase, at) * args.units + unit] = sum;
     }
 }
 
@@ -83,7 +85,7 @@ void pad_states(cudaStream_t stream, Element element, const StateCopies& args) {
 void unpad_states(cudaStream_t stream, const StateCopies& args) {
   if (std::none_of(args.cell, args.cell + args.cells, [](const auto& cell) { return cell.given; }))
     return;
-  launch(stream, dim3(blocks_for(args.batch * args.units, kThreads), unsigned(args.cells)),
+  launch(stream, dim3(blocks_for(args.batch * args.width, kThreads), unsigned(args.cells)),
          kThreads, &unpad_states_kernel, args);
 }
 
@@ -93,11 +95,12 @@ void fill_random(cudaStream_t stream, float* out, std::int64_t count, std::uint6
          limit);
 }
 
-void bias_gradients(cudaStream_t stream, const GateSlots& slots, const BiasGradients& args) {
-  launch(stream, dim3(blocks_for(args.units, kColumns), unsigned(slots.slots)), kColumns * kRows,
+void bias_gradients(cudaStream_t stream, const cells::CellProgram& program,
+                    const BiasGradients& args) {
+  launch(stream, dim3(blocks_for(args.units, kColumns), unsigned(program.slots)), kColumns * kRows,
          args.element == Element::kFloat32 ? &bias_gradients_kernel<float>
                                            : &bias_gradients_kernel<__nv_bfloat16>,
-         slots, args);
+         program, args);
 }
 
 }  // namespace unroll::gpu

@@ -6,19 +6,18 @@
 
 #include <cstdint>
 
-#include "cuda/device/padding.h"
 #include "cuda/recurrent/gates.h"
 
 namespace unroll::gpu {
 
-/// States of up to kMostCells cells: [N, H] at the seam, [N, Hp] inside.
+/// States of up to kMostCells cells: [N, W] at the seam, [N, Wp] inside. W is H for c, R for h.
 struct StateCopies {
   struct Cell {
     float* given;        // null: read as zeros, not written
     void* padded;        // in the element type; null: none
     float* also_padded;  // the same in float32, or null
   };
-  std::int32_t batch, units, padded, cells;
+  std::int32_t batch, width, padded, cells;
   Cell cell[kMostCells];
 };
 /// Copies into the padded form; `element` is the type of Cell::padded.
@@ -39,6 +38,7 @@ struct BiasGradients {
   std::int32_t units, padded;
   float *dbias_ih, *dbias_hh;
 };
-void bias_gradients(cudaStream_t stream, const GateSlots& slots, const BiasGradients& args);
+void bias_gradients(cudaStream_t stream, const cells::CellProgram& program,
+                    const BiasGradients& args);
 
 }  // namespace unroll::gpu

@@ -1,18 +1,19 @@
 #include "cuda/recurrent/recurrent_weights.h"
 
+#include <algorithm>
 #include <utility>
 
-#include <algorithm>
-
 #include "cuda/device/memory_layout.h"
-#include "cuda/recurrent/gates.h"
+#include "unroll/cells/table.h"
 
 namespace unroll::gpu {
 
 std::optional<std::vector<const void*>> variables_of(std::span<const RecurrentWeights> weights) {
   std::vector<const void*> places;
   for (const RecurrentWeights& w : weights)
-    for (const View* view : {&w.weight_ih, &w.weight_hh, &w.bias_ih, &w.bias_hh}) {
+    for (const View* view : {&w.weight_ih, &w.weight_hh, &w.bias_ih, &w.bias_hh, &w.weight_hr,
+                             &w.gain_ih, &w.gain_hh, &w.gain_c, &w.bias_c}) {
+      if (!*view) continue;  // the cell does not have it
       if (!view->version) return std::nullopt;
       places.push_back(view->data);
     }
@@ -21,14 +22,15 @@ std::optional<std::vector<const void*>> variables_of(std::span<const RecurrentWe
 
 LayerInput layer_input(const RecurrentSpec& spec, std::int64_t input, int layer) {
   if (layer == 0) return {1, input};
-  return {spec.directions, spec.hidden[std::size_t(layer - 1)]};
+  return {spec.directions, spec.width(layer - 1)};
 }
 
 namespace {
 
 /// The form of W's copy, whose columns match the input of the layer.
-PadMatrix form_of_weight_ih(const GateSlots& slots, PadMatrix like, const LayerInput& input) {
-  like.row_blocks = slots.x_slots();
+PadMatrix form_of_weight_ih(const cells::CellProgram& program, PadMatrix like,
+                            const LayerInput& input) {
+  like.row_blocks = program.gates;
   for (int k = 0; k < like.row_blocks; ++k) like.row_order[k] = k;
   like.column_blocks = std::int32_t(input.blocks);
   like.columns = std::int32_t(input.width);
@@ -36,14 +38,17 @@ PadMatrix form_of_weight_ih(const GateSlots& slots, PadMatrix like, const LayerI
   return like;
 }
 
-PadMatrix form_of_weight_hh(const GateSlots& slots, PadMatrix like) {
-  like.row_blocks = slots.h_slots();
-  for (int p = 0; p < slots.part_count; ++p)
-    for (int j = 0; j < slots.parts[p].count; ++j)
-      like.row_order[slots.parts[p].slot + j] = slots.parts[p].gate + j;
+/// The form of R's copy, whose rows are in the order of the slots that they feed.
+PadMatrix form_of_weight_hh(const cells::CellProgram& program, PadMatrix like, std::int64_t width) {
+  like.row_blocks = program.h_slots();
+  for (int p = 0; p < program.phase_count; ++p) {
+    const cells::Phase& phase = program.phases[p];
+    for (int k = 0; k < phase.count; ++k)
+      like.row_order[phase.first + k] = program.gate_of_h(phase, k);
+  }
   like.column_blocks = 1;
-  like.columns = like.rows;
-  like.padded_columns = like.padded_rows;
+  like.columns = std::int32_t(width);
+  like.padded_columns = std::int32_t(padded(width));
   return like;
 }
 
@@ -53,7 +58,7 @@ std::size_t bytes_of(const MatrixCopy& copy) {
          std::size_t(form.column_blocks) * std::size_t(form.padded_columns) * size_of(form.element);
 }
 std::size_t bytes_of(const BiasCopy& copy) {
-  return std::size_t(copy.slots.slots) * std::size_t(copy.padded) * sizeof(float);
+  return std::size_t(copy.program.slots) * std::size_t(copy.padded) * sizeof(float);
 }
 
 View without_version(View view) {
@@ -66,34 +71,46 @@ View without_version(View view) {
 RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec& spec,
                                              std::int64_t input, Use use)
     : device_(device), of_variables_(use.of_variables) {
-  const GateSlots slots(spec);
-  const bool in_order = slots.parts[0].gate == 0;
-  for (int cell = 0; cell < spec.layers() * spec.directions; ++cell) {
-    const int layer = cell / spec.directions;
-    const std::int64_t units = spec.hidden[std::size_t(layer)];
-    const LayerInput read = layer_input(spec, input, layer);
-    const PadMatrix like{.in = nullptr,
-                         .out = nullptr,
-                         .element = device.element(),
-                         .row_blocks = 0,
-                         .rows = std::int32_t(units),
-                         .padded_rows = std::int32_t(padded(units)),
-                         .row_order = {},
-                         .column_blocks = 0,
-                         .columns = 0,
-                         .padded_columns = 0};
-    const bool serves =
-        device.element() == Element::kFloat32 && units == padded(units) && !use.evenly_spaced;
-    Copies& copies = copies_.emplace_back();
-    if (!serves || read.is_padded())
-      copies.weight_ih =
-          std::make_shared<MatrixCopy>(MatrixCopy{form_of_weight_ih(slots, like, read), {}, {}});
-    if (!serves || !in_order)
-      copies.weight_hh =
-          std::make_shared<MatrixCopy>(MatrixCopy{form_of_weight_hh(slots, like), {}, {}});
-    copies.bias = std::make_shared<BiasCopy>(BiasCopy{slots, like.rows, like.padded_rows, {}, {}});
-  }
-  // All copies of one kind are adjacent, so that neighbouring cells of one shape are evenly spaced.
+  for (int layer = 0; layer < spec.layers(); ++layer)
+    for (int direction = 0; direction < spec.directions; ++direction)
+      copies_.push_back(copies_of(spec, layer_input(spec, input, layer), layer, use));
+  allocate();
+  for (const Copies& c : copies_)
+    cells_.push_back({c.weight_ih ? c.weight_ih->out : nullptr,
+                      c.weight_hh ? c.weight_hh->out : nullptr, c.bias->out});
+}
+
+RecurrentWeightCopies::Copies RecurrentWeightCopies::copies_of(const RecurrentSpec& spec,
+                                                               const LayerInput& input, int layer,
+                                                               const Use& use) const {
+  const cells::CellProgram program = cells::program_of(spec);
+  const std::int64_t units = spec.units(layer), width = spec.width(layer);
+  const PadMatrix like{.in = nullptr,
+                       .out = nullptr,
+                       .element = device_.element(),
+                       .row_blocks = 0,
+                       .rows = std::int32_t(units),
+                       .padded_rows = std::int32_t(padded(units)),
+                       .row_order = {},
+                       .column_blocks = 0,
+                       .columns = 0,
+                       .padded_columns = 0};
+  const bool serves =
+      device_.element() == Element::kFloat32 && units == padded(units) && !use.evenly_spaced;
+  const bool in_order = program.phases[0].gate == 0;
+  Copies copies;
+  if (!serves || input.is_padded())
+    copies.weight_ih =
+        std::make_shared<MatrixCopy>(MatrixCopy{form_of_weight_ih(program, like, input), {}, {}});
+  if (!serves || !in_order || width != padded(width))
+    copies.weight_hh =
+        std::make_shared<MatrixCopy>(MatrixCopy{form_of_weight_hh(program, like, width), {}, {}});
+  copies.bias = std::make_shared<BiasCopy>(BiasCopy{program, like.rows, like.padded_rows, {}, {}});
+  return copies;
+}
+
+/// All copies of one kind are adjacent, so that neighbouring cells of one shape are evenly spaced.
+void RecurrentWeightCopies::allocate() {
   const auto for_each_copy = [&](const auto& visit) {
     for (Copies& c : copies_)
       if (c.weight_ih) visit(*c.weight_ih);
@@ -103,7 +120,7 @@ RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec
   };
   MemoryLayout layout;
   for_each_copy([&](const auto& copy) { layout.take(std::int64_t(bytes_of(copy)), 1); });
-  const std::shared_ptr<void> memory = device.allocate(layout.bytes());
+  const std::shared_ptr<void> memory = device_.allocate(layout.bytes());
   layout = {};
   for_each_copy([&](auto& copy) {
     void* const out =
@@ -111,9 +128,6 @@ RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec
     copy.out = static_cast<decltype(copy.out)>(out);
     copy.memory = memory;
   });
-  for (const Copies& c : copies_)
-    cells_.push_back({c.weight_ih ? c.weight_ih->out : nullptr,
-                      c.weight_hh ? c.weight_hh->out : nullptr, c.bias->out});
 }
 
 void RecurrentWeightCopies::add_known(std::span<const RecurrentWeights> weights) {

@@ -20,14 +20,15 @@ namespace unroll::gpu {
 /// The input of a layer: x, or the outputs of the directions below it side by side, each padded
 /// separately.
 struct LayerInput {
-  std::int64_t blocks, width;  // D or 1, H or I
+  std::int64_t blocks, width;  // D or 1, R or I
 
   std::int64_t columns() const { return blocks * width; }
   std::int64_t padded_width() const { return padded(width); }
   std::int64_t padded_columns() const { return blocks * padded_width(); }
   bool is_padded() const { return width != padded_width(); }
 };
-/// The addresses of the weights if all of them are variables, otherwise nullopt.
+
+/// The addresses of all parameters of all cells if all of them are variables, otherwise nullopt.
 std::optional<std::vector<const void*>> variables_of(std::span<const RecurrentWeights> weights);
 
 /// Copies of weights in the form `form`. If all weights are variables, this returns the known
@@ -51,8 +52,8 @@ LayerInput layer_input(const RecurrentSpec& spec, std::int64_t input, int layer)
 class RecurrentWeightCopies {
  public:
   struct Cell {
-    const void* weight_ih = nullptr;  // [x_slots Hp, Ip]
-    const void* weight_hh = nullptr;  // [h_slots Hp, Hp]
+    const void* weight_ih = nullptr;  // [G Hp, Ip]
+    const void* weight_hh = nullptr;  // [h_slots Hp, Rp], in the order of the slots
     const float* bias = nullptr;      // [slots, Hp]
   };
   /// Decides which weights are copied, and when.
@@ -80,6 +81,9 @@ class RecurrentWeightCopies {
     std::shared_ptr<MatrixCopy> weight_ih, weight_hh;  // null: the variable is read in place
     std::shared_ptr<BiasCopy> bias;
   };
+  Copies copies_of(const RecurrentSpec& spec, const LayerInput& input, int layer,
+                   const Use& use) const;
+  void allocate();
   void add_known(std::span<const RecurrentWeights> weights);
 
   Device& device_;
@@ -99,7 +103,8 @@ class SharedWeightCopies {
                                             std::span<const RecurrentWeights> weights);
 
  private:
-  using Form = std::pair<GruReset, bool>;  // the bool: evenly spaced
+  /// What the addresses of the weights do not tell. The bool: evenly spaced.
+  using Form = std::pair<GruReset, bool>;
 
   Device& device_;
   std::map<std::pair<Form, std::vector<const void*>>, std::weak_ptr<RecurrentWeightCopies>> known_;

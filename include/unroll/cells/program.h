@@ -38,7 +38,8 @@ struct CellProgram {
   }
   /// The gate of weight_hh that feeds slot phase.first + k.
   UNROLL_HD constexpr int gate_of_h(const Phase& phase, int k) const {
-    return (phase.gate + k) % gates;
+    const int gate = phase.gate + k;
+    return gate < gates ? gate : gate - gates;
   }
   /// Whether r h_{t-1} is among the factors.
   constexpr bool has_reset() const { return phases[phase_count - 1].of_reset; }

@@ -312,18 +312,17 @@ Floats run_stack(const std::shared_ptr<Backend>& backend, const test::CellForm& 
                  bool zero_input) {
   constexpr std::int64_t kSteps = 40, kBatch = 3, kInput = 10;
   Graph g;
-  RecurrentSpec spec{.cell = form.cell, .hidden = {40, 24}, .dropout = 0.3F};
-  spec.reset = form.reset;
+  const RecurrentSpec spec = test::with_form({.hidden = {40, 24}, .dropout = 0.3F}, form);
   RecurrentInputs in;
   in.x = g.placeholder("x", {kSteps, kBatch, kInput});
   in.weights = recurrent_weights(
       g, spec, kInput, {.weight_ih = uniform(-0.02, 0.02), .weight_hh = uniform(-0.02, 0.02)});
   std::vector<Tensor> xs{in.x};
-  for (const std::int64_t units : spec.hidden) {
-    in.h0.push_back(g.placeholder("h0", {1, kBatch, units}));
+  for (int layer = 0; layer < spec.layers(); ++layer) {
+    in.h0.push_back(g.placeholder("h0", spec.h_shape(layer, kBatch)));
     xs.push_back(in.h0.back());
-    if (form.cell != CellKind::kLstm) continue;
-    in.c0.push_back(g.placeholder("c0", {1, kBatch, units}));
+    if (!spec.has_c()) continue;
+    in.c0.push_back(g.placeholder("c0", spec.c_shape(layer, kBatch)));
     xs.push_back(in.c0.back());
   }
   const std::size_t fed = xs.size();

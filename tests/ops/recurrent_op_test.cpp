@@ -27,10 +27,20 @@ namespace {
 const RecurrentWeightsOptions kZeros{
     .prefix = "", .weight_ih = constant(0), .weight_hh = constant(0)};
 
+/// Writes the weights of `data` to the cells' variables.
+void write_cells(VariableStore& store, const std::vector<CellWeights>& cells,
+                 const reference::RecurrentInputs<double>& data) {
+  for (std::size_t k = 0; k < cells.size(); ++k)
+    for_each_parameter(data.weights[k], [&](const CellParameter& p) {
+      store.write<float>(p.of(cells[k]).name(), floats(p.of(data.weights[k])));
+    });
+}
+
 /// A graph with placeholders for the data and the weights of the loss, variables for the weights of
 /// the cells, and room for either form of the stack.
 struct StackGraph {
   Graph graph;
+  std::vector<CellParameter> parameters;  // of each cell; the shapes are those of the first
   RecurrentInputs in;
   Tensor wy;
   std::vector<Tensor> wh, wc;
@@ -38,7 +48,8 @@ struct StackGraph {
   std::vector<Feed> feeds;
 
   StackGraph(const RecurrentCase& c, const reference::RecurrentInputs<double>& data,
-             const RecurrentLoss& loss, bool open = false) {
+             const RecurrentLoss& loss, bool open = false)
+      : parameters(cell_parameters(c.spec, 0, c.input)) {
     values.reserve(64);  // feeds point into it
     const std::int64_t steps = open ? kOpen : c.steps, batch = open ? kOpen : c.batch;
     in.x = feed("x", data.x, {steps, batch, c.input});
@@ -68,17 +79,12 @@ struct StackGraph {
     list.insert(list.end(), in.h0.begin(), in.h0.end());
     list.insert(list.end(), in.c0.begin(), in.c0.end());
     for (const CellWeights& w : in.weights)
-      list.insert(list.end(), {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh});
+      for (const CellParameter& p : parameters) list.push_back(p.of(w));
     return list;
   }
 
   void write_weights(VariableStore& store, const reference::RecurrentInputs<double>& data) const {
-    for (std::size_t k = 0; k < in.weights.size(); ++k) {
-      store.write<float>(in.weights[k].weight_ih.name(), floats(data.weights[k].weight_ih));
-      store.write<float>(in.weights[k].weight_hh.name(), floats(data.weights[k].weight_hh));
-      store.write<float>(in.weights[k].bias_ih.name(), floats(data.weights[k].bias_ih));
-      store.write<float>(in.weights[k].bias_hh.name(), floats(data.weights[k].bias_hh));
-    }
+    write_cells(store, in.weights, data);
   }
 
  private:
@@ -244,14 +250,7 @@ TEST_P(RecurrentOp, OneSessionPlansForManyLengthsAndBatches) {
     std::vector<Tensor> fetches = dense_gradients(reduce_sum(result.y), {in.x});
     fetches.push_back(result.y);
     const auto write = [&](Session& session) {
-      for (std::size_t k = 0; k < in.weights.size(); ++k) {
-        const auto& w = weights.weights[k];
-        VariableStore& store = session.variables();
-        store.write<float>(in.weights[k].weight_ih.name(), floats(w.weight_ih));
-        store.write<float>(in.weights[k].weight_hh.name(), floats(w.weight_hh));
-        store.write<float>(in.weights[k].bias_ih.name(), floats(w.bias_ih));
-        store.write<float>(in.weights[k].bias_hh.name(), floats(w.bias_hh));
-      }
+      write_cells(session.variables(), in.weights, weights);
     };
     Session session(graph, backend_);
     write(session);
@@ -396,12 +395,13 @@ TEST_P(RecurrentOp, GradientsCanBeAskedForAlone) {
     }();
     const std::size_t last = xs.size() - 1;
     std::vector<Tensor> fetches;
-    for (const std::size_t k : {std::size_t{0}, std::size_t{1}, last - 15, last})
+    const std::size_t first_weight = xs.size() - g.parameters.size() * g.in.weights.size();
+    for (const std::size_t k : {std::size_t{0}, std::size_t{1}, first_weight, last})
       fetches.push_back(dense_gradients(cost, {xs[k]})[0]);
     Session session(g.graph, backend_);
     g.write_weights(session.variables(), data);
     std::size_t which = 0;
-    for (const std::size_t k : {std::size_t{0}, std::size_t{1}, last - 15, last}) {
+    for (const std::size_t k : {std::size_t{0}, std::size_t{1}, first_weight, last}) {
       std::vector<Tensor> one{fetches[which++], cost};
       session.run(one, feeds);
       EXPECT_TRUE(close(session.read(one[0]), slopes[k].values, recurrent_gradient_ulps(c)))
@@ -428,7 +428,8 @@ TEST_P(RecurrentOp, TrainsLikeTheElementaryForm) {
       for (int run = 0; run < 4; ++run) session.run(std::span(&step, 1), g.feeds);
       std::size_t k = 0;
       for (const CellWeights& w : g.in.weights)
-        for (const Tensor& weight : {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh}) {
+        for (const CellParameter& p : g.parameters) {
+          const Tensor& weight = p.of(w);
           const std::vector<float> values = session.variables().read<float>(weight.name());
           if (fused)
             first.push_back(values);

@@ -224,8 +224,8 @@ TEST_P(RecurrentKernel, DropoutBetweenLayersUsesPhiloxMasks) {
     c.spec.dropout = 0.25F;
     auto data = recurrent_data(c, 45);
     for (std::size_t layer = 0; layer + 1 < c.spec.hidden.size(); ++layer)
-      data.masks.push_back(reference::dropout_mask(
-          {c.steps, c.batch, c.spec.directions * c.spec.hidden[layer]}, 0.25, kKey + layer, kStep));
+      data.masks.push_back(reference::dropout_mask({c.steps, c.batch, c.spec.output(int(layer))},
+                                                   0.25, kKey + layer, kStep));
     const auto expected = reference::recurrent(c.spec, data);
     const RecurrentLoss loss = recurrent_loss(expected, 46);
     KernelRun inference(*backend_, *memory_, c, data, false, kStep, kKey);
@@ -251,21 +251,19 @@ TEST_P(RecurrentKernel, PrepareTakesNewWeights) {
     std::vector<View> h0, c0, h_n, c_n;
     for (const Reals& h : data.h0) h0.push_back(memory_->in(h)), h_n.push_back(memory_->inout(h));
     for (const Reals& h : data.c0) c0.push_back(memory_->in(h)), c_n.push_back(memory_->inout(h));
+    const std::vector<CellParameter> parameters = cell_parameters(c.spec, 0, c.input);
     std::vector<RecurrentWeights> weights;
-    for (const auto& w : data.weights)
-      weights.push_back({memory_->inout(w.weight_ih), memory_->inout(w.weight_hh),
-                         memory_->inout(w.bias_ih), memory_->inout(w.bias_hh)});
-    const View y = memory_->out({c.steps, c.batch, 18});
+    for (const auto& w : data.weights) {
+      weights.emplace_back();
+      for (const CellParameter& p : parameters) p.of(weights.back()) = memory_->inout(p.of(w));
+    }
+    const View y = memory_->out({c.steps, c.batch, c.spec.output()});
     for (const auto& now : {data, other}) {
-      const auto write = [&](const View& view, const Reals& values) {
-        backend_->upload(view.data, floats(values).data(), view.bytes());
-      };
-      for (std::size_t k = 0; k < weights.size(); ++k) {
-        write(weights[k].weight_ih, now.weights[k].weight_ih);
-        write(weights[k].weight_hh, now.weights[k].weight_hh);
-        write(weights[k].bias_ih, now.weights[k].bias_ih);
-        write(weights[k].bias_hh, now.weights[k].bias_hh);
-      }
+      for (std::size_t k = 0; k < weights.size(); ++k)
+        for (const CellParameter& p : parameters) {
+          const View& view = p.of(weights[k]);
+          backend_->upload(view.data, floats(p.of(now.weights[k])).data(), view.bytes());
+        }
       plan->prepare(weights);
       plan->forward({.x = x,
                      .lengths = {},
@@ -382,7 +380,8 @@ TEST_P(RecurrentPrecision, DropsWhatFloat32Drops) {
     SCOPED_TRACE(describe(c));
     c.spec.dropout = 0.25F;
     auto data = recurrent_data(c, 51);
-    data.masks.push_back(reference::dropout_mask({c.steps, c.batch, 34}, 0.25, kKey, kStep));
+    data.masks.push_back(
+        reference::dropout_mask({c.steps, c.batch, c.spec.output(0)}, 0.25, kKey, kStep));
     expect_small_errors(c, data, kStep, kKey);
     finish_case();
   }

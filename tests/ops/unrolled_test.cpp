@@ -20,7 +20,7 @@ namespace {
 
 class UnrolledTest : public OnEachBackend {};
 
-// Inputs in flatten()'s order: x, h0, (c0), weight_ih, weight_hh, bias_ih, bias_hh.
+// Inputs in flatten()'s order: x, h0, (c0), and the cell's parameters.
 TEST_P(UnrolledTest, BuiltInCellsMatchTheReference) {
   for (const RecurrentCase& c : recurrent_cases({recurrent_shape({4}, 1, 3, 2, 3, false)})) {
     const auto data = recurrent_data(c, 3);
@@ -32,12 +32,13 @@ TEST_P(UnrolledTest, BuiltInCellsMatchTheReference) {
                    .ulps = recurrent_ulps(c),
                    .gradient_ulps = recurrent_gradient_ulps(c)};
     for (const Reals& input : flatten(data)) test.operands.push_back({input.dims, -1, 1});
+    const std::vector<CellParameter> parameters = cell_parameters(c.spec, 0, c.input);
     test.build = [&](const std::vector<Tensor>& x) {
-      CellState initial;
-      for (std::size_t k = 1; k < (lstm ? 3U : 2U); ++k)
-        initial.push_back(reshape(x[k], {c.batch, c.spec.hidden[0]}));
-      const std::size_t first = lstm ? 3 : 2;
-      const CellWeights weights{x[first], x[first + 1], x[first + 2], x[first + 3]};
+      CellState initial{reshape(x[1], {c.batch, c.spec.width(0)})};
+      if (lstm) initial.push_back(reshape(x[2], {c.batch, c.spec.units(0)}));
+      CellWeights weights;
+      for (std::size_t k = 0; k < parameters.size(); ++k)
+        parameters[k].of(weights) = x[x.size() - parameters.size() + k];
       return unrolled(cell(c.spec, weights), x[0], initial).y;
     };
     test.reference = [&](const std::vector<ComplexArray>& x) {

@@ -2,10 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "tests/support/random.h"
@@ -19,16 +22,48 @@ struct CellForm {
   const char* name;
   CellKind cell;
   GruReset reset = GruReset::kAfter;
+  InputGate input_gate = InputGate::kSeparate;
+  bool layer_norm = false;
+  bool projected = false;
 };
 
-inline constexpr CellForm kCellForms[] = {
-    {"rnn_tanh", CellKind::kRnnTanh},
-    {"rnn_relu", CellKind::kRnnRelu},
-    {"rnn_logistic", CellKind::kRnnLogistic},
-    {"lstm", CellKind::kLstm},
-    {"gru before", CellKind::kGru, GruReset::kBefore},
-    {"gru after", CellKind::kGru, GruReset::kAfter},
+inline constexpr std::array kCellForms{
+    CellForm{"rnn_tanh", CellKind::kRnnTanh},
+    CellForm{"rnn_relu", CellKind::kRnnRelu},
+    CellForm{"rnn_logistic", CellKind::kRnnLogistic},
+    CellForm{"lstm", CellKind::kLstm},
+    CellForm{"gru before", CellKind::kGru, GruReset::kBefore},
+    CellForm{"gru after", CellKind::kGru, GruReset::kAfter},
+    CellForm{.name = "lstm coupled", .cell = CellKind::kLstm, .input_gate = InputGate::kCoupled},
+    CellForm{.name = "lstm capped", .cell = CellKind::kLstm, .input_gate = InputGate::kCapped},
+    CellForm{.name = "lstm norm", .cell = CellKind::kLstm, .layer_norm = true},
+    CellForm{.name = "lstm projected", .cell = CellKind::kLstm, .projected = true},
+    CellForm{.name = "lstm capped projected",
+             .cell = CellKind::kLstm,
+             .input_gate = InputGate::kCapped,
+             .projected = true},
+    CellForm{.name = "lstm capped norm",
+             .cell = CellKind::kLstm,
+             .input_gate = InputGate::kCapped,
+             .layer_norm = true},
+    CellForm{.name = "lstm coupled norm projected",
+             .cell = CellKind::kLstm,
+             .input_gate = InputGate::kCoupled,
+             .layer_norm = true,
+             .projected = true},
 };
+/// Those without the variants that only an LSTM has.
+inline constexpr std::span kPlainForms = std::span(kCellForms).first<6>();
+
+/// The spec with the form's cell. A projection keeps three quarters of the smallest layer.
+inline RecurrentSpec with_form(RecurrentSpec spec, const CellForm& form) {
+  spec.cell = form.cell;
+  spec.reset = form.reset;
+  spec.input_gate = form.input_gate;
+  spec.layer_norm = form.layer_norm;
+  if (form.projected) spec.projection = std::ranges::min(spec.hidden) * 3 / 4;
+  return spec;
+}
 
 struct RecurrentCase {
   std::string name;
@@ -44,14 +79,16 @@ inline std::string describe(const RecurrentCase& c) {
          " I=" + std::to_string(c.input) + (c.lengths ? " lengths" : "");
 }
 
-/// Every cell with each (hidden, directions, T, N, I, lengths) of `shapes`.
-inline std::vector<RecurrentCase> recurrent_cases(const std::vector<RecurrentCase>& shapes) {
+/// Every cell with each (hidden, directions, T, N, I, lengths) of `shapes`. A layer of one unit has
+/// no projection.
+inline std::vector<RecurrentCase> recurrent_cases(const std::vector<RecurrentCase>& shapes,
+                                                  std::span<const CellForm> forms = kCellForms) {
   std::vector<RecurrentCase> all;
-  for (const CellForm& form : kCellForms)
+  for (const CellForm& form : forms)
     for (RecurrentCase c : shapes) {
+      if (form.projected && std::ranges::min(c.spec.hidden) == 1) continue;
       c.name = form.name;
-      c.spec.cell = form.cell;
-      c.spec.reset = form.reset;
+      c.spec = with_form(c.spec, form);
       all.push_back(c);
     }
   return all;
@@ -67,6 +104,15 @@ inline RecurrentCase recurrent_shape(std::vector<std::int64_t> hidden, int direc
   return c;
 }
 
+/// Gains around 1, biases around 0, weights in +-limit.
+inline Reals random_parameter(const CellParameter& parameter, double limit, Random& random) {
+  const std::string_view name = parameter.name;
+  const Dims dims = dims_of(parameter.shape);
+  if (name.starts_with("gain")) return random.array(dims, 0.5, 1.5);
+  if (name.starts_with("bias")) return random.array(dims, -0.5, 0.5);
+  return random.array(dims, -limit, limit);
+}
+
 /// Weights in +-1 / sqrt(H), like PyTorch's initial ones: then the recurrence contracts, and
 /// rounding errors do not grow from step to step. Lengths include 0, 1, T and values between.
 inline reference::RecurrentInputs<double> recurrent_data(const RecurrentCase& c,
@@ -74,18 +120,15 @@ inline reference::RecurrentInputs<double> recurrent_data(const RecurrentCase& c,
   Random random(seed);
   reference::RecurrentInputs<double> data;
   data.x = random.array({c.steps, c.batch, c.input}, -1, 1);
-  std::int64_t input = c.input;
-  for (const std::int64_t units : c.spec.hidden) {
-    const double limit = 1 / std::sqrt(double(units));
-    const std::int64_t rows = c.spec.gates() * units;
-    data.h0.push_back(random.array({c.spec.directions, c.batch, units}, -1, 1));
-    if (c.spec.cell == CellKind::kLstm)
-      data.c0.push_back(random.array({c.spec.directions, c.batch, units}, -1, 1));
-    for (int d = 0; d < c.spec.directions; ++d)
-      data.weights.push_back({random.array({rows, input}, -limit, limit),
-                              random.array({rows, units}, -limit, limit),
-                              random.array({rows}, -0.5, 0.5), random.array({rows}, -0.5, 0.5)});
-    input = c.spec.directions * units;
+  for (int layer = 0; layer < c.spec.layers(); ++layer) {
+    data.h0.push_back(random.array(dims_of(c.spec.h_shape(layer, c.batch)), -1, 1));
+    if (c.spec.has_c())
+      data.c0.push_back(random.array(dims_of(c.spec.c_shape(layer, c.batch)), -1, 1));
+    for (int d = 0; d < c.spec.directions; ++d) {
+      reference::LayerWeights<double>& w = data.weights.emplace_back();
+      for (const CellParameter& p : cell_parameters(c.spec, layer, c.input))
+        p.of(w) = random_parameter(p, 1 / std::sqrt(double(c.spec.units(layer))), random);
+    }
   }
   if (c.lengths)
     for (std::int64_t n = 0; n < c.batch; ++n)
@@ -94,19 +137,29 @@ inline reference::RecurrentInputs<double> recurrent_data(const RecurrentCase& c,
   return data;
 }
 
+/// Calls visit(parameter) for each of the cell's parameters, in their order. `weights` has the
+/// others empty.
+template <typename S, typename Visit>
+void for_each_parameter(const reference::LayerWeights<S>& weights, const Visit& visit) {
+  static const std::vector<CellParameter> all =
+      cell_parameters({.hidden = {2}, .layer_norm = true, .projection = 1}, 0, 1);
+  for (const CellParameter& parameter : all)
+    if (!parameter.of(weights).values.empty()) visit(parameter);
+}
+
 /// All tensors that have a gradient, in one list: x, each h0, each c0, then per layer and direction
-/// weight_ih, weight_hh, bias_ih, bias_hh.
+/// the cell's parameters.
 template <typename S>
 std::vector<reference::Array<S>> flatten(const reference::RecurrentInputs<S>& data) {
   std::vector<reference::Array<S>> list{data.x};
   list.insert(list.end(), data.h0.begin(), data.h0.end());
   list.insert(list.end(), data.c0.begin(), data.c0.end());
   for (const reference::LayerWeights<S>& w : data.weights)
-    list.insert(list.end(), {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh});
+    for_each_parameter(w, [&](const CellParameter& p) { list.push_back(p.of(w)); });
   return list;
 }
 
-/// The inverse of flatten(); `like` has the number of each, the lengths and the masks.
+/// The inverse of flatten(); `like` says which there are, and has the lengths and the masks.
 template <typename S>
 reference::RecurrentInputs<S> unflatten(const std::vector<reference::Array<S>>& list,
                                         const reference::RecurrentInputs<double>& like) {
@@ -115,8 +168,10 @@ reference::RecurrentInputs<S> unflatten(const std::vector<reference::Array<S>>& 
   data.x = *next++;
   for (std::size_t k = 0; k < like.h0.size(); ++k) data.h0.push_back(*next++);
   for (std::size_t k = 0; k < like.c0.size(); ++k) data.c0.push_back(*next++);
-  for (std::size_t k = 0; k < like.weights.size(); ++k, next += 4)
-    data.weights.push_back({next[0], next[1], next[2], next[3]});
+  for (const reference::LayerWeights<double>& w : like.weights) {
+    reference::LayerWeights<S>& cell = data.weights.emplace_back();
+    for_each_parameter(w, [&](const CellParameter& p) { p.of(cell) = *next++; });
+  }
   data.lengths = like.lengths;
   data.masks = like.masks;
   return data;
@@ -130,8 +185,9 @@ inline std::vector<std::string> flat_names(const reference::RecurrentInputs<doub
   for (std::size_t k = 0; k < data.c0.size(); ++k)
     names.push_back("c0 of layer " + std::to_string(k));
   for (std::size_t k = 0; k < data.weights.size(); ++k)
-    for (const char* name : {"weight_ih ", "weight_hh ", "bias_ih ", "bias_hh "})
-      names.push_back(name + std::to_string(k));
+    for_each_parameter(data.weights[k], [&](const CellParameter& p) {
+      names.push_back(p.name + (" " + std::to_string(k)));
+    });
   return names;
 }
 
@@ -175,7 +231,7 @@ inline reference::ComplexLoss complex_loss(const RecurrentCase& c, const Recurre
 inline double recurrent_ulps(const RecurrentCase& c) {
   double widest = double(c.input);
   for (const std::int64_t units : c.spec.hidden)
-    widest = std::max(widest, double(c.spec.directions * units));
+    widest = std::max(widest, double(c.spec.directions * units));  // no output is wider
   const double per_step = 8 + std::sqrt(2 * widest);
   return per_step * std::sqrt(double(c.steps)) * double(c.spec.layers());
 }

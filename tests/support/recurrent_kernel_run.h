@@ -27,17 +27,17 @@ class KernelRun {
  public:
   KernelRun(std::unique_ptr<RecurrentPlan> plan, GuardedMemory& memory, const RecurrentCase& c,
             const reference::RecurrentInputs<double>& data, std::int64_t step = 0)
-      : memory_(memory), plan_(std::move(plan)) {
+      : memory_(memory), plan_(std::move(plan)), parameters_(cell_parameters(c.spec, 0, c.input)) {
     x_ = memory.in(data.x);
     if (!data.lengths.empty()) lengths_ = memory.in(data.lengths, {c.batch});
     for (const Reals& h : data.h0) h0_.push_back(memory.in(h));
     for (const Reals& c0 : data.c0) c0_.push_back(memory.in(c0));
-    for (const auto& w : data.weights)
-      weights_.push_back({memory.in(w.weight_ih), memory.in(w.weight_hh), memory.in(w.bias_ih),
-                          memory.in(w.bias_hh)});
+    weights_.resize(data.weights.size());
+    for (std::size_t k = 0; k < weights_.size(); ++k)
+      for (const CellParameter& p : parameters_)
+        p.of(weights_[k]) = memory.in(p.of(data.weights[k]));
     step_ = memory.in<std::int64_t>({step}, {1});
-    const std::int64_t top = c.spec.hidden.back();
-    y_ = memory.out({c.steps, c.batch, c.spec.directions * top});
+    y_ = memory.out({c.steps, c.batch, c.spec.output()});
     for (const View& h : h0_) h_n_.push_back(memory.out(h.shape));
     for (const View& c0 : c0_) c_n_.push_back(memory.out(c0.shape));
     reserve_ = memory.raw(plan_->reserve_bytes());
@@ -90,10 +90,10 @@ class KernelRun {
     for (const Reals& c : loss.c_n) dc_n.push_back(wanted.dc_n ? memory_.in(c) : View{});
     for (const View& h : h0_) dh0.push_back(memory_.out(h.shape));
     for (const View& c : c0_) dc0.push_back(memory_.out(c.shape));
-    std::vector<RecurrentWeights> dweights;
-    for (const RecurrentWeights& w : weights_)
-      dweights.push_back({memory_.out(w.weight_ih.shape), memory_.out(w.weight_hh.shape),
-                          memory_.out(w.bias_ih.shape), memory_.out(w.bias_hh.shape)});
+    std::vector<RecurrentWeights> dweights(weights_.size());
+    for (std::size_t k = 0; k < weights_.size(); ++k)
+      for (const CellParameter& p : parameters_)
+        p.of(dweights[k]) = memory_.out(p.of(weights_[k]).shape);
     const View dx = wanted.dx ? memory_.out(x_.shape) : View{};
     plan_->backward({.x = x_,
                      .lengths = lengths_,
@@ -115,8 +115,7 @@ class KernelRun {
     for (const View& h : dh0) slopes.push_back(memory_.get(h));
     for (const View& c : dc0) slopes.push_back(memory_.get(c));
     for (const RecurrentWeights& w : dweights)
-      for (const View& view : {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh})
-        slopes.push_back(memory_.get(view));
+      for (const CellParameter& p : parameters_) slopes.push_back(memory_.get(p.of(w)));
     return slopes;
   }
 
@@ -127,6 +126,7 @@ class KernelRun {
 
   GuardedMemory& memory_;
   std::unique_ptr<RecurrentPlan> plan_;
+  std::vector<CellParameter> parameters_;  // of each cell; the shapes are those of the first
   View x_, lengths_, step_, y_, reserve_, scratch_;
   std::vector<View> h0_, c0_, h_n_, c_n_;
   std::vector<RecurrentWeights> weights_;

@@ -79,7 +79,7 @@ class RecurrentPlanner::Trial {
     const RecurrentSpec& spec = args.spec;
     for (int layer = 0; layer < spec.layers(); ++layer) {
       const std::int64_t units = spec.hidden[std::size_t(layer)];
-      const std::int64_t gates = gates_of(spec.cell) * units;
+      const std::int64_t gates = spec.gates() * units;
       const std::int64_t input = layer_input(spec, args.input, layer).columns();
       const double limit = 1 / std::sqrt(double(units));
       for (int direction = 0; direction < spec.directions; ++direction) {

@@ -124,7 +124,7 @@ void CudnnStack::find_weight_offsets(const CudnnContext& context, const Recurren
   const auto matrix_descriptor = cudnn::make_tensor_descriptor(),
              bias_descriptor = cudnn::make_tensor_descriptor();
   const auto* const base = static_cast<const std::byte*>(context.base.get());
-  const int gates = gates_of(spec.cell);
+  const int gates = spec.gates();
   for (int cell = 0; cell < count_ * spec.directions; ++cell)
     for (int part = 0; part < 2 * gates; ++part) {
       void *matrix = nullptr, *bias = nullptr;

@@ -111,7 +111,8 @@ class Layer {
   void for_each_phase_slot(const Visit& visit) const {
     for (int p = 0; p < program_.phase_count; ++p)
       for (int k = 0; k < program_.phases[p].count; ++k)
-        visit(program_.phases[p], program_.phases[p].first + k, program_.phases[p].gate + k);
+        visit(program_.phases[p], program_.phases[p].first + k,
+              program_.gate_of_h(program_.phases[p], k));
   }
 
   /// out [m, slots H] += v [m, columns] W^T.
@@ -190,7 +191,7 @@ class Layer {
     const std::size_t states = std::size_t(batch_ * units_);
     const Array& read = phase.of_reset ? reset_h_ : h_;
     for (int k = 0; k < phase.count; ++k)
-      multiply({weights_.weight_hh, phase.gate + k, phase.first + k, units_},
+      multiply({weights_.weight_hh, program_.gate_of_h(phase, k), phase.first + k, units_},
                read.data() + std::size_t(t) * states, batch_, gates_.data() + t * batch_ * row_);
     for_each_unit(t, [&](std::size_t g, std::size_t s, std::int64_t u) {
       cells::ForwardUnit<double, Cell::kProgram.slots> unit{};
@@ -238,9 +239,9 @@ class Layer {
     });
     if (phase.of_reset) dreset_.assign(states, 0.0);
     for (int k = 0; k < phase.count; ++k)
-      multiply_transposed({weights_.weight_hh, phase.gate + k, phase.first + k, units_},
-                          dgates_.data() + t * batch_ * row_, batch_,
-                          (phase.of_reset ? dreset_ : past).data());
+      multiply_transposed(
+          {weights_.weight_hh, program_.gate_of_h(phase, k), phase.first + k, units_},
+          dgates_.data() + t * batch_ * row_, batch_, (phase.of_reset ? dreset_ : past).data());
   }
 
   const ReferenceInputs& in_;

@@ -82,7 +82,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     device.packed(w.weight_ih, {cell.input, units, program.gates, kUnitBlock}, cell.w_ih);
     for (int p = 0; p < program.phase_count; ++p)
       for (int k = 0; k < program.phases[p].count; ++k) {
-        const View rows = gate_rows(w.weight_hh, program.phases[p].gate + k, units);
+        const View rows = gate_rows(w.weight_hh, program.gate_of_h(program.phases[p], k), units);
         const int slot = program.phases[p].first + k;
         device.packed(rows, {width, units, 1, kUnitBlock, true}, cell.w_hh[slot]);
         if (stack_.args.training)
@@ -106,7 +106,7 @@ class CpuRecurrentPlan final : public RecurrentPlan {
     for (int k = 0; k < program.gates; ++k) add(w.bias_ih, k, bias, program.first_x_bias() + k);
     for (int p = 0; p < program.phase_count; ++p)
       for (int k = 0; k < program.phases[p].count; ++k)
-        add(w.bias_hh, program.phases[p].gate + k, bias,
+        add(w.bias_hh, program.gate_of_h(program.phases[p], k), bias,
             program.first_h_bias(program.phases[p]) + k);
     if (!program.is_normalised) return;
     auto* gains = static_cast<float*>(cell.gains.get());

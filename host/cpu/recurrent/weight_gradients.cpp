@@ -18,8 +18,9 @@ void CellBackward::weight_gradients(const Matrix& x) const {
     const cells::Phase& phase = program.phases[p];
     const Matrix read{phase.of_reset ? memory_ + cell_.reset_h : h_prev, cell_.padded_width};
     for (int k = 0; k < phase.count; ++k) {
-      gate_weight_gradient(to.weight_hh, phase.gate + k, phase.first + k, read);
-      sum_rows(to.bias_hh, phase.gate + k, dgates(0, program.first_h_bias(phase) + k), nullptr);
+      gate_weight_gradient(to.weight_hh, program.gate_of_h(phase, k), phase.first + k, read);
+      sum_rows(to.bias_hh, program.gate_of_h(phase, k), dgates(0, program.first_h_bias(phase) + k),
+               nullptr);
     }
   }
   if (stack_.has_projection()) projection_gradient(to.weight_hr);

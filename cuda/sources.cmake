@@ -33,16 +33,22 @@ set(UNROLL_CUDA_SOURCES
   cuda/ops/softmax_cross_entropy.cpp
   cuda/ops/softmax_rows.cu
   cuda/ops/sort.cu
+  cuda/recurrent/gate_arguments.cpp
   cuda/recurrent/gates.cu
   cuda/recurrent/persistent.cu
   cuda/recurrent/persistent_bf16.cu
   cuda/recurrent/persistent_fp32.cu
+  cuda/recurrent/persistent_schedule.cpp
   cuda/recurrent/persistent_shape.cpp
   cuda/recurrent/persistent_tf32.cu
   cuda/recurrent/recurrent.cpp
   cuda/recurrent/recurrent_kernels.cu
   cuda/recurrent/recurrent_weights.cpp
+  cuda/recurrent/stack_buffers.cpp
+  cuda/recurrent/stack_products.cpp
+  cuda/recurrent/stepwise.cpp
   cuda/recurrent_planner.cpp
+  host/graph/recurrent_spec.cpp  # sizes and names that follow from a spec
 )
 list(TRANSFORM UNROLL_CUDA_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
 # Each is compiled by itself also in a unity build: they use the same short names.

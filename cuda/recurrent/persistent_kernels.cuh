@@ -123,9 +123,9 @@ struct OwnedForward {
 };
 
 /// Only loads: nothing waits for their values before the product is done.
-template <typename Cell, typename Block, typename Mine, int count>
+template <typename Cell, typename Block, int count>
 __device__ __forceinline__ void load_units(const Block& block, const Tile& tile,
-                                           Mine (&mine)[count]) {
+                                           OwnedForward<Cell, typename Block::E> (&mine)[count]) {
   using E = typename Block::E;
   constexpr cells::CellProgram kProgram = Cell::kProgram;
 #pragma unroll
@@ -143,10 +143,10 @@ __device__ __forceinline__ void load_units(const Block& block, const Tile& tile,
 }
 
 /// Computes the gates from the sums and stores h, which the other blocks read.
-template <typename Cell, typename Block, typename Mine, int count>
+template <typename Cell, typename Block, int count>
 __device__ __forceinline__ void compute_units(const Block& block, const Tile& tile,
                                               const Units<1> (&bias)[count][Cell::kProgram.slots],
-                                              Mine (&mine)[count]) {
+                                              OwnedForward<Cell, typename Block::E> (&mine)[count]) {
   using E = typename Block::E;
   constexpr int kSlots = Cell::kProgram.slots, kOfR = Cell::kProgram.h_slots();
 #pragma unroll
@@ -165,9 +165,9 @@ __device__ __forceinline__ void compute_units(const Block& block, const Tile& ti
 }
 
 /// Stores what only later kernels read.
-template <typename Cell, typename Block, typename Mine, int count>
+template <typename Cell, typename Block, int count>
 __device__ __forceinline__ void store_units(const Block& block, const Tile& tile,
-                                            const Mine (&mine)[count]) {
+                                            const OwnedForward<Cell, typename Block::E> (&mine)[count]) {
   constexpr int kSlots = Cell::kProgram.slots;
 #pragma unroll
   for (int r = 0; r < count; ++r) {

@@ -1,0 +1,137 @@
+#include "cuda/recurrent/stack_buffers.h"
+
+#include "cuda/device/memory_layout.h"
+#include "unroll/cells/table.h"
+
+namespace unroll::gpu {
+
+StackBuffers::StackBuffers(Device& device, const RecurrentArgs& args)
+    : device_(device), args_(args), program_(cells::program_of(args.spec)) {
+  const RecurrentSpec& spec = args_.spec;
+  for (int layer = 0; layer < spec.layers(); ++layer) {
+    const LayerInput input = layer_input(spec, args_.input, layer);
+    const bool in_place = layer == 0 ? device_.element() == Element::kFloat32 && !input.is_padded()
+                                     : spec.directions == 1 && spec.dropout == 0;
+    layers_.push_back({input, !in_place});
+    const std::int64_t units = spec.units(layer), width = spec.width(layer);
+    for (int direction = 0; direction < spec.directions; ++direction)
+      cells_.push_back({layer, direction, units, padded(units), width, padded(width)});
+  }
+  lay_out_forward();
+  lay_out_backward();
+}
+
+/// All buffers of one kind are adjacent: neighbouring cells of one size are then evenly spaced, as
+/// batched products require.
+void StackBuffers::lay_out_forward() {
+  const std::int64_t with_initial = rows() + args_.batch;
+  MemoryLayout layout;
+  for (CellBuffers& c : cells_) c.gates = layout.take(rows() * gate_row(c), sizeof(float));
+  for (CellBuffers& c : cells_) c.h = layout.take(with_initial * c.padded_width, element_bytes());
+  if (has_state())
+    for (CellBuffers& c : cells_) c.state = layout.take(with_initial * c.padded, sizeof(float));
+  if (program_.has_reset())
+    for (CellBuffers& c : cells_) c.reset_h = layout.take(rows() * c.padded_width, element_bytes());
+  for (LayerBuffers& layer : layers_)
+    if (layer.copies_x)
+      layer.x = layout.take(rows() * layer.input.padded_columns(), element_bytes());
+  forward_bytes_ = layout.bytes();
+}
+
+void StackBuffers::lay_out_backward() {
+  const std::int64_t n = args_.batch;
+  MemoryLayout layout;
+  for (CellBuffers& c : cells_) c.dgates = layout.take(rows() * gate_row(c), element_bytes());
+  for (CellBuffers& c : cells_) c.dh = layout.take(n * c.padded_width, sizeof(float));
+  if (program_.has_c)
+    for (CellBuffers& c : cells_) c.dc = layout.take(n * c.padded, sizeof(float));
+  if (program_.has_reset())
+    for (CellBuffers& c : cells_) c.dreset = layout.take(n * c.padded_width, sizeof(float));
+  for (std::size_t layer = 1; layer < layers_.size(); ++layer)
+    layers_[layer].dx = layout.take(rows() * layers_[layer].input.padded_columns(), sizeof(float));
+  backward_bytes_ = layout.bytes();
+}
+
+Matrix StackBuffers::layer_x(const View& x, const std::byte* memory, int index) const {
+  const LayerBuffers& plan = layer(index);
+  if (plan.copies_x) return {memory + plan.x, plan.input.padded_columns()};
+  if (index == 0) return {x.data, args_.input};
+  const CellBuffers& below = cell(index - 1);  // one direction of it
+  return {h_at(memory, below, 1), below.padded_width};
+}
+
+void StackBuffers::start_states(const ForwardPass& pass, const Stage& stage) const {
+  StateCopies copies = h_copies(stage);
+  for (int k = 0; k < stage.count; ++k) {
+    const CellBuffers& c = cell(stage.first + k);
+    const std::int64_t place = c.before(first_step(c));
+    copies.cell[k] = {given_state(pass.args.h0[std::size_t(c.layer)], c, c.width),
+                      h_at(pass.memory, c, place),
+                      has_state() && !program_.has_c ? state_at(pass.memory, c, place) : nullptr};
+  }
+  pad_states(stream(), device_.element(), copies);
+  if (!program_.has_c) return;
+  copies = c_copies(stage);
+  for (int k = 0; k < stage.count; ++k) {
+    const CellBuffers& c = cell(stage.first + k);
+    copies.cell[k] = {given_state(pass.args.c0[std::size_t(c.layer)], c, c.units), nullptr,
+                      state_at(pass.memory, c, c.before(first_step(c)))};
+  }
+  pad_states(stream(), device_.element(), copies);
+}
+
+void StackBuffers::start_gradients(const BackwardPass& pass, const Stage& stage) const {
+  pad_states(stream(), Element::kFloat32, dh_copies(pass, stage, pass.args.dh_n));
+  if (program_.has_c)
+    pad_states(stream(), Element::kFloat32, dc_copies(pass, stage, pass.args.dc_n));
+}
+
+void StackBuffers::finish_gradients(const BackwardPass& pass, const Stage& stage) const {
+  unpad_states(stream(), dh_copies(pass, stage, pass.args.dh0));
+  if (program_.has_c) unpad_states(stream(), dc_copies(pass, stage, pass.args.dc0));
+}
+
+/// The callers of these two fill in the cells.
+StateCopies StackBuffers::h_copies(const Stage& stage) const {
+  const CellBuffers& like = cell(stage.first);
+  return {std::int32_t(args_.batch),
+          std::int32_t(like.width),
+          std::int32_t(like.padded_width),
+          stage.count,
+          {}};
+}
+
+StateCopies StackBuffers::c_copies(const Stage& stage) const {
+  const CellBuffers& like = cell(stage.first);
+  return {std::int32_t(args_.batch),
+          std::int32_t(like.units),
+          std::int32_t(like.padded),
+          stage.count,
+          {}};
+}
+
+StateCopies StackBuffers::dh_copies(const BackwardPass& pass, const Stage& stage,
+                                    std::span<const View> given) const {
+  StateCopies copies = h_copies(stage);
+  for (int k = 0; k < stage.count; ++k) {
+    const CellBuffers& c = cell(stage.first + k);
+    copies.cell[k] = {
+        given.empty() ? nullptr : given_state(given[std::size_t(c.layer)], c, c.width), nullptr,
+        floats(pass.scratch, c.dh)};
+  }
+  return copies;
+}
+
+StateCopies StackBuffers::dc_copies(const BackwardPass& pass, const Stage& stage,
+                                    std::span<const View> given) const {
+  StateCopies copies = c_copies(stage);
+  for (int k = 0; k < stage.count; ++k) {
+    const CellBuffers& c = cell(stage.first + k);
+    copies.cell[k] = {
+        given.empty() ? nullptr : given_state(given[std::size_t(c.layer)], c, c.units), nullptr,
+        floats(pass.scratch, c.dc)};
+  }
+  return copies;
+}
+
+}  // namespace unroll::gpu

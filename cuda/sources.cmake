@@ -48,7 +48,6 @@ set(UNROLL_CUDA_SOURCES
   cuda/recurrent/stack_products.cpp
   cuda/recurrent/stepwise.cpp
   cuda/recurrent_planner.cpp
-  host/graph/recurrent_spec.cpp  # sizes and names that follow from a spec
 )
 list(TRANSFORM UNROLL_CUDA_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
 # Each is compiled by itself also in a unity build: they use the same short names.

@@ -28,15 +28,14 @@ PersistentKernels kernels_of(Precision precision, const RecurrentSpec& spec) {
 /// A persistent kernel computes one product a timestep, and it is compiled only for the usual
 /// cells.
 void check_cell(const RecurrentSpec& spec) {
-  const auto got = [&](const std::string& what, const std::string& expected) {
-    refuse("got " + to_string(spec.cell) + " with " + what + ", expected " + expected);
-  };
   if (cells::program_of(spec).has_reset())
-    got("reset=before", "reset=after, which takes one product a timestep");
-  if (spec.layer_norm) got("layer norm", "one without");
-  if (spec.projection > 0) got("a projection", "one without");
+    refuse("got gru with reset=before, expected reset=after, which takes one product a timestep");
+  if (spec.layer_norm) refuse("got lstm with layer norm, expected one without");
+  if (spec.projection > 0) refuse("got lstm with a projection, expected one without");
   if (spec.input_gate != InputGate::kSeparate)
-    got("a " + to_string(spec.input_gate) + " input gate", "a separate one");
+    refuse(std::string("got lstm with a ") +
+           (spec.input_gate == InputGate::kCoupled ? "coupled" : "capped") +
+           " input gate, expected a separate one");
 }
 
 /// The task for one cell at a time of a layer with this many units.

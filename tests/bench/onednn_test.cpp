@@ -33,7 +33,7 @@ RecurrentArgs args_of(const RecurrentCase& c, bool training) {
 /// One primitive for all layers, for some, and for each; layers that grow and shrink; both
 /// directions; sizes around vector registers.
 std::vector<RecurrentCase> forward_cases() {
-  return recurrent_cases({
+  return plain_recurrent_cases({
       recurrent_shape({1}, 1, 1, 1, 1, false),
       recurrent_shape({5}, 1, 4, 3, 7, false),
       recurrent_shape({5}, 2, 4, 3, 7, false),
@@ -50,7 +50,7 @@ std::vector<RecurrentCase> forward_cases() {
 
 /// Small enough for complex step with respect to every element.
 std::vector<RecurrentCase> onednn_gradient_cases() {
-  return recurrent_cases({
+  return plain_recurrent_cases({
       recurrent_shape({1}, 1, 1, 1, 1, false),
       recurrent_shape({5}, 1, 4, 3, 3, false),
       recurrent_shape({4}, 2, 4, 3, 3, false),
@@ -111,7 +111,7 @@ TEST_F(OnednnPlan, GradientsMatchComplexStep) {
 // At sizes that are too large for complex step, which has confirmed the CPU's gradients. Both sides
 // have rounding errors.
 TEST_F(OnednnPlan, GradientsOfLargerStacksAreThoseOfOurOwnKernels) {
-  for (const RecurrentCase& c : recurrent_cases({
+  for (const RecurrentCase& c : plain_recurrent_cases({
            recurrent_shape({33, 32}, 2, 3, 5, 31, false),
            recurrent_shape({64, 64}, 1, 9, 8, 64, false),
            recurrent_shape({40, 17, 65}, 1, 3, 3, 33, false),
@@ -131,7 +131,8 @@ TEST_F(OnednnPlan, GradientsOfLargerStacksAreThoseOfOurOwnKernels) {
 }
 
 TEST_F(OnednnPlan, EmptyGradientsOfOutputsMeanZero) {
-  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({4, 3, 3}, 1, 3, 3, 2, false)})) {
+  for (const RecurrentCase& c :
+       plain_recurrent_cases({recurrent_shape({4, 3, 3}, 1, 3, 3, 2, false)})) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 37);
     const RecurrentLoss full = recurrent_loss(reference::recurrent(c.spec, data), 38);
@@ -142,7 +143,8 @@ TEST_F(OnednnPlan, EmptyGradientsOfOutputsMeanZero) {
 
 // Leaving out some outputs does not change the others.
 TEST_F(OnednnPlan, EveryOutputMayBeLeftOut) {
-  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({4, 3, 3}, 1, 3, 3, 2, false)})) {
+  for (const RecurrentCase& c :
+       plain_recurrent_cases({recurrent_shape({4, 3, 3}, 1, 3, 3, 2, false)})) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 51);
     const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 52);
@@ -200,7 +202,8 @@ TEST_F(OnednnPlan, EveryOutputMayBeLeftOut) {
 
 // Its primitives add to gradients of weights.
 TEST_F(OnednnPlan, BackwardCanBeRepeated) {
-  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({8, 8}, 1, 4, 3, 5, false)})) {
+  for (const RecurrentCase& c :
+       plain_recurrent_cases({recurrent_shape({8, 8}, 1, 4, 3, 5, false)})) {
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 39);
     const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 40);
@@ -214,7 +217,8 @@ TEST_F(OnednnPlan, BackwardCanBeRepeated) {
 }
 
 TEST_F(OnednnPlan, PrepareTakesNewWeights) {
-  for (const RecurrentCase& c : recurrent_cases({recurrent_shape({17, 17}, 1, 3, 2, 5, false)})) {
+  for (const RecurrentCase& c :
+       plain_recurrent_cases({recurrent_shape({17, 17}, 1, 3, 2, 5, false)})) {
     SCOPED_TRACE(describe(c));
     auto data = recurrent_data(c, 47);
     KernelRun run = run_of(c, data, true);
@@ -233,7 +237,7 @@ TEST_F(OnednnPlan, PrepareTakesNewWeights) {
 TEST_F(OnednnPlan, NamesThePrimitiveAndItsImplementation) {
   const std::vector<std::string> cells = {"vanilla_rnn", "vanilla_rnn", "vanilla_rnn",
                                           "lstm",        "gru",         "lbr_gru"};
-  const auto cases = recurrent_cases({recurrent_shape({8}, 1, 2, 2, 8, false)});
+  const auto cases = plain_recurrent_cases({recurrent_shape({8}, 1, 2, 2, 8, false)});
   for (std::size_t k = 0; k < cases.size(); ++k) {
     const std::string name = onednn_recurrent_plan(args_of(cases[k], true), 1)->algorithm();
     EXPECT_TRUE(name.starts_with("onednn:" + cells[k] + ":")) << name;
@@ -243,7 +247,7 @@ TEST_F(OnednnPlan, NamesThePrimitiveAndItsImplementation) {
 
 TEST_F(OnednnPlan, RefusesWhatItCannotDo) {
   RecurrentArgs args =
-      args_of(recurrent_cases({recurrent_shape({8, 8}, 1, 2, 2, 8, false)})[3], true);
+      args_of(plain_recurrent_cases({recurrent_shape({8, 8}, 1, 2, 2, 8, false)})[3], true);
   args.spec.dropout = 0.5F;
   EXPECT_THROW(onednn_recurrent_plan(args, 2), Unsupported);
   args.spec.dropout = 0;

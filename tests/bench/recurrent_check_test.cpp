@@ -36,7 +36,7 @@ std::vector<float> floats_of(const Reals& array) {
 }
 
 TEST(RecurrentReference, AgreesWithTheEquationsAndTheirComplexStep) {
-  for (test::RecurrentCase c : test::recurrent_cases({
+  for (test::RecurrentCase c : test::plain_recurrent_cases({
            test::recurrent_shape({1}, 1, 1, 1, 1, false),
            test::recurrent_shape({3, 4}, 1, 5, 2, 3, false),
        })) {

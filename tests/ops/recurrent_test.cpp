@@ -24,8 +24,8 @@
 namespace unroll::test {
 namespace {
 
-/// Sizes around vectors and warps, N = 1 (a matrix times a vector), sizes that grow and shrink from
-/// layer to layer, and long sequences.
+/// Sizes around vectors and warps, with a projection too, N = 1 (a matrix times a vector), sizes
+/// that grow and shrink from layer to layer, and long sequences.
 std::vector<RecurrentCase> forward_shapes() {
   return {
       recurrent_shape({1}, 1, 1, 1, 1, false),
@@ -38,6 +38,8 @@ std::vector<RecurrentCase> forward_shapes() {
       recurrent_shape({9, 9, 4, 4}, 1, 6, 2, 24, false),
       recurrent_shape({40, 17, 257}, 1, 2, 3, 33, false),
       recurrent_shape({64}, 1, 40, 4, 8, false),
+      recurrent_shape({44, 43}, 2, 2, 3, 5, true),
+      recurrent_shape({344}, 1, 2, 2, 3, false),
   };
 }
 

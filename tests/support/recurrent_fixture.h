@@ -42,6 +42,12 @@ class OnRecurrentCases : public OnEachBackend {
       SCOPED_TRACE(describe(c));
       if (c.spec.cell == CellKind::kGru && c.spec.reset == GruReset::kBefore) {
         expect_refusal(c, "got gru with reset=before");
+      } else if (c.spec.layer_norm) {
+        expect_refusal(c, "layer norm");
+      } else if (c.spec.input_gate != InputGate::kSeparate) {
+        expect_refusal(c, to_string(c.spec.input_gate));
+      } else if (c.spec.projection > 0) {
+        expect_refusal(c, "projection");
       } else if (is_persistent()) {
         list.push_back(c);
       } else if (c.spec.cell == CellKind::kRnnLogistic) {

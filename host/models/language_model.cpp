@@ -24,16 +24,17 @@ Parameters declare(Graph& graph, const LanguageModelConfig& config,
   const double range = uniform_range ? how.range : kEmbeddingRange;
   RecurrentWeightsOptions recurrent{.prefix = kRecurrentPrefix};
   if (uniform_range)
-    recurrent.weight_ih = recurrent.weight_hh = recurrent.bias = uniform(-range, range);
+    recurrent.weight_ih = recurrent.weight_hh = recurrent.weight_hr = recurrent.bias =
+        uniform(-range, range);
   Parameters p;
   if (config.embedding > 0)
     p.encoder =
         graph.variable(kEncoder, {config.vocabulary, config.embedding}, uniform(-range, range));
-  p.cells =
-      recurrent_weights(graph, config.recurrent(),
-                        config.embedding > 0 ? config.embedding : config.vocabulary, recurrent);
+  const RecurrentSpec spec = config.recurrent();
+  p.cells = recurrent_weights(
+      graph, spec, config.embedding > 0 ? config.embedding : config.vocabulary, recurrent);
   p.decoder = config.tied ? p.encoder
-                          : graph.variable(kDecoder, {config.vocabulary, config.hidden.back()},
+                          : graph.variable(kDecoder, {config.vocabulary, spec.output()},
                                            uniform(-range, range));
   p.decoder_bias = graph.variable(kDecoderBias, {config.vocabulary},
                                   uniform_range ? uniform(-range, range) : constant(0));
@@ -42,7 +43,7 @@ Parameters declare(Graph& graph, const LanguageModelConfig& config,
 
 struct Body {
   Parameters parameters;
-  Tensor h;                     // [T N, H] what the decoder reads
+  Tensor h;                     // [T N, R] what the decoder reads
   std::vector<Tensor> carries;  // assignments of the new state
 };
 
@@ -64,10 +65,13 @@ Body build_body(Graph& graph, const LanguageModelConfig& config, Tensor inputs, 
              : one_hot(inputs, config.vocabulary);
   in.weights = body.parameters.cells;
   const std::vector<std::string> names = state_names(config, name);
-  for (std::size_t k = 0; k < names.size(); ++k) {
-    const Shape shape{1, batch, config.hidden[k % config.hidden.size()]};
-    (k < config.hidden.size() ? in.h0 : in.c0)
-        .push_back(graph.variable(names[k], shape, constant(0), {.trainable = false}));
+  for (int k = 0; k < int(names.size()); ++k) {
+    const bool is_h = k < spec.layers();
+    const int layer = k % spec.layers();
+    (is_h ? in.h0 : in.c0)
+        .push_back(graph.variable(names[std::size_t(k)],
+                                  is_h ? spec.h_shape(layer, batch) : spec.c_shape(layer, batch),
+                                  constant(0), {.trainable = false}));
   }
   const RecurrentResult result = recurrent(spec, in);
   // A batch that training refuses must not reach the batches after it. An evaluation shows it.
@@ -76,7 +80,7 @@ Body build_body(Graph& graph, const LanguageModelConfig& config, Tensor inputs, 
   };
   for (std::size_t k = 0; k < in.h0.size(); ++k) carry(in.h0[k], result.h_n[k]);
   for (std::size_t k = 0; k < in.c0.size(); ++k) carry(in.c0[k], result.c_n[k]);
-  body.h = reshape(dropped(result.y, "dropout_output"), {kOpen, config.hidden.back()});
+  body.h = reshape(dropped(result.y, "dropout_output"), {kOpen, spec.output()});
   return body;
 }
 
@@ -91,12 +95,14 @@ void LanguageModelConfig::check() const {
   if (embedding < 0) fail("embedding size", std::to_string(embedding), "0 (one-hot) or more");
   if (std::ssize(hidden) > kMaxLayers)
     fail("layers", std::to_string(hidden.size()), "at most " + std::to_string(kMaxLayers));
-  if (tied && embedding != hidden.back())
+  const RecurrentSpec spec = recurrent();
+  validate(spec);
+  if (tied && embedding != spec.output())
     fail("tied weights",
-         "embedding size " + std::to_string(embedding) + " and " + std::to_string(hidden.back()) +
-             " units in the last layer",
+         "embedding size " + std::to_string(embedding) + " and " +
+             (projection > 0 ? "a projection to " + std::to_string(projection) + " elements"
+                             : std::to_string(hidden.back()) + " units in the last layer"),
          "the same");
-  validate(recurrent());
 }
 
 RecurrentSpec LanguageModelConfig::recurrent() const {
@@ -105,13 +111,29 @@ RecurrentSpec LanguageModelConfig::recurrent() const {
   spec.reset = reset;
   spec.hidden = hidden;
   spec.dropout = float(dropout);
+  spec.input_gate = input_gate;
+  spec.layer_norm = layer_norm;
+  spec.projection = projection;
   return spec;
+}
+
+std::string describe_cell(const LanguageModelConfig& config) {
+  std::vector<std::string> parts;
+  if (config.layer_norm) parts.emplace_back("layer norm");
+  if (config.input_gate != InputGate::kSeparate)
+    parts.push_back(to_string(config.input_gate) + " gates");
+  if (config.projection > 0)
+    parts.push_back("a projection to " + std::to_string(config.projection));
+  std::string text = to_string(config.cell);
+  for (std::size_t k = 0; k < parts.size(); ++k)
+    text += (k == 0 ? " with " : k + 1 < parts.size() ? ", " : " and ") + parts[k];
+  return text;
 }
 
 std::vector<std::string> state_names(const LanguageModelConfig& config, const std::string& graph) {
   std::vector<std::string> names;
   for (const char* state : {"h", "c"}) {
-    if (*state == 'c' && config.cell != CellKind::kLstm) continue;
+    if (*state == 'c' && !config.recurrent().has_c()) continue;
     for (std::size_t layer = 0; layer < config.hidden.size(); ++layer)
       names.push_back(graph + "/" + state + "_l" + std::to_string(layer));
   }
@@ -166,6 +188,7 @@ void initialize_forget_bias(const LanguageModelConfig& config,
                             const LanguageModelInitialization& initialization,
                             VariableStore& store) {
   if (config.cell != CellKind::kLstm || !initialization.forget_bias) return;
+  const int gate = config.recurrent().gates() - 3;  // its block of rows
   for (std::size_t layer = 0; layer < config.hidden.size(); ++layer) {
     // The cell adds both biases: one carries the value, the other is zero.
     for (const char* bias : {"bias_ih_l", "bias_hh_l"}) {
@@ -173,7 +196,7 @@ void initialize_forget_bias(const LanguageModelConfig& config,
       std::vector<float> values = store.read<float>(name);
       const auto units = std::ptrdiff_t(config.hidden[layer]);
       const bool carries = std::string_view(bias).starts_with("bias_ih");
-      std::fill(values.begin() + units, values.begin() + 2 * units,
+      std::fill(values.begin() + gate * units, values.begin() + (gate + 1) * units,
                 carries ? float(*initialization.forget_bias) : 0.0F);
       store.write<float>(name, values);
     }

@@ -33,16 +33,20 @@ struct LanguageModelConfig {
   std::vector<std::int64_t> hidden = {200, 200};
   double dropout = 0;  // on the embedding's output, between layers, and before the decoder
   bool tied = false;   // decoder.weight is encoder.weight
+  // Only for an LSTM, as in RecurrentSpec:
+  InputGate input_gate = InputGate::kSeparate;
+  bool layer_norm = false;
+  std::int64_t projection = 0;
 
   /// Throws std::invalid_argument for sizes out of range, more than kMaxLayers layers, dropout
-  /// outside [0, 1), or tied weights whose shapes differ.
+  /// outside [0, 1), tied weights whose shapes differ, or what validate() refuses of recurrent().
   void check() const;
   RecurrentSpec recurrent() const;
 };
 
 struct LanguageModelInitialization {
-  /// > 0: every parameter uniform in +-range, biases too. 0: embedding and decoder uniform in
-  /// +-0.1, W by Xavier, R orthogonal, biases zero.
+  /// > 0: every parameter uniform in +-range, biases too, but gains are 1. 0: embedding and decoder
+  /// uniform in +-0.1, W and a projection by Xavier, R orthogonal, biases zero.
   double range = 0;
   /// LSTM: where the forget gate's bias starts, if not as the other biases do.
   std::optional<double> forget_bias;
@@ -53,6 +57,9 @@ enum class LossReduction : std::uint8_t {
   kMean,  // divided by the tokens
   kTime,  // divided by N, so summed over time (Zaremba et al. 2014)
 };
+
+/// For people: "lstm", "lstm with layer norm, coupled gates and a projection to 64".
+std::string describe_cell(const LanguageModelConfig& config);
 
 /// The names of a graph's carried state in the store: one set per graph, because N differs.
 std::vector<std::string> state_names(const LanguageModelConfig& config, const std::string& graph);

@@ -36,12 +36,9 @@ class Importer {
     if (file_.tensors().empty())
       throw std::runtime_error(
           name_ + ": holds no tensors, expected a state_dict of encoder, rnn and decoder");
-    for (const TensorData& tensor : file_.tensors()) {
+    for (const TensorData& tensor : file_.tensors())
       if (tensor.name.ends_with("_reverse"))
         fail(tensor.name, "belongs to a second direction, expected one direction");
-      if (tensor.name.find("weight_hr_l") != tensor.name.npos)
-        fail(tensor.name, "is a projection, expected a network without proj_size");
-    }
   }
 
   /// What the file says about itself, or else what names and shapes tell.
@@ -50,6 +47,7 @@ class Importer {
       agree("cell", options.cell, stored->config.cell);
       if (stored->config.cell == CellKind::kGru)
         agree("GRU reset", options.reset, stored->config.reset);
+      agree("input gate", options.input_gate, stored->config.input_gate);
       agree("dropout", options.dropout, stored->config.dropout);
       agree("tokenizer", options.tokenizer, stored->tokenizer);
       ours_ = true;
@@ -83,6 +81,14 @@ class Importer {
  private:
   static std::string recurrent(std::size_t layer) {
     return fmt::format("rnn.weight_hh_l{}", layer);
+  }
+  static std::string projection(std::size_t layer) {
+    return fmt::format("rnn.weight_hr_l{}", layer);
+  }
+
+  bool has_some(std::string_view prefix) const {
+    return std::ranges::any_of(
+        file_.tensors(), [&](const TensorData& tensor) { return tensor.name.starts_with(prefix); });
   }
 
   [[noreturn]] void fail(const std::string& tensor, const std::string& why) const {
@@ -133,22 +139,29 @@ class Importer {
     const TensorData& encoder = matrix(kEncoder);
     config.vocabulary = encoder.shape[0];
     config.embedding = encoder.shape[1];
+    config.layer_norm = has_some("rnn.gain_");
+    const bool projected = has_some("rnn.weight_hr_l");
+    if (projected) config.projection = matrix(projection(0)).shape[0];
     config.hidden.clear();
-    while (config.hidden.empty() || find(recurrent(config.hidden.size())))
-      config.hidden.push_back(matrix(recurrent(config.hidden.size())).shape[1]);
-    config.cell = cell_of(gates_in(matrix(recurrent(0))), options);
+    while (config.hidden.empty() || find(recurrent(config.hidden.size()))) {
+      const std::size_t layer = config.hidden.size();
+      config.hidden.push_back(matrix(projected ? projection(layer) : recurrent(layer)).shape[1]);
+    }
+    config.cell = cell_of(gates_in(matrix(recurrent(0)), config.hidden.front()), options);
     config.reset = reset_of(options);
+    config.input_gate = options.input_gate.value_or(InputGate::kSeparate);
     config.dropout = options.dropout.value_or(0);
     return config;
   }
 
-  int gates_in(const TensorData& weight) const {
-    const std::int64_t rows = weight.shape[0], units = weight.shape[1];
+  int gates_in(const TensorData& weight, std::int64_t units) const {
+    const std::int64_t rows = weight.shape[0];
     const std::int64_t gates = rows % units == 0 ? rows / units : 0;
     if (gates != 1 && gates != 3 && gates != 4)
-      fail(weight.name, fmt::format("got {}, expected 4 (lstm), 3 (gru) or 1 (rnn) times as many "
-                                    "rows as columns",
-                                    shape_text(weight)));
+      fail(weight.name,
+           fmt::format("got {}, expected {} rows (lstm), {} (gru, or lstm with coupled gates) or "
+                       "{} (rnn) for {} units",
+                       shape_text(weight), 4 * units, 3 * units, units, units));
     const TensorData& input = matrix("rnn.weight_ih_l0");
     if (input.shape[0] != rows)
       fail(input.name, fmt::format("got {}, expected {} rows, as {} has", shape_text(input), rows,
@@ -157,20 +170,29 @@ class Importer {
   }
 
   CellKind cell_of(int gates, const ImportOptions& options) const {
+    const bool coupled = options.input_gate == InputGate::kCoupled;
     if (!options.cell && gates == 1)
       throw CellUnknown(
           fmt::format("{}: is an Elman network, and nothing in it says whether its cell is "
                       "rnn_tanh (PyTorch's default), rnn_relu or rnn_logistic",
                       name_));
     const CellKind inferred = gates == 4   ? CellKind::kLstm
-                              : gates == 3 ? CellKind::kGru
-                                           : CellKind::kRnnTanh;
-    if (!options.cell) return inferred;
-    if (RecurrentSpec{.cell = *options.cell}.gates() != gates)
-      fail(recurrent(0), fmt::format("got {} gates, as {} has, expected {}, as {} has", gates,
-                                     unroll::to_string(inferred), RecurrentSpec{.cell = *options.cell}.gates(),
-                                     unroll::to_string(*options.cell)));
-    return *options.cell;
+                              : gates == 1 ? CellKind::kRnnTanh
+                              : coupled    ? CellKind::kLstm
+                                           : CellKind::kGru;
+    const CellKind cell = options.cell.value_or(inferred);
+    const RecurrentSpec asked{.cell = cell,
+                              .input_gate = options.input_gate.value_or(InputGate::kSeparate)};
+    if (asked.gates() != gates)
+      fail(recurrent(0),
+           fmt::format("got {} gates, as {} has, expected {}, as {} has", gates,
+                       gates == 4   ? "an lstm"
+                       : gates == 3 ? "a gru or an lstm with coupled gates"
+                                    : "an rnn",
+                       asked.gates(),
+                       coupled && cell == CellKind::kLstm ? "an lstm with coupled gates"
+                                                          : unroll::to_string(cell)));
+    return cell;
   }
 
   /// Earlier versions of this program wrote only this, and only for a GRU.

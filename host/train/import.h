@@ -20,6 +20,8 @@ namespace unroll {
 struct ImportOptions {
   std::optional<CellKind> cell{};   // needed for an Elman network of which nothing says which
   std::optional<GruReset> reset{};  // without it, PyTorch's: after
+  std::optional<InputGate>
+      input_gate{};                 // without it, separate. Coupled makes three gates an LSTM's
   std::optional<double> dropout{};  // without it, 0
   std::optional<TokenizerKind> tokenizer{};  // without it, words
 };
@@ -43,12 +45,13 @@ class CellUnknown : public std::runtime_error {
 /// there are zero. The weights are tied if decoder.weight is an alias of encoder.weight, or has its
 /// shape and bits. `name` is how errors call the file.
 ///
-/// Shapes    encoder.weight [V, E]; rnn.weight_ih_lK [gates H_K, E or H_(K-1)]; rnn.weight_hh_lK
-///           [gates H_K, H_K]; rnn.bias_ih_lK and rnn.bias_hh_lK [gates H_K]; decoder.weight
-///           [V, H of the last]; decoder.bias [V].
+/// Shapes    encoder.weight [V, E]; rnn.weight_ih_lK [gates H_K, E or R_(K-1)]; rnn.weight_hh_lK
+///           [gates H_K, R_K]; rnn.bias_ih_lK and rnn.bias_hh_lK [gates H_K]; decoder.weight
+///           [V, R of the last]; decoder.bias [V]. R_K is H_K, or P if there is a projection:
+///           rnn.weight_hr_lK [P, H_K]. With layer norm rnn.gain_ih_lK and rnn.gain_hh_lK
+///           [gates H_K], rnn.gain_c_lK and rnn.bias_c_lK [H_K].
 /// Errors    std::runtime_error if a weight is missing, surplus, not F32, of another shape, or not
-///           finite; if the options contradict the file; for a second direction or a projection;
-///           CellUnknown.
+///           finite; if the options contradict the file; for a second direction; CellUnknown.
 ImportedModel import_weights(const SafetensorsFile& file, const std::string& name,
                              const ImportOptions& options, std::shared_ptr<Backend> backend);
 

@@ -36,6 +36,21 @@ GruReset reset_from(const JsonObject& json) {
                            ", expected before or after");
 }
 
+InputGate input_gate_from(const JsonObject& json) {
+  const std::string name = json.string("lstm_gates");
+  for (const InputGate gate : kInputGates)
+    if (to_string(gate) == name) return gate;
+  throw std::runtime_error(json.where() + ": lstm_gates: got " + in_quotes(name) +
+                           ", expected separate, coupled or capped");
+}
+
+/// What an LSTM may have; files without these keys have nothing of it.
+void read_variants(const JsonObject& json, LanguageModelConfig& model) {
+  if (json.has("lstm_gates")) model.input_gate = input_gate_from(json);
+  if (json.has("layer_norm")) model.layer_norm = json.boolean("layer_norm");
+  if (json.has("projection")) model.projection = json.integer("projection", 0, kLargest);
+}
+
 std::vector<std::string> parameter_names(const LanguageModelConfig& model) {
   std::vector<std::string> names;
   for (const VariableInfo& info : parameters(model)) names.push_back(info.name);
@@ -87,6 +102,9 @@ nlohmann::json model_to_json(const LanguageModelConfig& model) {
                          {"tied", model.tied}};
   if (model.cell == CellKind::kGru)
     json["gru_reset"] = model.reset == GruReset::kBefore ? "before" : "after";
+  if (model.input_gate != InputGate::kSeparate) json["lstm_gates"] = to_string(model.input_gate);
+  if (model.layer_norm) json["layer_norm"] = true;
+  if (model.projection > 0) json["projection"] = model.projection;
   return json;
 }
 
@@ -112,6 +130,7 @@ LanguageModelConfig model_from_json(const JsonObject& json) {
   }
   model.dropout = json.number("dropout", 0, 1);
   model.tied = json.boolean("tied");
+  read_variants(json, model);
   try {
     model.check();
   } catch (const std::invalid_argument& error) {

@@ -35,12 +35,14 @@ set(UNROLL_CUDA_SOURCES
   cuda/ops/sort.cu
   cuda/recurrent/gate_arguments.cpp
   cuda/recurrent/gates.cu
+  cuda/recurrent/layer_norm.cu
   cuda/recurrent/persistent.cu
   cuda/recurrent/persistent_bf16.cu
   cuda/recurrent/persistent_fp32.cu
   cuda/recurrent/persistent_schedule.cpp
   cuda/recurrent/persistent_shape.cpp
   cuda/recurrent/persistent_tf32.cu
+  cuda/recurrent/projection.cu
   cuda/recurrent/recurrent.cpp
   cuda/recurrent/recurrent_kernels.cu
   cuda/recurrent/recurrent_weights.cpp

@@ -40,8 +40,8 @@ BEGIN {
   device = "(backend|device|loop_nest|optimizer_spec|recurrent_spec|tensor|version)[.]h|" formulas
   public = "unroll/[a-z_]+[.]h|unroll/math/"
 
-  rule("include/unroll/cells", "unroll/(host_device[.]h|cells/)",
-       "^(bit|cmath|concepts|cstddef|cstdint|limits|type_traits)$")
+  rule("include/unroll/cells", "unroll/(cell_kind[.]h|host_device[.]h|cells/)",
+       "^(bit|cmath|concepts|cstddef|cstdint|limits|stdexcept|type_traits)$")
   rule("include/unroll/math", "unroll/(host_device[.]h|math/)",
        "^(bit|cmath|concepts|cstddef|cstdint|limits|type_traits)$")
   rule("include/unroll", "unroll/", standard)

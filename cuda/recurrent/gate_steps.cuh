@@ -167,6 +167,23 @@ __device__ __forceinline__ DropoutMask<width> draw_mask(const DropoutSite& site,
       site.key, step, std::uint64_t(site.index + place.row * site.row_index + place.unit), rate);
 }
 
+/// Stores what becomes of h_t besides h itself: `out` as y and as the input of the layer above.
+template <typename E, int width>
+__device__ __forceinline__ void store_output(const GateShape& args, const OutputSite& site,
+                                             const UnitPlace& place, const Units<width>& out,
+                                             std::uint64_t dropout_step) {
+  if (site.y)
+    store_first(site.y + place.row * site.y_row + place.unit, out, args.units - place.unit);
+  if (site.above) {
+    const Units<width> dropped =
+        args.dropout > 0
+            ? drop(out, draw_mask<width>(site.dropout, dropout_step, place, args.dropout),
+                   args.kept_scale)
+            : out;
+    store_rounded(static_cast<E*>(site.above) + place.row * site.above_row + place.unit, dropped);
+  }
+}
+
 /// Stores all results of a step except gates and h: the state, h_n, c_n, y and the input of the
 /// layer above. If the sequence has ended, `live` is false, and the units' state and result are
 /// those of the step before.
@@ -183,32 +200,38 @@ __device__ __forceinline__ void store_outputs(const GateShape& args, const Forwa
                 kKeepsH ? units.state : units.result, left);
   if (cell.c_n)
     store_first(cell.c_n + std::int64_t(place.row) * args.units + place.unit, units.state, left);
-  const Units<width> out = live ? units.result : Units<width>{};
-  if (cell.y) store_first(cell.y + place.row * cell.y_row + place.unit, out, left);
-  if (cell.above) {
-    const Units<width> dropped =
-        args.dropout > 0
-            ? drop(out, draw_mask<width>(cell.dropout, dropout_step, place, args.dropout),
-                   args.kept_scale)
-            : out;
-    store_rounded(static_cast<E*>(cell.above) + place.row * cell.above_row + place.unit, dropped);
-  }
+  store_output<E>(args, cell, place, live ? units.result : Units<width>{}, dropout_step);
 }
 
 /// Whether the gradients from outside the recurrence have to pass the dropout mask.
-__device__ __forceinline__ bool drops_gradients(const GateShape& args, const BackwardCell& cell) {
+__device__ __forceinline__ bool drops_gradients(const GateShape& args, const GradientSite& cell) {
   return cell.dy_padded && args.dropout > 0;
 }
 
 /// The gradient of h_t from readers outside the recurrence, before dropout.
 template <int width>
 __device__ __forceinline__ Units<width> output_gradient(const GateShape& args,
-                                                        const BackwardCell& cell,
+                                                        const GradientSite& cell,
                                                         const UnitPlace& place) {
   if (!cell.dy) return {};
   const float* const from = cell.dy + place.row * cell.dy_row + place.unit;
   return cell.dy_padded ? load_floats<width>(from)
                         : load_first<width>(from, args.units - place.unit);
+}
+
+/// The whole gradient of h_t in a kernel that need not hide the loads.
+template <int width>
+__device__ __forceinline__ Units<width> whole_gradient(const GateShape& args,
+                                                       const GradientSite& site,
+                                                       const UnitPlace& place) {
+  Units<width> dh = load_floats<width>(site.dh + place.at);
+  Units<width> dy = output_gradient<width>(args, site, place);
+  if (drops_gradients(args, site))
+    dy = drop(dy, draw_mask<width>(site.dropout, dropout_step(args), place, args.dropout),
+              args.kept_scale);
+#pragma unroll
+  for (int k = 0; k < width; ++k) dh.v[k] += dy.v[k];
+  return dh;
 }
 
 }  // namespace unroll::gpu

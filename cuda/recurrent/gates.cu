@@ -2,7 +2,6 @@
 
 #include "cuda/device/launch.h"
 #include "cuda/recurrent/gate_steps.cuh"
-#include "unroll/device.h"
 
 namespace unroll::gpu {
 namespace {
@@ -52,7 +51,7 @@ __global__ void __launch_bounds__(kThreads)
       for (int s = kPhase.first; s < kPhase.active; ++s)
         store(gates + s * args.padded, units.gate[s]);
   } else {
-    units.result = load_floats<4>(static_cast<const E*>(cell.h_prev) + place.at);
+    if (cell.h_prev) units.result = load_floats<4>(static_cast<const E*>(cell.h_prev) + place.at);
     units.state = units.prev;
   }
   if constexpr (kIsLast) {
@@ -83,15 +82,10 @@ __global__ void __launch_bounds__(kThreads)
     return;
   }
   BackwardUnits<Cell, 4> units{};
-  units.dh = load_floats<4>(cell.dh + place.at);
   if constexpr (kIsLast) {
-    Four dy = output_gradient<4>(args, cell, place);
-    if (drops_gradients(args, cell))
-      dy = drop(dy, draw_mask<4>(cell.dropout, dropout_step(args), place, args.dropout),
-                args.kept_scale);
-#pragma unroll
-    for (int k = 0; k < 4; ++k) units.dh.v[k] += dy.v[k];
+    units.dh = whole_gradient<4>(args, cell, place);
   } else {
+    units.dh = load_floats<4>(cell.dh + place.at);
     units.dreset = load_floats<4>(cell.dreset + place.at);
   }
   units.prev = previous_state<Cell, E, 4>(cell, place);
@@ -120,9 +114,7 @@ void start(cudaStream_t stream, void (*kernel)(GateArgs<Args>), const GateArgs<A
 template <typename Visit>
 void visit_kernel(const GateKernel& kernel, const Visit& visit) {
   cells::visit_cell(kernel.spec, [&]<typename Cell>(Cell) {
-    if constexpr (Cell::kProgram.is_normalised) {
-      throw Unsupported("CUDA: got an lstm with layer norm, expected one without");
-    } else {
+    if constexpr (!Cell::kProgram.is_normalised) {  // those are in layer_norm.cu
       const auto with_element = [&]<int phase>() {
         if (kernel.element == Element::kFloat32)
           visit.template operator()<Cell, phase, float>();

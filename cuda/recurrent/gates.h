@@ -26,39 +26,48 @@ struct DropoutSite {
 /// E is the element type of the operands of products: float or bfloat16. All tensors are [N, Hp]
 /// unless noted. `state` is c or, in a cell without c whose arithmetic reads h_{t-1}, h in float32;
 /// if E is float32, that h is the tensor `h`, and `state` is null.
-struct ForwardCell {
-  float* gates;             // [N, slots, Hp] in: W x + R h, out: activated, if training
-  const float* bias;        // [slots, Hp]
-  const void* h_prev;       // E
-  void* h;                  // E out
-  const float* state_prev;  // or null
-  float* state;             // out
-  void* reset_h;            // E out, of a phase before the last: r h_{t-1}
-  void* above;              // E out or null: the next layer's input, with dropout
-  std::int64_t above_row;   // row stride of `above`
-  float* y;                 // out or null: zero past a sequence's end
+/// Where h_t goes.
+struct OutputSite {
+  const void* h_prev;      // E; null: the values past a sequence's end are zeros
+  void* h;                 // E out
+  void* above;             // E out or null: the next layer's input, with dropout
+  std::int64_t above_row;  // row stride of `above`
+  float* y;                // out or null: zero past a sequence's end
   std::int64_t y_row;
-  float* h_n;  // [N, H] out or null
-  float* c_n;
+  float* h_n;  // [N, R] out or null
   DropoutSite dropout;
   std::int32_t t;
 };
 
-struct BackwardCell {
+/// With a projection, h is the vector that is projected, [N, Hp], and goes nowhere else.
+struct ForwardCell : OutputSite {
+  float* gates;             // [N, slots, Hp] in: W x + R h, out: activated, if training
+  const float* bias;        // [slots, Hp]
+  const float* state_prev;  // or null
+  float* state;             // out
+  void* reset_h;            // E out, of a phase before the last: r h_{t-1}
+  float* c_n;               // [N, H] out or null
+};
+
+/// Where the gradient of h_t comes from.
+struct GradientSite {
+  float* dh;  // in: the part of h_t's gradient from later steps; out, if carries(): the part of
+              // h_{t-1}'s gradient that does not go through the products
+  const float* dy;      // gradient of the output; null: zero
+  std::int64_t dy_row;  // row stride of dy
+  bool dy_padded;       // rows are padded and aligned; else they have R elements
+  DropoutSite dropout;  // the dropout of y, if the rate is not zero
+  std::int32_t t;
+};
+
+struct BackwardCell : GradientSite {
   const float* gates;       // [N, slots, Hp] activated
   const void* h_prev;       // E
   const float* state_prev;  // as in ForwardCell
   const float* state;
   void* dgates;   // [N, slots, Hp] E out: gradients of the pre-activations
-  float* dh;      // in: the part of h_t's gradient from later steps; out, if carries(): the part of
-                  // h_{t-1}'s gradient that does not go through the products
   float* dc;      // in and out, if the cell has c
   float* dreset;  // in, in a phase before the last: gradient of r h_{t-1}
-  const float* dy;      // gradient of the output; null: zero
-  std::int64_t dy_row;  // row stride of dy
-  bool dy_padded;       // rows are padded and aligned; else they have H elements
-  DropoutSite dropout;  // the dropout of y, if the rate is not zero
-  std::int32_t t;
 };
 
 inline constexpr int kMostCells = 8;  // per launch
@@ -89,7 +98,7 @@ struct GateKernel {
   Element element;  // E
   int phase;
 };
-/// Errors    Unsupported for a cell with layer norm.
+/// Not for cells with layer norm, whose kernels are in layer_norm.h.
 void gates_forward(cudaStream_t stream, const GateKernel& kernel,
                    const GateArgs<ForwardCell>& args);
 void gates_backward(cudaStream_t stream, const GateKernel& kernel,

@@ -144,9 +144,9 @@ __device__ __forceinline__ void load_units(const Block& block, const Tile& tile,
 
 /// Computes the gates from the sums and stores h, which the other blocks read.
 template <typename Cell, typename Block, int count>
-__device__ __forceinline__ void compute_units(const Block& block, const Tile& tile,
-                                              const Units<1> (&bias)[count][Cell::kProgram.slots],
-                                              OwnedForward<Cell, typename Block::E> (&mine)[count]) {
+__device__ __forceinline__ void compute_units(
+    const Block& block, const Tile& tile, const Units<1> (&bias)[count][Cell::kProgram.slots],
+    OwnedForward<Cell, typename Block::E> (&mine)[count]) {
   using E = typename Block::E;
   constexpr int kSlots = Cell::kProgram.slots, kOfR = Cell::kProgram.h_slots();
 #pragma unroll
@@ -166,8 +166,9 @@ __device__ __forceinline__ void compute_units(const Block& block, const Tile& ti
 
 /// Stores what only later kernels read.
 template <typename Cell, typename Block, int count>
-__device__ __forceinline__ void store_units(const Block& block, const Tile& tile,
-                                            const OwnedForward<Cell, typename Block::E> (&mine)[count]) {
+__device__ __forceinline__ void store_units(
+    const Block& block, const Tile& tile,
+    const OwnedForward<Cell, typename Block::E> (&mine)[count]) {
   constexpr int kSlots = Cell::kProgram.slots;
 #pragma unroll
   for (int r = 0; r < count; ++r) {

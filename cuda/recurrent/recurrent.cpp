@@ -102,10 +102,6 @@ std::string to_string(const StackAlgorithm& algorithm) {
 std::unique_ptr<RecurrentPlan> make_stack_plan(SharedWeightCopies& weights,
                                                const RecurrentArgs& args,
                                                const StackAlgorithm& algorithm) {
-  if (args.spec.projection > 0)
-    throw Unsupported("CUDA: got an lstm with a projection, expected one without");
-  if (args.spec.layer_norm)
-    throw Unsupported("CUDA: got an lstm with layer norm, expected one without");
   return std::make_unique<StackPlan>(weights, args, algorithm);
 }
 

@@ -52,6 +52,15 @@ PadMatrix form_of_weight_hh(const cells::CellProgram& program, PadMatrix like, s
   return like;
 }
 
+PadMatrix form_of_weight_hr(PadMatrix like, std::int64_t width) {
+  like.row_blocks = like.column_blocks = 1;
+  like.columns = like.rows;
+  like.padded_columns = like.padded_rows;
+  like.rows = std::int32_t(width);
+  like.padded_rows = std::int32_t(padded(width));
+  return like;
+}
+
 std::size_t bytes_of(const MatrixCopy& copy) {
   const PadMatrix& form = copy.form;
   return std::size_t(form.row_blocks) * std::size_t(form.padded_rows) *
@@ -77,7 +86,8 @@ RecurrentWeightCopies::RecurrentWeightCopies(Device& device, const RecurrentSpec
   allocate();
   for (const Copies& c : copies_)
     cells_.push_back({c.weight_ih ? c.weight_ih->out : nullptr,
-                      c.weight_hh ? c.weight_hh->out : nullptr, c.bias->out});
+                      c.weight_hh ? c.weight_hh->out : nullptr,
+                      c.weight_hr ? c.weight_hr->out : nullptr, c.bias->out});
 }
 
 RecurrentWeightCopies::Copies RecurrentWeightCopies::copies_of(const RecurrentSpec& spec,
@@ -105,6 +115,9 @@ RecurrentWeightCopies::Copies RecurrentWeightCopies::copies_of(const RecurrentSp
   if (!serves || !in_order || width != padded(width))
     copies.weight_hh =
         std::make_shared<MatrixCopy>(MatrixCopy{form_of_weight_hh(program, like, width), {}, {}});
+  if (spec.projection > 0 && (!serves || width != padded(width)))
+    copies.weight_hr =
+        std::make_shared<MatrixCopy>(MatrixCopy{form_of_weight_hr(like, width), {}, {}});
   copies.bias = std::make_shared<BiasCopy>(BiasCopy{program, like.rows, like.padded_rows, {}, {}});
   return copies;
 }
@@ -116,6 +129,8 @@ void RecurrentWeightCopies::allocate() {
       if (c.weight_ih) visit(*c.weight_ih);
     for (Copies& c : copies_)
       if (c.weight_hh) visit(*c.weight_hh);
+    for (Copies& c : copies_)
+      if (c.weight_hr) visit(*c.weight_hr);
     for (Copies& c : copies_) visit(*c.bias);
   };
   MemoryLayout layout;
@@ -135,6 +150,7 @@ void RecurrentWeightCopies::add_known(std::span<const RecurrentWeights> weights)
   for (std::size_t k = 0; k < copies_.size(); ++k) {
     if (copies_[k].weight_ih) known.add(weights[k].weight_ih, copies_[k].weight_ih);
     if (copies_[k].weight_hh) known.add(weights[k].weight_hh, copies_[k].weight_hh);
+    if (copies_[k].weight_hr) known.add(weights[k].weight_hr, copies_[k].weight_hr);
     known.add(weights[k].bias_ih, copies_[k].bias);
   }
 }
@@ -145,14 +161,16 @@ void RecurrentWeightCopies::update(std::span<const RecurrentWeights> weights) {
   for (std::size_t k = 0; k < copies_.size(); ++k) {
     const RecurrentWeights& w = weights[k];
     const Copies& copies = copies_[k];
-    if (copies.weight_ih)
-      copies.weight_ih->update(device_.stream(), given(w.weight_ih));
-    else
-      cells_[k].weight_ih = w.weight_ih.data;
-    if (copies.weight_hh)
-      copies.weight_hh->update(device_.stream(), given(w.weight_hh));
-    else
-      cells_[k].weight_hh = w.weight_hh.data;
+    const auto use = [&](const std::shared_ptr<MatrixCopy>& copy, const View& weight,
+                         const void*& read) {
+      if (copy)
+        copy->update(device_.stream(), given(weight));
+      else
+        read = weight.data;
+    };
+    use(copies.weight_ih, w.weight_ih, cells_[k].weight_ih);
+    use(copies.weight_hh, w.weight_hh, cells_[k].weight_hh);
+    use(copies.weight_hr, w.weight_hr, cells_[k].weight_hr);
     copies.bias->update(device_.stream(), given(w.bias_ih), given(w.bias_hh));
   }
 }

@@ -54,6 +54,7 @@ class RecurrentWeightCopies {
   struct Cell {
     const void* weight_ih = nullptr;  // [G Hp, Ip]
     const void* weight_hh = nullptr;  // [h_slots Hp, Rp], in the order of the slots
+    const void* weight_hr = nullptr;  // [Rp, Hp]
     const float* bias = nullptr;      // [slots, Hp]
   };
   /// Decides which weights are copied, and when.
@@ -78,7 +79,8 @@ class RecurrentWeightCopies {
 
  private:
   struct Copies {
-    std::shared_ptr<MatrixCopy> weight_ih, weight_hh;  // null: the variable is read in place
+    // Null: the variable is read in place.
+    std::shared_ptr<MatrixCopy> weight_ih, weight_hh, weight_hr;
     std::shared_ptr<BiasCopy> bias;
   };
   Copies copies_of(const RecurrentSpec& spec, const LayerInput& input, int layer,

@@ -32,6 +32,16 @@ void StackBuffers::lay_out_forward() {
     for (CellBuffers& c : cells_) c.state = layout.take(with_initial * c.padded, sizeof(float));
   if (program_.has_reset())
     for (CellBuffers& c : cells_) c.reset_h = layout.take(rows() * c.padded_width, element_bytes());
+  if (has_projection()) {
+    for (CellBuffers& c : cells_) c.output = layout.take(rows() * c.padded, element_bytes());
+    for (CellBuffers& c : cells_)
+      c.projected = layout.take(args_.batch * c.padded_width, sizeof(float));
+  }
+  if (program_.is_normalised)
+    for (CellBuffers& c : cells_) {
+      c.c_normal = layout.take(rows() * c.padded, sizeof(float));
+      c.scales = layout.take(rows() * 3, sizeof(float));
+    }
   for (LayerBuffers& layer : layers_)
     if (layer.copies_x)
       layer.x = layout.take(rows() * layer.input.padded_columns(), element_bytes());
@@ -47,6 +57,13 @@ void StackBuffers::lay_out_backward() {
     for (CellBuffers& c : cells_) c.dc = layout.take(n * c.padded, sizeof(float));
   if (program_.has_reset())
     for (CellBuffers& c : cells_) c.dreset = layout.take(n * c.padded_width, sizeof(float));
+  if (has_projection()) {
+    for (CellBuffers& c : cells_)
+      c.dprojected = layout.take(rows() * c.padded_width, element_bytes());
+    for (CellBuffers& c : cells_) c.doutput = layout.take(n * c.padded, sizeof(float));
+  }
+  if (program_.is_normalised)
+    for (CellBuffers& c : cells_) c.dc_scaled = layout.take(rows() * c.padded, sizeof(float));
   for (std::size_t layer = 1; layer < layers_.size(); ++layer)
     layers_[layer].dx = layout.take(rows() * layers_[layer].input.padded_columns(), sizeof(float));
   backward_bytes_ = layout.bytes();

@@ -29,14 +29,21 @@ struct CellBuffers {
   std::int64_t units, padded;        // H, Hp
   std::int64_t width, padded_width;  // R, Rp
   std::size_t gates = 0;             // [T, N, slots, Hp]
-  std::size_t h = 0;        // [T + 1, N, Rp] E: the initial state first, or last in reverse
-  std::size_t state = 0;    // the same in float32, see StackBuffers::has_state(): c [.., Hp]
-                            // or h
-  std::size_t reset_h = 0;  // [T, N, Rp] E: r h_{t-1}, if a phase reads it
-  std::size_t dgates = 0;   // [T, N, slots, Hp] E
-  std::size_t dh = 0;       // [N, Rp]
-  std::size_t dc = 0;       // [N, Hp], if there is a c
-  std::size_t dreset = 0;   // [N, Rp], with reset_h
+  std::size_t h = 0;           // [T + 1, N, Rp] E: the initial state first, or last in reverse
+  std::size_t state = 0;       // the same in float32, see StackBuffers::has_state(): c [.., Hp]
+                               // or h
+  std::size_t reset_h = 0;     // [T, N, Rp] E: r h_{t-1}, if a phase reads it
+  std::size_t output = 0;      // [T, N, Hp] E: what the projection multiplies
+  std::size_t projected = 0;   // [N, Rp] float32: the product with it
+  std::size_t c_normal = 0;    // [T, N, Hp] float32, layer norm: n(c)
+  std::size_t scales = 0;      // [T, N, 3] float32, layer norm: see NormSite
+  std::size_t dgates = 0;      // [T, N, slots, Hp] E
+  std::size_t dh = 0;          // [N, Rp]
+  std::size_t dc = 0;          // [N, Hp], if there is a c
+  std::size_t dreset = 0;      // [N, Rp], with reset_h
+  std::size_t dprojected = 0;  // [T, N, Rp] E: the gradients of a projected h
+  std::size_t doutput = 0;     // [N, Hp] float32, with output
+  std::size_t dc_scaled = 0;   // [T, N, Hp] float32, layer norm: see NormBackwardCell
 
   bool is_reverse() const { return direction == 1; }
   /// The places of h_{t-1} and h_t among the T + 1 in `h` and `state`.
@@ -84,6 +91,7 @@ class StackBuffers {
   std::int64_t rows() const { return args_.steps * args_.batch; }
   const CellBuffers& cell(int index) const { return cells_[std::size_t(index)]; }
   const LayerBuffers& layer(int index) const { return layers_[std::size_t(index)]; }
+  bool has_projection() const { return args_.spec.projection > 0; }
   bool is_last(int layer) const { return layer + 1 == args_.spec.layers(); }
   std::int64_t gate_row(const CellBuffers& c) const { return program_.slots * c.padded; }
   std::int64_t first_step(const CellBuffers& c) const {

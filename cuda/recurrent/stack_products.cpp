@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/recurrent/gates.h"
+#include "cuda/recurrent/layer_norm.h"
 #include "cuda/recurrent/recurrent_kernels.h"
 
 namespace unroll::gpu {
@@ -34,6 +35,7 @@ void StackProducts::multiply_inputs(const ForwardPass& pass, const Stage& layer,
   Gemm products[kMostCells];
   for (int k = 0; k < layer.count; ++k) products[k] = input_product(pass, layer.first + k, steps);
   multiply({products, std::size_t(layer.count)});
+  for (int k = 0; k < layer.count; ++k) normalize(pass, layer.first + k, steps);
 }
 
 void StackProducts::multiply_inputs(const ForwardPass& pass, const Stage& stage,
@@ -44,6 +46,66 @@ void StackProducts::multiply_inputs(const ForwardPass& pass, const Stage& stage,
     if (block.cell != stage.first)
       products[count++] = input_product(pass, block.cell, {block.t, stage.block_steps(block.t)});
   multiply({products, count});
+  for (const CellStep& block : blocks)
+    if (block.cell != stage.first)
+      normalize(pass, block.cell, {block.t, stage.block_steps(block.t)});
+}
+
+/// What has become of W x in gates, if the cell has layer norm.
+void StackProducts::normalize(const ForwardPass& pass, int index, const Timesteps& steps) const {
+  if (!b_.program().is_normalised) return;
+  const CellBuffers& c = b_.cell(index);
+  const std::int64_t row = steps.first * b_.batch();
+  normalize_inputs(b_.stream(), b_.program(),
+                   {.gates = b_.floats(pass.memory, c.gates, row * b_.gate_row(c)),
+                    .scales = b_.floats(pass.memory, c.scales, 3 * row),
+                    .rows = steps.count * b_.batch(),
+                    .units = std::int32_t(c.units),
+                    .padded = std::int32_t(c.padded)});
+}
+
+void StackProducts::project(const ForwardPass& pass, std::span<const CellStep> steps) const {
+  Gemm products[kMostCells];
+  for (std::size_t k = 0; k < steps.size(); ++k) {
+    const CellBuffers& c = b_.cell(steps[k].cell);
+    products[k] = {.m = b_.batch(),
+                   .n = c.padded_width,
+                   .k = c.padded,
+                   .a = b_.elements(pass.memory, c.output, steps[k].t * b_.batch() * c.padded),
+                   .lda = c.padded,
+                   .transpose_a = false,
+                   .b = b_.weights(steps[k].cell).weight_hr,
+                   .ldb = c.padded,
+                   .transpose_b = true,
+                   .c = b_.floats(pass.memory, c.projected),
+                   .ldc = c.padded_width,
+                   .beta = 0,
+                   .element = b_.device().element()};
+  }
+  multiply({products, steps.size()});
+}
+
+void StackProducts::project_gradients(const BackwardPass& pass,
+                                      std::span<const CellStep> steps) const {
+  Gemm products[kMostCells];
+  for (std::size_t k = 0; k < steps.size(); ++k) {
+    const CellBuffers& c = b_.cell(steps[k].cell);
+    const std::int64_t row = steps[k].t * b_.batch();
+    products[k] = {.m = b_.batch(),
+                   .n = c.padded,
+                   .k = c.padded_width,
+                   .a = b_.elements(pass.scratch, c.dprojected, row * c.padded_width),
+                   .lda = c.padded_width,
+                   .transpose_a = false,
+                   .b = b_.weights(steps[k].cell).weight_hr,
+                   .ldb = c.padded,
+                   .transpose_b = false,
+                   .c = b_.floats(pass.scratch, c.doutput),
+                   .ldc = c.padded,
+                   .beta = 0,
+                   .element = b_.device().element()};
+  }
+  multiply({products, steps.size()});
 }
 
 Matrix StackProducts::recurrent_weight(int index, int slot) const {
@@ -71,7 +133,7 @@ void StackProducts::multiply_states(const ForwardPass& pass, std::span<const Cel
                    .transpose_b = true,
                    .c = b_.floats(pass.memory, c.gates, row * gate_row + phase.first * c.padded),
                    .ldc = gate_row,
-                   .beta = 1,
+                   .beta = b_.program().is_normalised ? 0.0F : 1.0F,
                    .element = b_.device().element()};
   }
   multiply({products, steps.size()});
@@ -150,12 +212,50 @@ void StackProducts::weight_gradients(const BackwardPass& pass, int index) const 
   const RecurrentWeights& d = pass.args.dweights[std::size_t(index)];
   if (d.weight_ih) weight_ih_gradient(pass, c, d.weight_ih);
   if (d.weight_hh) weight_hh_gradient(pass, c, d.weight_hh);
+  if (d.weight_hr) projection_gradient(pass, c, d.weight_hr);
+  if (b_.program().is_normalised) norm_gradients(pass, index);
   if (d.bias_ih || d.bias_hh)
     bias_gradients(
         b_.stream(), b_.program(),
         {pass.scratch + c.dgates, b_.device().element(), b_.rows(), std::int32_t(c.units),
          std::int32_t(c.padded), d.bias_ih ? d.bias_ih.as<float>() : nullptr,
          d.bias_hh ? d.bias_hh.as<float>() : nullptr});
+}
+
+void StackProducts::projection_gradient(const BackwardPass& pass, const CellBuffers& c,
+                                        const View& to) const {
+  b_.device().multiply({.m = c.width,
+                        .n = c.units,
+                        .k = b_.rows(),
+                        .a = b_.elements(pass.scratch, c.dprojected),
+                        .lda = c.padded_width,
+                        .transpose_a = true,
+                        .b = b_.elements(pass.memory, c.output),
+                        .ldb = c.padded,
+                        .transpose_b = false,
+                        .c = to.as<float>(),
+                        .ldc = c.units,
+                        .beta = 0,
+                        .element = b_.device().element()});
+}
+
+void StackProducts::norm_gradients(const BackwardPass& pass, int index) const {
+  const CellBuffers& c = b_.cell(index);
+  const RecurrentWeights& d = pass.args.dweights[std::size_t(index)];
+  const auto floats = [](const View& view) { return view ? view.as<float>() : nullptr; };
+  gpu::norm_gradients(b_.stream(), b_.program(),
+                      {.dgates = b_.elements(pass.scratch, c.dgates),
+                       .element = b_.device().element(),
+                       .gates = b_.floats(pass.memory, c.gates),
+                       .dc_scaled = b_.floats(pass.scratch, c.dc_scaled),
+                       .c_normal = b_.floats(pass.memory, c.c_normal),
+                       .rows = b_.rows(),
+                       .units = std::int32_t(c.units),
+                       .padded = std::int32_t(c.padded),
+                       .dgain_ih = floats(d.gain_ih),
+                       .dgain_hh = floats(d.gain_hh),
+                       .dgain_c = floats(d.gain_c),
+                       .dbias_c = floats(d.bias_c)});
 }
 
 void StackProducts::weight_ih_gradient(const BackwardPass& pass, const CellBuffers& c,

@@ -20,7 +20,7 @@ class StackProducts {
  public:
   explicit StackProducts(const StackBuffers& buffers) : b_(buffers) {}
 
-  /// gates = W x for the cells of one layer.
+  /// gates = W x for the cells of one layer; with layer norm, n(W x).
   void multiply_inputs(const ForwardPass& pass, const Stage& layer, const Timesteps& steps) const;
   /// The same for the blocks that the layers of a wavefront have reached; the lowest layer has it
   /// already.
@@ -39,6 +39,9 @@ class StackProducts {
   /// dx of the layers of a wavefront for the blocks that they have computed, except of the lowest.
   void input_gradients(const BackwardPass& pass, const Stage& stage,
                        std::span<const CellStep> blocks) const;
+  /// With a projection: W_hr m after the gates, and the gradient of m before the gates backward.
+  void project(const ForwardPass& pass, std::span<const CellStep> steps) const;
+  void project_gradients(const BackwardPass& pass, std::span<const CellStep> steps) const;
   /// The gradients of one cell's weights and biases, from all timesteps.
   void weight_gradients(const BackwardPass& pass, int index) const;
 
@@ -54,6 +57,9 @@ class StackProducts {
     std::int64_t columns, column;
   };
 
+  void normalize(const ForwardPass& pass, int index, const Timesteps& steps) const;
+  void projection_gradient(const BackwardPass& pass, const CellBuffers& c, const View& to) const;
+  void norm_gradients(const BackwardPass& pass, int index) const;
   Gemm input_product(const ForwardPass& pass, int index, const Timesteps& steps) const;
   Gemm input_gradient(const BackwardPass& pass, int index, const Timesteps& steps) const;
   void weight_ih_gradient(const BackwardPass& pass, const CellBuffers& c, const View& to) const;

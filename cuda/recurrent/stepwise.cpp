@@ -14,6 +14,10 @@
 ///
 /// The gradients of x, W, R and the biases follow later, from the dgates of all timesteps at once.
 ///
+/// With a projection, h_t = W_hr o tanh(c_t): a product and a kernel follow the gates, and come
+/// before them backward (projection.cu). With layer norm, kernels of its own take the place of the
+/// gate kernels (layer_norm.cu).
+///
 /// Other cells differ in their programs (unroll/cells/program.h): a GRU whose reset gate comes
 /// before the product has two such pairs a timestep, called phases. With sequences of different
 /// lengths, kernels let states and their gradients pass through the timesteps after a sequence's
@@ -48,30 +52,78 @@ void Stepwise::backward(const BackwardPass& pass, const Stage& stage) const {
 
 void Stepwise::forward_step(const ForwardPass& pass, std::span<const CellStep> steps) const {
   const cells::CellProgram& program = buffers_.program();
-  const CellBuffers& like = buffers_.cell(steps.front().cell);
-  GateArgs<ForwardCell> args{gate_shape(buffers_, pass.args, like, steps.size()), {}};
-  for (std::size_t k = 0; k < steps.size(); ++k)
-    args.cell[k] = forward_cell(buffers_, pass, steps[k]);
   for (int phase = 0; phase < program.phase_count; ++phase) {
     products_.multiply_states(pass, steps, program.phases[phase]);
-    gates_forward(buffers_.stream(), kernel(phase), args);
+    forward_gates(pass, steps, phase);
   }
+  if (buffers_.has_projection()) project(pass, steps);
 }
 
 void Stepwise::backward_step(const BackwardPass& pass, std::span<const CellStep> steps) const {
   const cells::CellProgram& program = buffers_.program();
-  const CellBuffers& like = buffers_.cell(steps.front().cell);
-  GateArgs<BackwardCell> args{gate_shape(buffers_, pass.args, like, steps.size()), {}};
-  for (std::size_t k = 0; k < steps.size(); ++k)
-    args.cell[k] = backward_cell(buffers_, pass, steps[k]);
+  if (buffers_.has_projection()) project_gradients(pass, steps);
   for (int phase = program.phase_count - 1; phase >= 0; --phase) {
-    gates_backward(buffers_.stream(), kernel(phase), args);
+    backward_gates(pass, steps, phase);
     products_.multiply_gradients(pass, steps, program.phases[phase]);
   }
 }
 
-GateKernel Stepwise::kernel(int phase) const {
-  return {buffers_.spec(), buffers_.device().element(), phase};
+/// The arguments of a kernel for all cells of a step: make(step) for each.
+template <typename Cell, typename Pass, typename Make>
+GateArgs<Cell> Stepwise::gate_args(const Pass& pass, std::span<const CellStep> steps,
+                                   const Make& make) const {
+  const CellBuffers& like = buffers_.cell(steps.front().cell);
+  GateArgs<Cell> args{gate_shape(buffers_, pass.args, like, steps.size()), {}};
+  for (std::size_t k = 0; k < steps.size(); ++k) args.cell[k] = make(steps[k]);
+  return args;
+}
+
+void Stepwise::forward_gates(const ForwardPass& pass, std::span<const CellStep> steps,
+                             int phase) const {
+  const GateKernel kernel{buffers_.spec(), buffers_.device().element(), phase};
+  const auto cell = [&](const CellStep& step) { return forward_cell(buffers_, pass, step); };
+  if (!buffers_.program().is_normalised)
+    return gates_forward(buffers_.stream(), kernel, gate_args<ForwardCell>(pass, steps, cell));
+  norm_gates_forward(
+      buffers_.stream(), kernel, gate_args<NormForwardCell>(pass, steps, [&](const CellStep& step) {
+        const RecurrentWeights& weights = pass.args.weights[std::size_t(step.cell)];
+        return NormForwardCell{cell(step), norm_site(buffers_, pass.memory, weights, step)};
+      }));
+}
+
+void Stepwise::backward_gates(const BackwardPass& pass, std::span<const CellStep> steps,
+                              int phase) const {
+  const GateKernel kernel{buffers_.spec(), buffers_.device().element(), phase};
+  const auto cell = [&](const CellStep& step) { return backward_cell(buffers_, pass, step); };
+  if (!buffers_.program().is_normalised)
+    return gates_backward(buffers_.stream(), kernel, gate_args<BackwardCell>(pass, steps, cell));
+  norm_gates_backward(
+      buffers_.stream(), kernel,
+      gate_args<NormBackwardCell>(pass, steps, [&](const CellStep& step) {
+        const CellBuffers& c = buffers_.cell(step.cell);
+        const RecurrentWeights& weights = pass.args.weights[std::size_t(step.cell)];
+        return NormBackwardCell{
+            cell(step), norm_site(buffers_, pass.memory, weights, step),
+            buffers_.floats(pass.scratch, c.dc_scaled, step.t * buffers_.batch() * c.padded)};
+      }));
+}
+
+/// h_t = W_hr m_t, and what becomes of h_t.
+void Stepwise::project(const ForwardPass& pass, std::span<const CellStep> steps) const {
+  products_.project(pass, steps);
+  auto args = gate_args<ProjectedCell>(
+      pass, steps, [&](const CellStep& step) { return projected_cell(buffers_, pass, step); });
+  set_projected_shape(args, buffers_.cell(steps.front().cell));
+  projection_forward(buffers_.stream(), buffers_.device().element(), args);
+}
+
+/// The gradient of h_t, and from it that of m_t.
+void Stepwise::project_gradients(const BackwardPass& pass, std::span<const CellStep> steps) const {
+  auto args = gate_args<ProjectedGradient>(
+      pass, steps, [&](const CellStep& step) { return projected_gradient(buffers_, pass, step); });
+  set_projected_shape(args, buffers_.cell(steps.front().cell));
+  projection_backward(buffers_.stream(), buffers_.device().element(), args);
+  products_.project_gradients(pass, steps);
 }
 
 /// W does not feed these slots, and R's product adds to them.

@@ -22,7 +22,13 @@ class Stepwise final : public PassSchedule {
   void clear_slots_without_x(const ForwardPass& pass, const Stage& stage) const;
   void forward_step(const ForwardPass& pass, std::span<const CellStep> steps) const;
   void backward_step(const BackwardPass& pass, std::span<const CellStep> steps) const;
-  GateKernel kernel(int phase) const;
+  void forward_gates(const ForwardPass& pass, std::span<const CellStep> steps, int phase) const;
+  void backward_gates(const BackwardPass& pass, std::span<const CellStep> steps, int phase) const;
+  void project(const ForwardPass& pass, std::span<const CellStep> steps) const;
+  void project_gradients(const BackwardPass& pass, std::span<const CellStep> steps) const;
+  template <typename Cell, typename Pass, typename Make>
+  GateArgs<Cell> gate_args(const Pass& pass, std::span<const CellStep> steps,
+                           const Make& make) const;
 
   const StackBuffers& buffers_;
   const StackProducts& products_;

@@ -5,6 +5,8 @@ Needs PyTorch (the version used is in the file). Run as `make_goldens.py [output
 recurrent.json beside this script. Every array is a list of the float32 values as decimal numbers
 with 9 significant digits, which restores them exactly.
 
+The last networks are LSTMs with a projection (proj_size); their number of layers is their own.
+
 The loss is sum(wy * y) + sum(wh * h_n) + sum(wc * c_n) with fixed random weights. Each network runs
 twice: on whole sequences, and on packed ones with the lengths given.
 """
@@ -16,6 +18,7 @@ import sys
 import torch
 
 STEPS, BATCH, INPUT, HIDDEN, LAYERS = 5, 3, 4, 6, 2
+PROJECTION = 4
 LENGTHS = [3, 5, 1]
 
 CELLS = {
@@ -33,18 +36,25 @@ def numbers(tensor):
 class Network:
     """One network with the data that it runs on."""
 
-    def __init__(self, name, bidirectional):
+    def __init__(self, name, bidirectional, layers=LAYERS, projection=0):
         self.name = name
         self.directions = 2 if bidirectional else 1
+        self.own = {"layers": layers, "projection": projection} if projection else {}
         self.net = CELLS[name](
-            input_size=INPUT, hidden_size=HIDDEN, num_layers=LAYERS, bidirectional=bidirectional
+            input_size=INPUT,
+            hidden_size=HIDDEN,
+            num_layers=layers,
+            bidirectional=bidirectional,
+            **({"proj_size": projection} if projection else {}),
         )
-        state = (LAYERS * self.directions, BATCH, HIDDEN)
+        width = projection or HIDDEN
+        h_state = (layers * self.directions, BATCH, width)
+        c_state = (layers * self.directions, BATCH, HIDDEN)
         self.x = torch.randn(STEPS, BATCH, INPUT, requires_grad=True)
-        self.h0 = (0.5 * torch.randn(state)).requires_grad_()
-        self.c0 = (0.5 * torch.randn(state)).requires_grad_()
-        self.wy = torch.randn(STEPS, BATCH, self.directions * HIDDEN)
-        self.wh, self.wc = torch.randn(state), torch.randn(state)
+        self.h0 = (0.5 * torch.randn(h_state)).requires_grad_()
+        self.c0 = (0.5 * torch.randn(c_state)).requires_grad_()
+        self.wy = torch.randn(STEPS, BATCH, self.directions * width)
+        self.wh, self.wc = torch.randn(h_state), torch.randn(c_state)
 
     def run(self, lengths):
         self.net.zero_grad()
@@ -81,6 +91,7 @@ class Network:
         return {
             "cell": self.name,
             "directions": self.directions,
+            **self.own,
             **{key: numbers(getattr(self, key)) for key in names},
             "weights": {key: numbers(value) for key, value in self.net.named_parameters()},
             "runs": [self.run([]), self.run(LENGTHS)],
@@ -93,6 +104,11 @@ def main():
     torch.manual_seed(20150101)
     torch.set_num_threads(1)
     networks = [Network(name, both).record() for name in CELLS for both in (False, True)]
+    networks += [
+        Network("lstm", both, layers, PROJECTION).record()
+        for layers in (1, 2)
+        for both in (False, True)
+    ]
     head = {
         "source": f"PyTorch {torch.__version__}, CPU",
         "steps": STEPS,

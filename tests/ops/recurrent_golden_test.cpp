@@ -50,26 +50,36 @@ CellKind kind_of(const std::string& name) {
   throw std::runtime_error("no cell is called " + name);
 }
 
+/// The network's number of layers, and the elements of its projection, 0 if it has none.
+std::int64_t layers_of(const nlohmann::json& network) {
+  return network.value("layers", goldens().at("layers").get<std::int64_t>());
+}
+std::int64_t projection_of(const nlohmann::json& network) {
+  return network.value("projection", std::int64_t{0});
+}
+
 class RecurrentGolden : public OnEachBackend {
  protected:
   void compare(const nlohmann::json& network, const nlohmann::json& run) {
     const auto size = [](const char* key) { return goldens().at(key).get<std::int64_t>(); };
     const std::int64_t steps = size("steps"), batch = size("batch"), input = size("input"),
                        hidden = size("hidden");
-    const std::size_t layers = std::size_t(size("layers"));
+    const std::size_t layers = std::size_t(layers_of(network));
     const int directions = network.at("directions");
     const bool lstm = network.at("cell") == "lstm";
     RecurrentSpec spec{.cell = kind_of(network.at("cell")),
                        .reset = GruReset::kAfter,
                        .hidden = std::vector<std::int64_t>(layers, hidden),
-                       .directions = directions};
+                       .directions = directions,
+                       .projection = projection_of(network)};
 
-    // PyTorch's states are [L D, N, H]; ours are one [D, N, H] per layer.
+    // PyTorch's states are [L D, N, R] and [L D, N, H]; ours are one [D, N, R or H] per layer.
     Graph g;
     RecurrentInputs in;
     in.x = g.placeholder("x", {steps, batch, input});
-    const Shape all_layers{directions * std::int64_t(layers), batch, hidden};
-    const Tensor h0 = g.placeholder("h0", all_layers), c0 = g.placeholder("c0", all_layers);
+    const Shape all_h{directions * std::int64_t(layers), batch, spec.width(0)},
+        all_c{directions * std::int64_t(layers), batch, hidden};
+    const Tensor h0 = g.placeholder("h0", all_h), c0 = g.placeholder("c0", all_c);
     const auto layer_of = [&](Tensor states, std::size_t layer) {
       const std::int64_t first = directions * std::int64_t(layer);
       return slice(states, 0, first, first + directions);
@@ -84,8 +94,8 @@ class RecurrentGolden : public OnEachBackend {
     if (!lengths.empty()) in.lengths = g.placeholder("lengths", {batch}, DType::kInt32);
     const RecurrentResult result = recurrent(spec, in);
     const Tensor h_n = concat(result.h_n, 0);
-    const Tensor wy = g.placeholder("wy", {steps, batch, directions * hidden}),
-                 wh = g.placeholder("wh", all_layers), wc = g.placeholder("wc", all_layers);
+    const Tensor wy = g.placeholder("wy", {steps, batch, spec.output()}),
+                 wh = g.placeholder("wh", all_h), wc = g.placeholder("wc", all_c);
     Tensor loss = reduce_sum(wy * result.y) + reduce_sum(wh * h_n);
 
     std::map<std::string, Tensor> fetches{{"y", result.y}, {"h_n", h_n}};
@@ -98,9 +108,9 @@ class RecurrentGolden : public OnEachBackend {
       names.push_back("dc0");
     }
     for (const CellWeights& w : in.weights)
-      for (const Tensor& weight : {w.weight_ih, w.weight_hh, w.bias_ih, w.bias_hh}) {
-        xs.push_back(weight);
-        names.push_back(weight.name());
+      for (const CellParameter& p : cell_parameters(spec, 0, input)) {
+        xs.push_back(p.of(w));
+        names.push_back(p.of(w).name());
       }
     const std::vector<Tensor> slopes = dense_gradients(loss, xs);
     for (std::size_t k = 0; k < names.size(); ++k) fetches[names[k]] = slopes[k];
@@ -137,17 +147,18 @@ TEST_P(RecurrentGolden, ValuesAndGradientsArePyTorchs) {
   for (const nlohmann::json& network : goldens().at("networks"))
     for (const nlohmann::json& run : network.at("runs")) {
       SCOPED_TRACE(network.at("cell").get<std::string>() + " x" +
-                   std::to_string(network.at("directions").get<int>()) +
+                   std::to_string(network.at("directions").get<int>()) + " projection " +
+                   std::to_string(projection_of(network)) +
                    (run.at("lengths").empty() ? "" : " lengths"));
       compare(network, run);
       ++compared;
     }
-  EXPECT_EQ(compared, 16);
+  EXPECT_EQ(compared, 24);
 }
 
 UNROLL_FOR_EACH_BACKEND(RecurrentGolden);
 
-/// One layer's [D, N, H] of PyTorch's states of all layers, [L D, N, H].
+/// One layer's [D, N, R or H] of PyTorch's states of all layers, [L D, N, R or H].
 Reals layer_states(const nlohmann::json& list, const Dims& dims, std::size_t layer) {
   const std::size_t size = reference::elements(dims);
   const std::vector<double> all = doubles(floats_of(list));
@@ -159,37 +170,37 @@ Reals layer_states(const nlohmann::json& list, const Dims& dims, std::size_t lay
 TEST(RecurrentGoldenReference, ValuesAndGradientsArePyTorchs) {
   for (const nlohmann::json& network : goldens().at("networks"))
     for (const nlohmann::json& run : network.at("runs")) {
-      RecurrentCase c = recurrent_shape({6, 6}, network.at("directions"), 5, 3, 4, false);
+      const std::vector<std::int64_t> hidden(std::size_t(layers_of(network)), 6);
+      RecurrentCase c = recurrent_shape(hidden, network.at("directions"), 5, 3, 4, false);
       c.name = network.at("cell");
       c.spec.cell = kind_of(c.name);
+      c.spec.projection = projection_of(network);
       SCOPED_TRACE(describe(c));
-      const Dims state{c.spec.directions, c.batch, 6};
+      const Dims h_dims{c.spec.directions, c.batch, c.spec.projection > 0 ? c.spec.projection : 6},
+          c_dims{c.spec.directions, c.batch, 6};
       reference::RecurrentInputs<double> in = recurrent_data(c, 1);  // for the weights' shapes
       RecurrentLoss loss;
       in.x.values = doubles(floats_of(network.at("x")));
-      loss.y = {{5, 3, std::int64_t{6} * c.spec.directions}, doubles(floats_of(network.at("wy")))};
+      loss.y = {{5, 3, h_dims[2] * c.spec.directions}, doubles(floats_of(network.at("wy")))};
       in.lengths = run.at("lengths").get<std::vector<std::int32_t>>();
       reference::RecurrentOutputs<double> expected;
-      for (std::size_t layer = 0; layer < 2; ++layer) {
-        in.h0[layer] = layer_states(network.at("h0"), state, layer);
-        loss.h_n.push_back(layer_states(network.at("wh"), state, layer));
-        expected.h_n.push_back(layer_states(run.at("h_n"), state, layer));
+      for (std::size_t layer = 0; layer < hidden.size(); ++layer) {
+        in.h0[layer] = layer_states(network.at("h0"), h_dims, layer);
+        loss.h_n.push_back(layer_states(network.at("wh"), h_dims, layer));
+        expected.h_n.push_back(layer_states(run.at("h_n"), h_dims, layer));
         if (in.c0.empty()) continue;
-        in.c0[layer] = layer_states(network.at("c0"), state, layer);
-        loss.c_n.push_back(layer_states(network.at("wc"), state, layer));
-        expected.c_n.push_back(layer_states(run.at("c_n"), state, layer));
+        in.c0[layer] = layer_states(network.at("c0"), c_dims, layer);
+        loss.c_n.push_back(layer_states(network.at("wc"), c_dims, layer));
+        expected.c_n.push_back(layer_states(run.at("c_n"), c_dims, layer));
       }
       std::vector<std::string> names;
       for (std::size_t k = 0; k < in.weights.size(); ++k) {
         const std::size_t d = std::size_t(c.spec.directions);
         const std::string suffix = "_l" + std::to_string(k / d) + (k % d == 1 ? "_reverse" : "");
-        for (const auto& [name, array] : {std::pair{"weight_ih", &in.weights[k].weight_ih},
-                                          {"weight_hh", &in.weights[k].weight_hh},
-                                          {"bias_ih", &in.weights[k].bias_ih},
-                                          {"bias_hh", &in.weights[k].bias_hh}}) {
-          names.push_back(name + suffix);
-          array->values = doubles(floats_of(network.at("weights").at(names.back())));
-        }
+        for_each_parameter(in.weights[k], [&](const CellParameter& p) {
+          names.push_back(p.name + suffix);
+          p.of(in.weights[k]).values = doubles(floats_of(network.at("weights").at(names.back())));
+        });
       }
 
       const auto actual = reference::recurrent(c.spec, in);

@@ -549,6 +549,39 @@ TEST(RecurrentShapes, WeightsHavePyTorchsNamesAndShapes) {
   EXPECT_EQ(weights[3].bias_hh.shape(), Shape{9});
 }
 
+TEST(RecurrentShapes, VariantsOfAnLstmHaveTheirOwn) {
+  Graph g;
+  const RecurrentSpec spec{.hidden = {5, 4},
+                           .directions = 2,
+                           .input_gate = InputGate::kCoupled,
+                           .layer_norm = true,
+                           .projection = 2};
+  const std::vector<CellWeights> weights = recurrent_weights(g, spec, 7, {.prefix = "r."});
+  std::vector<std::string> names;
+  for (const Tensor& variable : g.variables())
+    if (variable.name().ends_with("_l1_reverse"))
+      names.push_back(variable.name() + " " + to_string(variable.shape()));
+  EXPECT_EQ(names,
+            (std::vector<std::string>{"r.weight_ih_l1_reverse [12, 4]",
+                                      "r.weight_hh_l1_reverse [12, 2]", "r.bias_ih_l1_reverse [12]",
+                                      "r.bias_hh_l1_reverse [12]", "r.weight_hr_l1_reverse [2, 4]",
+                                      "r.gain_ih_l1_reverse [12]", "r.gain_hh_l1_reverse [12]",
+                                      "r.gain_c_l1_reverse [4]", "r.bias_c_l1_reverse [4]"}));
+  EXPECT_EQ(weights[0].weight_ih.shape(), (Shape{15, 7}));
+  RecurrentInputs in;
+  in.x = g.placeholder("x", {3, kOpen, 7});
+  in.weights = weights;
+  const RecurrentResult result = recurrent(spec, in);
+  EXPECT_EQ(result.y.shape(), (Shape{3, kOpen, 4}));
+  EXPECT_EQ(result.h_n[0].shape(), (Shape{2, kOpen, 2}));
+  EXPECT_EQ(result.c_n[0].shape(), (Shape{2, kOpen, 5}));
+  Session session(g, cpu(1));
+  for (const char* gain : {"r.gain_ih_l0", "r.gain_hh_l1", "r.gain_c_l1_reverse"})
+    for (const float value : session.variables().read<float>(gain)) EXPECT_EQ(value, 1.0F);
+  for (const char* zero : {"r.bias_c_l0", "r.bias_ih_l1"})
+    for (const float value : session.variables().read<float>(zero)) EXPECT_EQ(value, 0.0F);
+}
+
 TEST(RecurrentShapes, ResultsHaveTheirShapes) {
   Graph g;
   const RecurrentSpec spec{.hidden = {5, 3}, .directions = 2};
@@ -594,6 +627,52 @@ TEST(RecurrentShapes, AreChecked) {
   EXPECT_THROW(recurrent(lstm, in), std::invalid_argument);
 }
 
+TEST(RecurrentShapes, OfAnLstmsVariantsAreChecked) {
+  Graph g;
+  const RecurrentSpec projected{.hidden = {5}, .projection = 2},
+      normalised{.hidden = {5}, .layer_norm = true},
+      coupled{.hidden = {5}, .input_gate = InputGate::kCoupled};
+  const Tensor x = g.placeholder("x", {3, 4, 7});
+  const auto weights = [&](const RecurrentSpec& spec, const char* prefix) {
+    RecurrentWeightsOptions options = kZeros;
+    options.prefix = prefix;
+    return recurrent_weights(g, spec, 7, options);
+  };
+  const auto error = [&](const RecurrentSpec& spec, const std::vector<CellWeights>& cells,
+                         std::int64_t width) {
+    RecurrentInputs in{.x = x, .weights = cells};
+    in.h0 = {g.placeholder("h" + std::to_string(g.nodes().size()), {1, 4, width})};
+    try {
+      recurrent(spec, in);
+    } catch (const std::invalid_argument& refusal) {
+      return std::string(refusal.what());
+    }
+    return std::string("none");
+  };
+  const auto p = weights(projected, "p."), n = weights(normalised, "n."),
+             c = weights(coupled, "c.");
+  EXPECT_EQ(error(projected, p, 2), "none");
+  EXPECT_EQ(error(normalised, n, 5), "none");
+  EXPECT_EQ(error(coupled, c, 5), "none");
+  auto wrong = p;
+  wrong[0].weight_hr = g.placeholder("turned", {5, 2});
+  EXPECT_NE(error(projected, wrong, 2).find("weight_hr of cell 0 [5, 2], expected [2, 5]"),
+            std::string::npos)
+      << error(projected, wrong, 2);
+  wrong = n;
+  wrong[0].gain_c = g.placeholder("gain", {20});
+  EXPECT_NE(error(normalised, wrong, 5).find("gain_c of cell 0 [20], expected [5]"),
+            std::string::npos)
+      << error(normalised, wrong, 5);
+  EXPECT_NE(error(projected, p, 5).find("an initial state [1, 4, 5], expected [1, 4, 2]"),
+            std::string::npos)
+      << error(projected, p, 5);
+  EXPECT_NE(error({.hidden = {5}}, c, 5).find("weight_ih of cell 0 [15, 7], expected [20, 7]"),
+            std::string::npos)
+      << error({.hidden = {5}}, c, 5);
+  EXPECT_NE(error(projected, n, 2), "none");  // weight_hr is empty
+}
+
 TEST(RecurrentShapes, SpecsAreValidated) {
   EXPECT_NO_THROW(validate({.hidden = {5}}));
   EXPECT_THROW(validate({}), std::invalid_argument);
@@ -604,8 +683,38 @@ TEST(RecurrentShapes, SpecsAreValidated) {
   EXPECT_THROW(validate({.hidden = {5}, .dropout = 1}), std::invalid_argument);
   EXPECT_THROW(validate({.hidden = {5}, .dropout = -0.5F}), std::invalid_argument);
   EXPECT_THROW(validate({.hidden = {5}, .dropout = std::nanf("")}), std::invalid_argument);
+  EXPECT_NO_THROW(validate(
+      {.hidden = {5, 4}, .input_gate = InputGate::kCapped, .layer_norm = true, .projection = 3}));
   EXPECT_EQ(to_string(CellKind::kRnnLogistic), "rnn_logistic");
   EXPECT_EQ(to_string(CellKind::kGru), "gru");
+}
+
+TEST(RecurrentShapes, OnlyAnLstmHasVariants) {
+  const auto error = [](const RecurrentSpec& spec) {
+    try {
+      validate(spec);
+    } catch (const std::invalid_argument& refusal) {
+      return std::string(refusal.what());
+    }
+    return std::string("none");
+  };
+  EXPECT_EQ(error({.hidden = {5, 4}, .projection = 4}),
+            "recurrent: got a projection from 4 units to 4 elements, expected fewer elements than "
+            "units");
+  EXPECT_EQ(error({.hidden = {5}, .projection = -1}),
+            "recurrent: got a projection to -1 elements, expected 0 (none) or more");
+  for (const CellKind cell : kCellKinds) {
+    if (cell == CellKind::kLstm) continue;
+    const std::string end = " in a " + to_string(cell) + ", expected an lstm";
+    EXPECT_EQ(error({.cell = cell, .hidden = {5}, .projection = 2}),
+              "recurrent: got a projection" + end);
+    EXPECT_EQ(error({.cell = cell, .hidden = {5}, .layer_norm = true}),
+              "recurrent: got layer norm" + end);
+    EXPECT_EQ(error({.cell = cell, .hidden = {5}, .input_gate = InputGate::kCoupled}),
+              "recurrent: got a coupled input gate" + end);
+    EXPECT_EQ(error({.cell = cell, .hidden = {5}, .input_gate = InputGate::kCapped}),
+              "recurrent: got a capped input gate" + end);
+  }
 }
 
 }  // namespace

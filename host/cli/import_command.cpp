@@ -19,7 +19,7 @@ namespace unroll::cli {
 namespace {
 
 struct ImportFlags {
-  std::string weights, vocabulary, save, model, gru_reset, tokenizer;
+  std::string weights, vocabulary, save, model, gru_reset, lstm_gates, tokenizer;
   std::optional<double> dropout;
 };
 
@@ -29,6 +29,7 @@ ImportOptions import_options(const ImportFlags& flags) {
   if (!flags.gru_reset.empty())
     options.reset = choose<GruReset>("--gru-reset", flags.gru_reset,
                                      {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
+  if (!flags.lstm_gates.empty()) options.input_gate = choose_input_gate(flags.lstm_gates);
   if (!flags.tokenizer.empty()) options.tokenizer = choose_tokenizer(flags.tokenizer);
   if (flags.dropout && !(*flags.dropout >= 0 && float(*flags.dropout) < 1))
     throw UsageError(
@@ -77,7 +78,7 @@ void run_import(const ImportFlags& flags) {
       save_model(flags.save, 0, description, tokenizer, *model.store, {.best = true});
   for (const std::string& conclusion : model.notes) note(conclusion);
   note(fmt::format("model: {}, embedding {}, layers of {} units, {} parameters{}",
-                   to_string(config.cell), config.embedding, fmt::join(config.hidden, ", "),
+                   describe_cell(config), config.embedding, fmt::join(config.hidden, ", "),
                    parameter_count(config), config.tied ? ", tied" : ""));
   note("saved: " + checkpoint.string());
 }
@@ -102,6 +103,9 @@ void add_import(CLI::App* command, std::function<void()>& run) {
   command->add_option("--gru-reset", flags->gru_reset,
                       "Reset gate before the recurrent product or after it [what the file says, "
                       "else after, as PyTorch]");
+  command->add_option("--lstm-gates", flags->lstm_gates,
+                      "Input gate of an LSTM: separate, coupled or capped [what the file says, "
+                      "else separate; three gates are taken for a gru unless coupled is given]");
   command->add_option("--dropout", flags->dropout,
                       "Rate it was trained with [what the file says, else 0]");
   command->callback([flags, &run] { run = [flags] { run_import(*flags); }; });

@@ -43,10 +43,18 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--gru-reset", kModel,
                 "Reset gate before the recurrent product or after it (as cuDNN)"},
         &S::gru_reset);
+  visit(Setting{"--lstm-gates", kModel,
+                "Input gate i of an LSTM: separate, coupled (1 - f) or capped (at most 1 - f)"},
+        &S::lstm_gates);
+  visit(Setting{"--layer-norm", kModel, "LSTM with layer normalisation"}, &S::layer_norm);
   visit(Setting{"--emsize", kModel, "Embedding size; 0: one-hot input"}, &S::emsize);
   visit(Setting{"--nhid", kModel,
                 "Units per layer: one number, or one per layer with commas between"},
         &S::nhid);
+  visit(Setting{"--proj", kModel,
+                "LSTM: elements to which each layer's output is projected, fewer than its units; "
+                "0: no projection"},
+        &S::proj);
   visit(Setting{"--nlayers", kModel, "Recurrent layers"}, &S::nlayers);
   visit(Setting{"--dropout", kModel, "Rate on all connections but the recurrent ones"},
         &S::dropout);

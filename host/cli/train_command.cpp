@@ -120,7 +120,7 @@ void report_corpus(const LanguageCorpus& corpus) {
 }
 
 void report_model(const LanguageModelConfig& config) {
-  note(fmt::format("model: {}, embedding {}, layers of {} units{}", to_string(config.cell),
+  note(fmt::format("model: {}, embedding {}, layers of {} units{}", describe_cell(config),
                    config.embedding, fmt::join(config.hidden, ", "), config.tied ? ", tied" : ""));
   for (const VariableInfo& info : parameters(config))
     note(fmt::format("  {:<20} {:>15} {:>13}", info.name, to_string(info.type.shape),

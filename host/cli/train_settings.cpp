@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <type_traits>
@@ -30,6 +31,25 @@ void require_count(const char* flag, std::int64_t value, std::int64_t low) {
   require_range(flag, double(value), double(low), kLargest);
 }
 
+/// What only an LSTM has, and a projection's size.
+void check_lstm(const LanguageModelConfig& config) {
+  if (config.cell == CellKind::kLstm) {
+    const std::int64_t smallest = std::ranges::min(config.hidden);
+    if (config.projection >= smallest)
+      throw UsageError(fmt::format("--proj: got {}, expected fewer than the {} units of a layer",
+                                   config.projection, smallest));
+    return;
+  }
+  std::string flag;
+  if (config.input_gate != InputGate::kSeparate)
+    flag = "--lstm-gates " + to_string(config.input_gate);
+  if (config.layer_norm) flag = "--layer-norm";
+  if (config.projection > 0) flag = fmt::format("--proj {}", config.projection);
+  if (!flag.empty())
+    throw UsageError(fmt::format("--model: got {} with {}, expected lstm: no other cell has it",
+                                 to_string(config.cell), flag));
+}
+
 void check_fraction(const char* flag, double value, bool zero_allowed) {
   if ((zero_allowed ? value >= 0 : value > 0) && float(value) < 1) return;
   throw UsageError(fmt::format("{}: got {}, expected {} and below 1", flag, value,
@@ -42,6 +62,7 @@ void TrainSettings::check() const {
   require_count("--emsize", emsize, 0);
   require_range("--nlayers", double(nlayers), 1, double(kMaxLayers));
   for (const std::int64_t units : nhid) require_count("--nhid", units, 1);
+  require_count("--proj", proj, 0);
   if (nhid.size() != 1 && std::int64_t(nhid.size()) != nlayers)
     throw UsageError(fmt::format("--nhid: got {} sizes, expected 1 or one for each of {} layers",
                                  nhid.size(), nlayers));
@@ -128,10 +149,16 @@ LanguageModelConfig TrainSettings::model_config() const {
       nhid.size() == 1 ? std::vector<std::int64_t>(std::size_t(nlayers), nhid.front()) : nhid;
   config.dropout = overfit_one_batch ? 0 : dropout;
   config.tied = tied;
-  if (config.tied && config.embedding != config.hidden.back())
+  config.input_gate = choose_input_gate(lstm_gates);
+  config.layer_norm = layer_norm;
+  config.projection = proj;
+  check_lstm(config);
+  const std::string width = proj > 0
+                                ? fmt::format("--proj {}", proj)
+                                : fmt::format("{} units in the last layer", config.hidden.back());
+  if (config.tied && config.embedding != config.recurrent().output())
     throw UsageError(
-        fmt::format("--tied: got --emsize {} and {} units in the last layer, expected the same",
-                    config.embedding, config.hidden.back()));
+        fmt::format("--tied: got --emsize {} and {}, expected the same", config.embedding, width));
   return config;
 }
 

@@ -20,8 +20,9 @@ struct TrainSettings {
   std::optional<double> test_fraction;
   std::int64_t vocab_size = 0, min_count = 1;
 
-  std::string model = "lstm", gru_reset = "after";
-  std::int64_t emsize = 200, nlayers = 2;
+  std::string model = "lstm", gru_reset = "after", lstm_gates = "separate";
+  bool layer_norm = false;
+  std::int64_t emsize = 200, nlayers = 2, proj = 0;
   std::vector<std::int64_t> nhid = {200};
   double dropout = 0.2;
   bool tied = false;

@@ -26,6 +26,12 @@ CellKind choose_cell(const std::string& name) {
   return choose<CellKind>("--model", lower, cells);
 }
 
+InputGate choose_input_gate(const std::string& name) {
+  std::vector<std::pair<std::string, InputGate>> gates;
+  for (const InputGate gate : kInputGates) gates.emplace_back(to_string(gate), gate);
+  return choose<InputGate>("--lstm-gates", name, gates);
+}
+
 TokenizerKind choose_tokenizer(const std::string& name) {
   std::vector<std::pair<std::string, TokenizerKind>> kinds;
   for (const TokenizerKind kind : kTokenizerKinds) kinds.emplace_back(to_string(kind), kind);

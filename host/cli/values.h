@@ -38,6 +38,8 @@ Value choose(const std::string& flag, const std::string& name,
 
 /// What --model means; word_language_model's capitals too.
 CellKind choose_cell(const std::string& name);
+/// What --lstm-gates means.
+InputGate choose_input_gate(const std::string& name);
 /// What --precision means.
 Precision choose_precision(const std::string& name);
 /// What --tokenizer means.

@@ -42,7 +42,7 @@ double median_rate(const RunHistory& history) {
 }
 
 std::string model_line(const LanguageModelConfig& model) {
-  const std::string cell = to_string(model.cell);
+  const std::string cell = describe_cell(model);
   const bool equal =
       std::ranges::adjacent_find(model.hidden, std::not_equal_to<>()) == model.hidden.end();
   std::string layers =

@@ -272,7 +272,7 @@ class Importer {
         fail(tensor.name,
              fmt::format("is not part of a language model of {} layers of {}, expected only its "
                          "encoder, rnn and decoder: leave out what the model does without",
-                         config.hidden.size(), unroll::to_string(config.cell)));
+                         config.hidden.size(), describe_cell(config)));
   }
 
   const SafetensorsFile& file_;

@@ -35,6 +35,8 @@ std::vector<std::string> seeds() {
           R"("hidden":[200,200],"dropout":0.5,"tied":true})",
           R"({"type":"language_model","cell":"gru","gru_reset":"before","vocabulary":3,)"
           R"("embedding":1,"hidden":[7],"dropout":0,"tied":false})",
+          R"({"type":"language_model","cell":"lstm","lstm_gates":"capped","layer_norm":true,)"
+          R"("projection":5,"vocabulary":3,"embedding":5,"hidden":[7],"dropout":0,"tied":true})",
           R"([null,true,-1,18446744073709551615,1e-300,"\u0000\ud83d\ude00\n",{"a\nb":{}},[[[]]]])",
           R"({"a\n":1,"a\n":2})"};
 }

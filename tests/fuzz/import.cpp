@@ -26,6 +26,7 @@ ImportOptions options_of(std::uint8_t byte) {
   if (byte & 8) options.reset = byte & 16 ? GruReset::kBefore : GruReset::kAfter;
   if (byte & 32) options.dropout = 0.5;
   if (byte & 64) options.tokenizer = TokenizerKind::kByte;
+  if (byte & 128) options.input_gate = byte & 16 ? InputGate::kCapped : InputGate::kCoupled;
   return options;
 }
 
@@ -71,6 +72,17 @@ ImportedModel small_model(CellKind cell, bool tied) {
   return {config, TokenizerKind::kWord, store, {}};
 }
 
+/// The same with an LSTM that has everything.
+ImportedModel varied_model() {
+  LanguageModelConfig config{.vocabulary = 3, .embedding = 2, .hidden = {4, 3}, .tied = true};
+  config.input_gate = InputGate::kCoupled;
+  config.layer_norm = true;
+  config.projection = 2;
+  auto store = std::make_shared<VariableStore>(backend(), 0);
+  for (const VariableInfo& info : parameters(config)) store->require(info);
+  return {config, TokenizerKind::kWord, store, {}};
+}
+
 /// The file as PyTorch would write it: with other metadata.
 std::string foreign(const ImportedModel& model, const TensorMetadata& metadata) {
   const SafetensorsFile ours = parse(file_of(model), "ours");
@@ -88,7 +100,9 @@ std::vector<std::string> seeds() {
       '\x7' + foreign(small_model(CellKind::kLstm, false), {}),
       '\x9' + foreign(small_model(CellKind::kGru, false), {{"gru_reset", "before"}}),
       '\x7' + foreign(small_model(CellKind::kLstm, true), {{"decoder.weight", "encoder.weight"}}),
-      '\x42' + foreign(small_model(CellKind::kRnnTanh, false), {})};
+      '\x42' + foreign(small_model(CellKind::kRnnTanh, false), {}),
+      '\x7' + file_of(varied_model()),
+      '\x87' + foreign(varied_model(), {})};
 }
 
 }  // namespace unroll::fuzz

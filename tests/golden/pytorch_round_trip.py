@@ -19,8 +19,9 @@ import torch
 from safetensors.torch import load_file, save_file, save_model
 
 WORDS, EMBEDDING, HIDDEN, LAYERS, LINES = 300, 48, 48, 2, 200
+PROJECTED = 72  # units of an LSTM whose output is projected to 48 elements
 LIMIT = 1e-5
-CELLS = ["lstm", "gru", "rnn_tanh", "rnn_relu"]
+CELLS = ["lstm", "lstm_proj", "gru", "rnn_tanh", "rnn_relu"]
 
 
 class Model(torch.nn.Module):
@@ -29,7 +30,9 @@ class Model(torch.nn.Module):
     def __init__(self, cell, tied):
         super().__init__()
         self.encoder = torch.nn.Embedding(WORDS, EMBEDDING)
-        if cell in ("lstm", "gru"):
+        if cell == "lstm_proj":
+            self.rnn = torch.nn.LSTM(EMBEDDING, PROJECTED, LAYERS, proj_size=HIDDEN)
+        elif cell in ("lstm", "gru"):
             self.rnn = getattr(torch.nn, cell.upper())(EMBEDDING, HIDDEN, LAYERS)
         else:
             self.rnn = torch.nn.RNN(EMBEDDING, HIDDEN, LAYERS, nonlinearity=cell[4:])

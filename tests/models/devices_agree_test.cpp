@@ -12,6 +12,7 @@
 #include "host/models/language_model.h"
 #include "tests/support/backends.h"
 #include "tests/support/compare.h"
+#include "tests/support/lstm_variants.h"
 
 namespace unroll::test {
 namespace {
@@ -23,6 +24,7 @@ struct ModelCase {
   std::int64_t embedding;
   std::vector<std::int64_t> hidden;
   bool tied;
+  LstmVariant variant = {""};
 };
 
 /// Widths with and without padding, layers that form a wavefront and layers that do not, dense and
@@ -33,6 +35,29 @@ const ModelCase kModels[] = {
     {"gru after", CellKind::kGru, GruReset::kAfter, 10, {20, 20}, false},
     {"gru before", CellKind::kGru, GruReset::kBefore, 16, {16, 16}, true},
     {"rnn", CellKind::kRnnTanh, GruReset::kAfter, 0, {31, 32}, false},
+    {"coupled", CellKind::kLstm, GruReset::kAfter, 20, {20, 20}, true, {"", InputGate::kCoupled}},
+    {"capped", CellKind::kLstm, GruReset::kAfter, 20, {24, 31}, false, {"", InputGate::kCapped}},
+    {"layer norm",
+     CellKind::kLstm,
+     GruReset::kAfter,
+     21,
+     {33, 21},
+     true,
+     {"", InputGate::kSeparate, true}},
+    {"projected",
+     CellKind::kLstm,
+     GruReset::kAfter,
+     24,
+     {33, 40},
+     true,
+     {"", InputGate::kSeparate, false, 24}},
+    {"all variants",
+     CellKind::kLstm,
+     GruReset::kAfter,
+     13,
+     {33, 40, 21},
+     false,
+     {"", InputGate::kCoupled, true, 17}},
 };
 
 constexpr std::int64_t kWords = 70, kBatch = 5, kSteps = 9;
@@ -46,7 +71,7 @@ LanguageModelConfig config_of(const ModelCase& c) {
   config.hidden = c.hidden;
   config.tied = c.tied;
   config.dropout = 0.3;
-  return config;
+  return c.cell == CellKind::kLstm ? with_variant(config, c.variant) : config;
 }
 
 std::vector<std::int32_t> words(std::int64_t first) {
@@ -93,10 +118,12 @@ class Training {
 
 class DevicesAgree : public OnEachBackend {
  protected:
-  /// cuDNN's GRU has only one form.
+  /// cuDNN's GRU has only one form, and its LSTM no variant that its plan takes.
   bool takes(const ModelCase& c) const {
-    return c.cell != CellKind::kGru || c.reset == GruReset::kAfter ||
-           !backend_->recurrent_algorithm().starts_with("cudnn");
+    if (!backend_->recurrent_algorithm().starts_with("cudnn")) return true;
+    const LstmVariant& v = c.variant;
+    return (c.cell != CellKind::kGru || c.reset == GruReset::kAfter) && !v.layer_norm &&
+           v.input_gate == InputGate::kSeparate && v.projection == 0;
   }
 };
 

@@ -15,6 +15,7 @@
 
 #include "host/models/language_model.h"
 #include "tests/support/backends.h"
+#include "tests/support/lstm_variants.h"
 #include "unroll/ops.h"
 #include "unroll/optimizer.h"
 #include "unroll/recurrent.h"
@@ -178,6 +179,20 @@ TEST_P(ParameterCopiesTest, FollowEveryCell) {
         config.tied = tied;
         if (tied) config.embedding = 10;
         CopiedTraining run(backend_, config, {.kind = OptimizerKind::kSgd});
+        for (int k = 0; k < 4; ++k) run.train();
+        run.evaluate();
+      } catch (const Unsupported&) {
+        // This algorithm does not support it.
+      }
+}
+
+TEST_P(ParameterCopiesTest, FollowEveryVariantOfAnLstm) {
+  for (const LstmVariant& variant : kLstmVariants)
+    for (const bool tied : {false, true}) try {
+        SCOPED_TRACE(variant.name);
+        LanguageModelConfig config = small_config();
+        config.tied = tied;
+        CopiedTraining run(backend_, with_variant(config, variant), {.kind = OptimizerKind::kSgd});
         for (int k = 0; k < 4; ++k) run.train();
         run.evaluate();
       } catch (const Unsupported&) {

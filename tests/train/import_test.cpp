@@ -9,6 +9,7 @@
 #include <map>
 
 #include "host/train/model_file.h"
+#include "tests/support/lstm_variants.h"
 #include "tests/support/temp_folder.h"
 
 namespace unroll::test {
@@ -21,10 +22,12 @@ struct Stored {
 };
 using StateDict = std::map<std::string, Stored>;
 
-/// Tensors of the given shapes, no two values of them equal.
+/// Tensors of the given shapes, no two values of them equal. `projection`: PyTorch's proj_size.
 StateDict state_dict(std::int64_t gates, const std::vector<std::int64_t>& hidden,
-                     std::int64_t words = 6, std::int64_t embedding = 3) {
+                     std::int64_t projection = 0) {
+  constexpr std::int64_t words = 6, embedding = 3;
   StateDict state;
+  const auto width = [&](std::size_t k) { return projection > 0 ? projection : hidden[k]; };
   float next = 0;
   const auto add = [&](const std::string& name, const std::vector<std::int64_t>& shape) {
     std::int64_t count = 1;
@@ -36,12 +39,13 @@ StateDict state_dict(std::int64_t gates, const std::vector<std::int64_t>& hidden
   add("encoder.weight", {words, embedding});
   for (std::size_t k = 0; k < hidden.size(); ++k) {
     const std::string layer = "_l" + std::to_string(k);
-    add("rnn.weight_ih" + layer, {gates * hidden[k], k == 0 ? embedding : hidden[k - 1]});
-    add("rnn.weight_hh" + layer, {gates * hidden[k], hidden[k]});
+    add("rnn.weight_ih" + layer, {gates * hidden[k], k == 0 ? embedding : width(k - 1)});
+    add("rnn.weight_hh" + layer, {gates * hidden[k], width(k)});
     add("rnn.bias_ih" + layer, {gates * hidden[k]});
     add("rnn.bias_hh" + layer, {gates * hidden[k]});
+    if (projection > 0) add("rnn.weight_hr" + layer, {projection, hidden[k]});
   }
-  add("decoder.weight", {words, hidden.back()});
+  add("decoder.weight", {words, width(hidden.size() - 1)});
   add("decoder.bias", {words});
   return state;
 }
@@ -98,6 +102,77 @@ TEST(Import, EveryValueArrives) {
     }
     EXPECT_EQ(count, state.size());
   }
+}
+
+TEST(Import, ShapesSayWhatAProjectionIs) {
+  const StateDict state = state_dict(4, {5, 4}, 2);
+  const ImportedModel model = imported(state);
+  EXPECT_EQ(model.config.cell, CellKind::kLstm);
+  EXPECT_EQ(model.config.hidden, (std::vector<std::int64_t>{5, 4}));
+  EXPECT_EQ(model.config.projection, 2);
+  EXPECT_EQ(parameters(model.config).size(), state.size());
+  for (const VariableInfo& info : parameters(model.config))
+    EXPECT_EQ(model.store->read<float>(info.name), state.at(info.name).values) << info.name;
+  StateDict tied = state_dict(4, {5}, 3);
+  tied["decoder.weight"] = tied["encoder.weight"];
+  EXPECT_TRUE(imported(tied).config.tied);
+
+  StateDict lost = state;
+  lost.erase("rnn.weight_hr_l1");
+  EXPECT_TRUE(contains(import_error(lost), "'rnn.weight_hr_l1' is missing"));
+  lost = state;
+  lost.erase("rnn.weight_hr_l0");
+  EXPECT_TRUE(contains(import_error(lost), "'rnn.weight_hr_l0' is missing"));
+  StateDict other = state;
+  other["rnn.weight_hr_l1"] = {{3, 4}, std::vector<float>(12, 0.5F)};
+  EXPECT_TRUE(contains(import_error(other), "'rnn.weight_hr_l1': got [3, 4], expected [2, 4]"));
+  other = state;
+  other["rnn.weight_hh_l0"].shape = {4, 10};
+  EXPECT_TRUE(contains(import_error(other), "'rnn.weight_hh_l0': got [4, 10], expected 20 rows"));
+  EXPECT_EQ(import_error(state_dict(4, {5, 2}, 2)),
+            "weights: recurrent: got a projection from 2 units to 2 elements, expected fewer "
+            "elements than units");
+  EXPECT_EQ(import_error(state_dict(3, {5}, 2)),
+            "weights: recurrent: got a projection in a gru, expected an lstm");
+  EXPECT_EQ(imported(state_dict(3, {5}, 2), {.input_gate = InputGate::kCoupled}).config.projection,
+            2);
+}
+
+TEST(Import, GainsMeanLayerNorm) {
+  StateDict state = state_dict(4, {5});
+  for (const char* name : {"rnn.gain_ih_l0", "rnn.gain_hh_l0"})
+    state[name] = {{20}, std::vector<float>(20, 0.75F)};
+  state["rnn.gain_c_l0"] = state["rnn.bias_c_l0"] = {{5}, std::vector<float>(5, 0.25F)};
+  const ImportedModel model = imported(state);
+  EXPECT_TRUE(model.config.layer_norm);
+  EXPECT_EQ(model.store->read<float>("rnn.gain_hh_l0"), state["rnn.gain_hh_l0"].values);
+  EXPECT_EQ(model.store->read<float>("rnn.bias_c_l0"), state["rnn.bias_c_l0"].values);
+  for (const char* name : {"rnn.gain_ih_l0", "rnn.gain_hh_l0", "rnn.gain_c_l0", "rnn.bias_c_l0"}) {
+    StateDict lost = state;
+    lost.erase(name);
+    EXPECT_TRUE(contains(import_error(lost), "'" + std::string(name) + "' is missing")) << name;
+  }
+  state["rnn.gain_c_l0"].shape = {1, 5};
+  EXPECT_TRUE(contains(import_error(state), "'rnn.gain_c_l0': got [1, 5], expected [5]"));
+}
+
+TEST(Import, ThreeGatesAreAnLstmsIfTheyAreSaidToBeCoupled) {
+  const StateDict three = state_dict(3, {5}), four = state_dict(4, {5});
+  const ImportOptions coupled{.input_gate = InputGate::kCoupled};
+  EXPECT_EQ(imported(three).config.cell, CellKind::kGru);
+  EXPECT_EQ(imported(three, coupled).config.cell, CellKind::kLstm);
+  EXPECT_EQ(imported(three, coupled).config.input_gate, InputGate::kCoupled);
+  EXPECT_EQ(imported(four, {.input_gate = InputGate::kCapped}).config.input_gate,
+            InputGate::kCapped);
+  EXPECT_TRUE(contains(import_error(four, coupled),
+                       "got 4 gates, as an lstm has, expected 3, as an lstm with coupled gates"));
+  EXPECT_TRUE(
+      contains(import_error(three, {.cell = CellKind::kLstm}),
+               "got 3 gates, as a gru or an lstm with coupled gates has, expected 4, as lstm"));
+  EXPECT_EQ(import_error(three, {.cell = CellKind::kGru, .input_gate = InputGate::kCoupled}),
+            "weights: recurrent: got a coupled input gate in a gru, expected an lstm");
+  EXPECT_EQ(import_error(three, {.input_gate = InputGate::kCapped}),
+            "weights: recurrent: got a capped input gate in a gru, expected an lstm");
 }
 
 TEST(Import, OfAnElmanNetworkTheCellMustBeSaid) {
@@ -235,6 +310,25 @@ TEST(Import, OurOwnFilesSayAllOfTheModel) {
     }
 }
 
+TEST(Import, OurOwnFilesSayWhichVariantOfAnLstm) {
+  for (const LstmVariant& variant : kLstmVariants) {
+    SCOPED_TRACE(variant.name);
+    LanguageModelConfig config{.vocabulary = 4, .embedding = 3, .hidden = {5, 4}};
+    config = with_variant(config, variant);
+    const Saved saved(config);
+    const ImportedModel model = import_weights(saved.file, "ours", {}, cpu(1));
+    EXPECT_EQ(model_to_json(model.config), model_to_json(config));
+    for (const VariableInfo& info : parameters(config))
+      EXPECT_EQ(model.store->read<float>(info.name), saved.store->read<float>(info.name));
+    EXPECT_EQ(saved.error({.input_gate = variant.input_gate}), "no exception");
+    const InputGate other =
+        variant.input_gate == InputGate::kCoupled ? InputGate::kSeparate : InputGate::kCoupled;
+    EXPECT_EQ(saved.error({.input_gate = other}),
+              fmt::format("ours: input gate: got {}, expected {}, as its metadata say",
+                          to_string(other), to_string(variant.input_gate)));
+  }
+}
+
 TEST(Import, OurOwnFilesHaveAllTheirTensors) {
   const std::string ours = R"({"model":{"type":"language_model","cell":"lstm","vocabulary":6,)"
                            R"("embedding":3,"hidden":[3],"dropout":0,"tied":false},)"
@@ -301,7 +395,7 @@ TEST(Import, NamesWhatDoesNotFit) {
   EXPECT_TRUE(contains(erased("rnn.weight_hh_l0"), "'rnn.weight_hh_l0' is missing"));
   EXPECT_TRUE(contains(erased("rnn.weight_ih_l1"), "'rnn.weight_ih_l1' is missing"));
   EXPECT_TRUE(contains(added("rnn.weight_ih_l0_reverse"), "_reverse': belongs to a second"));
-  EXPECT_TRUE(contains(added("rnn.weight_hr_l0"), "weight_hr_l0': is a projection"));
+  EXPECT_TRUE(contains(added("rnn.weight_hr_l0"), "weight_hr_l0': got [1], expected a matrix"));
   EXPECT_TRUE(
       contains(added("extra"), "'extra': is not part of a language model of 2 layers of lstm"));
   EXPECT_TRUE(contains(added("rnn.bias_ih_l7"), "'rnn.bias_ih_l7': is not part of"));
@@ -309,7 +403,8 @@ TEST(Import, NamesWhatDoesNotFit) {
   EXPECT_TRUE(contains(reshaped("encoder.weight", {3, 6}), "'rnn.weight_ih_l0': got [20, 3]"));
   EXPECT_TRUE(contains(reshaped("decoder.weight", {4, 6}), "got [4, 6], expected [6, 4]"));
   EXPECT_TRUE(contains(reshaped("rnn.weight_hh_l0", {10, 10}), "rnn.weight_ih_l0': got [20, 3]"));
-  EXPECT_TRUE(contains(reshaped("rnn.weight_hh_l0", {50, 2}), "got [50, 2], expected 4 (lstm)"));
+  EXPECT_TRUE(
+      contains(reshaped("rnn.weight_hh_l0", {50, 2}), "got [50, 2], expected 8 rows (lstm)"));
   EXPECT_TRUE(contains(reshaped("rnn.bias_hh_l1", {4, 4}), "got [4, 4], expected [16]"));
   EXPECT_TRUE(contains(error_after([](StateDict& state) {
                          Stored& weight = state["encoder.weight"];

@@ -9,6 +9,7 @@
 #include "host/base/hash.h"
 #include "host/base/strict_json.h"
 #include "host/train/checkpoint.h"
+#include "tests/support/lstm_variants.h"
 #include "tests/support/temp_folder.h"
 
 namespace unroll::test {
@@ -64,6 +65,47 @@ TEST(ModelFile, ComesBackAsItWas) {
     for (const VariableInfo& info : parameters(config))
       EXPECT_EQ(loaded.store->read<float>(info.name), store->read<float>(info.name)) << info.name;
   }
+}
+
+TEST(ModelFile, VariantsOfAnLstmComeBack) {
+  for (const LstmVariant& variant : kLstmVariants)
+    for (const bool tied : {false, true}) {
+      SCOPED_TRACE(variant.name);
+      const TempFolder folder;
+      LanguageModelConfig config = model(CellKind::kLstm, tied);
+      config.hidden = {5, 4};
+      config = with_variant(config, variant);
+      const auto store = random_parameters(config);
+      save_model(folder.path(), 7, {config, "", nullptr, nullptr}, tokenizer(), *store,
+                 {.best = true});
+      const LoadedModel loaded = load_model(folder.path(), cpu(1));
+      const LanguageModelConfig& back = loaded.description.model;
+      EXPECT_EQ(back.input_gate, variant.input_gate);
+      EXPECT_EQ(back.layer_norm, variant.layer_norm);
+      EXPECT_EQ(back.projection, variant.projection);
+      for (const VariableInfo& info : parameters(config))
+        EXPECT_EQ(loaded.store->read<float>(info.name), store->read<float>(info.name)) << info.name;
+    }
+}
+
+// Files of other models are as they were before there were variants.
+TEST(ModelFile, SaysOnlyWhatAnLstmHas) {
+  const nlohmann::json plain = model_to_json(model(CellKind::kLstm));
+  EXPECT_EQ(plain.size(), 7U) << plain;
+  LanguageModelConfig config = model(CellKind::kLstm);
+  config.tied = false;
+  config.hidden = {5, 4};
+  config = with_variant(config, kLstmVariants[4]);
+  nlohmann::json json = model_to_json(config);
+  EXPECT_EQ(json["lstm_gates"], "coupled");
+  EXPECT_EQ(json["layer_norm"], true);
+  EXPECT_EQ(json["projection"], 3);
+  for (const char* key : {"lstm_gates", "layer_norm", "projection"}) json.erase(key);
+  EXPECT_EQ(json.size(), plain.size());
+  const LanguageModelConfig old = model_from_json(JsonObject(json, "config.json"));
+  EXPECT_EQ(old.input_gate, InputGate::kSeparate);
+  EXPECT_FALSE(old.layer_norm);
+  EXPECT_EQ(old.projection, 0);
 }
 
 TEST(ModelFile, KeepsTheTokenizer) {
@@ -236,6 +278,13 @@ TEST(ModelFile, RefusesConfigurationsThatAreNotOurs) {
   EXPECT_TRUE(contains(model_error(none.path()), "vocab.txt is missing"));
   EXPECT_TRUE(contains(error_with("cell", "transformer"), "got 'transformer', expected"));
   EXPECT_TRUE(contains(error_with("gru_reset", "during"), "expected before or after"));
+  EXPECT_TRUE(
+      contains(error_with("lstm_gates", "shut"), "got 'shut', expected separate, coupled or"));
+  EXPECT_TRUE(contains(error_with("lstm_gates", "capped"), "got a capped input gate in a gru"));
+  EXPECT_TRUE(contains(error_with("layer_norm", 1), "layer_norm: got 1"));
+  EXPECT_TRUE(contains(error_with("layer_norm", true), "got layer norm in a gru"));
+  EXPECT_TRUE(contains(error_with("projection", -1), "projection: got -1"));
+  EXPECT_TRUE(contains(error_with("projection", 2), "got a projection in a gru"));
   EXPECT_TRUE(contains(error_with("hidden", nlohmann::json::array()), "hidden"));
   EXPECT_TRUE(contains(error_with("hidden", {5, -3}), "hidden"));
   EXPECT_TRUE(contains(error_with("vocabulary", 5), "got 4 tokens, expected 5"));

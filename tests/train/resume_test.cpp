@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <numeric>
 
+#include "tests/support/lstm_variants.h"
 #include "tests/support/training.h"
 
 namespace unroll::test {
@@ -15,10 +16,12 @@ constexpr std::int64_t kUpdates = 64;
 struct ResumeCase {
   CellKind cell;
   OptimizerKind optimizer;
+  LstmVariant variant = {""};
 };
 
 std::string name_of(const ::testing::TestParamInfo<ResumeCase>& info) {
-  return to_string(info.param.cell) +
+  const std::string variant = info.param.variant.name;
+  return to_string(info.param.cell) + (variant.empty() ? "" : "_" + variant) +
          (info.param.optimizer == OptimizerKind::kAdam ? "_adam" : "_sgd");
 }
 
@@ -30,6 +33,7 @@ class Resume : public ::testing::TestWithParam<ResumeCase> {
     config_.embedding = 8;
     config_.hidden = {8, 8};
     config_.tied = GetParam().cell == CellKind::kLstm;
+    if (config_.tied) config_ = with_variant(config_, GetParam().variant);
   }
 
   TrainingOptions options(const TempFolder& folder) const {
@@ -131,6 +135,14 @@ INSTANTIATE_TEST_SUITE_P(Cells, Resume,
                                            ResumeCase{CellKind::kRnnTanh, OptimizerKind::kSgd},
                                            ResumeCase{CellKind::kRnnTanh, OptimizerKind::kAdam}),
                          name_of);
+
+std::vector<ResumeCase> variants() {
+  std::vector<ResumeCase> cases;
+  for (const LstmVariant& variant : kLstmVariants)
+    cases.push_back({CellKind::kLstm, OptimizerKind::kAdam, variant});
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(LstmVariants, Resume, ::testing::ValuesIn(variants()), name_of);
 
 }  // namespace
 }  // namespace unroll::test

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "host/train/checkpoint.h"
+#include "tests/support/lstm_variants.h"
 #include "tests/support/recording_backend.h"
 #include "tests/support/training.h"
 
@@ -18,10 +19,16 @@ namespace {
 
 TEST(Trainer, LearnsEveryCellAndSavesWhatItMeasured) {
   const LanguageCorpus corpus = small_corpus();
-  for (const CellKind cell : {CellKind::kLstm, CellKind::kGru, CellKind::kRnnTanh}) {
-    SCOPED_TRACE(to_string(cell));
+  std::vector<LanguageModelConfig> configs;
+  for (const CellKind cell : {CellKind::kLstm, CellKind::kGru, CellKind::kRnnTanh})
+    configs.push_back(small_model(corpus, cell));
+  for (LstmVariant variant : kLstmVariants) {
+    if (variant.projection > 0) variant.projection = 16;  // 3 elements learn little
+    configs.push_back(with_variant(small_model(corpus), variant));
+  }
+  for (const LanguageModelConfig& config : configs) {
+    SCOPED_TRACE(describe_cell(config));
     const TempFolder folder;
-    const LanguageModelConfig config = small_model(corpus, cell);
     const TrainedRun run = train_small(corpus, config, small_options(folder.path() / "run"));
     // A model that knows nothing has a perplexity of about the vocabulary's size.
     EXPECT_LT(run.result.valid.perplexity(), 0.4 * double(config.vocabulary));
@@ -34,20 +41,38 @@ TEST(Trainer, LearnsEveryCellAndSavesWhatItMeasured) {
   }
 }
 
+/// The bits at the end of an epoch.
+std::string bits_after_epoch(const LanguageCorpus& corpus, const LanguageModelConfig& config,
+                             int threads, std::uint64_t seed) {
+  const TempFolder folder;
+  TrainingOptions options = small_options(folder.path() / "run");
+  options.epochs = 1;
+  options.seed = seed;
+  train_small(corpus, config, options, {.backend = cpu(threads)});
+  return final_bits(folder.path() / "run");
+}
+
 TEST(Trainer, SameSeedSameBitsForAnyNumberOfThreads) {
   const LanguageCorpus corpus = small_corpus();
-  const TempFolder first, second, third;
   const LanguageModelConfig config = small_model(corpus);
-  const auto bits = [&](const TempFolder& folder, int threads, std::uint64_t seed) {
-    TrainingOptions options = small_options(folder.path() / "run");
-    options.epochs = 1;
-    options.seed = seed;
-    train_small(corpus, config, options, {.backend = cpu(threads)});
-    return final_bits(folder.path() / "run");
-  };
-  const std::string expected = bits(first, 1, 5);
-  EXPECT_TRUE(expected == bits(second, 3, 5));
-  EXPECT_FALSE(expected == bits(third, 1, 6));
+  const std::string expected = bits_after_epoch(corpus, config, 1, 5);
+  EXPECT_TRUE(expected == bits_after_epoch(corpus, config, 3, 5));
+  EXPECT_FALSE(expected == bits_after_epoch(corpus, config, 1, 6));
+}
+
+TEST(Trainer, SameSeedSameBitsForAnyNumberOfThreadsInEveryVariant) {
+  const LanguageCorpus corpus = small_corpus(100, 10);
+  for (LstmVariant variant : kLstmVariants) {
+    SCOPED_TRACE(variant.name);
+    LanguageModelConfig config = small_model(corpus);
+    config.hidden = {40, 70};  // several blocks of units, the last of them not full
+    config.tied = false;
+    if (variant.projection > 0) variant.projection = 33;
+    config = with_variant(config, variant);
+    const std::string expected = bits_after_epoch(corpus, config, 1, 5);
+    EXPECT_TRUE(expected == bits_after_epoch(corpus, config, 2, 5));
+    EXPECT_TRUE(expected == bits_after_epoch(corpus, config, 7, 5));
+  }
 }
 
 // A run must not go on with another text than it began with.

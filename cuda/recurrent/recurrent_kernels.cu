@@ -65,6 +65,7 @@ __global__ void __launch_bounds__(kColumns* kRows)
   if (args.dbias_ih && gate >= 0 && gate < program.gates)
     args.dbias_ih[gate * args.units + unit] = sum;
   if (args.dbias_hh)
+#pragma unroll 1
     for (int k = 0; k < program.phase_count; ++k) {
       const cells::Phase& phase = program.phases[k];
       const int at = slot - program.first_h_bias(phase);

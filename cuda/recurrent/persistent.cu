@@ -31,11 +31,11 @@ void check_cell(const RecurrentSpec& spec) {
   if (cells::program_of(spec).has_reset())
     refuse("got gru with reset=before, expected reset=after, which takes one product a timestep");
   if (spec.layer_norm) refuse("got lstm with layer norm, expected one without");
-  if (spec.projection > 0) refuse("got lstm with a projection, expected one without");
   if (spec.input_gate != InputGate::kSeparate)
     refuse(std::string("got lstm with a ") +
            (spec.input_gate == InputGate::kCoupled ? "coupled" : "capped") +
            " input gate, expected a separate one");
+  if (spec.projection > 0) refuse("got lstm with a projection, expected one without");
 }
 
 /// The task for one cell at a time of a layer with this many units.

@@ -173,6 +173,47 @@ int byte_of(const std::string& token) {
                            : static_cast<unsigned char>(token.at(0));
 }
 
+// Training, going on, report, evaluation, generation, and the import of the file.
+TEST(CommandsOfAnLstmWithEverything, SayWhichItIs) {
+  const TempFolder folder;
+  const std::string path = folder.path().string(), run = path + "/run";
+  folder.write("text.txt", Grammar::english().sample(5, 60));
+  const std::string go = " --save " + run + " --cache-dir " + path + "/cache";
+  const std::string which =
+      "lstm with layer norm, coupled gates and a projection to 6, embedding 6";
+  const Output trained = run_unroll(
+      "train --proj 6 --layer-norm --lstm-gates coupled --nhid 9 --emsize 6 --tied --epochs 1 "
+      "--data " +
+      path + "/text.txt" + go);
+  ASSERT_EQ(trained.status, 0) << trained.err;
+  EXPECT_TRUE(contains(trained.err, "model: " + which + ", layers of 9, 9 units, tied"));
+  EXPECT_TRUE(contains(trained.err, "rnn.weight_hr_l1"));
+  for (const auto& [flag, message] :
+       {std::pair("--proj 5", "--proj: got 5, expected 6: "),
+        {"--lstm-gates capped", "--lstm-gates: got capped, expected coupled: "},
+        {"--layer-norm=false", "--layer-norm: got false, expected true: "}}) {
+    const Output other = run_unroll("train --resume " + std::string(flag) + go);
+    EXPECT_EQ(other.status, 2) << other.err;
+    EXPECT_TRUE(contains(other.err, message)) << other.err;
+  }
+  const Output longer = run_unroll("train --resume --epochs 2 --proj 6 --layer-norm" + go);
+  ASSERT_EQ(longer.status, 0) << longer.err;
+  EXPECT_TRUE(contains(longer.out, "| end of epoch   2 |"));
+
+  ASSERT_EQ(run_unroll("report " + run).status, 0);
+  EXPECT_TRUE(contains(read_text(run + "/report.html"), which.substr(0, which.rfind(','))));
+  const Output imported = run_unroll("import --weights " + run + "/best/model.safetensors --save " +
+                                     path + "/imported");
+  ASSERT_EQ(imported.status, 0) << imported.err;
+  EXPECT_TRUE(contains(imported.err, "model: " + which));
+  for (const std::string command :
+       {"eval --data " + path + "/text.txt", std::string("generate --seed 3")}) {
+    const Output ours = run_unroll(command + " --checkpoint " + run);
+    ASSERT_EQ(ours.status, 0) << ours.err;
+    EXPECT_EQ(ours.out, run_unroll(command + " --checkpoint " + path + "/imported").out);
+  }
+}
+
 TEST(CommandsOfBytes, TakeAnyBytes) {
   const TempFolder folder;
   std::string bytes;
@@ -280,6 +321,19 @@ TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
            {"train --nlayers 3 --nhid 1,2,3 --nhid 4,5", "--nhid: got 2 sizes, expected 1 or one"},
            {"train --nhid -5", "--nhid: got -5"},
            {"train --tied --emsize 10", "--tied: got --emsize 10 and 200"},
+           {"train --tied --proj 64", "--tied: got --emsize 200 and --proj 64, expected the same"},
+           {"train --proj 200", "--proj: got 200, expected fewer than the 200 units of a layer"},
+           {"train --proj 20 --nhid 30,20", "--proj: got 20, expected fewer than the 20 units"},
+           {"train --proj -1", "--proj: got -1"},
+           {"train --proj 64 --model gru",
+            "--model: got gru with --proj 64, expected lstm: no other cell has it"},
+           {"train --layer-norm --model rnn_tanh", "--model: got rnn_tanh with --layer-norm, exp"},
+           {"train --lstm-gates capped --model gru",
+            "--model: got gru with --lstm-gates capped, expected lstm"},
+           {"train --lstm-gates couple",
+            "--lstm-gates: got 'couple', expected one of separate, coupled, capped; did you mean "
+            "c"},
+           {"import --weights w --save s --lstm-gates shut", "--lstm-gates: got 'shut', expected"},
            {"train --recipe zaremba-smal", "did you mean zaremba-small?"},
            {"train --device gpu", "expected auto, cpu, cuda or cuda:N"},
            {"train --device cuda:x", "--device: got 'cuda:x', expected auto, cpu, cuda or cuda:N"},

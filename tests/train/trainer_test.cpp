@@ -61,7 +61,7 @@ TEST(Trainer, SameSeedSameBitsForAnyNumberOfThreads) {
 }
 
 TEST(Trainer, SameSeedSameBitsForAnyNumberOfThreadsInEveryVariant) {
-  const LanguageCorpus corpus = small_corpus(100, 10);
+  const LanguageCorpus corpus = small_corpus(40, 4);
   for (LstmVariant variant : kLstmVariants) {
     SCOPED_TRACE(variant.name);
     LanguageModelConfig config = small_model(corpus);

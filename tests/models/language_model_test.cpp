@@ -1,0 +1,116 @@
+/// Shapes and first values of a language model's parameters, and what check() refuses.
+#include "host/models/language_model.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/support/lstm_variants.h"
+
+namespace unroll::test {
+namespace {
+
+LanguageModelConfig small(const LstmVariant& variant, bool tied = false) {
+  return with_variant({.vocabulary = 11, .embedding = 6, .hidden = {5, 4}, .tied = tied}, variant);
+}
+
+/// Every parameter as a training run begins with it.
+std::map<std::string, std::vector<float>> beginning(const LanguageModelConfig& config,
+                                                    const LanguageModelInitialization& how) {
+  const TrainingGraph graph(
+      config,
+      {.batch = 2, .optimizer = {}, .learning_rate = 1, .guard = {}, .initialization = how});
+  Session session(graph.graph, cpu(1));
+  initialize_forget_bias(config, how, session.variables());
+  std::map<std::string, std::vector<float>> values;
+  for (const VariableInfo& info : parameters(config))
+    values[info.name] = session.variables().read<float>(info.name);
+  return values;
+}
+
+TEST(LanguageModel, TheForgetBiasIsWhereTheForgetGateIs) {
+  for (const LstmVariant& variant : kLstmVariants) {
+    SCOPED_TRACE(variant.name);
+    const LanguageModelConfig config = small(variant);
+    const auto values = beginning(config, {.forget_bias = 3});
+    const std::size_t gates = variant.input_gate == InputGate::kCoupled ? 3 : 4, first = gates - 3;
+    for (const std::size_t layer : {0U, 1U}) {
+      const auto units = std::size_t(config.hidden[layer]);
+      std::vector<float> expected(gates * units);
+      EXPECT_EQ(values.at("rnn.bias_hh_l" + std::to_string(layer)), expected);
+      std::fill_n(expected.begin() + std::ptrdiff_t(first * units), units, 3.0F);
+      EXPECT_EQ(values.at("rnn.bias_ih_l" + std::to_string(layer)), expected);
+    }
+  }
+}
+
+TEST(LanguageModel, ARangeIsThatOfAllParametersButGains) {
+  for (const LstmVariant& variant : kLstmVariants) {
+    SCOPED_TRACE(variant.name);
+    for (const auto& [name, values] :
+         beginning(small(variant), {.range = 0.25, .forget_bias = {}})) {
+      const auto [least, most] = std::ranges::minmax(values);
+      if (name.find("gain") != name.npos) {
+        EXPECT_EQ(std::pair(least, most), std::pair(1.0F, 1.0F)) << name;
+      } else {
+        EXPECT_GE(least, -0.25F) << name;
+        EXPECT_LE(most, 0.25F) << name;
+        EXPECT_LT(least, most) << name;
+      }
+    }
+  }
+}
+
+TEST(LanguageModel, CountsItsParameters) {
+  const auto count = [](const LstmVariant& variant, bool tied) {
+    return parameter_count(small(variant, tied));
+  };
+  // Encoder and decoder: 11 x 6, 11 x 4 or 11 x 3, 11. Cells: gates (I + R + 2) H.
+  EXPECT_EQ(count({""}, false), 66 + 4 * 5 * (6 + 5 + 2) + 4 * 4 * (5 + 4 + 2) + 44 + 11);
+  EXPECT_EQ(count(kLstmVariants[0], false),
+            66 + 3 * 5 * (6 + 5 + 2) + 3 * 4 * (5 + 4 + 2) + 44 + 11);
+  EXPECT_EQ(count(kLstmVariants[1], false), count({""}, false));
+  EXPECT_EQ(count(kLstmVariants[2], false), count({""}, false) + 2 * 4 * 9 + 2 * 9);
+  EXPECT_EQ(count(kLstmVariants[3], false),
+            66 + 4 * 5 * (6 + 3 + 2) + 4 * 4 * (3 + 3 + 2) + 3 * 9 + 33 + 11);
+  EXPECT_EQ(count(kLstmVariants[3], true),
+            33 + 4 * 5 * (3 + 3 + 2) + 4 * 4 * (3 + 3 + 2) + 3 * 9 + 11);
+}
+
+TEST(LanguageModel, SaysWhichLstmItIs) {
+  EXPECT_EQ(describe_cell(small({""})), "lstm");
+  EXPECT_EQ(describe_cell(small(kLstmVariants[0])), "lstm with coupled gates");
+  EXPECT_EQ(describe_cell(small({"", InputGate::kCapped, true})),
+            "lstm with layer norm and capped gates");
+  EXPECT_EQ(describe_cell(small(kLstmVariants[4])),
+            "lstm with layer norm, coupled gates and a projection to 3");
+  LanguageModelConfig gru = small({""});
+  gru.cell = CellKind::kGru;
+  EXPECT_EQ(describe_cell(gru), "gru");
+}
+
+TEST(LanguageModel, TiedWeightsHaveTheWidthOfTheLastLayer) {
+  const auto error = [](const LstmVariant& variant, std::int64_t embedding) {
+    LanguageModelConfig config = small(variant, true);
+    config.embedding = embedding;
+    try {
+      config.check();
+    } catch (const std::invalid_argument& refusal) {
+      return std::string(refusal.what());
+    }
+    return std::string("none");
+  };
+  EXPECT_EQ(error({""}, 4), "none");
+  EXPECT_EQ(error(kLstmVariants[3], 3), "none");
+  EXPECT_EQ(error({""}, 6),
+            "tied weights: got embedding size 6 and 4 units in the last layer, expected the same");
+  EXPECT_EQ(error(kLstmVariants[3], 4),
+            "tied weights: got embedding size 4 and a projection to 3 elements, expected the same");
+}
+
+}  // namespace
+}  // namespace unroll::test

@@ -206,7 +206,7 @@ TEST(CommandsOfAnLstmWithEverything, SayWhichItIs) {
                                      path + "/imported");
   ASSERT_EQ(imported.status, 0) << imported.err;
   EXPECT_TRUE(contains(imported.err, "model: " + which));
-  for (const std::string command :
+  for (const std::string& command :
        {"eval --data " + path + "/text.txt", std::string("generate --seed 3")}) {
     const Output ours = run_unroll(command + " --checkpoint " + run);
     ASSERT_EQ(ours.status, 0) << ours.err;

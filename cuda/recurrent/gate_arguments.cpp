@@ -61,7 +61,7 @@ ForwardCell forward_cell(const StackBuffers& b, const ForwardPass& pass, const C
   ForwardCell f{};
   if (b.has_projection()) {
     f.t = std::int32_t(t);
-    f.h = b.elements(pass.memory, c.output, row * c.padded);
+    f.h_prev = f.h = b.elements(pass.memory, c.output, row * c.padded);
   } else {
     static_cast<OutputSite&>(f) = output_site(b, pass, step);
   }

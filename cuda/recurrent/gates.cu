@@ -51,7 +51,7 @@ __global__ void __launch_bounds__(kThreads)
       for (int s = kPhase.first; s < kPhase.active; ++s)
         store(gates + s * args.padded, units.gate[s]);
   } else {
-    if (cell.h_prev) units.result = load_floats<4>(static_cast<const E*>(cell.h_prev) + place.at);
+    units.result = load_floats<4>(static_cast<const E*>(cell.h_prev) + place.at);
     units.state = units.prev;
   }
   if constexpr (kIsLast) {

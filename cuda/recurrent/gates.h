@@ -28,7 +28,7 @@ struct DropoutSite {
 /// if E is float32, that h is the tensor `h`, and `state` is null.
 /// Where h_t goes.
 struct OutputSite {
-  const void* h_prev;      // E; null: the values past a sequence's end are zeros
+  const void* h_prev;      // E: what h is past a sequence's end
   void* h;                 // E out
   void* above;             // E out or null: the next layer's input, with dropout
   std::int64_t above_row;  // row stride of `above`
@@ -39,7 +39,8 @@ struct OutputSite {
   std::int32_t t;
 };
 
-/// With a projection, h is the vector that is projected, [N, Hp], and goes nowhere else.
+/// With a projection, h is the vector that is projected, [N, Hp], and goes nowhere else. h_prev is
+/// the same place, which holds zeros for sequences that have ended.
 struct ForwardCell : OutputSite {
   float* gates;             // [N, slots, Hp] in: W x + R h, out: activated, if training
   const float* bias;        // [slots, Hp]

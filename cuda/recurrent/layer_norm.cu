@@ -61,7 +61,7 @@ __device__ __forceinline__ void pass_through(const GateShape& args, const NormFo
     const UnitPlace place(row, u, args.padded);
     ForwardUnits<Cell, 1> unit{};
     unit.state = load<1>(cell.state_prev + place.at);
-    if (cell.h_prev) unit.result = load_floats<1>(static_cast<const E*>(cell.h_prev) + place.at);
+    unit.result = load_floats<1>(static_cast<const E*>(cell.h_prev) + place.at);
     store_rounded(static_cast<E*>(cell.h) + place.at, unit.result);
     cell.norm.c_normal[place.at] = 0;  // a zero multiplies it in the gradient of gain_c
     store_outputs<E>(args, cell, place, unit, false, 0);

@@ -78,6 +78,12 @@ Matrix StackBuffers::layer_x(const View& x, const std::byte* memory, int index) 
 }
 
 void StackBuffers::start_states(const ForwardPass& pass, const Stage& stage) const {
+  for (int k = 0; has_projection() && args_.has_lengths && k < stage.count; ++k) {
+    // What is projected is zero past a sequence's end.
+    const CellBuffers& c = cell(stage.first + k);
+    UNROLL_CUDA_CHECK(cudaMemsetAsync(elements(pass.memory, c.output), 0,
+                                      std::size_t(rows() * c.padded) * element_bytes(), stream()));
+  }
   StateCopies copies = h_copies(stage);
   for (int k = 0; k < stage.count; ++k) {
     const CellBuffers& c = cell(stage.first + k);

@@ -167,7 +167,7 @@ class RecurrentPlanner::Trial {
     /// Uniform in [-limit, limit].
     View random(const Shape& shape, double limit) {
       const View view = zeros(shape);
-      fill_random(device_.stream(), view.as<float>(), view.elements(), ++key_, float(limit));
+      fill_random(device_.stream(), {view.as<float>(), view.elements(), ++key_, float(limit)});
       return view;
     }
 

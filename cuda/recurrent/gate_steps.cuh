@@ -78,6 +78,7 @@ template <typename Cell, int width>
 struct ForwardUnits {
   static constexpr int kSlots = Cell::kProgram.slots;
   Units<width> gate[kSlots], prev, state, result;
+  bool live;  // the sequence has not ended; otherwise state and result are those of the step before
 
   template <int phase>
   __device__ __forceinline__ void run() {
@@ -167,17 +168,23 @@ __device__ __forceinline__ DropoutMask<width> draw_mask(const DropoutSite& site,
       site.key, step, std::uint64_t(site.index + place.row * site.row_index + place.unit), rate);
 }
 
+/// What all units of a launch share, and dropout_step() of it.
+struct LaunchShape {
+  const GateShape& args;
+  std::uint64_t dropout_step;
+};
+
 /// Stores what becomes of h_t besides h itself: `out` as y and as the input of the layer above.
 template <typename E, int width>
-__device__ __forceinline__ void store_output(const GateShape& args, const OutputSite& site,
-                                             const UnitPlace& place, const Units<width>& out,
-                                             std::uint64_t dropout_step) {
+__device__ __forceinline__ void store_output(const LaunchShape& launch, const OutputSite& site,
+                                             const UnitPlace& place, const Units<width>& out) {
+  const GateShape& args = launch.args;
   if (site.y)
     store_first(site.y + place.row * site.y_row + place.unit, out, args.units - place.unit);
   if (site.above) {
     const Units<width> dropped =
         args.dropout > 0
-            ? drop(out, draw_mask<width>(site.dropout, dropout_step, place, args.dropout),
+            ? drop(out, draw_mask<width>(site.dropout, launch.dropout_step, place, args.dropout),
                    args.kept_scale)
             : out;
     store_rounded(static_cast<E*>(site.above) + place.row * site.above_row + place.unit, dropped);
@@ -185,13 +192,12 @@ __device__ __forceinline__ void store_output(const GateShape& args, const Output
 }
 
 /// Stores all results of a step except gates and h: the state, h_n, c_n, y and the input of the
-/// layer above. If the sequence has ended, `live` is false, and the units' state and result are
-/// those of the step before.
+/// layer above.
 template <typename E, typename Cell, int width>
-__device__ __forceinline__ void store_outputs(const GateShape& args, const ForwardCell& cell,
+__device__ __forceinline__ void store_outputs(const LaunchShape& launch, const ForwardCell& cell,
                                               const UnitPlace& place,
-                                              const ForwardUnits<Cell, width>& units, bool live,
-                                              std::uint64_t dropout_step) {
+                                              const ForwardUnits<Cell, width>& units) {
+  const GateShape& args = launch.args;
   constexpr bool kKeepsH = kOwnState<Cell, E> && !Cell::kProgram.has_c;  // h in float32
   if constexpr (kOwnState<Cell, E>) store(cell.state + place.at, units.state);
   const int left = args.units - place.unit;  // how many units are not padding
@@ -200,7 +206,7 @@ __device__ __forceinline__ void store_outputs(const GateShape& args, const Forwa
                 kKeepsH ? units.state : units.result, left);
   if (cell.c_n)
     store_first(cell.c_n + std::int64_t(place.row) * args.units + place.unit, units.state, left);
-  store_output<E>(args, cell, place, live ? units.result : Units<width>{}, dropout_step);
+  store_output<E>(launch, cell, place, units.live ? units.result : Units<width>{});
 }
 
 /// Whether the gradients from outside the recurrence have to pass the dropout mask.

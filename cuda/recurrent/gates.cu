@@ -37,8 +37,8 @@ __global__ void __launch_bounds__(kThreads)
   const ForwardCell& cell = args.cell[blockIdx.y];
   ForwardUnits<Cell, 4> units{};
   units.prev = previous_state<Cell, E, 4>(cell, place);
-  const bool live = !kIsLast || cell.t < length_of(args, place.row);
-  if (live) {
+  units.live = !kIsLast || cell.t < length_of(args, place.row);
+  if (units.live) {
     float* const gates =
         cell.gates + place.row * std::int64_t(kProgram.slots) * args.padded + place.unit;
 #pragma unroll
@@ -56,7 +56,7 @@ __global__ void __launch_bounds__(kThreads)
   }
   if constexpr (kIsLast) {
     store_rounded(static_cast<E*>(cell.h) + place.at, units.result);
-    store_outputs<E>(args, cell, place, units, live, dropout_step(args));
+    store_outputs<E>({args, dropout_step(args)}, cell, place, units);
   } else {
     store_rounded(static_cast<E*>(cell.reset_h) + place.at, units.result);
   }

@@ -64,33 +64,40 @@ __device__ __forceinline__ void pass_through(const GateShape& args, const NormFo
     unit.result = load_floats<1>(static_cast<const E*>(cell.h_prev) + place.at);
     store_rounded(static_cast<E*>(cell.h) + place.at, unit.result);
     cell.norm.c_normal[place.at] = 0;  // a zero multiplies it in the gradient of gain_c
-    store_outputs<E>(args, cell, place, unit, false, 0);
+    store_outputs<E>({args, 0}, cell, place, unit);
   }
 }
 
-/// From R h and n(W x) to c_t, for one unit: activates its gates and stores n(R h) and the gates.
+/// The forward pass of one row.
 template <typename Cell>
-__device__ __forceinline__ float next_c(const NormForwardCell& cell, float* gates,
-                                        const UnitPlace& place, const GateShape& args,
-                                        const Moments& of_rh) {
-  const bool inside = place.unit < args.units;
-  Real z[Cell::kGates];
+struct ForwardRow {
+  const GateShape& args;
+  const NormForwardCell& cell;
+  float* gates;  // [slots, Hp]
+  Moments of_rh;
+
+  /// From R h and n(W x) to c_t, for one unit: activates its gates and stores n(R h) and the gates.
+  __device__ __forceinline__ float next_c(const UnitPlace& place) const {
+    const int u = place.unit;
+    const bool inside = u < args.units;
+    Real z[Cell::kGates];
 #pragma unroll
-  for (int k = 0; k < Cell::kGates; ++k) {
-    float* const rh = gates + k * args.padded;
-    const float normal = inside ? (*rh - of_rh.mean) * of_rh.scale : 0;
-    *rh = normal;
-    float sum = cell.bias[(Cell::kZ + k) * args.padded + place.unit];
-    if (inside)
-      sum += cell.norm.gain_hh[k * args.units + place.unit] * normal +
-             cell.norm.gain_ih[k * args.units + place.unit] * rh[Cell::kX * args.padded];
-    z[k] = Real(sum);
+    for (int k = 0; k < Cell::kGates; ++k) {
+      float* const rh = gates + k * args.padded + u;
+      const float normal = inside ? (*rh - of_rh.mean) * of_rh.scale : 0;
+      *rh = normal;
+      float sum = cell.bias[(Cell::kZ + k) * args.padded + u];
+      if (inside)
+        sum += cell.norm.gain_hh[k * args.units + u] * normal +
+               cell.norm.gain_ih[k * args.units + u] * rh[Cell::kX * args.padded];
+      z[k] = Real(sum);
+    }
+    Cell::Gates::activate(z);
+#pragma unroll
+    for (int k = 0; k < Cell::kGates; ++k) gates[(Cell::kZ + k) * args.padded + u] = z[k].v;
+    return Cell::Gates::next_state(z, Real(cell.state_prev[place.at])).v;
   }
-  Cell::Gates::activate(z);
-#pragma unroll
-  for (int k = 0; k < Cell::kGates; ++k) gates[(Cell::kZ + k) * args.padded] = z[k].v;
-  return Cell::Gates::next_state(z, Real(cell.state_prev[place.at])).v;
-}
+};
 
 template <typename Cell, typename E>
 __global__ void __launch_bounds__(kThreads)
@@ -102,8 +109,9 @@ __global__ void __launch_bounds__(kThreads)
   float* const c = cell.state + std::int64_t(row) * args.padded;
   const Moments of_rh = moments_of<Cell::kGates>(
       args.units, [&](int u, int k) { return gates[k * args.padded + u]; });
+  const ForwardRow<Cell> r{args, cell, gates, of_rh};
   for (int u = int(threadIdx.x); u < args.padded; u += kThreads)
-    c[u] = next_c<Cell>(cell, gates + u, UnitPlace(row, u, args.padded), args, of_rh);
+    c[u] = r.next_c(UnitPlace(row, u, args.padded));
   const Moments of_c = moments_of<1>(args.units, [&](int u, int) { return c[u]; });
   const std::uint64_t number = dropout_step(args);
   for (int u = int(threadIdx.x); u < args.padded; u += kThreads) {
@@ -112,11 +120,12 @@ __global__ void __launch_bounds__(kThreads)
     const float normal = inside ? (c[u] - of_c.mean) * of_c.scale : 0;
     cell.norm.c_normal[place.at] = normal;
     ForwardUnits<Cell, 1> unit{};
+    unit.live = true;
     unit.state.v[0] = c[u];
     const Real o(gates[(Cell::kZ + Cell::Gates::kO) * args.padded + u]);
     unit.result.v[0] = Cell::output(o, scaled_c(cell.norm, normal, u, inside)).v;
     store_rounded(static_cast<E*>(cell.h) + place.at, unit.result);
-    store_outputs<E>(args, cell, place, unit, true, number);
+    store_outputs<E>({args, number}, cell, place, unit);
   }
   if (threadIdx.x != 0) return;
   cell.norm.scales[3 * row] = of_rh.scale;

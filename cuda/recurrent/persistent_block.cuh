@@ -121,18 +121,26 @@ __device__ __forceinline__ void clear_weights(const PersistentShape& shape,
   __syncthreads();
 }
 
+/// R: rows of `padded` elements.
+template <typename E>
+struct RecurrentWeight {
+  const E* data;
+  int padded;
+};
+
 /// Loads row (unit, slot) of the block's weights from row slot Hp + unit of R.
 template <typename Product, int slots, typename E>
 __device__ __forceinline__ void load_rows(const PersistentShape& shape, const BlockPart& part,
-                                          const BlockMemory<E>& memory, const E* weight,
-                                          int padded) {
+                                          const BlockMemory<E>& memory,
+                                          const RecurrentWeight<E>& weight) {
+  const int padded = weight.padded;
   constexpr int kPack = 16 / sizeof(E);
   clear_weights(shape, memory);
 #pragma unroll 4
   for (BlockWalk walk(padded / kPack); walk.row < slots * part.units; walk.next()) {
     const int slot = walk.row % slots, unit = part.first_unit + walk.row / slots;
-    const E* const from = weight + (std::int64_t(slot) * padded + unit) * padded;
-    Product::store_weights(shape, memory.weights, walk.row, walk.column * kPack,
+    const E* const from = weight.data + (std::int64_t(slot) * padded + unit) * padded;
+    Product::store_weights(shape, memory.weights, {walk.row, walk.column * kPack},
                            load<kPack>(from + walk.column * kPack));
   }
 }
@@ -140,16 +148,17 @@ __device__ __forceinline__ void load_rows(const PersistentShape& shape, const Bl
 /// Loads row `unit` of the block's weights from a column of R.
 template <typename Product, typename E>
 __device__ __forceinline__ void load_columns(const PersistentShape& shape, const BlockPart& part,
-                                             const BlockMemory<E>& memory, const E* weight,
-                                             int padded) {
+                                             const BlockMemory<E>& memory,
+                                             const RecurrentWeight<E>& weight) {
   clear_weights(shape, memory);
 #pragma unroll 4
   for (BlockWalk walk(part.units / 4); walk.row < shape.depth; walk.next()) {
     const int unit = walk.column * 4;
-    const auto quad = load<4>(weight + std::int64_t(walk.row) * padded + part.first_unit + unit);
+    const auto quad =
+        load<4>(weight.data + std::int64_t(walk.row) * weight.padded + part.first_unit + unit);
 #pragma unroll
     for (int q = 0; q < 4; ++q)
-      Product::store_weights(shape, memory.weights, unit + q, walk.row, Pack<E, 1>{quad.v[q]});
+      Product::store_weights(shape, memory.weights, {unit + q, walk.row}, Pack<E, 1>{quad.v[q]});
   }
 }
 
@@ -162,14 +171,21 @@ struct ExchangedMatrix {
   int rows;  // rows of the matrix
 };
 
-/// Starts to copy a stage, which begins at column `first` of the depth, into a buffer. Columns past
-/// the depth are set to zero as far as they are multiplied.
+/// A stage's buffer, and the column of the depth with which the stage begins.
+template <typename E>
+struct StageBuffer {
+  E* data;
+  int first;
+};
+
+/// Starts to copy a stage. Columns past the depth are set to zero as far as they are multiplied.
 template <typename E>
 __device__ __forceinline__ void copy_stage(const PersistentShape& shape, const StageWork& work,
-                                           const ExchangedMatrix<E>& from, E* buffer, int first) {
+                                           const ExchangedMatrix<E>& from,
+                                           const StageBuffer<E>& to) {
   constexpr int kPack = 16 / sizeof(E);
-  const int column = first + work.column;
-  E* place = buffer + work.place;
+  const int column = to.first + work.column;
+  E* place = to.data + work.place;
   if (column < shape.depth) {
     const E* source = from.data + column;
 #pragma unroll 1
@@ -220,9 +236,9 @@ __device__ __forceinline__ void multiply_stages(const PersistentShape& shape,
     wait_for_stage(work.ahead);
     // The copies of all threads have arrived, and the buffer of the stage before is free.
     __syncthreads();
-    if (first < shape.padded_depth) copy_stage(shape, work, from, next, first);
+    if (first < shape.padded_depth) copy_stage(shape, work, from, {next, first});
     __pipeline_commit();
-    if (!idle) sums.add(shape, weights, buffer, slice.begin, min(slice.end, depth));
+    if (!idle) sums.add(shape, weights, buffer, {slice.begin, min(slice.end, depth)});
     first += shape.width;
     weights += shape.width * Product::kColumnStride;
     next = buffer;
@@ -242,7 +258,7 @@ __device__ __forceinline__ void multiply(const PersistentShape& shape, const Blo
   E* buffer = memory.stages;
 #pragma unroll 1
   for (int k = 0; k < work.ahead; ++k, buffer += work.stage_elements) {
-    copy_stage(shape, work, from, buffer, k * shape.width);
+    copy_stage(shape, work, from, {buffer, k * shape.width});
     __pipeline_commit();
   }
   switch ((from.rows + Product::kSequences - 1) / Product::kSequences) {

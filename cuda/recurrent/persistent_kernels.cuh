@@ -70,8 +70,8 @@ struct PersistentBlock {
   __device__ __forceinline__ UnitPlace place(const Tile& tile, int r) const {
     return owned[r].at(tile.first, args.padded);
   }
-  __device__ __forceinline__ const E* weight() const {
-    return static_cast<const E*>(args.weight[part.cell]);
+  __device__ __forceinline__ RecurrentWeight<E> weight() const {
+    return {static_cast<const E*>(args.weight[part.cell]), args.padded};
   }
   /// Waits until all blocks of the group have published. False: the launch has been given up.
   __device__ __forceinline__ bool await_others() {
@@ -159,7 +159,8 @@ __device__ __forceinline__ void compute_units(
       unit.gate[s].v[0] += s < kOfR ? bias[r][s].v[0] + sums.v[s < kOfR ? s : 0] : bias[r][s].v[0];
     unit.state = unit.prev;
     unit.result.v[0] = as_float(mine[r].h_prev);
-    if (block.cell.t < mine[r].length) unit.template run<0>();
+    unit.live = block.cell.t < mine[r].length;
+    if (unit.live) unit.template run<0>();
     store_rounded(static_cast<E*>(block.cell.h) + block.place(tile, r).at, unit.result);
   }
 }
@@ -174,13 +175,11 @@ __device__ __forceinline__ void store_units(
   for (int r = 0; r < count; ++r) {
     if (!block.is_mine(tile, r)) continue;
     const UnitPlace place = block.place(tile, r);
-    const bool live = block.cell.t < mine[r].length;
     float* const gates = block.cell.gates + gates_at<kSlots>(place);
-    if (block.args.training && live)
+    if (block.args.training && mine[r].unit.live)
 #pragma unroll
       for (int s = 0; s < kSlots; ++s) store(gates + s * block.args.padded, mine[r].unit.gate[s]);
-    store_outputs<typename Block::E>(block.args, block.cell, place, mine[r].unit, live,
-                                     block.number);
+    store_outputs<typename Block::E>({block.args, block.number}, block.cell, place, mine[r].unit);
   }
 }
 
@@ -204,8 +203,7 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
     for (int s = 0; s < kSlots; ++s)
       if (owned[r].unit < part.units)
         bias[r][s] = load<1>(block.cell.bias + s * args.padded + part.first_unit + owned[r].unit);
-  load_rows<Product, Cell::kProgram.h_slots()>(block.shape, part, block.memory, block.weight(),
-                                               args.padded);
+  load_rows<Product, Cell::kProgram.h_slots()>(block.shape, part, block.memory, block.weight());
 
   for (int step = 0; step < args.steps; ++step) {
     block.cell.h_n = step + 1 < args.steps ? nullptr : h_n;
@@ -334,7 +332,7 @@ __global__ void __launch_bounds__(kPersistentThreads, 1)
   const E* published_gates = nullptr;  // of the step before
   const bool carries = Cell::kProgram.has_direct || args.lengths,
              drops = drops_gradients(args, block.cell);
-  load_columns<Product>(block.shape, part, block.memory, block.weight(), args.padded);
+  load_columns<Product>(block.shape, part, block.memory, block.weight());
 
   for (int s = 0; s <= args.steps; ++s) {
     const BackwardStep step{s == 0, s < args.steps, carries, drops};

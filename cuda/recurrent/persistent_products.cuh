@@ -30,6 +30,16 @@ struct WarpSlice {
   }
 };
 
+/// An element of a weight that a block holds: a row of the product, and a column of its depth.
+struct WeightPlace {
+  int row, column;
+};
+
+/// A part of the depth within a stage.
+struct DepthRange {
+  int begin, end;
+};
+
 /// IEEE float32. A lane has 4 rows of the tile and n sequences. Among eight neighbouring lanes,
 /// row_lanes lie across rows, and the others divide the depth. So the lanes read different banks
 /// even if the weights have few rows.
@@ -41,9 +51,9 @@ struct Fp32Product {
   static constexpr int kColumnStride = 1;
   template <int count>
   static __device__ __forceinline__ void store_weights(const PersistentShape& shape, float* weights,
-                                                       int row, int column,
+                                                       const WeightPlace& place,
                                                        const Pack<float, count>& pack) {
-    store(weights + row * shape.weight_stride + column, pack);
+    store(weights + place.row * shape.weight_stride + place.column, pack);
   }
 
   template <int n>
@@ -58,13 +68,13 @@ struct Fp32Product {
 
     /// weights: those of the warp's tile. Both pointers are at the first element of the stage.
     __device__ __forceinline__ void add(const PersistentShape& shape, const float* weights,
-                                        const float* stage, int begin, int end) {
+                                        const float* stage, const DepthRange& depth) {
       const float* const w = weights + row_ * shape.weight_stride + depth_;
       const float* const x = stage + sequence_ * shape.stage_stride + depth_;
       const int w_stride = shape.row_lanes * shape.weight_stride;
       const int x_stride = kSequences * shape.stage_stride, step = 32 / shape.row_lanes;
 #pragma unroll 2
-      for (int k = begin; k < end; k += step) {
+      for (int k = depth.begin; k < depth.end; k += step) {
         Pack<float, 4> a[4], b[n];
 #pragma unroll
         for (int i = 0; i < 4; ++i) a[i] = load<4>(w + i * w_stride + k);
@@ -119,8 +129,9 @@ struct TensorProduct {
   static constexpr int kColumnStride = 16;
   template <int count>
   static __device__ __forceinline__ void store_weights(const PersistentShape& shape, E* weights,
-                                                       int row, int column,
+                                                       const WeightPlace& at,
                                                        const Pack<E, count>& pack) {
+    const int row = at.row, column = at.column;
     constexpr int kTogether = count < kWord ? count : kWord;
     E* const tile = weights + row / 16 * 16 * shape.weight_stride + column / kStep * kStep * 16;
 #pragma unroll
@@ -141,11 +152,11 @@ struct TensorProduct {
     __device__ __forceinline__ explicit Sums(const PersistentShape&) {}
 
     __device__ __forceinline__ void add(const PersistentShape& shape, const E* weights,
-                                        const E* stage, int begin, int end) {
+                                        const E* stage, const DepthRange& depth) {
       const E* const w = weights + lane() * kPack;
       const E* const x = stage + lane() / 4 * shape.stage_stride + lane() % 4 * kPack;
 #pragma unroll 2
-      for (int k = begin; k < end; k += kStep) {
+      for (int k = depth.begin; k < depth.end; k += kStep) {
         const Words a[2] = {words(w + k * 16), words(w + k * 16 + 32 * kPack)};
         Words b[n];
 #pragma unroll

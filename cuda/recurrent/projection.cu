@@ -27,7 +27,7 @@ __global__ void __launch_bounds__(kThreads)
   if (cell.h_n)
     store_first(cell.h_n + std::int64_t(place.row) * args.units + place.unit, h,
                 args.units - place.unit);
-  store_output<E>(args, cell, place, live ? h : Units<4>{}, dropout_step(args));
+  store_output<E>({args, dropout_step(args)}, cell, place, live ? h : Units<4>{});
 }
 
 template <typename E>

@@ -33,10 +33,11 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 __global__ void __launch_bounds__(kThreads)
-    fill_random_kernel(float* out, std::int64_t count, std::uint64_t key, float limit) {
+    fill_random_kernel(const __grid_constant__ RandomFill args) {
   const std::int64_t k = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
-  if (k < count)
-    out[k] = limit * (2 * math::uniform01(math::philox_word(key, 0, std::uint64_t(k))) - 1);
+  if (k < args.count)
+    args.out[k] =
+        args.limit * (2 * math::uniform01(math::philox_word(args.key, 0, std::uint64_t(k))) - 1);
 }
 
 constexpr int kColumns = 32, kRows = 32;  // threads of a block
@@ -90,10 +91,8 @@ void unpad_states(cudaStream_t stream, const StateCopies& args) {
          kThreads, &unpad_states_kernel, args);
 }
 
-void fill_random(cudaStream_t stream, float* out, std::int64_t count, std::uint64_t key,
-                 float limit) {
-  launch(stream, blocks_for(count, kThreads), kThreads, &fill_random_kernel, out, count, key,
-         limit);
+void fill_random(cudaStream_t stream, const RandomFill& args) {
+  launch(stream, blocks_for(args.count, kThreads), kThreads, &fill_random_kernel, args);
 }
 
 void bias_gradients(cudaStream_t stream, const cells::CellProgram& program,

@@ -26,8 +26,13 @@ void pad_states(cudaStream_t stream, Element element, const StateCopies& args);
 void unpad_states(cudaStream_t stream, const StateCopies& args);
 
 /// out [count]: uniform in [-limit, limit], a function of key and index.
-void fill_random(cudaStream_t stream, float* out, std::int64_t count, std::uint64_t key,
-                 float limit);
+struct RandomFill {
+  float* out;
+  std::int64_t count;
+  std::uint64_t key;
+  float limit;
+};
+void fill_random(cudaStream_t stream, const RandomFill& args);
 
 /// Sums over the rows of dgates [rows, slots Hp], in an order that depends only on the number of
 /// rows. Either output [G H] may be null.

@@ -1,5 +1,6 @@
 #include "cuda/recurrent/persistent.h"
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 
@@ -8,10 +9,6 @@
 
 namespace unroll::gpu {
 namespace {
-
-[[noreturn]] void refuse(const std::string& what) {
-  throw Unsupported("recurrent algorithm persistent: " + what + "; use the algorithm stepwise");
-}
 
 PersistentKernels kernels_of(Precision precision, const RecurrentSpec& spec) {
   switch (precision) {
@@ -23,19 +20,6 @@ PersistentKernels kernels_of(Precision precision, const RecurrentSpec& spec) {
       return persistent_bf16_kernels(spec);
   }
   throw std::invalid_argument("unknown precision");
-}
-
-/// A persistent kernel computes one product a timestep, and it is compiled only for the usual
-/// cells.
-void check_cell(const RecurrentSpec& spec) {
-  if (cells::program_of(spec).has_reset())
-    refuse("got gru with reset=before, expected reset=after, which takes one product a timestep");
-  if (spec.layer_norm) refuse("got lstm with layer norm, expected one without");
-  if (spec.input_gate != InputGate::kSeparate)
-    refuse(std::string("got lstm with a ") +
-           (spec.input_gate == InputGate::kCoupled ? "coupled" : "capped") +
-           " input gate, expected a separate one");
-  if (spec.projection > 0) refuse("got lstm with a projection, expected one without");
 }
 
 /// The task for one cell at a time of a layer with this many units.
@@ -53,23 +37,19 @@ PersistentTask task_of(const Device& device, const RecurrentArgs& args, std::int
           .shared_memory = device.shared_memory()};
 }
 
-}  // namespace
+/// Its directions at the same time, or else one after the other; without kernels.
+std::optional<PersistentPass> divided(const Device& device, const RecurrentArgs& args, int layer,
+                                      bool backward) {
+  PersistentTask task = task_of(device, args, args.spec.units(layer), backward);
+  for (task.cells = args.spec.directions; task.cells > 0; --task.cells)
+    if (const auto shape = persistent_shape(task)) return PersistentPass{task.cells, *shape, {}};
+  return std::nullopt;
+}
 
-PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, int layer,
-                               const WhichPass& which) {
-  const RecurrentSpec& spec = args.spec;
-  check_cell(spec);
-  const std::int64_t units = spec.units(layer);
-  PersistentTask task = task_of(device, args, units, which.backward);
-  for (task.cells = spec.directions; task.cells > 0; --task.cells)
-    if (const auto shape = persistent_shape(task)) {
-      const PersistentKernels kernels = kernels_of(device.precision(), spec);
-      // All of it, because plans of other sizes use the same kernels.
-      device.make_current();
-      allow_shared_memory(kernels.forward, device.shared_memory());
-      allow_shared_memory(kernels.backward, device.shared_memory());
-      return {task.cells, *shape, kernels};
-    }
+/// For a layer whose weights do not fit.
+std::string why_too_large(const Device& device, const RecurrentArgs& args, int layer,
+                          const WhichPass& which) {
+  const std::int64_t units = args.spec.units(layer);
   const auto fit = [&](std::int64_t count) {
     const auto fit_in = [&](bool backward) {
       return persistent_shape(task_of(device, args, count, backward)).has_value();
@@ -82,10 +62,32 @@ PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, 
     const std::int64_t middle = (most + too_many) / 2;
     (fit(middle * kPadding) ? most : too_many) = middle;
   }
-  refuse("got " + std::to_string(units) + " hidden units, expected at most " +
+  return "got " + std::to_string(units) + " hidden units, expected at most " +
          std::to_string(most * kPadding) + ", whose weights fit into shared memory at " +
          to_string(device.precision()) + " on " + std::to_string(device.processors()) +
-         " multiprocessors");
+         " multiprocessors";
+}
+
+}  // namespace
+
+bool fits_persistent(const Device& device, const RecurrentArgs& args, bool backward) {
+  for (int layer = 0; layer < args.spec.layers(); ++layer)
+    if (!divided(device, args, layer, backward)) return false;
+  return true;
+}
+
+PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, int layer,
+                               const WhichPass& which) {
+  auto pass = divided(device, args, layer, which.backward);
+  if (!pass)
+    throw Unsupported("RNN algorithm persistent: " + why_too_large(device, args, layer, which) +
+                      "; use the algorithm stepwise");
+  pass->kernels = kernels_of(device.precision(), args.spec);
+  // All of it, because plans of other sizes use the same kernels.
+  device.make_current();
+  allow_shared_memory(pass->kernels.forward, device.shared_memory());
+  allow_shared_memory(pass->kernels.backward, device.shared_memory());
+  return *pass;
 }
 
 void start_persistent(cudaStream_t stream, const PersistentKernels& kernels,

@@ -65,8 +65,11 @@ struct WhichPass {
   bool backward;
   bool and_other;  // the other pass is persistent, too: a refusal names the size that fits both
 };
-/// Throws Unsupported for cells without kernels and for weights that do not fit. It loads the
-/// kernels, so do not call it during a capture.
+/// Whether the weights of all layers fit. `args.spec`, here and below: one that why_not() has
+/// nothing against.
+bool fits_persistent(const Device& device, const RecurrentArgs& args, bool backward);
+/// Throws Unsupported for weights that do not fit. It loads the kernels, so do not call it during a
+/// capture.
 PersistentPass persistent_pass(const Device& device, const RecurrentArgs& args, int layer,
                                const WhichPass& which);
 

@@ -111,7 +111,7 @@ Result measure(const StackShape& shape, const Options& o, const std::optional<Ra
     const std::shared_ptr<Backend> backend = o.device.open();
     const std::size_t peak_before = backend->memory().peak;
     const std::vector<double> times = time_steps(shape, o, backend);
-    row.algorithm = backend->recurrent_algorithm();
+    row.algorithm = to_string(backend->recurrent_algorithm());
     set_times(row, shape, times, flop);
     if (rates) row.peak = flop / *row.median * 1e6 / rates->products;
     // The CPU's peak is the process's, and known to be this shape's only if it has grown.

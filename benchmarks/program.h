@@ -21,7 +21,8 @@ struct DeviceChoice {
   std::string device = "cpu";      // or "cuda"
   std::string precision = "fp32";  // the CPU has no other
   int threads = 0;                 // the CPU's; 0: one per processor
-  std::string algorithm = "auto";  // of recurrent nodes: CudaOptions'; the CPU has stepwise
+  std::string algorithm =
+      "auto";  // of recurrent nodes: a name that RecurrentAlgorithm::parse() takes
 
   /// Errors    NotRun without a CUDA device; std::invalid_argument for another name, precision or
   ///           algorithm.
@@ -38,12 +39,13 @@ inline Precision DeviceChoice::chosen_precision() const {
 
 inline std::shared_ptr<Backend> DeviceChoice::open() const {
   const Precision wanted = chosen_precision();
+  const auto recurrent = RecurrentAlgorithm::parse(algorithm);
   if (device == "cpu") {
     if (wanted != Precision::kFp32)
       throw std::invalid_argument("--precision: got " + precision + " with the CPU, expected fp32");
-    if (algorithm != "auto" && algorithm != "stepwise")
+    if (const std::string why = why_not(recurrent, DeviceKind::kCpu); !why.empty())
       throw std::invalid_argument("--rnn-algorithm: got " + algorithm +
-                                  " with the CPU, expected auto or stepwise");
+                                  ", expected auto or stepwise: " + why);
     return cpu(threads);
   }
   if (device != "cuda")
@@ -52,7 +54,7 @@ inline std::shared_ptr<Backend> DeviceChoice::open() const {
   if (cuda_device_count(&why) == 0) throw NotRun("no CUDA device: " + why);
   return cuda(
       0,
-      {.precision = wanted, .recurrent_algorithm = algorithm, .note = [](const std::string& line) {
+      {.precision = wanted, .recurrent_algorithm = recurrent, .note = [](const std::string& line) {
          std::fprintf(stderr, "warning: %s\n", line.c_str());
        }});
 }

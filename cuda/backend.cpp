@@ -31,7 +31,7 @@ class CudaBackend final : public Backend {
  public:
   CudaBackend(int ordinal, const CudaOptions& options)
       : device_(ordinal, options),
-        recurrent_(device_, parse_algorithm(options.recurrent_algorithm)),
+        recurrent_(device_, options.recurrent_algorithm),
         staging_(device_.stream()),
         name_(device_name(device_)) {}
 
@@ -39,7 +39,7 @@ class CudaBackend final : public Backend {
   std::string name() const override { return name_; }
   Precision precision() const override { return device_.precision(); }
   DeviceMemoryUse memory() const override { return device_.memory(); }
-  std::string recurrent_algorithm() const override { return recurrent_.algorithm(); }
+  RecurrentAlgorithm recurrent_algorithm() const override { return recurrent_.algorithm(); }
 
   std::shared_ptr<void> allocate(std::size_t bytes) override { return device_.allocate(bytes); }
   void upload(void* device, const void* host, std::size_t bytes) override {

@@ -1,27 +1,15 @@
-/// Chooses the algorithm that computes a recurrent stack: the requested one, or the fastest.
+/// Plans recurrent stacks by the requested algorithm, or by the fastest.
 #pragma once
 
-#include <cstdint>
 #include <memory>
-#include <optional>
-#include <string>
-#include <vector>
 
 #include "cuda/cudnn/recurrent_cudnn.h"
 #include "cuda/device/device.h"
 #include "cuda/recurrent/recurrent.h"
+#include "cuda/recurrent_choices.h"
 #include "unroll/backend.h"
 
 namespace unroll::gpu {
-
-struct RecurrentAlgorithm {
-  bool automatic = true;  // choose the fastest
-  StackAlgorithm stack{};
-  std::optional<CudnnForm> cudnn{};  // set: cuDNN computes the stack
-};
-/// Parses CudaOptions::recurrent_algorithm. Throws std::invalid_argument.
-RecurrentAlgorithm parse_algorithm(const std::string& text);
-std::string to_string(const RecurrentAlgorithm& algorithm);
 
 /// Makes plans, times candidates if the algorithm is automatic, and keeps the copies of the
 /// weights, which all plans over the same variables share.
@@ -31,26 +19,20 @@ class RecurrentPlanner {
   RecurrentPlanner(Device& device, const RecurrentAlgorithm& algorithm);
 
   /// The requested algorithm or, if that is automatic, the one chosen last.
-  std::string algorithm() const {
-    return choices_.empty() ? to_string(algorithm_) : to_string(choices_.back().algorithm);
-  }
+  RecurrentAlgorithm algorithm() const;
+  /// Throws Unsupported if the requested algorithm cannot compute it. What was chosen gives way to
+  /// stepwise instead.
   std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args);
 
  private:
-  class Trial;
-  /// Sequences of another length do not lead to a new choice.
-  struct Choice {
-    RecurrentSpec spec;
-    std::int64_t batch;
-    StackAlgorithm algorithm;
-  };
-
-  std::unique_ptr<RecurrentPlan> plan_automatically(const RecurrentArgs& args);
+  /// For the algorithm auto.
+  StackAlgorithm choose(const RecurrentArgs& args);
   StackAlgorithm fastest(const RecurrentArgs& args);
+  bool can_take(const RecurrentArgs& args, const PassAlgorithm& pass, bool backward) const;
 
   Device& device_;
   RecurrentAlgorithm algorithm_;
-  std::vector<Choice> choices_;          // if the algorithm is automatic
+  RecurrentChoices choices_;             // if the algorithm is automatic
   std::unique_ptr<CudnnPlanner> cudnn_;  // null unless cuDNN is the algorithm
   SharedWeightCopies copies_;
 };

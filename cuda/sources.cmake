@@ -4,7 +4,6 @@
 set(UNROLL_CUDA_SOURCES
   cuda/backend.cpp
   cuda/cudnn/cudnn.cpp
-  cuda/cudnn/cudnn_form.cpp
   cuda/cudnn/cudnn_kernels.cu
   cuda/cudnn/cudnn_stack.cpp
   cuda/cudnn/cudnn_weights.cpp
@@ -49,7 +48,10 @@ set(UNROLL_CUDA_SOURCES
   cuda/recurrent/stack_buffers.cpp
   cuda/recurrent/stack_products.cpp
   cuda/recurrent/stepwise.cpp
+  cuda/recurrent_choices.cpp
   cuda/recurrent_planner.cpp
+  cuda/recurrent_trial.cpp
+  host/graph/recurrent_algorithm.cpp
 )
 list(TRANSFORM UNROLL_CUDA_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
 # Each is compiled by itself also in a unity build: they use the same short names.

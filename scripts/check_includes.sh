@@ -37,7 +37,7 @@ BEGIN {
   standard = "^[a-z_0-9]+$"
   anything = "."
   formulas = "(cells|math)/|host_device[.]h"
-  device = "(backend|device|loop_nest|optimizer_spec|recurrent_spec|tensor|version)[.]h|" formulas
+  device = "(backend|device|loop_nest|optimizer_spec|recurrent_(algorithm|spec)|tensor|version)[.]h|" formulas
   public = "unroll/[a-z_]+[.]h|unroll/math/"
 
   rule("include/unroll/cells", "unroll/(cell_kind[.]h|host_device[.]h|cells/)",
@@ -70,7 +70,7 @@ BEGIN {
   rule("host/cli", public "|host/(cli|bench|pages|train|models|data|base)/", anything)
 
   rule("examples", "unroll/(cpu_limits|cuda_report|device|gradients|graph|initializer|layers|ops|optimizer|" \
-       "recurrent|session|tensor|unroll|variable_store|version)[.]h", standard)
+       "recurrent|recurrent_algorithm|session|tensor|unroll|variable_store|version)[.]h", standard)
   rule("tests", "", anything)
   rule("benchmarks", "", anything)
 

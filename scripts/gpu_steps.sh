@@ -280,7 +280,7 @@ make_text() {
 
 steps_of() { basename "$(readlink "$1/latest")" | sed 's/^step-0*//'; }
 algorithm_of() { # what a run chose by timing, which another need not choose
-  grep -o '"recurrent_algorithm": *"[^"]*"' "$1/latest/config.json" | cut -d '"' -f 4 | grep . || echo auto
+  grep -o '"rnn_algorithm_used": *"[^"]*"' "$1/latest/config.json" | cut -d '"' -f 4 | grep . || echo auto
 }
 same_result() { # do two run folders hold the same bits?
   local file

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Everything that only a GPU can show, as one plan in the order of its value, for one call of nine minutes:
-# what is there; each recurrent algorithm by itself; the tests; whole training steps beside PyTorch; the
+# what is there; each RNN algorithm by itself; the tests; whole training steps beside PyTorch; the
 # recurrent node beside cuDNN; sanitizers; runs that must agree bit for bit; training, with what is left.
 #   scripts/gpu_validate.sh OUT_DIR [--build DIR] [--seconds N] [--small] [--resume-plan]
 # Every step has a limit of its own and needs no other: what fails, hangs or breaks the device costs one

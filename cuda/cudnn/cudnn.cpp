@@ -63,7 +63,7 @@ void find_all(Loader& loader, Interface& f) {
 Interface require() {
   const Library library = load();
   if (!library.why_not.empty())
-    throw Unsupported("recurrent algorithm cudnn: " + library.why_not +
+    throw Unsupported("RNN algorithm cudnn: " + library.why_not +
                       ", expected cuDNN 9: install it, or use the algorithm stepwise");
   return library.functions;
 }

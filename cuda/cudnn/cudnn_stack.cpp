@@ -27,6 +27,20 @@ cudnn::CellMode cell_mode(CellKind cell) {
   throw std::invalid_argument("cuDNN has no rnn_logistic");
 }
 
+cudnn::Algorithm algorithm_of(const CudnnForm& form) {
+  switch (form.algorithm) {
+    case CudnnAlgorithm::kStandard:
+      return cudnn::Algorithm::kStandard;
+    case CudnnAlgorithm::kPersistStatic:
+      return cudnn::Algorithm::kPersistStatic;
+    case CudnnAlgorithm::kPersistDynamic:
+      return cudnn::Algorithm::kPersistDynamic;
+    case CudnnAlgorithm::kPersistStaticSmallH:
+      return cudnn::Algorithm::kPersistStaticSmallH;
+  }
+  throw std::invalid_argument("unknown algorithm of cuDNN");
+}
+
 CudnnElement element_of(const CudnnForm& form, Precision precision) {
   if (form.half) return CudnnElement::kFloat16;
   return precision == Precision::kBf16 ? CudnnElement::kBfloat16 : CudnnElement::kFloat32;
@@ -100,7 +114,7 @@ void CudnnStack::describe(const CudnnContext& context, const RecurrentArgs& args
             hidden = cudnn_int(hidden_);
   rnn_ = cudnn::make_rnn_descriptor();
   UNROLL_CUDNN_CHECK(functions().set_rnn_descriptor(
-      rnn_.get(), context.form.algorithm, cell_mode(spec.cell), cudnn::BiasMode::kDouble,
+      rnn_.get(), algorithm_of(context.form), cell_mode(spec.cell), cudnn::BiasMode::kDouble,
       spec.directions == 2 ? cudnn::DirectionMode::kBidirectional
                            : cudnn::DirectionMode::kUnidirectional,
       cudnn::InputMode::kLinear, context.type, cudnn::DataType::kFloat, context.math,
@@ -110,7 +124,7 @@ void CudnnStack::describe(const CudnnContext& context, const RecurrentArgs& args
   y_ = cudnn::make_rnn_data_descriptor({context.type, layout, steps, batch, cudnn_int(output_)});
   state_ = cudnn::make_tensor_descriptor(context.type, {count_ * spec.directions, batch, hidden});
   const cudnn::Handle handle = context.handle.get();
-  if (context.form.algorithm == cudnn::Algorithm::kPersistDynamic)
+  if (context.form.algorithm == CudnnAlgorithm::kPersistDynamic)
     UNROLL_CUDNN_CHECK(functions().build_rnn_dynamic(handle, rnn_.get(), batch));
   UNROLL_CUDNN_CHECK(functions().get_rnn_temp_space_sizes(
       handle, rnn_.get(),

@@ -9,7 +9,6 @@
 #include <vector>
 
 #include "cuda/cudnn/cudnn.h"
-#include "cuda/cudnn/cudnn_form.h"
 #include "cuda/cudnn/cudnn_kernels.h"
 #include "cuda/device/device.h"
 #include "unroll/backend.h"

@@ -76,7 +76,7 @@ class CudnnPlan final : public RecurrentPlan {
 
   void backward(const RecurrentBackward& args) override {
     if (is_spent_)
-      throw Unsupported("recurrent algorithm " + context_.name +
+      throw Unsupported("RNN algorithm " + context_.name +
                         ": got a second backward pass after one forward pass, expected one: cuDNN "
                         "overwrites the data that the first one reads; use the algorithm stepwise");
     is_spent_ = true;
@@ -323,28 +323,16 @@ class CudnnPlan final : public RecurrentPlan {
   bool converts_ = true;  // during this pass
 };
 
-/// Refuses what cuDNN would silently compute in another way.
-void refuse(const std::string& algorithm, const RecurrentArgs& args) {
-  const RecurrentSpec& spec = args.spec;
-  std::string what;
-  if (spec.cell == CellKind::kGru && spec.reset == GruReset::kBefore)
-    what = "got gru with reset=before, expected reset=after, cuDNN's only form";
-  else if (spec.cell == CellKind::kRnnLogistic)
-    what = "got rnn_logistic, expected lstm, gru, rnn_tanh or rnn_relu";
-  else if (args.has_lengths)
-    what = "got lengths, expected sequences of all steps: cuDNN wants lengths on the host";
-  if (!what.empty())
-    throw Unsupported("recurrent algorithm " + algorithm + ": " + what +
-                      "; use the algorithm stepwise");
-}
-
 }  // namespace
 
 CudnnPlanner::CudnnPlanner(Device& device, const CudnnForm& form)
     : device_(device), context_(device, form) {}
 
 std::unique_ptr<RecurrentPlan> CudnnPlanner::plan(const RecurrentArgs& args) {
-  refuse(context_.name, args);
+  if (args.has_lengths)
+    throw Unsupported("RNN algorithm " + context_.name +
+                      ": got lengths, expected sequences of all steps: cuDNN wants lengths on the "
+                      "host; use the algorithm stepwise");
   return std::make_unique<CudnnPlan>(*this, device_, context_, args);
 }
 

@@ -29,7 +29,8 @@ class CudnnPlanner {
   /// Throws Unsupported if cuDNN is not installed.
   CudnnPlanner(Device& device, const CudnnForm& form);
 
-  /// Throws Unsupported for everything that cuDNN does not do.
+  /// `args.spec`: one that why_not() has nothing against. Throws Unsupported for lengths, and for
+  /// what cuDNN itself refuses.
   std::unique_ptr<RecurrentPlan> plan(const RecurrentArgs& args);
   std::shared_ptr<CudnnWeights> weights(std::span<const CudnnStack> stacks,
                                         std::span<const RecurrentWeights> weights);

@@ -88,17 +88,6 @@ class StackPlan final : public RecurrentPlan {
 
 }  // namespace
 
-std::string to_string(const PassAlgorithm& algorithm) {
-  if (algorithm.persistent) return "persistent";
-  return algorithm.block > 0 ? "stepwise:" + std::to_string(algorithm.block) : "stepwise";
-}
-
-std::string to_string(const StackAlgorithm& algorithm) {
-  const std::string forward = to_string(algorithm.forward);
-  if (algorithm.forward == algorithm.backward) return forward;
-  return forward + "+" + to_string(algorithm.backward);
-}
-
 std::unique_ptr<RecurrentPlan> make_stack_plan(SharedWeightCopies& weights,
                                                const RecurrentArgs& args,
                                                const StackAlgorithm& algorithm) {

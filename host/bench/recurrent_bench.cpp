@@ -30,8 +30,12 @@ double rounding_unit(Precision precision) {
   throw std::invalid_argument("unknown precision");
 }
 
+Algorithm of_backend(const char* program, const RecurrentAlgorithm& node, double unit) {
+  return {program, to_string(node), unit, node};
+}
+
 std::vector<Algorithm> cpu_algorithms() {
-  return {{"unroll", "stepwise", 0x1p-24}, {"onednn", "onednn", 0x1p-24}};
+  return {of_backend("unroll", PassAlgorithm{}, 0x1p-24), {"onednn", "onednn", 0x1p-24}};
 }
 
 /// Ours: with every K that makes a wavefront of the stack, and persistent. cuDNN's four, the first
@@ -39,19 +43,24 @@ std::vector<Algorithm> cpu_algorithms() {
 /// of cuDNN's also runs without the seam, as a program of its own.
 std::vector<Algorithm> cuda_algorithms(const StackShape& shape, Precision precision) {
   const double unit = rounding_unit(precision);
-  std::vector<Algorithm> list{{"unroll", "stepwise", unit}};
+  std::vector<Algorithm> list{of_backend("unroll", PassAlgorithm{}, unit)};
   if (std::ranges::adjacent_find(shape.spec.hidden) != shape.spec.hidden.end())
     for (const std::int64_t block : {4, 8, 16, 32})
-      if (block < shape.steps) list.push_back({"unroll", fmt::format("stepwise:{}", block), unit});
-  list.push_back({"unroll", "persistent", unit});
-  const auto add = [&](const std::string& name, double rounding) {
-    list.push_back({"cudnn", name, rounding});
-    if (name.find(":packed") == name.npos) list.push_back({kBareCudnn, name + ":bare", rounding});
+      if (block < shape.steps)
+        list.push_back(of_backend("unroll", PassAlgorithm{.block = block}, unit));
+  list.push_back(of_backend("unroll", PassAlgorithm{.persistent = true}, unit));
+  const auto add = [&](CudnnForm form, double rounding) {
+    list.push_back(of_backend("cudnn", form, rounding));
+    form.bare = true;
+    if (!form.packed) list.push_back(of_backend(kBareCudnn, form, rounding));
   };
-  for (const char* form : {"standard", "standard:packed", "persist_static",
-                           "persist_static_small_h", "persist_dynamic"}) {
-    add(fmt::format("cudnn:{}", form), unit);
-    if (precision == Precision::kBf16) add(fmt::format("cudnn:{}:fp16", form), 0x1p-11);
+  for (CudnnForm form :
+       {CudnnForm{}, CudnnForm{.packed = true}, CudnnForm{CudnnAlgorithm::kPersistStatic},
+        CudnnForm{CudnnAlgorithm::kPersistStaticSmallH},
+        CudnnForm{CudnnAlgorithm::kPersistDynamic}}) {
+    add(form, unit);
+    form.half = true;
+    if (precision == Precision::kBf16) add(form, 0x1p-11);
   }
   return list;
 }
@@ -94,8 +103,8 @@ class Bench {
     for (const Precision precision : options_.precisions)
       if (!stopped())
         unless_it_fails("rates of " + to_string(precision), [&] {
-          rows_.set_rates(precision, measure_rates(backend(precision, "stepwise"), options_.ordinal,
-                                                   options_.threads));
+          rows_.set_rates(precision,
+                          measure_rates(backend(precision), options_.ordinal, options_.threads));
         });
     for (std::size_t k = 0; k < options_.shapes.size() && !stopped(); ++k)
       measure(options_.shapes[k], fmt::format("{}/{}", k + 1, options_.shapes.size()));
@@ -113,12 +122,13 @@ class Bench {
     if (options_.progress) options_.progress(line);
   }
 
-  std::shared_ptr<Backend> open(Precision precision, const std::string& algorithm) const {
+  std::shared_ptr<Backend> open(Precision precision, const RecurrentAlgorithm& algorithm) const {
     return on_cpu() ? cpu(options_.threads)
                     : cuda(options_.ordinal, {precision, algorithm, options_.progress});
   }
-  std::shared_ptr<Backend> backend(Precision precision, const std::string& algorithm) {
-    std::shared_ptr<Backend>& known = backends_[{precision, algorithm}];
+  std::shared_ptr<Backend> backend(Precision precision,
+                                   const RecurrentAlgorithm& algorithm = PassAlgorithm{}) {
+    std::shared_ptr<Backend>& known = backends_[{precision, to_string(algorithm)}];
     if (!known) known = open(precision, algorithm);
     return known;
   }
@@ -156,7 +166,7 @@ class Bench {
   void measure(const StackShape& shape, const std::string& number) {
     std::unique_ptr<Inputs> inputs;
     try {
-      inputs = std::make_unique<Inputs>(backend(options_.precisions.front(), "stepwise"), shape);
+      inputs = std::make_unique<Inputs>(backend(options_.precisions.front()), shape);
     } catch (const std::runtime_error& error) {
       for (const Precision precision : options_.precisions)
         rows_.add_failure(rows_of(shape, precision), kFailed + error.what());
@@ -229,7 +239,7 @@ class Bench {
   void look_at_device(const std::string& after) {
     if (on_cpu() || !lost_.empty()) return;
     try {
-      const std::shared_ptr<Backend> fresh = open(options_.precisions.front(), "stepwise");
+      const std::shared_ptr<Backend> fresh = open(options_.precisions.front(), PassAlgorithm{});
       const std::shared_ptr<void> memory = fresh->allocate(256);
       fresh->clear(memory.get(), 256);
       fresh->synchronize();
@@ -246,7 +256,7 @@ class Bench {
       if (is_wanted(algorithm)) candidates.push_back({algorithm, nullptr, nullptr});
     for (Candidate& c : candidates)
       make_ready(c, [&] {
-        c.backend = backend(of.precision, on_cpu() ? "stepwise" : c.algorithm.name);
+        c.backend = backend(of.precision, c.algorithm.node);
         c.node =
             std::make_unique<RecurrentNode>(of.shape, c.backend, plan(c, of.shape), inputs.tensors);
       });

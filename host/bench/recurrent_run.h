@@ -15,7 +15,8 @@ namespace unroll::benchmark {
 /// An algorithm of unroll or of a rival.
 struct Algorithm {
   std::string program, name;
-  double unit;  // largest relative error of rounding an operand
+  double unit;                                // largest relative error of rounding an operand
+  RecurrentAlgorithm node = PassAlgorithm{};  // of the backend's node; oneDNN has its own
 
   /// Runs without the seam: preparing changed weights is not part of its time.
   bool is_bare() const { return program == kBareCudnn; }

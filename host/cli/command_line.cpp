@@ -240,7 +240,7 @@ int run(int argc, const char* const* argv) {
   } catch (const SettingError& error) {
     fail_line(with_flags(error));
     return 1;
-  } catch (const Unsupported& error) {  // all are refusals of a recurrent algorithm
+  } catch (const Unsupported& error) {  // all are refusals of an RNN algorithm
     fail_line(std::string(error.what()) + " (--rnn-algorithm)");
     return 1;
   } catch (const std::bad_alloc&) {

@@ -54,19 +54,18 @@ void DeviceFlags::add_to(CLI::App& command) {
       add("--threads", threads, "Threads on the CPU; 0: one per processor it may use");
 }
 
-std::string DeviceFlags::beyond_cpu(const std::string& rnn_algorithm) const {
+std::string DeviceFlags::beyond_cpu(const RecurrentAlgorithm& algorithm) const {
   if (precision != to_string(Precision::kFp32))
     return fmt::format("--precision: got {}, expected fp32: the CPU computes in fp32", precision);
-  return why_not_on_cpu(rnn_algorithm);
+  return refusal_of(algorithm, why_not(algorithm, DeviceKind::kCpu));
 }
 
-void DeviceFlags::check(const std::string& rnn_algorithm) const {
+void DeviceFlags::check(const RecurrentAlgorithm& algorithm) const {
   choose_precision(precision);
-  check_rnn_algorithm(rnn_algorithm);
   require_range("--threads", threads, 0, 4096);
   if (device != "auto" && device != "cpu" && device != "cuda" && !number_after("cuda:", device))
     throw UsageError("--device: got '" + device + "', expected auto, cpu, cuda or cuda:N");
-  if (const std::string what = beyond_cpu(rnn_algorithm); device == "cpu" && !what.empty())
+  if (const std::string what = beyond_cpu(algorithm); device == "cpu" && !what.empty())
     throw UsageError(what);
 }
 
@@ -74,10 +73,10 @@ int DeviceFlags::ordinal() const {
   return number_after("cuda:", device).value_or(0);
 }
 
-std::shared_ptr<Backend> DeviceFlags::open(const std::string& rnn_algorithm) const {
-  check(rnn_algorithm);
+std::shared_ptr<Backend> DeviceFlags::open(const RecurrentAlgorithm& algorithm) const {
+  check(algorithm);
   if (device == "cpu") return use_cpu(threads, ", as asked");
-  const CudaOptions options{choose_precision(precision), rnn_algorithm, warn};
+  const CudaOptions options{choose_precision(precision), algorithm, warn};
   if (device == "auto") return open_automatically(options);
   try {
     return use(cuda(ordinal(), options), ", as asked");

@@ -34,19 +34,19 @@ struct DeviceFlags {
   bool threads_given() const { return threads_option_->count() > 0; }
 
   void add_to(CLI::App& command);
-  /// `rnn_algorithm`: as check_rnn_algorithm(). Only training has a choice.
+  /// Only training has a choice of algorithms.
   /// Errors    UsageError. Looks at no device.
-  void check(const std::string& rnn_algorithm = "auto") const;
+  void check(const RecurrentAlgorithm& algorithm = {}) const;
   /// N of "cuda:N", and 0 for all others.
   int ordinal() const;
   /// Says on stderr which device it is, and why.
   /// Errors    std::runtime_error if there is none that can do what is asked.
-  std::shared_ptr<Backend> open(const std::string& rnn_algorithm = "auto") const;
+  std::shared_ptr<Backend> open(const RecurrentAlgorithm& algorithm = {}) const;
 
  private:
   std::shared_ptr<Backend> open_automatically(const CudaOptions& options) const;
   /// One line about a flag that asks for something that the CPU does not do; empty if none does.
-  std::string beyond_cpu(const std::string& rnn_algorithm) const;
+  std::string beyond_cpu(const RecurrentAlgorithm& algorithm) const;
 
   const CLI::Option* precision_option_ = nullptr;
   const CLI::Option* threads_option_ = nullptr;

@@ -1,19 +1,17 @@
-/// The values of --rnn-algorithm, and the cells and devices that each works with.
+/// What --rnn-algorithm takes of the library's algorithms, and how it refuses the others.
 #pragma once
 
 #include <string>
 
-#include "unroll/recurrent_spec.h"
+#include "unroll/recurrent_algorithm.h"
 
 namespace unroll::cli {
 
-/// Throws UsageError unless it is auto, stepwise, stepwise:K with K >= 1, persistent, two of these
-/// as FORWARD+BACKWARD, cudnn or cudnn:FORM.
-void check_rnn_algorithm(const std::string& name);
-/// Also throws UsageError if the algorithm does not compute such cells.
-void check_rnn_algorithm(const std::string& name, CellKind cell, GruReset reset);
+/// The algorithm called `name`.
+/// Errors    UsageError for another name, and for an algorithm that is only for comparisons.
+RecurrentAlgorithm choose_rnn_algorithm(const std::string& name);
 
-/// One line on why the CPU does not have this algorithm; empty if it does.
-std::string why_not_on_cpu(const std::string& rnn_algorithm);
+/// The line that refuses the algorithm, given the answer of why_not(); empty if that is.
+std::string refusal_of(const RecurrentAlgorithm& algorithm, const std::string& why);
 
 }  // namespace unroll::cli

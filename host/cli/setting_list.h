@@ -111,10 +111,9 @@ void for_each_setting(Visit&& visit) {
           "--rnn-algorithm", kTraining,
           "auto, stepwise, or on a GPU stepwise:K (layers in blocks of K timesteps), persistent "
           "(one kernel per layer, its recurrent weights in shared memory), two of these as "
-          "FORWARD+BACKWARD, or cudnn (cuDNN 9; also cudnn:FORM: standard, standard:packed, "
+          "FORWARD+BACKWARD, or cudnn (cuDNN 9; also cudnn:FORM or cudnn:FORM:packed: standard, "
           "persist_static, persist_dynamic, persist_static_small_h); auto: which of ours is "
-          "fastest "
-          "there in each pass, kept when resuming unless another is given then",
+          "fastest there in each pass, kept when resuming unless another is given then",
           true},
       &S::rnn_algorithm);
 

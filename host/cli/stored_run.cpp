@@ -4,6 +4,7 @@
 
 #include <stdexcept>
 
+#include "host/base/utf8.h"
 #include "host/cli/train_setting_flags.h"
 #include "host/cli/values.h"
 #include "host/train/model_file.h"
@@ -28,6 +29,17 @@ void check_stored(const TrainSettings& settings, const JsonObject& config) {
     throw std::runtime_error(config.where() + ": training: got another model than that of model");
 }
 
+/// Throws std::runtime_error for a name that is none.
+RecurrentAlgorithm stored_algorithm(const JsonObject& training, const char* key) {
+  const std::string name = training.string(key);
+  try {
+    return RecurrentAlgorithm::parse(name);
+  } catch (const std::invalid_argument&) {
+    throw std::runtime_error(fmt::format("{}: {}: got {}, expected {}", training.where(), key,
+                                         in_quotes(name), RecurrentAlgorithm::kNames));
+  }
+}
+
 }  // namespace
 
 nlohmann::json StoredRun::training_json() const {
@@ -50,7 +62,8 @@ StoredRun StoredRun::from(const JsonObject& config) {
   run.precision =
       training.has("precision") ? training.string("precision") : to_string(Precision::kFp32);
   run.threads = int(training.integer("threads", 0, 4096));
-  if (training.has(kAlgorithmKey)) run.algorithm = training.string(kAlgorithmKey);
+  for (const char* key : {kOldAlgorithmKey, kAlgorithmKey})
+    if (training.has(key)) run.algorithm = stored_algorithm(training, key);
   return run;
 }
 

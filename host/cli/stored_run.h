@@ -3,6 +3,7 @@
 #pragma once
 
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
 #include "host/base/strict_json.h"
@@ -11,9 +12,9 @@
 
 namespace unroll::cli {
 
-/// Two members of `training` in config.json are about the recurrent algorithm. "rnn_algorithm" is
-/// the setting: what the user asked for, often "auto". "recurrent_algorithm" is what the backend
-/// then used; the trainer adds it (kAlgorithmKey in trainer.h).
+/// Two members of `training` in config.json are about the RNN algorithm. "rnn_algorithm" is the
+/// setting: what the user asked for, often "auto". "rnn_algorithm_used" is what the backend then
+/// used; the trainer adds it (kAlgorithmKey in trainer.h).
 struct StoredRun {
   TrainSettings settings;        // as of its last part
   std::string corpus;            // a path, or kBuiltInCorpus
@@ -21,7 +22,8 @@ struct StoredRun {
   std::string device;            // kind_of_device() of the last part
   std::string precision;         // asked for; a part on the CPU is in fp32 all the same
   int threads = 0;               // as --threads
-  std::string algorithm = {};    // used in the last part; empty if an old file lacks it
+  /// Used in the last part; none if an old file lacks it.
+  std::optional<RecurrentAlgorithm> algorithm = {};
 
   bool was_on_cpu() const { return device.starts_with("cpu"); }
 

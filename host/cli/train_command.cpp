@@ -9,6 +9,7 @@
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
 #include "host/cli/progress_line.h"
+#include "host/cli/rnn_algorithm.h"
 #include "host/cli/signals.h"
 #include "host/cli/stored_run.h"
 #include "host/cli/terminal.h"
@@ -173,24 +174,25 @@ DeviceFlags device_of_resumed(const DeviceFlags& given, const StoredRun& stored)
   return flags;
 }
 
-/// The rule for the recurrent algorithm of a resumed run. The flag comes first. Without it, the CPU
+/// The rule for the RNN algorithm of a resumed run. The flag comes first. Without it, the CPU
 /// has only one algorithm, a GPU keeps the one that a GPU used last, and a run that comes from the
 /// CPU takes its setting. A new run always takes its setting: flag, recipe or "auto".
-std::string algorithm_of_resumed(const TrainFlags& flags, const TrainSettings& settings,
-                                 const StoredRun& stored, const std::string& device) {
-  const std::string before = stored.was_on_cpu() ? "" : stored.algorithm;
+RecurrentAlgorithm algorithm_of_resumed(const TrainFlags& flags, const TrainSettings& settings,
+                                        const StoredRun& stored, const std::string& device) {
+  const auto before = stored.was_on_cpu() ? std::nullopt : stored.algorithm;
+  const RecurrentAlgorithm setting = choose_rnn_algorithm(settings.rnn_algorithm);
   if (flags.settings.gives_rnn_algorithm()) {
-    if (!before.empty() && settings.rnn_algorithm != before)
+    if (before && setting != *before)
       warn(fmt::format("the run was computed by {}: by {} its results will differ by rounding",
-                       before, settings.rnn_algorithm));
-    return settings.rnn_algorithm;
+                       to_string(*before), to_string(setting)));
+    return setting;
   }
-  if (device == "cpu") return "auto";
-  return before.empty() ? settings.rnn_algorithm : before;
+  if (device == "cpu") return {};
+  return before.value_or(setting);
 }
 
 /// `flags`: as device_of_resumed() made them.
-std::shared_ptr<Backend> reopen(DeviceFlags flags, const std::string& algorithm,
+std::shared_ptr<Backend> reopen(DeviceFlags flags, const RecurrentAlgorithm& algorithm,
                                 const StoredRun& stored) {
   if (flags.device == "cpu") flags.precision = to_string(Precision::kFp32);  // it has no other
   auto backend = flags.open(algorithm);
@@ -237,7 +239,7 @@ void check_usage(const TrainFlags& flags, bool resume_given) {
   if (resume_given && flags.resume.empty()) return;  // the run has its own settings
   const TrainSettings settings = flags.settings.settings(flags.data.empty());
   settings.check();
-  flags.device.check(settings.rnn_algorithm);
+  flags.device.check(choose_rnn_algorithm(settings.rnn_algorithm));
 }
 
 /// Needs the lock of the folder.
@@ -273,9 +275,9 @@ void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
   const TrainSettings& settings = start.settings;
   const StoredRun* const stored = start.stored();
   const DeviceFlags device = stored ? device_of_resumed(flags.device, *stored) : flags.device;
-  const std::string algorithm = stored
-                                    ? algorithm_of_resumed(flags, settings, *stored, device.device)
-                                    : settings.rnn_algorithm;
+  const RecurrentAlgorithm algorithm =
+      stored ? algorithm_of_resumed(flags, settings, *stored, device.device)
+             : choose_rnn_algorithm(settings.rnn_algorithm);
   const auto backend = stored ? reopen(device, algorithm, *stored) : device.open(algorithm);
   const LanguageCorpus corpus = read_corpus(flags, settings, stored, stop);
   report_corpus(corpus);

@@ -105,7 +105,7 @@ void TrainSettings::check() const {
   require_range("--init-range", init_range, 0, kNoLimit);
   if (forget_bias) require_range("--forget-bias", *forget_bias, -kNoLimit, kNoLimit);
   require_count("--eval-interval", eval_interval, 0);
-  check_rnn_algorithm(rnn_algorithm);
+  choose_rnn_algorithm(rnn_algorithm);
   require_count("--patience", patience, 0);
   if (loss_ceiling) require_range("--loss-ceiling", *loss_ceiling, 0, kNoLimit);
   require_count("--verify-every", verify_every, 0);
@@ -143,7 +143,6 @@ LanguageModelConfig TrainSettings::model_config() const {
   config.cell = choose_cell(model);
   config.reset = choose<GruReset>("--gru-reset", gru_reset,
                                   {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
-  check_rnn_algorithm(rnn_algorithm, config.cell, config.reset);
   config.embedding = emsize;
   config.hidden =
       nhid.size() == 1 ? std::vector<std::int64_t>(std::size_t(nlayers), nhid.front()) : nhid;
@@ -153,6 +152,9 @@ LanguageModelConfig TrainSettings::model_config() const {
   config.layer_norm = layer_norm;
   config.projection = proj;
   check_lstm(config);
+  const RecurrentAlgorithm algorithm = choose_rnn_algorithm(rnn_algorithm);
+  const std::string why = why_not(algorithm, config.recurrent());
+  if (!why.empty()) throw UsageError(refusal_of(algorithm, why));
   const std::string width = proj > 0
                                 ? fmt::format("--proj {}", proj)
                                 : fmt::format("{} units in the last layer", config.hidden.back());

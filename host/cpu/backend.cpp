@@ -39,7 +39,7 @@ class CpuBackend final : public Backend {
 
   DeviceKind kind() const override { return DeviceKind::kCpu; }
   Precision precision() const override { return Precision::kFp32; }
-  std::string recurrent_algorithm() const override { return "stepwise"; }
+  RecurrentAlgorithm recurrent_algorithm() const override { return PassAlgorithm{}; }
   DeviceMemoryUse memory() const override {
     DeviceMemoryUse use = host::aligned_memory_use();
     use.available = memory_limit().available;

@@ -76,7 +76,7 @@ class Trainer {
       run.resume->state.reset();
     }
     prepare();
-    description_.training[kAlgorithmKey] = run.backend->recurrent_algorithm();
+    description_.training[kAlgorithmKey] = to_string(run.backend->recurrent_algorithm());
     metrics_.emplace(options_.run_dir, progress_.metrics_bytes, run.observer.warn);
   }
 

@@ -78,9 +78,11 @@ struct TrainingResult {
   std::filesystem::path checkpoint;  // the best; if interrupted, the one to go on from
 };
 
-/// A key that the trainer adds to the training's description. Its value is the algorithm by which
-/// the backend computes the recurrent layers. The backend may have chosen it.
-inline constexpr const char* kAlgorithmKey = "recurrent_algorithm";
+/// A key that the trainer adds to the training's description. Its value is the name of the
+/// algorithm by which the backend computes the recurrent layers. The backend may have chosen it.
+inline constexpr const char* kAlgorithmKey = "rnn_algorithm_used";
+/// What older versions called it.
+inline constexpr const char* kOldAlgorithmKey = "recurrent_algorithm";
 
 struct TrainingRun {
   LanguageModelConfig model;

@@ -302,9 +302,9 @@ class Backend {
   virtual std::string name() const = 0;  // "cpu (avx512, 2 threads)"
   virtual Precision precision() const = 0;
   virtual DeviceMemoryUse memory() const = 0;
-  /// How recurrent nodes are computed, as CudaOptions names it; "auto" until the first plan for
-  /// training has chosen.
-  virtual std::string recurrent_algorithm() const = 0;
+  /// How recurrent nodes are computed: what was asked for, or, if that is auto, what it has chosen
+  /// last. It is auto until the first plan for training.
+  virtual RecurrentAlgorithm recurrent_algorithm() const = 0;
 
   /// `bytes` of uninitialised memory on the device, aligned to 256, freed with the last copy of the
   /// pointer.

@@ -30,7 +30,7 @@ struct CudaReport {
   /// driver compiles for newer devices.
   std::vector<std::string> architectures;
   CudaPart driver, runtime, cublas;
-  CudaPart cudnn;                         // only for the recurrent algorithm cudnn
+  CudaPart cudnn;                         // only for the RNN algorithm cudnn
   std::string why_not;                    // why CUDA finds no devices; empty if it finds some
   std::vector<CudaDeviceReport> devices;  // in CUDA's order
 };

@@ -10,6 +10,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "unroll/recurrent_algorithm.h"
+
 namespace unroll {
 
 /// A device as the engine sees it. Users pass it on; backend.h says what it does.
@@ -49,23 +51,7 @@ struct Unsupported : std::runtime_error {
 
 struct CudaOptions {
   Precision precision = Precision::kFp32;
-  /// How recurrent layers are computed.
-  ///
-  ///   auto         The first plan for training of a stack and a batch times the candidates on its
-  ///                shape, forward and backward each for itself. Later plans keep the fastest.
-  ///   stepwise     Timestep by timestep, each layer as a whole.
-  ///   stepwise:K   Layers in blocks of K timesteps, as a wavefront where their sizes allow it.
-  ///   persistent   One kernel per layer. Its plans throw Unsupported if the weights exceed the
-  ///                shared memory of the multiprocessors, and for a GRU that resets before its
-  ///                product.
-  ///   cudnn:FORM   cuDNN, if libcudnn.so.9 is installed. FORM is standard, persist_static,
-  ///                persist_dynamic or persist_static_small_h; "cudnn" means the first. Add
-  ///                ":packed" for that data layout. Plans for what cuDNN does not do throw
-  ///                Unsupported. For comparisons only: ":fp16" (without loss scaling) and ":bare"
-  ///                behind it.
-  ///
-  /// "FORWARD+BACKWARD" joins two of these, one for each pass.
-  std::string recurrent_algorithm = "auto";
+  RecurrentAlgorithm recurrent_algorithm = {};  // auto
   /// Gets lines that a user should read although nothing has failed: an algorithm that does not
   /// work on this device, a resource that could not be released. Empty: they are dropped. It lives
   /// as long as the backend, and any thread that frees memory of a device may call it.
@@ -81,9 +67,8 @@ std::shared_ptr<Backend> cpu(int threads = 0);
 int cuda_device_count(std::string* why = nullptr) noexcept;
 
 /// A GPU; `ordinal` counts as CUDA does, from 0.
-/// Errors    std::runtime_error, with the reason, if there is no such device;
-///           std::invalid_argument for an algorithm that does not exist; Unsupported for one whose
-///           library is not installed.
+/// Errors    std::runtime_error, with the reason, if there is no such device; Unsupported for an
+///           algorithm whose library is not installed.
 std::shared_ptr<Backend> cuda(int ordinal = 0, const CudaOptions& options = {});
 
 }  // namespace unroll

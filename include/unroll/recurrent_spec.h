@@ -47,6 +47,8 @@ struct RecurrentSpec {
   /// Shapes of a layer's states h and c: [D, N, width] and [D, N, H].
   Shape h_shape(int layer, std::int64_t batch) const { return {directions, batch, width(layer)}; }
   Shape c_shape(int layer, std::int64_t batch) const { return {directions, batch, units(layer)}; }
+
+  bool operator==(const RecurrentSpec&) const = default;
 };
 
 /// The parameters of one cell, or something for each of them. A cell has the first four, and the

@@ -1,7 +1,8 @@
 /// Everything that a program needs to build, train and run a network.
 ///
 /// To read them in order: tensor.h (shapes), graph.h, ops.h, layers.h and recurrent.h (what a
-/// network is made of), optimizer.h, session.h (runs it), device.h (where).
+/// network is made of), optimizer.h, session.h (runs it), device.h and recurrent_algorithm.h (where
+/// and how).
 ///
 /// Included, too: gradients.h, initializer.h, variable_store.h (saves and loads), version.h.
 ///
@@ -17,6 +18,7 @@
 #include "unroll/ops.h"
 #include "unroll/optimizer.h"
 #include "unroll/recurrent.h"
+#include "unroll/recurrent_algorithm.h"
 #include "unroll/session.h"
 #include "unroll/tensor.h"
 #include "unroll/variable_store.h"

@@ -136,7 +136,8 @@ TEST_F(BadInputs, DevicesThatAreNotThere) {
       {"how only a GPU does it", "", hidden + train("--rnn-algorithm stepwise:8"), 1,
        "--rnn-algorithm: got stepwise:8, expected auto or stepwise: "},
       {"whose library does it", "", hidden + train("--rnn-algorithm cudnn"), 1,
-       "--rnn-algorithm: got cudnn, expected auto or stepwise: cuDNN computes only on a GPU, "
+       "--rnn-algorithm: got cudnn:standard, expected auto or stepwise: cuDNN computes only on a "
+       "GPU, "
        "and "},
       {"a question to a GPU", "", hidden + "unroll predict --checkpoint run --precision tf32", 1,
        "--precision: got tf32, expected fp32: the CPU computes in fp32, and no GPU can be used: "},

@@ -345,20 +345,26 @@ TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
            {"eval --checkpoint x --device cpu --precision tf32", "--precision: got tf32"},
            {"train --rnn-algorithm cudnn:fast",
             "--rnn-algorithm: got 'cudnn:fast', expected auto, stepwise, stepwise:K with K "
-            "timesteps, 1 or more, persistent, two of these as FORWARD+BACKWARD, cudnn, "
-            "cudnn:standard, cudnn:standard:packed, "},
+            "timesteps, 1 or more, persistent, two of these as FORWARD+BACKWARD, cudnn, or "
+            "cudnn:FORM or cudnn:FORM:packed with FORM standard, "},
            {"train --rnn-algorithm cudnn:standard:fp16", "got 'cudnn:standard:fp16', expected"},
            {"train --rnn-algorithm cudnn:standard:bare", "got 'cudnn:standard:bare', expected"},
            {"train --device cpu --rnn-algorithm cudnn",
-            "--rnn-algorithm: got cudnn, expected auto or stepwise: cuDNN computes only on a GPU"},
+            "--rnn-algorithm: got cudnn:standard, expected auto or stepwise: cuDNN computes only "
+            "on a "
+            "GPU"},
            {"train --rnn-algorithm cudnn --model rnn_logistic",
-            "--rnn-algorithm: got cudnn for --model rnn_logistic, expected auto or stepwise"},
+            "--rnn-algorithm: got cudnn:standard, expected auto or stepwise: cuDNN has no "
+            "rnn_logistic"},
            {"train --rnn-algorithm cudnn:standard --model gru --gru-reset before",
-            "--rnn-algorithm: got cudnn:standard for --gru-reset before, expected auto"},
+            "--rnn-algorithm: got cudnn:standard, expected auto or stepwise: cuDNN has no gru with "
+            "reset before"},
            {"train --device cpu --rnn-algorithm persistent",
             "--rnn-algorithm: got persistent, expected auto or stepwise: the CPU has one"},
            {"train --rnn-algorithm persistent --model gru --gru-reset before",
-            "--rnn-algorithm: got persistent for --gru-reset before, expected auto or stepwise"},
+            "--rnn-algorithm: got persistent, expected auto or stepwise: persistent kernels have "
+            "no "
+            "gru with reset before, which takes two products a timestep"},
            {"train --rnn-algorithm persistent:2", "--rnn-algorithm: got 'persistent:2', expected"},
            {"train --rnn-algorithm persistent+cudnn", "got 'persistent+cudnn', expected"},
            {"train --rnn-algorithm stepwise+", "got 'stepwise+', expected"},

@@ -146,14 +146,14 @@ TEST_F(EmulatedGpu, RunsByOtherAlgorithmsLoseWhatAStepwiseOneLoses) {
     std::filesystem::remove_all(folder_.path() / "run");
     const Output other = begin(flags + name);
     ASSERT_EQ(other.status, 0) << other.err;
-    EXPECT_EQ(stored()["recurrent_algorithm"], name);
+    EXPECT_EQ(stored()["rnn_algorithm_used"], name);
     const std::vector<double> actual = losses(other.out);
     ASSERT_EQ(actual.size(), expected.size()) << other.out;
     for (std::size_t k = 0; k < actual.size(); ++k) EXPECT_NEAR(actual[k], expected[k], 0.02);
 
     const Output resumed = train("--resume --epochs 2");
     EXPECT_EQ(resumed.status, 0) << resumed.err;
-    EXPECT_EQ(stored()["recurrent_algorithm"], name);
+    EXPECT_EQ(stored()["rnn_algorithm_used"], name);
   }
 }
 
@@ -166,7 +166,7 @@ TEST_F(EmulatedGpu, WithoutCudnnItIsNamed) {
       "--rnn-algorithm cudnn",
       folder_.path());
   EXPECT_EQ(result.status, 1);
-  EXPECT_TRUE(contains(result.err, "unroll: recurrent algorithm cudnn: "));
+  EXPECT_TRUE(contains(result.err, "unroll: RNN algorithm cudnn: "));
   EXPECT_TRUE(contains(result.err, "libcudnn.so.9"));
   EXPECT_TRUE(contains(
       result.err,
@@ -187,14 +187,14 @@ TEST_F(EmulatedGpu, WhatDoesNotFitIsOneLine) {
 TEST_F(EmulatedGpu, AResumedRunMayTakeAnotherAlgorithm) {
   ASSERT_EQ(begin("--rnn-algorithm persistent").status, 0);
   const Output same = train("--resume --epochs 2");
-  EXPECT_EQ(stored()["recurrent_algorithm"], "persistent");
+  EXPECT_EQ(stored()["rnn_algorithm_used"], "persistent");
   EXPECT_EQ(same.err.find("warning"), std::string::npos) << same.err;
   const Output other = train("--resume --epochs 3 --rnn-algorithm stepwise");
   EXPECT_EQ(other.status, 0) << other.err;
   EXPECT_TRUE(contains(other.err,
                        "warning: the run was computed by persistent: by stepwise its results will "
                        "differ by rounding\n"));
-  EXPECT_EQ(stored()["recurrent_algorithm"], "stepwise");
+  EXPECT_EQ(stored()["rnn_algorithm_used"], "stepwise");
 }
 
 // The CPU has one algorithm, and a GPU then goes on by the setting.
@@ -203,10 +203,10 @@ TEST_F(EmulatedGpu, ARunByAGpusAlgorithmGoesOnOnTheCpuAndBack) {
   const Output on_cpu = train("--resume --epochs 2 --device cpu");
   EXPECT_EQ(on_cpu.status, 0) << on_cpu.err;
   EXPECT_EQ(stored()["rnn_algorithm"], "persistent");
-  EXPECT_EQ(stored()["recurrent_algorithm"], "stepwise");
+  EXPECT_EQ(stored()["rnn_algorithm_used"], "stepwise");
   const Output back = train("--resume --epochs 3 --device cuda");
   EXPECT_EQ(back.status, 0) << back.err;
-  EXPECT_EQ(stored()["recurrent_algorithm"], "persistent");
+  EXPECT_EQ(stored()["rnn_algorithm_used"], "persistent");
 }
 
 // The first trial of the persistent kernels waits for what never comes.
@@ -214,11 +214,11 @@ TEST_F(EmulatedGpu, AutoGoesOnWithoutKernelsThatHang) {
   const Output result = begin("", "export UNROLL_EMULATED_LOST_STORE=1; ");
   EXPECT_EQ(result.status, 0) << result.err;
   const std::string said =
-      "\nwarning: recurrent algorithm persistent+stepwise does not work here and is not used: CUDA "
+      "\nwarning: RNN algorithm persistent+stepwise does not work here and is not used: CUDA "
       "device 0 (CUDA emulated on the CPU): block ";
   ASSERT_TRUE(contains(result.err, said)) << result.err;
   EXPECT_TRUE(contains(result.err, " waited in vain for block "));
-  EXPECT_EQ(stored()["recurrent_algorithm"].get<std::string>().find("persistent+"),
+  EXPECT_EQ(stored()["rnn_algorithm_used"].get<std::string>().find("persistent+"),
             std::string::npos);
 }
 

@@ -8,6 +8,7 @@
 
 #include "host/cli/device_flags.h"
 #include "host/train/model_file.h"
+#include "host/train/trainer.h"
 #include "tests/support/temp_folder.h"
 
 namespace unroll::test {
@@ -34,13 +35,13 @@ cli::StoredRun read(const nlohmann::json& config) {
 
 TEST(StoredRun, ComesBackAsItWas) {
   nlohmann::json config = config_of(some_run());
-  config["training"]["recurrent_algorithm"] = "persistent";  // as the trainer adds it
+  config["training"][kAlgorithmKey] = "persistent";  // as the trainer adds it
   const cli::StoredRun run = read(config);
   EXPECT_EQ(run.training_json(), some_run().training_json());
   EXPECT_EQ(run.corpus, "/texts/ptb");
   EXPECT_EQ(run.text_fingerprint, "whole:12");
   EXPECT_EQ(run.settings.rnn_algorithm, "auto");
-  EXPECT_EQ(run.algorithm, "persistent");
+  EXPECT_EQ(run.algorithm, PassAlgorithm{.persistent = true});
   EXPECT_EQ(run.precision, "bf16");
   EXPECT_EQ(run.threads, 3);
   EXPECT_FALSE(run.was_on_cpu());
@@ -53,7 +54,48 @@ TEST(StoredRun, OfAnOlderVersionHasNeitherPrecisionNorAlgorithm) {
   const cli::StoredRun run = read(config);
   EXPECT_EQ(run.precision, "fp32");
   EXPECT_EQ(run.settings.rnn_algorithm, "auto");
-  EXPECT_EQ(run.algorithm, "");
+  EXPECT_EQ(run.algorithm, std::nullopt);
+}
+
+// A whole file of a version that called the algorithm in use "recurrent_algorithm".
+TEST(StoredRun, OfAnOlderVersionStillLoads) {
+  const auto old = nlohmann::json::parse(R"(
+    {"corpus": "/texts/ptb", "metrics": {"epoch": 1, "step": 27, "valid_accuracy":
+    0.09659090909090909, "valid_loss": 5.322032468111226, "valid_ppl": 204.79970814912286},
+    "model": {"cell": "lstm", "dropout": 0.2, "embedding": 4, "hidden": [6, 6], "tied": false,
+    "type": "language_model", "vocabulary": 310}, "tokenizer": {"type": "word"}, "training":
+    {"batch_size": 4, "bptt": 5, "chunk_rows": 0, "clip": 0.25, "clip_value": 0.0, "device":
+    "cuda (CUDA emulated on the CPU) in bf16", "dropout": 0.2, "emsize": 4, "epochs": 1,
+    "eval_interval": 0, "forget_bias": null, "gru_reset": "after", "init_range": 0.0, "keep": 2,
+    "log_interval": 200, "loss_ceiling": null, "lr": 20.0, "lr_decay": 4.0, "lr_decay_after": 0,
+    "lr_schedule": "plateau", "min_count": 1, "model": "lstm", "momentum": 0.9, "nhid": [6],
+    "nlayers": 2, "on_divergence": "stop", "optimizer": "sgd", "overfit_one_batch": false,
+    "patience": 0, "precision": "bf16", "recipe": "", "recurrent_algorithm":
+    "persistent+stepwise:8", "reduction": "mean", "rms_decay": 0.99, "rnn_algorithm": "auto",
+    "save_every": 2000, "seed": 1111, "split": "fraction", "test_fraction": null,
+    "text_fingerprint": "whole:12", "threads": 0, "tied": false, "tokenizer": "word",
+    "valid_fraction": 0.05, "verify_every": 0, "vocab_size": 0, "warmup": 0, "weight_decay":
+    0.0}, "unroll_version": "0.1.0"})");
+  const cli::StoredRun run = read(old);
+  EXPECT_EQ(run.settings.rnn_algorithm, "auto");
+  EXPECT_EQ(run.algorithm, (StackAlgorithm{{.persistent = true}, {.block = 8}}));
+  EXPECT_EQ(run.device, "cuda (CUDA emulated on the CPU) in bf16");
+  // A part that goes on is written with the new key only, which would also win over the old one.
+  EXPECT_FALSE(run.training_json().contains("recurrent_algorithm"));
+  nlohmann::json both = old;
+  both["training"][kAlgorithmKey] = "stepwise";
+  EXPECT_EQ(read(both).algorithm, PassAlgorithm{});
+}
+
+TEST(StoredRun, RefusesAnAlgorithmThatIsNone) {
+  for (const std::string key : {"rnn_algorithm_used", "recurrent_algorithm"}) {
+    nlohmann::json config = config_of(some_run());
+    config["training"][key] = "fast\n";
+    const auto error = error_of<std::runtime_error>([&] { read(config); });
+    EXPECT_TRUE(contains(error, "config.json: training: " + key + ": got 'fast")) << error;
+    EXPECT_TRUE(contains(error, "', expected auto, stepwise, ")) << error;
+    EXPECT_EQ(error.find('\n'), error.npos) << error;
+  }
 }
 
 TEST(StoredRun, RefusesSettingsOfAnotherModel) {

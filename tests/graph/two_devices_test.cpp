@@ -49,7 +49,7 @@ class Regression {
 TEST(TwoDevicesCuda, TakeTurnsInOneThreadAndServeAnother) {
   std::string why;
   if (cuda_device_count(&why) < 2) GTEST_SKIP() << "no two CUDA devices " << why;
-  const CudaOptions stepwise{.recurrent_algorithm = "stepwise"};
+  const CudaOptions stepwise{.recurrent_algorithm = PassAlgorithm{}};
   Regression alone(cuda(0, stepwise));
   for (int k = 0; k < 4; ++k) alone.step();
   const float expected = alone.loss();

@@ -120,10 +120,13 @@ class DevicesAgree : public OnEachBackend {
  protected:
   /// cuDNN's GRU has only one form, and its LSTM no variant that its plan takes.
   bool takes(const ModelCase& c) const {
-    if (!backend_->recurrent_algorithm().starts_with("cudnn")) return true;
     const LstmVariant& v = c.variant;
-    return (c.cell != CellKind::kGru || c.reset == GruReset::kAfter) && !v.layer_norm &&
-           v.input_gate == InputGate::kSeparate && v.projection == 0;
+    return why_not(backend_->recurrent_algorithm(), {.cell = c.cell,
+                                                     .reset = c.reset,
+                                                     .input_gate = v.input_gate,
+                                                     .layer_norm = v.layer_norm,
+                                                     .projection = v.projection})
+        .empty();
   }
 };
 

@@ -17,7 +17,7 @@ namespace {
 // Only the emulated GPU can lose the value that a block publishes: here the second store of all.
 TEST(RecurrentWait, OnCudaIsGivenUp) {
   if (cuda_device_count() == 0) GTEST_SKIP() << "no CUDA device";
-  const auto backend = cuda(0, {.recurrent_algorithm = "persistent"});
+  const auto backend = cuda(0, {.recurrent_algorithm = PassAlgorithm{.persistent = true}});
   if (!emulation::calls()) GTEST_SKIP() << "a GPU loses nothing";
   GuardedMemory memory(*backend);
   RecurrentCase c = recurrent_shape({24}, 1, 3, 5, 4, false);

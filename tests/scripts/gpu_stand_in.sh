@@ -90,7 +90,7 @@ train() {
   for k in 1 2 3 4 5; do
     mkdir -p "$save/step-$k"
     for file in model.safetensors state.safetensors; do echo same >"$save/step-$k/$file"; done
-    echo '{"recurrent_algorithm": "stepwise"}' >"$save/step-$k/config.json"
+    echo '{"rnn_algorithm_used": "stepwise"}' >"$save/step-$k/config.json"
     ln -sfn "step-$k" "$save/latest"
     case " $* " in *" auto "*) sleep 0.1 ;; esac
   done

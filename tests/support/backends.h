@@ -119,21 +119,30 @@ class GuardedMemory {
   std::vector<Buffer> buffers_;
 };
 
+inline RecurrentAlgorithm named(const std::string& name) {
+  return RecurrentAlgorithm::parse(name);
+}
+
 /// The ways to compute on a GPU, by the names of test parameters.
 inline const std::map<std::string, CudaOptions> kCudaForms = {
-    {"Cuda", {.recurrent_algorithm = "stepwise"}},
-    {"CudaWavefront", {.recurrent_algorithm = "stepwise:2"}},
-    {"CudaTf32", {.precision = Precision::kTf32, .recurrent_algorithm = "stepwise"}},
-    {"CudaBf16", {.precision = Precision::kBf16, .recurrent_algorithm = "stepwise:2"}},
-    {"CudaPersistent", {.recurrent_algorithm = "persistent"}},
-    {"CudaPersistentTf32", {.precision = Precision::kTf32, .recurrent_algorithm = "persistent"}},
-    {"CudaPersistentBf16", {.precision = Precision::kBf16, .recurrent_algorithm = "persistent"}},
-    {"CudaPersistentForward", {.recurrent_algorithm = "persistent+stepwise:2"}},
-    {"CudaPersistentBackward", {.recurrent_algorithm = "stepwise:2+persistent"}},
-    {"CudaCudnn", {.recurrent_algorithm = "cudnn:standard"}},
-    {"CudaCudnnTf32", {.precision = Precision::kTf32, .recurrent_algorithm = "cudnn:standard"}},
-    {"CudaCudnnBf16", {.precision = Precision::kBf16, .recurrent_algorithm = "cudnn:standard"}},
-    {"CudaCudnnFp16", {.recurrent_algorithm = "cudnn:standard:fp16"}},
+    {"CudaAuto", {}},
+    {"Cuda", {.recurrent_algorithm = named("stepwise")}},
+    {"CudaWavefront", {.recurrent_algorithm = named("stepwise:2")}},
+    {"CudaTf32", {.precision = Precision::kTf32, .recurrent_algorithm = named("stepwise")}},
+    {"CudaBf16", {.precision = Precision::kBf16, .recurrent_algorithm = named("stepwise:2")}},
+    {"CudaPersistent", {.recurrent_algorithm = named("persistent")}},
+    {"CudaPersistentTf32",
+     {.precision = Precision::kTf32, .recurrent_algorithm = named("persistent")}},
+    {"CudaPersistentBf16",
+     {.precision = Precision::kBf16, .recurrent_algorithm = named("persistent")}},
+    {"CudaPersistentForward", {.recurrent_algorithm = named("persistent+stepwise:2")}},
+    {"CudaPersistentBackward", {.recurrent_algorithm = named("stepwise:2+persistent")}},
+    {"CudaCudnn", {.recurrent_algorithm = named("cudnn:standard")}},
+    {"CudaCudnnTf32",
+     {.precision = Precision::kTf32, .recurrent_algorithm = named("cudnn:standard")}},
+    {"CudaCudnnBf16",
+     {.precision = Precision::kBf16, .recurrent_algorithm = named("cudnn:standard")}},
+    {"CudaCudnnFp16", {.recurrent_algorithm = named("cudnn:standard:fp16")}},
 };
 
 /// Whether an environment variable forbids skipping.
@@ -189,7 +198,7 @@ class OnEachBackend : public ::testing::TestWithParam<std::string> {
   /// streams of its own with one cuBLAS handle, for which cuBLAS does not promise it; its stand-in
   /// gives the same bits.
   bool repeats_bits() const {
-    return !backend_->recurrent_algorithm().starts_with("cudnn") || emulation::calls();
+    return !backend_->recurrent_algorithm().cudnn() || emulation::calls();
   }
 
   /// Ends one case of a loop: checks every guard word, then frees the buffers of the case.

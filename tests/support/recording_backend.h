@@ -25,7 +25,7 @@ class RecordingBackend : public Backend {
   std::string name() const override { return inner_->name(); }
   Precision precision() const override { return inner_->precision(); }
   DeviceMemoryUse memory() const override { return inner_->memory(); }
-  std::string recurrent_algorithm() const override { return inner_->recurrent_algorithm(); }
+  RecurrentAlgorithm recurrent_algorithm() const override { return inner_->recurrent_algorithm(); }
   std::shared_ptr<void> allocate(std::size_t bytes) override {
     ++allocations;
     allocated_bytes += bytes;

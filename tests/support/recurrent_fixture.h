@@ -16,11 +16,9 @@ namespace unroll::test {
 /// and how; a case with lengths is then used without them.
 class OnRecurrentCases : public OnEachBackend {
  protected:
-  bool is_cudnn() const { return backend_->recurrent_algorithm().starts_with("cudnn"); }
+  bool is_cudnn() const { return backend_->recurrent_algorithm().cudnn() != nullptr; }
 
-  bool is_persistent() const {
-    return !is_cudnn() && backend_->recurrent_algorithm().find("persistent") != std::string::npos;
-  }
+  bool is_persistent() const { return backend_->recurrent_algorithm().is_persistent(); }
 
   /// Adds cases for algorithms with one kernel for all timesteps: several tiles of sequences per
   /// block; weights that leave so little shared memory that the exchanged matrix arrives in small
@@ -36,27 +34,19 @@ class OnRecurrentCases : public OnEachBackend {
   }
 
   std::vector<RecurrentCase> taken(const std::vector<RecurrentCase>& cases) {
-    if (!is_cudnn() && !is_persistent()) return cases;
     std::vector<RecurrentCase> list;
     for (RecurrentCase c : cases) {
       SCOPED_TRACE(describe(c));
-      if (c.spec.cell == CellKind::kGru && c.spec.reset == GruReset::kBefore) {
-        expect_refusal(c, "got gru with reset=before");
-      } else if (c.spec.layer_norm) {
-        expect_refusal(c, "layer norm");
-      } else if (c.spec.input_gate != InputGate::kSeparate) {
-        expect_refusal(c, to_string(c.spec.input_gate));
-      } else if (c.spec.projection > 0) {
-        expect_refusal(c, "projection");
-      } else if (is_persistent()) {
-        list.push_back(c);
-      } else if (c.spec.cell == CellKind::kRnnLogistic) {
-        expect_refusal(c, "got rnn_logistic");
-      } else {
-        if (c.lengths) expect_refusal(c, "got lengths");
-        c.lengths = false;
-        list.push_back(c);
+      const std::string why = why_not(backend_->recurrent_algorithm(), c.spec, backend_->kind());
+      if (!why.empty()) {
+        expect_refusal(c, why);
+        continue;
       }
+      if (is_cudnn() && c.lengths) {
+        expect_refusal(c, "got lengths");
+        c.lengths = false;
+      }
+      list.push_back(c);
     }
     return list;
   }
@@ -73,8 +63,8 @@ class OnRecurrentCases : public OnEachBackend {
       ADD_FAILURE() << "was planned, expected: " << why;
     } catch (const Unsupported& refusal) {
       const std::string text = refusal.what();
-      const std::string name = is_persistent() ? "persistent" : backend_->recurrent_algorithm();
-      EXPECT_TRUE(text.starts_with("recurrent algorithm " + name + ": ")) << text;
+      const std::string name = to_string(backend_->recurrent_algorithm());
+      EXPECT_TRUE(text.starts_with("RNN algorithm " + name + ": ")) << text;
       EXPECT_NE(text.find(why), text.npos) << text;
       EXPECT_NE(text.find("; use the algorithm stepwise"), text.npos) << text;
       EXPECT_EQ(text.find('\n'), text.npos) << text;

@@ -209,7 +209,7 @@ TEST(Trainer, SaysWhatMemoryAStepTookAndHowTheCellsWereComputed) {
   EXPECT_TRUE(contains(run.notes[0], "memory of a step: "));
   EXPECT_TRUE(contains(run.notes[1], "peak memory on the device: "));
   const auto config = nlohmann::json::parse(read_text(options.run_dir / "latest" / "config.json"));
-  EXPECT_EQ(config.at("training").at("recurrent_algorithm"), "stepwise");
+  EXPECT_EQ(config.at("training").at("rnn_algorithm_used"), "stepwise");
 }
 
 TEST(Trainer, RefusesABatchThatDoesNotFitAndSaysWhichWould) {

@@ -21,7 +21,7 @@ void RecurrentTrial::Tensors::clear(const View& view) const {
 
 View RecurrentTrial::Tensors::random(const Shape& shape, double limit) {
   const View view = zeros(shape);
-  fill_random(device_.stream(), view.as<float>(), view.elements(), ++key_, float(limit));
+  fill_random(device_.stream(), {view.as<float>(), view.elements(), ++key_, float(limit)});
   return view;
 }
 

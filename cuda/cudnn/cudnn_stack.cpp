@@ -4,8 +4,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "cuda/recurrent/recurrent_weights.h"
-
 namespace unroll::gpu {
 namespace {
 
@@ -72,6 +70,52 @@ int cudnn_int(std::int64_t n) {
   return int(n);
 }
 
+/// Finds the weights of an RNN in its weight space.
+struct WeightFinder {
+  const CudnnContext& context;
+  cudnn::RnnDescriptor rnn;
+  std::size_t space_bytes;
+
+  struct Elements {
+    std::int64_t matrix, bias;  // bias: 0 if the product has none
+  };
+  struct Offsets {
+    std::size_t matrix, bias;  // in bytes; bias: 0 if there is none
+  };
+  /// One of the products of a cell: that of x or of h with the weights of a gate, or the
+  /// projection. Throws Unsupported if cuDNN's weights have other sizes.
+  Offsets find(int cell, int product, const Elements& expected) const;
+};
+
+WeightFinder::Offsets WeightFinder::find(int cell, int product, const Elements& expected) const {
+  const auto matrix_descriptor = cudnn::make_tensor_descriptor(),
+             bias_descriptor = cudnn::make_tensor_descriptor();
+  const auto* const base = static_cast<const std::byte*>(context.base.get());
+  void *matrix = nullptr, *bias = nullptr;
+  UNROLL_CUDNN_CHECK(functions().get_rnn_weight_params(context.handle.get(), rnn, cell, space_bytes,
+                                                       base, product, matrix_descriptor.get(),
+                                                       &matrix, bias_descriptor.get(), &bias));
+  const auto offset = [&](const void* address, cudnn::TensorDescriptor descriptor,
+                          std::int64_t elements) {
+    cudnn::DataType type{};
+    int dims = 0, extents[3]{}, strides[3]{};
+    UNROLL_CUDNN_CHECK(
+        functions().get_tensor_nd_descriptor(descriptor, 3, &type, &dims, extents, strides));
+    if (!address || type != context.type || dims != 3 ||
+        std::int64_t(extents[0]) * extents[1] * extents[2] != elements)
+      throw Unsupported("cuDNN: weight " + std::to_string(product) + " of cell " +
+                        std::to_string(cell) + ": got " + std::to_string(extents[0]) + " x " +
+                        std::to_string(extents[1]) + " x " + std::to_string(extents[2]) +
+                        ", expected " + std::to_string(elements) +
+                        " elements; use the algorithm stepwise");
+    return std::size_t(static_cast<const std::byte*>(address) - base);
+  };
+  return {
+      .matrix = offset(matrix, matrix_descriptor.get(), expected.matrix),
+      .bias = expected.bias > 0 ? offset(bias, bias_descriptor.get(), expected.bias) : 0,
+  };
+}
+
 }  // namespace
 
 CudnnContext::CudnnContext(Device& device, const CudnnForm& wanted)
@@ -87,9 +131,10 @@ CudnnContext::CudnnContext(Device& device, const CudnnForm& wanted)
 CudnnStack::CudnnStack(const CudnnContext& context, const RecurrentArgs& args, int first, int count)
     : first_(first),
       count_(count),
-      hidden_(args.spec.hidden[std::size_t(first)]),
-      input_(gpu::layer_input(args.spec, args.input, first).columns()),
-      output_(args.spec.directions * hidden_) {
+      hidden_(args.spec.units(first)),
+      width_(args.spec.width(first)),
+      input_(args.spec.layer_input(first, args.input)),
+      output_(args.spec.output(first)) {
   // Sequences of equal length have the same bytes in both layouts. PyTorch takes the unpacked one
   // for them, also in CUDA graphs.
   try {
@@ -102,7 +147,7 @@ CudnnStack::CudnnStack(const CudnnContext& context, const RecurrentArgs& args, i
       throw refusal;
     }
   }
-  find_weight_offsets(context, args.spec);
+  find_weights(context, args.spec);
 }
 
 void CudnnStack::describe(const CudnnContext& context, const RecurrentArgs& args, bool packed) {
@@ -111,18 +156,19 @@ void CudnnStack::describe(const CudnnContext& context, const RecurrentArgs& args
       packed ? cudnn::DataLayout::kSequenceMajorPacked : cudnn::DataLayout::kSequenceMajorUnpacked;
   const RecurrentSpec& spec = args.spec;
   const int steps = cudnn_int(args.steps), batch = cudnn_int(args.batch),
-            hidden = cudnn_int(hidden_);
+            hidden = cudnn_int(hidden_), width = cudnn_int(width_), cells = int(this->cells());
   rnn_ = cudnn::make_rnn_descriptor();
   UNROLL_CUDNN_CHECK(functions().set_rnn_descriptor(
       rnn_.get(), algorithm_of(context.form), cell_mode(spec.cell), cudnn::BiasMode::kDouble,
       spec.directions == 2 ? cudnn::DirectionMode::kBidirectional
                            : cudnn::DirectionMode::kUnidirectional,
       cudnn::InputMode::kLinear, context.type, cudnn::DataType::kFloat, context.math,
-      cudnn_int(input_), hidden, hidden, count_, context.no_dropout.get(),
+      cudnn_int(input_), hidden, width, count_, context.no_dropout.get(),
       packed ? cudnn::kPaddedIoDisabled : cudnn::kPaddedIoEnabled));
   x_ = cudnn::make_rnn_data_descriptor({context.type, layout, steps, batch, cudnn_int(input_)});
   y_ = cudnn::make_rnn_data_descriptor({context.type, layout, steps, batch, cudnn_int(output_)});
-  state_ = cudnn::make_tensor_descriptor(context.type, {count_ * spec.directions, batch, hidden});
+  h_ = cudnn::make_tensor_descriptor(context.type, {cells, batch, width});
+  c_ = cudnn::make_tensor_descriptor(context.type, {cells, batch, hidden});
   const cudnn::Handle handle = context.handle.get();
   if (context.form.algorithm == CudnnAlgorithm::kPersistDynamic)
     UNROLL_CUDNN_CHECK(functions().build_rnn_dynamic(handle, rnn_.get(), batch));
@@ -134,37 +180,28 @@ void CudnnStack::describe(const CudnnContext& context, const RecurrentArgs& args
   UNROLL_CUDNN_CHECK(functions().get_rnn_weight_space_size(handle, rnn_.get(), &weight_bytes_));
 }
 
-void CudnnStack::find_weight_offsets(const CudnnContext& context, const RecurrentSpec& spec) {
-  const auto matrix_descriptor = cudnn::make_tensor_descriptor(),
-             bias_descriptor = cudnn::make_tensor_descriptor();
-  const auto* const base = static_cast<const std::byte*>(context.base.get());
+void CudnnStack::find_weights(const CudnnContext& context, const RecurrentSpec& spec) {
+  const WeightFinder finder{context, rnn_.get(), weight_bytes_};
   const int gates = spec.gates();
-  for (int cell = 0; cell < count_ * spec.directions; ++cell)
-    for (int part = 0; part < 2 * gates; ++part) {
-      void *matrix = nullptr, *bias = nullptr;
-      UNROLL_CUDNN_CHECK(functions().get_rnn_weight_params(
-          context.handle.get(), rnn_.get(), cell, weight_bytes_, base, part,
-          matrix_descriptor.get(), &matrix, bias_descriptor.get(), &bias));
-      const std::int64_t columns =
-          part < gates ? layer_input(first_ + cell / spec.directions) : hidden_;
-      const auto offset = [&](const void* address, cudnn::TensorDescriptor descriptor,
-                              std::int64_t elements) {
-        cudnn::DataType type{};
-        int dims = 0, extents[3]{}, strides[3]{};
-        UNROLL_CUDNN_CHECK(
-            functions().get_tensor_nd_descriptor(descriptor, 3, &type, &dims, extents, strides));
-        if (!address || type != context.type || dims != 3 ||
-            std::int64_t(extents[0]) * extents[1] * extents[2] != elements)
-          throw Unsupported("cuDNN: weight " + std::to_string(part) + " of cell " +
-                            std::to_string(cell) + ": got " + std::to_string(extents[0]) + " x " +
-                            std::to_string(extents[1]) + " x " + std::to_string(extents[2]) +
-                            ", expected " + std::to_string(elements) +
-                            " elements; use the algorithm stepwise");
-        return std::size_t(static_cast<const std::byte*>(address) - base);
-      };
-      weight_offsets_.push_back({offset(matrix, matrix_descriptor.get(), hidden_ * columns),
-                                 offset(bias, bias_descriptor.get(), hidden_)});
+  for (int cell = 0; cell < int(cells()); ++cell) {
+    const auto add = [&](View RecurrentWeights::*parameter, std::int64_t first,
+                         std::int64_t elements, std::size_t offset) {
+      weight_parts_.push_back({std::size_t(cell), parameter, first, elements, offset});
+    };
+    const std::int64_t columns = cell < spec.directions ? input_ : output_;
+    for (int gate = 0; gate < gates; ++gate) {
+      const auto of_x = finder.find(cell, gate, {hidden_ * columns, hidden_});
+      const auto of_h = finder.find(cell, gates + gate, {hidden_ * width_, hidden_});
+      add(&RecurrentWeights::weight_ih, gate * hidden_ * columns, hidden_ * columns, of_x.matrix);
+      add(&RecurrentWeights::bias_ih, gate * hidden_, hidden_, of_x.bias);
+      add(&RecurrentWeights::weight_hh, gate * hidden_ * width_, hidden_ * width_, of_h.matrix);
+      add(&RecurrentWeights::bias_hh, gate * hidden_, hidden_, of_h.bias);
     }
+    if (spec.projection > 0) {
+      const auto found = finder.find(cell, 2 * gates, {width_ * hidden_, 0});
+      add(&RecurrentWeights::weight_hr, 0, width_ * hidden_, found.matrix);
+    }
+  }
 }
 
 std::vector<CudnnStack> cudnn_stacks(const CudnnContext& context, const RecurrentArgs& args) {
@@ -172,9 +209,7 @@ std::vector<CudnnStack> cudnn_stacks(const CudnnContext& context, const Recurren
   std::vector<CudnnStack> stacks;
   for (int first = 0; first < spec.layers();) {
     int end = first + 1;
-    while (spec.dropout == 0 && end < spec.layers() &&
-           spec.hidden[std::size_t(end)] == spec.hidden[std::size_t(first)])
-      ++end;
+    while (spec.dropout == 0 && end < spec.layers() && spec.units(end) == spec.units(first)) ++end;
     stacks.emplace_back(context, args, first, end - first);
     first = end;
   }

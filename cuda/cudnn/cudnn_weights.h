@@ -1,7 +1,6 @@
 /// The weights of a recurrent stack, copied into cuDNN's weight spaces and data type.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -31,9 +30,9 @@ class CudnnWeights {
   Device& device_;
   CudnnElement element_;
   bool of_variables_;
-  std::vector<std::size_t> spaces_;  // offsets in memory_
-  std::vector<std::array<std::uint64_t, 4>> versions_;
-  std::vector<Piece> pieces_;  // a member to reuse its memory
+  std::vector<std::size_t> spaces_;      // offsets in memory_
+  std::vector<std::uint64_t> versions_;  // of the parameter of each part
+  std::vector<Piece> pieces_;            // a member to reuse its memory
   std::shared_ptr<void> memory_;
 };
 

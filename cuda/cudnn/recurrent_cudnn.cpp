@@ -19,16 +19,16 @@ using cudnn::functions;
 struct KeptBuffers {
   bool copies_x;            // false: x, or the y of the layer below, is read in place
   std::size_t x = 0;        // [T, N, I]
-  std::size_t y = 0;        // [T, N, D H]
-  std::size_t h0 = 0;       // [L D, N, H]
-  std::size_t c0 = 0;       // LSTM
+  std::size_t y = 0;        // [T, N, D R]
+  std::size_t h0 = 0;       // [L D, N, R]
+  std::size_t c0 = 0;       // [L D, N, H]: LSTM
   std::size_t reserve = 0;  // cuDNN's own
 };
 
 /// The buffers that all stacks use in turn: byte offsets in the scratch memory.
 struct SharedBuffers {
   std::size_t work = 0;            // cuDNN's own
-  std::size_t h_n = 0, c_n = 0;    // forward: [L D, N, H], as the following
+  std::size_t h_n = 0, c_n = 0;    // forward: as h0 and c0, like the following
   std::size_t dh_n = 0, dc_n = 0;  // backward
   std::size_t dh0 = 0, dc0 = 0;    //
   std::size_t gradients[2] = {};   // of y and x in turn: a stack's dx is the dy of the next
@@ -95,45 +95,43 @@ class CudnnPlan final : public RecurrentPlan {
   bool is_float32() const { return context_.element == CudnnElement::kFloat32; }
   bool is_lstm() const { return args_.spec.cell == CellKind::kLstm; }
   std::int64_t rows() const { return args_.steps * args_.batch; }
-  std::int64_t layer_state(const CudnnStack& stack) const {
-    return args_.spec.directions * args_.batch * stack.hidden();
-  }
 
   // ---- memory
 
   void lay_out() {
     MemoryLayout kept;
-    std::int64_t widest = 0, most_states = 0;
+    std::int64_t widest = 0, most_h = 0, most_c = 0;
     std::size_t work = 0, weights = 0;
     for (std::size_t k = 0; k < stacks_.size(); ++k) {
       const CudnnStack& stack = stacks_[k];
       KeptBuffers b{.copies_x = k == 0 ? !is_float32() : args_.spec.dropout > 0};
-      const std::int64_t states = stack.count() * layer_state(stack);
+      const std::int64_t states = std::int64_t(stack.cells()) * args_.batch,
+                         h = states * stack.width(), c = states * stack.hidden();
       if (b.copies_x) b.x = kept.take(rows() * stack.input(), element());
       b.y = kept.take(rows() * stack.output(), element());
       if (!shares_states(stack)) {
-        b.h0 = kept.take(states, element());
-        if (is_lstm()) b.c0 = kept.take(states, element());
+        b.h0 = kept.take(h, element());
+        if (is_lstm()) b.c0 = kept.take(c, element());
       }
       b.reserve = kept.take(std::int64_t(stack.reserve_bytes()), 1);
       buffers_.push_back(b);
       widest = std::max({widest, stack.input(), stack.output()});
-      most_states = std::max(most_states, states);
+      most_h = std::max(most_h, h);
+      most_c = std::max(most_c, c);
       work = std::max(work, stack.work_bytes());
       weights = std::max(weights, stack.weight_bytes());
     }
     kept_bytes_ = kept.bytes();
     MemoryLayout shared;
     shared_.work = shared.take(std::int64_t(work), 1);
-    const auto take_states = [&] { return shared.take(most_states, element()); };
-    shared_.h_n = take_states();
-    if (is_lstm()) shared_.c_n = take_states();
+    shared_.h_n = shared.take(most_h, element());
+    if (is_lstm()) shared_.c_n = shared.take(most_c, element());
     if (args_.training) {
       // The backward pass reuses buffers that the forward pass no longer needs.
       shared_.dh_n = shared_.h_n;
       shared_.dc_n = shared_.c_n;
-      shared_.dh0 = take_states();
-      if (is_lstm()) shared_.dc0 = take_states();
+      shared_.dh0 = shared.take(most_h, element());
+      if (is_lstm()) shared_.dc0 = shared.take(most_c, element());
       for (std::size_t& flow : shared_.gradients) flow = shared.take(rows() * widest, element());
       shared_.dy = shared_.gradients[(stacks_.size() - 1) % 2];
       // With several stacks a dx would be the next pass's dy, and the values would overflow.
@@ -156,46 +154,56 @@ class CudnnPlan final : public RecurrentPlan {
     if (converts_) gpu::to_float32(stream(), context_.element, pieces);
   }
 
-  // ---- states: [D, N, H] float32 per layer at the seam, one tensor per stack for cuDNN
+  // ---- states: [D, N, R] or [D, N, H] float32 per layer at the seam, one tensor per stack for
+  // cuDNN
 
   /// Whether cuDNN uses the states of the seam directly.
   bool shares_states(const CudnnStack& stack) const { return is_float32() && stack.count() == 1; }
 
-  using States = std::span<const View>;
-  /// The states of the stack's layers; empty if the cell has no such state.
-  static States of_stack(States all, const CudnnStack& stack) {
-    if (all.empty()) return {};
-    return all.subspan(std::size_t(stack.first()), std::size_t(stack.count()));
+  /// The states h or c of a stack.
+  struct States {
+    std::span<const View> layers;  // none if the cell has no such state
+    std::int64_t each;             // elements of a layer's state
+    bool shared;
+  };
+  States h_of(const CudnnStack& stack, std::span<const View> all) const {
+    return states_of(stack, all, stack.width());
+  }
+  States c_of(const CudnnStack& stack, std::span<const View> all) const {
+    return states_of(stack, all, stack.hidden());
+  }
+  States states_of(const CudnnStack& stack, std::span<const View> all, std::int64_t size) const {
+    if (!all.empty()) all = all.subspan(std::size_t(stack.first()), std::size_t(stack.count()));
+    return {all, args_.spec.directions * args_.batch * size, shares_states(stack)};
   }
 
   /// Where cuDNN finds the states. Null if there are none: cuDNN then reads zeros or writes
   /// nothing.
-  void* place(States states, const CudnnStack& stack, std::byte* buffer) const {
-    const bool some = std::any_of(states.begin(), states.end(), [](const View& v) { return !!v; });
+  static void* place(const States& states, std::byte* buffer) {
+    const bool some =
+        std::any_of(states.layers.begin(), states.layers.end(), [](const View& v) { return !!v; });
     if (!some) return nullptr;
-    return shares_states(stack) ? states.front().data : buffer;
+    return states.shared ? states.layers.front().data : buffer;
   }
 
-  void* gather(States states, const CudnnStack& stack, std::byte* buffer) const {
-    void* const at = place(states, stack, buffer);
+  void* gather(const States& states, std::byte* buffer) const {
+    void* const at = place(states, buffer);
     if (at != buffer) return at;
-    const std::int64_t each = layer_state(stack);
     std::vector<Piece> pieces;
-    for (const View& state : states) {
-      pieces.push_back({state ? state.data : nullptr, buffer, each});
-      buffer += std::size_t(each) * element();
+    for (const View& state : states.layers) {
+      pieces.push_back({state ? state.data : nullptr, buffer, states.each});
+      buffer += std::size_t(states.each) * element();
     }
     from_float32(pieces);
     return at;
   }
 
-  void scatter(States states, const CudnnStack& stack, const std::byte* buffer) const {
-    if (shares_states(stack)) return;
-    const std::int64_t each = layer_state(stack);
+  void scatter(const States& states, const std::byte* buffer) const {
+    if (states.shared) return;
     std::vector<Piece> pieces;
-    for (const View& state : states) {
-      if (state) pieces.push_back({buffer, state.data, each});
-      buffer += std::size_t(each) * element();
+    for (const View& state : states.layers) {
+      if (state) pieces.push_back({buffer, state.data, states.each});
+      buffer += std::size_t(states.each) * element();
     }
     to_float32(pieces);
   }
@@ -225,18 +233,18 @@ class CudnnPlan final : public RecurrentPlan {
     // In inference y is not read again.
     const bool writes_y = is_last && args.y && is_float32() && !args_.training;
     void* const y = writes_y ? args.y.data : memory.kept + b.y;
-    const States h_n = of_stack(args.h_n, stack), c_n = of_stack(args.c_n, stack);
+    const States h_n = h_of(stack, args.h_n), c_n = c_of(stack, args.c_n);
     std::byte *const h = memory.shared + shared_.h_n, *const c = memory.shared + shared_.c_n;
     UNROLL_CUDNN_CHECK(functions().rnn_forward(
         context_.handle.get(), stack.rnn(),
         args_.training ? cudnn::ForwardMode::kTraining : cudnn::ForwardMode::kInference, nullptr,
-        stack.x(), x_of(args.x, memory, k), stack.y(), y, stack.state(),
-        gather(of_stack(args.h0, stack), stack, memory.kept + b.h0), place(h_n, stack, h),
-        stack.state(), gather(of_stack(args.c0, stack), stack, memory.kept + b.c0),
-        place(c_n, stack, c), stack.weight_bytes(), weights_->space(k), stack.work_bytes(),
-        memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
-    scatter(h_n, stack, h);
-    scatter(c_n, stack, c);
+        stack.x(), x_of(args.x, memory, k), stack.y(), y, stack.h(),
+        gather(h_of(stack, args.h0), memory.kept + b.h0), place(h_n, h), stack.c(),
+        gather(c_of(stack, args.c0), memory.kept + b.c0), place(c_n, c), stack.weight_bytes(),
+        weights_->space(k), stack.work_bytes(), memory.shared + shared_.work, stack.reserve_bytes(),
+        reserve(memory, k)));
+    scatter(h_n, h);
+    scatter(c_n, c);
     if (is_last && args.y && !writes_y) {
       const Piece out{y, args.y.data, rows() * stack.output()};
       to_float32({&out, 1});
@@ -266,21 +274,22 @@ class CudnnPlan final : public RecurrentPlan {
   void backward(const RecurrentBackward& args, const Memory& memory, std::size_t k) const {
     const CudnnStack& stack = stacks_[k];
     const void* const x = x_of(args.x, memory, k);
-    const void* const h0 = place(of_stack(args.h0, stack), stack, memory.kept + buffers_[k].h0);
+    const void* const h0 = place(h_of(stack, args.h0), memory.kept + buffers_[k].h0);
     const void* const y = memory.kept + buffers_[k].y;
     data_gradients(args, memory, k, h0);
     const auto dweights = args.dweights.subspan(
         std::size_t(stack.first()) * std::size_t(args_.spec.directions), stack.cells());
+    const auto& parts = stack.weight_parts();
     const bool wanted =
-        std::any_of(dweights.begin(), dweights.end(), [](const RecurrentWeights& d) {
-          return d.weight_ih || d.weight_hh || d.bias_ih || d.bias_hh;
+        std::any_of(parts.begin(), parts.end(), [&](const CudnnStack::WeightPart& part) {
+          return !!(dweights[part.cell].*part.parameter);
         });
     if (!wanted) return;
     std::byte* const space = memory.shared + shared_.weight_gradients;
     UNROLL_CUDA_CHECK(cudaMemsetAsync(space, 0, stack.weight_bytes(), stream()));
     UNROLL_CUDNN_CHECK(functions().rnn_backward_weights(
         context_.handle.get(), stack.rnn(), cudnn::GradientMode::kAdd, nullptr, stack.x(), x,
-        stack.state(), h0, stack.y(), y, stack.weight_bytes(), space, stack.work_bytes(),
+        stack.h(), h0, stack.y(), y, stack.weight_bytes(), space, stack.work_bytes(),
         memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
     if (converts_) take_weight_gradients(device_, context_.element, stack, space, dweights);
   }
@@ -291,19 +300,17 @@ class CudnnPlan final : public RecurrentPlan {
     const void* const dy = gradient_of_y(args, memory, k);
     const bool writes_dx = k == 0 && args.dx && is_float32();
     void* const dx = writes_dx ? args.dx.data : memory.shared + shared_.gradients[(k + 1) % 2];
-    const States dh0 = of_stack(args.dh0, stack), dc0 = of_stack(args.dc0, stack);
+    const States dh0 = h_of(stack, args.dh0), dc0 = c_of(stack, args.dc0);
     std::byte *const dh = memory.shared + shared_.dh0, *const dc = memory.shared + shared_.dc0;
     UNROLL_CUDNN_CHECK(functions().rnn_backward_data(
         context_.handle.get(), stack.rnn(), nullptr, stack.y(), memory.kept + buffers_[k].y, dy,
-        stack.x(), dx, stack.state(), h0,
-        gather(of_stack(args.dh_n, stack), stack, memory.shared + shared_.dh_n),
-        place(dh0, stack, dh), stack.state(),
-        place(of_stack(args.c0, stack), stack, memory.kept + buffers_[k].c0),
-        gather(of_stack(args.dc_n, stack), stack, memory.shared + shared_.dc_n),
-        place(dc0, stack, dc), stack.weight_bytes(), weights_->space(k), stack.work_bytes(),
-        memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
-    scatter(dh0, stack, dh);
-    scatter(dc0, stack, dc);
+        stack.x(), dx, stack.h(), h0, gather(h_of(stack, args.dh_n), memory.shared + shared_.dh_n),
+        place(dh0, dh), stack.c(), place(c_of(stack, args.c0), memory.kept + buffers_[k].c0),
+        gather(c_of(stack, args.dc_n), memory.shared + shared_.dc_n), place(dc0, dc),
+        stack.weight_bytes(), weights_->space(k), stack.work_bytes(), memory.shared + shared_.work,
+        stack.reserve_bytes(), reserve(memory, k)));
+    scatter(dh0, dh);
+    scatter(dc0, dc);
     if (k > 0 || !args.dx || writes_dx) return;
     const Piece out{dx, args.dx.data, rows() * stack.input()};
     to_float32({&out, 1});
@@ -341,8 +348,7 @@ std::shared_ptr<CudnnWeights> CudnnPlanner::weights(std::span<const CudnnStack> 
   std::vector<std::size_t> offsets;
   for (const CudnnStack& stack : stacks) {
     offsets.push_back(stack.weight_bytes());
-    for (const CudnnStack::WeightOffsets& at : stack.weight_offsets())
-      offsets.insert(offsets.end(), {at.matrix, at.bias});
+    for (const CudnnStack::WeightPart& part : stack.weight_parts()) offsets.push_back(part.offset);
   }
   return shared_copies(weights_, std::move(offsets), weights, [&](bool of_variables) {
     return std::make_shared<CudnnWeights>(device_, context_.element, stacks, of_variables);

@@ -106,7 +106,10 @@ std::string why_not(const RecurrentAlgorithm& algorithm, const RecurrentSpec& sp
   if (spec.input_gate == InputGate::kCoupled) return none + "coupled input gate";
   if (spec.input_gate == InputGate::kCapped) return none + "capped input gate";
   if (spec.projection == 0) return "";
-  return persistent ? none + "projection" : "cuDNN's projections are not used";
+  if (persistent) return none + "projection";
+  return algorithm.cudnn()->algorithm == CudnnAlgorithm::kStandard
+             ? ""
+             : "only cudnn:standard has a projection";
 }
 
 std::string why_not(const RecurrentAlgorithm& algorithm, DeviceKind device) {

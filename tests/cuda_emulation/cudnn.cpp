@@ -52,14 +52,19 @@ struct RnnData {
   CellMode cell{};
   DataType type{};
   MathType math{};
-  int input = 0, hidden = 0, layers = 0, directions = 0;
+  int input = 0, hidden = 0, projection = 0, layers = 0, directions = 0;
   std::uint32_t flags = 0;
   int dynamic_batch = 0;
 
   int gates() const { return cell == CellMode::kLstm ? 4 : cell == CellMode::kGru ? 3 : 1; }
-  /// Kept slots: a GRU also keeps R_n h + b_n, which its reset gate multiplies.
-  int slots() const { return cell == CellMode::kGru ? 4 : gates(); }
-  int outputs() const { return directions * hidden; }
+  /// A projection to the hidden size is none.
+  bool projects() const { return projection != hidden; }
+  /// Products of a cell that have weights: of x and of h for each gate, and the projection.
+  int parts() const { return 2 * gates() + (projects() ? 1 : 0); }
+  /// Kept slots: a GRU also keeps R_n h + b_n, which its reset gate multiplies, and a cell with a
+  /// projection what it projects. Of the gradients of gates, the latter is that of h.
+  int slots() const { return cell == CellMode::kGru || projects() ? gates() + 1 : gates(); }
+  int outputs() const { return directions * projection; }
   int columns(int layer) const { return layer == 0 ? input : outputs(); }
   int cells() const { return layers * directions; }
 };
@@ -149,27 +154,31 @@ double logistic(double x) {
 
 struct Place {
   std::int64_t matrix, bias;  // in elements
-  std::int64_t columns;
+  std::int64_t rows, columns;
+  bool has_bias;
 };
 
 /// Per cell: a gap, then its biases, then its matrices from the last to the first, with more gaps.
+/// A projection has no bias.
 Place place_of(const RnnData& rnn, int cell, int part) {
-  const std::int64_t hidden = rnn.hidden, parts = 2 * rnn.gates();
+  const int biased = 2 * rnn.gates();
   std::int64_t at = 0;
   for (int before = 0;; ++before) {
-    const std::int64_t columns = rnn.columns(before / rnn.directions);
-    const std::int64_t biases = at + 7, matrices = biases + parts * (hidden + 3);
-    const auto matrix_size = [&](std::int64_t k) {
-      return hidden * (k < rnn.gates() ? columns : hidden) + 5;
+    const auto shape_of = [&](int k) -> Place {
+      if (k == biased) return {0, 0, rnn.projection, rnn.hidden, false};
+      return {0, 0, rnn.hidden,
+              k < rnn.gates() ? rnn.columns(before / rnn.directions) : rnn.projection, true};
     };
-    Place place{matrices, biases + part * (hidden + 3), part < rnn.gates() ? columns : hidden};
-    at = matrices;
-    for (std::int64_t k = parts; k-- > 0;) {
+    const std::int64_t biases = at + 7;
+    Place place = shape_of(part);
+    place.bias = biases + part * (rnn.hidden + 3);
+    at = biases + biased * (rnn.hidden + 3);
+    for (int k = rnn.parts(); k-- > 0;) {
       if (k == part) place.matrix = at;
-      at += matrix_size(k);
+      at += shape_of(k).rows * shape_of(k).columns + 5;
     }
     if (before == cell) return place;
-    if (before + 1 == rnn.cells()) return {at, at, 0};  // the end of the space
+    if (before + 1 == rnn.cells()) return {at, at, 0, 0, false};  // the end of the space
   }
 }
 std::size_t weight_bytes_of(const RnnData& rnn) {
@@ -238,18 +247,20 @@ struct Pass {
 
 /// The weights of one cell, as products use them.
 struct CellWeights {
-  std::vector<double> w, r;  // [G, H, I], [G, H, H]
+  std::vector<double> w, r;  // [G, H, I], [G, H, P]
   std::vector<double> b, c;  // [G, H]: biases of W and of R
+  std::vector<double> p;     // [P, H], if there is a projection
 
   CellWeights(const RnnData& rnn, const void* space, int cell) {
     const Array values(rnn.type, space);
-    for (int part = 0; part < 2 * rnn.gates(); ++part) {
+    for (int part = 0; part < rnn.parts(); ++part) {
       const Place place = place_of(rnn, cell, part);
-      std::vector<double>& matrix = part < rnn.gates() ? w : r;
+      std::vector<double>& matrix = !place.has_bias ? p : part < rnn.gates() ? w : r;
       std::vector<double>& bias = part < rnn.gates() ? b : c;
-      for (std::int64_t k = 0; k < rnn.hidden * place.columns; ++k)
+      for (std::int64_t k = 0; k < place.rows * place.columns; ++k)
         matrix.push_back(factor(rnn, values.get(place.matrix + k)));
-      for (std::int64_t k = 0; k < rnn.hidden; ++k) bias.push_back(values.get(place.bias + k));
+      for (std::int64_t k = 0; place.has_bias && k < rnn.hidden; ++k)
+        bias.push_back(values.get(place.bias + k));
     }
   }
 };
@@ -272,11 +283,11 @@ struct Cell {
 
   int time(int k) const { return direction == 0 ? k : pass.steps - 1 - k; }
   std::int64_t row(int t, int n) const { return std::int64_t(t) * pass.batch + n; }
-  std::int64_t state(int n, int unit) const {
-    return (std::int64_t(index) * pass.batch + n) * rnn.hidden + unit;
-  }
-  double initial(const void* states, int n, int unit) const {
-    return states ? Array(rnn.type, states).get(state(n, unit)) : 0;
+  /// Where the states h and c of a sequence begin.
+  std::int64_t h_at(int n) const { return (std::int64_t(index) * pass.batch + n) * rnn.projection; }
+  std::int64_t c_at(int n) const { return (std::int64_t(index) * pass.batch + n) * rnn.hidden; }
+  double initial(const void* states, std::int64_t at) const {
+    return states ? Array(rnn.type, states).get(at) : 0;
   }
   /// The input of the layer.
   double input(std::int64_t at, int column) const {
@@ -290,34 +301,46 @@ struct Cell {
   }
   /// h before the k-th step: for the top layer read from y, as the real cuDNN does.
   double h_before(int k, int n, int unit) const {
-    if (k == 0) return initial(pass.hx, n, unit);
+    if (k == 0) return initial(pass.hx, h_at(n) + unit);
     const std::int64_t at = row(time(k - 1), n);
-    const int column = direction * rnn.hidden + unit;
+    const int column = direction * rnn.projection + unit;
     if (layer + 1 == rnn.layers) return Array(rnn.type, pass.y).get(at * rnn.outputs() + column);
     return double(trace.output(layer, at)[column]);
   }
   double c_before(int k, int n, int unit) const {
-    return k == 0 ? initial(pass.cx, n, unit) : double(trace.c(index, row(time(k - 1), n))[unit]);
+    return k == 0 ? initial(pass.cx, c_at(n) + unit)
+                  : double(trace.c(index, row(time(k - 1), n))[unit]);
   }
 };
 
+/// h = P m, where m is what an LSTM without a projection would put out.
+std::vector<double> projected(const RnnData& rnn, const CellWeights& weights,
+                              std::vector<double> m) {
+  std::vector<double> h;
+  for (double& value : m) value = factor(rnn, value);
+  for (int row = 0; row < rnn.projection; ++row)
+    h.push_back(
+        rounded(rnn.type, dot(&weights.p[std::size_t(row * rnn.hidden)], m.data(), rnn.hidden)));
+  return h;
+}
+
 void forward_cell(const Cell& cell) {
   const RnnData& rnn = cell.rnn;
-  const int hidden = rnn.hidden, gates = rnn.gates(), columns = rnn.columns(cell.layer);
+  const int hidden = rnn.hidden, width = rnn.projection, gates = rnn.gates(),
+            columns = rnn.columns(cell.layer);
   const CellWeights weights(rnn, cell.pass.weights, cell.index);
   const Array y(rnn.type, cell.pass.y_out), hy(rnn.type, cell.pass.hy), cy(rnn.type, cell.pass.cy);
   for (int n = 0; n < cell.pass.batch; ++n) {
     std::vector<double> h, c;
-    for (int u = 0; u < hidden; ++u) {
-      h.push_back(cell.initial(cell.pass.hx, n, u));
-      c.push_back(cell.initial(cell.pass.cx, n, u));
-    }
+    for (int u = 0; u < width; ++u) h.push_back(cell.initial(cell.pass.hx, cell.h_at(n) + u));
+    for (int u = 0; u < hidden; ++u) c.push_back(cell.initial(cell.pass.cx, cell.c_at(n) + u));
     for (int k = 0; k < cell.pass.steps; ++k) {
       const std::int64_t at = cell.row(cell.time(k), n);
       const std::vector<double> x = cell.input_row(at);
       std::vector<double> read = h;
       for (double& value : read) value = factor(rnn, value);
       float* const kept = cell.trace.gates(cell.index, at);
+      std::vector<double> next(std::size_t(hidden), 0);
       for (int u = 0; u < hidden; ++u) {
         double in[4]{}, re[4]{};
         for (int g = 0; g < gates; ++g) {
@@ -325,10 +348,10 @@ void forward_cell(const Cell& cell) {
           in[g] = weights.b[std::size_t(unit)] +
                   dot(&weights.w[std::size_t(unit * columns)], x.data(), columns);
           re[g] = weights.c[std::size_t(unit)] +
-                  dot(&weights.r[std::size_t(unit * hidden)], read.data(), hidden);
+                  dot(&weights.r[std::size_t(unit * width)], read.data(), width);
         }
         const auto keep = [&](int slot, double value) { kept[slot * hidden + u] = float(value); };
-        double& h_u = h[std::size_t(u)];
+        double& h_u = next[std::size_t(u)];
         if (rnn.cell == CellMode::kLstm) {
           const double i = logistic(in[0] + re[0]), f = logistic(in[1] + re[1]),
                        g = std::tanh(in[2] + re[2]), o = logistic(in[3] + re[3]);
@@ -340,7 +363,7 @@ void forward_cell(const Cell& cell) {
         } else if (rnn.cell == CellMode::kGru) {
           const double r = logistic(in[0] + re[0]), z = logistic(in[1] + re[1]),
                        candidate = std::tanh(in[2] + r * re[2]);
-          h_u = (1 - z) * candidate + z * h_u;
+          h_u = (1 - z) * candidate + z * h[std::size_t(u)];
           keep(0, r), keep(1, z), keep(2, candidate), keep(3, re[2]);
         } else {
           const double sum = in[0] + re[0];
@@ -349,42 +372,61 @@ void forward_cell(const Cell& cell) {
           keep(0, h_u);
         }
         h_u = rounded(rnn.type, h_u);
-        const int column = cell.direction * hidden + u;
-        cell.trace.output(cell.layer, at)[column] = float(h_u);
-        if (cell.layer + 1 == rnn.layers) y.set(at * rnn.outputs() + column, h_u);
+        if (rnn.projects()) keep(gates, h_u);
+      }
+      h = rnn.projects() ? projected(rnn, weights, next) : next;
+      for (int u = 0; u < width; ++u) {
+        const int column = cell.direction * width + u;
+        cell.trace.output(cell.layer, at)[column] = float(h[std::size_t(u)]);
+        if (cell.layer + 1 == rnn.layers) y.set(at * rnn.outputs() + column, h[std::size_t(u)]);
       }
     }
-    for (int u = 0; u < hidden; ++u) {
-      if (hy) hy.set(cell.state(n, u), h[std::size_t(u)]);
-      if (cy && rnn.cell == CellMode::kLstm) cy.set(cell.state(n, u), c[std::size_t(u)]);
-    }
+    for (int u = 0; hy && u < width; ++u) hy.set(cell.h_at(n) + u, h[std::size_t(u)]);
+    for (int u = 0; cy && rnn.cell == CellMode::kLstm && u < hidden; ++u)
+      cy.set(cell.c_at(n) + u, c[std::size_t(u)]);
   }
+}
+
+/// From the gradient of h that of what the cell projects, or of h again. Keeps the former.
+std::vector<double> before_projection(const RnnData& rnn, const CellWeights& weights,
+                                      const std::vector<double>& dh, float* kept) {
+  if (!rnn.projects()) return dh;
+  std::vector<double> dm(std::size_t(rnn.hidden), 0);
+  for (int row = 0; row < rnn.projection; ++row) {
+    kept[row] = float(rounded(rnn.type, dh[std::size_t(row)]));
+    for (int u = 0; u < rnn.hidden; ++u)
+      dm[std::size_t(u)] +=
+          factor(rnn, double(kept[row])) * weights.p[std::size_t(row * rnn.hidden + u)];
+  }
+  return dm;
 }
 
 /// Adds to dx [T N, columns].
 void backward_cell(const Cell& cell, const std::vector<double>& dy, std::vector<double>& dx) {
   const RnnData& rnn = cell.rnn;
-  const int hidden = rnn.hidden, gates = rnn.gates(), columns = rnn.columns(cell.layer);
+  const int hidden = rnn.hidden, width = rnn.projection, gates = rnn.gates(),
+            columns = rnn.columns(cell.layer);
   const CellWeights weights(rnn, cell.pass.weights, cell.index);
   const Array dhx(rnn.type, cell.pass.dhx), dcx(rnn.type, cell.pass.dcx);
   for (int n = 0; n < cell.pass.batch; ++n) {
     std::vector<double> dh, dc;
-    for (int u = 0; u < hidden; ++u) {
-      dh.push_back(cell.initial(cell.pass.dhy, n, u));
-      dc.push_back(cell.initial(cell.pass.dcy, n, u));
-    }
+    for (int u = 0; u < width; ++u) dh.push_back(cell.initial(cell.pass.dhy, cell.h_at(n) + u));
+    for (int u = 0; u < hidden; ++u) dc.push_back(cell.initial(cell.pass.dcy, cell.c_at(n) + u));
     for (int k = cell.pass.steps; k-- > 0;) {
       const std::int64_t at = cell.row(cell.time(k), n);
       const float* const kept = cell.trace.gates(cell.index, at);
       float* const slopes = cell.trace.dgates(cell.index, at);
-      std::vector<double> carried(std::size_t(hidden), 0);
+      for (int u = 0; u < width; ++u)
+        dh[std::size_t(u)] += dy[std::size_t(at * rnn.outputs() + cell.direction * width + u)];
+      const std::vector<double> dm =
+          before_projection(rnn, weights, dh, slopes + std::int64_t(gates) * hidden);
+      std::vector<double> carried(std::size_t(width), 0);
       for (int u = 0; u < hidden; ++u) {
         const auto gate = [&](int slot) { return double(kept[slot * hidden + u]); };
         const auto keep = [&](int slot, double value) {
           slopes[slot * hidden + u] = float(rounded(rnn.type, value));
         };
-        const double slope =
-            dh[std::size_t(u)] + dy[std::size_t(at * rnn.outputs() + cell.direction * hidden + u)];
+        const double slope = dm[std::size_t(u)];
         if (rnn.cell == CellMode::kLstm) {
           const double i = gate(0), f = gate(1), g = gate(2), o = gate(3);
           const double tanh_c = std::tanh(double(cell.trace.c(cell.index, at)[u]));
@@ -414,17 +456,16 @@ void backward_cell(const Cell& cell, const std::vector<double>& dy, std::vector<
           const double to_x = factor(rnn, double(slopes[g * hidden + u]));
           const double to_h = apart ? factor(rnn, double(slopes[3 * hidden + u])) : to_x;
           const std::int64_t unit = std::int64_t(g) * hidden + u;
-          for (int j = 0; j < hidden; ++j)
-            carried[std::size_t(j)] += to_h * weights.r[std::size_t(unit * hidden + j)];
+          for (int j = 0; j < width; ++j)
+            carried[std::size_t(j)] += to_h * weights.r[std::size_t(unit * width + j)];
           for (int j = 0; j < columns; ++j)
             dx[std::size_t(at * columns + j)] += to_x * weights.w[std::size_t(unit * columns + j)];
         }
       dh = carried;
     }
-    for (int u = 0; u < hidden; ++u) {
-      if (dhx) dhx.set(cell.state(n, u), dh[std::size_t(u)]);
-      if (dcx && rnn.cell == CellMode::kLstm) dcx.set(cell.state(n, u), dc[std::size_t(u)]);
-    }
+    for (int u = 0; dhx && u < width; ++u) dhx.set(cell.h_at(n) + u, dh[std::size_t(u)]);
+    for (int u = 0; dcx && rnn.cell == CellMode::kLstm && u < hidden; ++u)
+      dcx.set(cell.c_at(n) + u, dc[std::size_t(u)]);
   }
 }
 
@@ -432,23 +473,30 @@ void add_weight_gradients(const Cell& cell) {
   const RnnData& rnn = cell.rnn;
   const int hidden = rnn.hidden, gates = rnn.gates();
   const Array space(rnn.type, cell.pass.dweights);
-  for (int part = 0; part < 2 * gates; ++part) {
-    const bool recurrent = part >= gates;
+  for (int part = 0; part < rnn.parts(); ++part) {
+    const bool projection = part == 2 * gates, recurrent = part >= gates && !projection;
     const int gate = part % gates;
-    const int slot = recurrent && rnn.cell == CellMode::kGru && gate == 2 ? 3 : gate;
+    const int slot =
+        projection || (recurrent && rnn.cell == CellMode::kGru && gate == 2) ? gates : gate;
     const Place place = place_of(rnn, cell.index, part);
-    std::vector<double> matrix(std::size_t(hidden * place.columns)), bias(std::size_t(hidden), 0);
+    std::vector<double> matrix(std::size_t(place.rows * place.columns)),
+        bias(std::size_t(place.has_bias ? hidden : 0), 0);
     for (int n = 0; n < cell.pass.batch; ++n)
       for (int k = 0; k < cell.pass.steps; ++k) {
         const std::int64_t at = cell.row(cell.time(k), n);
         std::vector<double> read;
-        if (recurrent)
-          for (int j = 0; j < hidden; ++j) read.push_back(factor(rnn, cell.h_before(k, n, j)));
+        if (projection)
+          for (int j = 0; j < hidden; ++j)
+            read.push_back(
+                factor(rnn, double(cell.trace.gates(cell.index, at)[slot * hidden + j])));
+        else if (recurrent)
+          for (int j = 0; j < rnn.projection; ++j)
+            read.push_back(factor(rnn, cell.h_before(k, n, j)));
         else
           read = cell.input_row(at);
-        for (int u = 0; u < hidden; ++u) {
+        for (int u = 0; u < place.rows; ++u) {
           const double slope = double(cell.trace.dgates(cell.index, at)[slot * hidden + u]);
-          bias[std::size_t(u)] += slope;
+          if (place.has_bias) bias[std::size_t(u)] += slope;
           double* const to = &matrix[std::size_t(u * place.columns)];
           const double left = factor(rnn, slope);
           for (std::int64_t j = 0; j < place.columns; ++j) to[j] += left * read[std::size_t(j)];
@@ -549,9 +597,10 @@ Status check_data(const RnnData& rnn, const RnnDataData& data, int width) {
   return Status::kSuccess;
 }
 
-Status check_state(const RnnData& rnn, const TensorDescriptor states, int batch) {
-  const std::vector<int> extents{rnn.cells(), batch, rnn.hidden};
-  const std::vector<int> strides{batch * rnn.hidden, rnn.hidden, 1};
+/// `size`: that of h, or of c.
+Status check_state(const RnnData& rnn, const TensorDescriptor states, int batch, int size) {
+  const std::vector<int> extents{rnn.cells(), batch, size};
+  const std::vector<int> strides{batch * size, size, 1};
   if (!states || states->type != rnn.type || states->extents != extents ||
       states->strides != strides)
     return refuse(Status::kBadParam, "a state's tensor descriptor does not fit");
@@ -584,8 +633,9 @@ Status queue(const Call& call, const Pass& given, std::initializer_list<Buffer> 
   if (call.lengths) return refuse(Status::kBadParam, "devSeqLengths: expected NULL");
   for (const Status status :
        {check_type(rnn), check_shape(rnn, call.mode, batch), check_data(rnn, *call.x, rnn.input),
-        check_data(rnn, *call.y, rnn.outputs()), check_state(rnn, call.h, batch),
-        rnn.cell == CellMode::kLstm && call.c ? check_state(rnn, call.c, batch) : Status::kSuccess})
+        check_data(rnn, *call.y, rnn.outputs()), check_state(rnn, call.h, batch, rnn.projection),
+        rnn.cell == CellMode::kLstm && call.c ? check_state(rnn, call.c, batch, rnn.hidden)
+                                              : Status::kSuccess})
     if (status != Status::kSuccess) return status;
   if (call.y->batch != batch || call.y->steps != call.x->steps)
     return refuse(Status::kBadParam, "x and y differ in steps or batch");
@@ -611,13 +661,15 @@ Status queue(const Call& call, const Pass& given, std::initializer_list<Buffer> 
 
 /// The sizes in bytes of the data, of all states, and of the memories.
 struct Sizes {
-  std::size_t x, y, states, weights, work, reserve;
+  std::size_t x, y, h, c, weights, work, reserve;
   explicit Sizes(const Call& call) {
     const std::size_t element = size_of(call.rnn->type);
     const auto rows = std::size_t(call.x->steps) * std::size_t(call.x->batch);
     x = rows * std::size_t(call.rnn->input) * element;
     y = rows * std::size_t(call.rnn->outputs()) * element;
-    states = std::size_t(call.rnn->cells() * call.x->batch * call.rnn->hidden) * element;
+    const std::size_t states = std::size_t(call.rnn->cells() * call.x->batch) * element;
+    h = states * std::size_t(call.rnn->projection);
+    c = states * std::size_t(call.rnn->hidden);
     weights = call.weight_bytes;
     work = call.work_bytes;
     reserve = call.reserve_bytes;
@@ -730,8 +782,10 @@ Status cudnnSetRNNDescriptor_v8(RnnDescriptor descriptor, Algorithm algorithm, C
                                 std::int32_t layers, DropoutDescriptor dropout,
                                 std::uint32_t flags) {
   if (!descriptor || !dropout || !dropout->is_set || input < 1 || hidden < 1 || layers < 1 ||
-      projection != hidden || flags > kPaddedIoEnabled)
+      projection < 1 || projection > hidden || flags > kPaddedIoEnabled)
     return refuse(Status::kBadParam, "a size, or a descriptor that is not set");
+  if (projection != hidden && (cell != CellMode::kLstm || algorithm != Algorithm::kStandard))
+    return refuse(Status::kNotSupported, "projSize: only CUDNN_LSTM with the standard algorithm");
   if (bias != BiasMode::kDouble || input_mode != InputMode::kLinear)
     return refuse(Status::kNotSupported, "this stand-in has two biases and a linear input");
   const bool is_float = type == DataType::kFloat;
@@ -744,6 +798,7 @@ Status cudnnSetRNNDescriptor_v8(RnnDescriptor descriptor, Algorithm algorithm, C
                  .math = math,
                  .input = input,
                  .hidden = hidden,
+                 .projection = projection,
                  .layers = layers,
                  .directions = direction == DirectionMode::kBidirectional ? 2 : 1,
                  .flags = flags};
@@ -779,15 +834,18 @@ Status cudnnGetRNNWeightParams(Handle handle, RnnDescriptor descriptor, std::int
                                void** matrix, TensorDescriptor bias_descriptor, void** bias) {
   const RnnData& rnn = *descriptor;
   if (!handle || !weights || !matrix_descriptor || !bias_descriptor || pseudo_layer < 0 ||
-      pseudo_layer >= rnn.cells() || linear_layer < 0 || linear_layer >= 2 * rnn.gates() ||
+      pseudo_layer >= rnn.cells() || linear_layer < 0 || linear_layer >= rnn.parts() ||
       weight_bytes < weight_bytes_of(rnn))
     return refuse(Status::kBadParam, "a null pointer, or a weight that is none");
   const Place place = place_of(rnn, pseudo_layer, linear_layer);
-  const int columns = int(place.columns);
-  *matrix_descriptor = {rnn.type, {1, rnn.hidden, columns}, {rnn.hidden * columns, columns, 1}};
-  *bias_descriptor = {rnn.type, {1, rnn.hidden, 1}, {rnn.hidden, 1, 1}};
+  const int rows = int(place.rows), columns = int(place.columns);
   auto* const bytes = static_cast<std::byte*>(const_cast<void*>(weights));
+  *matrix_descriptor = {rnn.type, {1, rows, columns}, {rows * columns, columns, 1}};
   *matrix = bytes + std::size_t(place.matrix) * size_of(rnn.type);
+  *bias_descriptor = {rnn.type, {}, {}};
+  *bias = nullptr;
+  if (!place.has_bias) return Status::kSuccess;
+  *bias_descriptor = {rnn.type, {1, rows, 1}, {rows, 1, 1}};
   *bias = bytes + std::size_t(place.bias) * size_of(rnn.type);
   return Status::kSuccess;
 }
@@ -825,10 +883,10 @@ Status cudnnRNNForward(Handle handle, RnnDescriptor rnn, ForwardMode mode,
   return queue(call, pass,
                {{x, size.x},
                 {y, size.y},
-                {hx, size.states, true},
-                {hy, size.states, true},
-                {cx, size.states, true},
-                {cy, size.states, true},
+                {hx, size.h, true},
+                {hy, size.h, true},
+                {cx, size.c, true},
+                {cy, size.c, true},
                 {weights, size.weights},
                 {work, size.work},
                 {reserve, size.reserve, mode == ForwardMode::kInference}},
@@ -857,12 +915,12 @@ Status cudnnRNNBackwardData_v8(Handle handle, RnnDescriptor rnn, const std::int3
                {{y, size.y},
                 {dy, size.y},
                 {dx, size.x},
-                {hx, size.states, true},
-                {dhy, size.states, true},
-                {dhx, size.states, true},
-                {cx, size.states, true},
-                {dcy, size.states, true},
-                {dcx, size.states, true},
+                {hx, size.h, true},
+                {dhy, size.h, true},
+                {dhx, size.h, true},
+                {cx, size.c, true},
+                {dcy, size.c, true},
+                {dcx, size.c, true},
                 {weights, size.weights},
                 {work, size.work},
                 {reserve, size.reserve}},
@@ -887,7 +945,7 @@ Status cudnnRNNBackwardWeights_v8(Handle handle, RnnDescriptor rnn, GradientMode
   pass.work = work, pass.reserve = reserve;
   return queue(call, pass,
                {{x, size.x},
-                {hx, size.states, true},
+                {hx, size.h, true},
                 {y, size.y},
                 {dweights, size.weights},
                 {work, size.work},

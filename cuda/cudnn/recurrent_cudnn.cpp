@@ -93,7 +93,7 @@ class CudnnPlan final : public RecurrentPlan {
   cudaStream_t stream() const { return device_.stream(); }
   std::size_t element() const { return size_of(context_.element); }
   bool is_float32() const { return context_.element == CudnnElement::kFloat32; }
-  bool is_lstm() const { return args_.spec.cell == CellKind::kLstm; }
+  bool has_c() const { return args_.spec.has_c(); }
   std::int64_t rows() const { return args_.steps * args_.batch; }
 
   // ---- memory
@@ -111,7 +111,7 @@ class CudnnPlan final : public RecurrentPlan {
       b.y = kept.take(rows() * stack.output(), element());
       if (!shares_states(stack)) {
         b.h0 = kept.take(h, element());
-        if (is_lstm()) b.c0 = kept.take(c, element());
+        if (has_c()) b.c0 = kept.take(c, element());
       }
       b.reserve = kept.take(std::int64_t(stack.reserve_bytes()), 1);
       buffers_.push_back(b);
@@ -125,13 +125,13 @@ class CudnnPlan final : public RecurrentPlan {
     MemoryLayout shared;
     shared_.work = shared.take(std::int64_t(work), 1);
     shared_.h_n = shared.take(most_h, element());
-    if (is_lstm()) shared_.c_n = shared.take(most_c, element());
+    if (has_c()) shared_.c_n = shared.take(most_c, element());
     if (args_.training) {
       // The backward pass reuses buffers that the forward pass no longer needs.
       shared_.dh_n = shared_.h_n;
       shared_.dc_n = shared_.c_n;
       shared_.dh0 = shared.take(most_h, element());
-      if (is_lstm()) shared_.dc0 = shared.take(most_c, element());
+      if (has_c()) shared_.dc0 = shared.take(most_c, element());
       for (std::size_t& flow : shared_.gradients) flow = shared.take(rows() * widest, element());
       shared_.dy = shared_.gradients[(stacks_.size() - 1) % 2];
       // With several stacks a dx would be the next pass's dy, and the values would overflow.

@@ -118,7 +118,6 @@ class Training {
 
 class DevicesAgree : public OnEachBackend {
  protected:
-  /// cuDNN's GRU has only one form, and its LSTM no variant that its plan takes.
   bool takes(const ModelCase& c) const {
     const LstmVariant& v = c.variant;
     return why_not(backend_->recurrent_algorithm(), {.cell = c.cell,

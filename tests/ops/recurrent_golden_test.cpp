@@ -144,8 +144,10 @@ class RecurrentGolden : public OnEachBackend {
 
 TEST_P(RecurrentGolden, ValuesAndGradientsArePyTorchs) {
   int compared = 0;
+  const bool takes_lengths = GetParam() != "CudaCudnn";
   for (const nlohmann::json& network : goldens().at("networks"))
     for (const nlohmann::json& run : network.at("runs")) {
+      if (!run.at("lengths").empty() && !takes_lengths) continue;
       SCOPED_TRACE(network.at("cell").get<std::string>() + " x" +
                    std::to_string(network.at("directions").get<int>()) + " projection " +
                    std::to_string(projection_of(network)) +
@@ -153,10 +155,11 @@ TEST_P(RecurrentGolden, ValuesAndGradientsArePyTorchs) {
       compare(network, run);
       ++compared;
     }
-  EXPECT_EQ(compared, 24);
+  EXPECT_EQ(compared, takes_lengths ? 24 : 12);
 }
 
-UNROLL_FOR_EACH_BACKEND(RecurrentGolden);
+INSTANTIATE_TEST_SUITE_P(On, RecurrentGolden, ::testing::Values("Cpu", "Cuda", "CudaCudnn"),
+                         backend_name);
 
 /// One layer's [D, N, R or H] of PyTorch's states of all layers, [L D, N, R or H].
 Reals layer_states(const nlohmann::json& list, const Dims& dims, std::size_t layer) {

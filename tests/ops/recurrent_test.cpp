@@ -535,6 +535,27 @@ TEST_P(RecurrentOnCudnn, TakesEveryForm) {
   }
 }
 
+// cuDNN's manual: a projection is for LSTM cells and the standard algorithm only.
+TEST_P(RecurrentOnCudnn, HasProjectionsOnlyInTheStandardAlgorithm) {
+  const auto plan_name = [](const std::string& algorithm) {
+    return cuda(0, {.recurrent_algorithm = named(algorithm)})
+        ->recurrent_plan(
+            {.spec = {.hidden = {128}, .projection = 64}, .steps = 3, .batch = 2, .input = 8})
+        ->algorithm();
+  };
+  for (const std::string form : {"persist_static", "persist_dynamic", "persist_static_small_h"})
+    try {
+      plan_name("cudnn:" + form);
+      ADD_FAILURE() << form << " was planned";
+    } catch (const Unsupported& refusal) {
+      EXPECT_EQ(std::string(refusal.what()),
+                "RNN algorithm cudnn:" + form +
+                    ": only cudnn:standard has a projection; use the algorithm stepwise");
+    }
+  for (const std::string form : {"cudnn:standard:packed", "cudnn:standard:fp16"})
+    EXPECT_EQ(plan_name(form), form);
+}
+
 // The name of a plan says which layout it has: the unpacked one, unless the other is requested or
 // cuDNN refuses it, as its stand-in does for one algorithm.
 TEST_P(RecurrentOnCudnn, APlanNamesItsLayout) {
@@ -557,8 +578,10 @@ TEST_P(RecurrentOnCudnn, ABareFormOnlyCallsCudnnOnceItHasItsData) {
   GuardedMemory memory(*backend);
   const auto launches = [] { return emulation::calls() ? emulation::calls()->queued.kernel : 0; };
   for (RecurrentCase c : {recurrent_shape({16, 16}, 1, 4, 3, 8, false),
-                          recurrent_shape({16, 8, 24}, 1, 4, 3, 8, false)}) {
+                          recurrent_shape({16, 8, 24}, 1, 4, 3, 8, false),
+                          recurrent_shape({16, 16, 24}, 2, 4, 3, 8, false)}) {
     c.name = "lstm";
+    if (c.spec.directions == 2) c.spec.projection = 12;
     SCOPED_TRACE(describe(c));
     const auto data = recurrent_data(c, 83);
     const RecurrentLoss loss = recurrent_loss(reference::recurrent(c.spec, data), 84);

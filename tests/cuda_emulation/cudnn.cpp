@@ -125,6 +125,9 @@ class Array {
     else
       static_cast<__nv_bfloat16*>(data_)[k] = __float2bfloat16(float(value));
   }
+  void set(std::int64_t k, const std::vector<double>& values) const {
+    for (const double value : values) set(k++, value);
+  }
 
  private:
   DataType type_;
@@ -161,7 +164,7 @@ struct Place {
 /// Per cell: a gap, then its biases, then its matrices from the last to the first, with more gaps.
 /// A projection has no bias.
 Place place_of(const RnnData& rnn, int cell, int part) {
-  const int biased = 2 * rnn.gates();
+  const std::int64_t biased = std::int64_t{2} * rnn.gates(), bias_size = rnn.hidden + 3;
   std::int64_t at = 0;
   for (int before = 0;; ++before) {
     const auto shape_of = [&](int k) -> Place {
@@ -171,8 +174,8 @@ Place place_of(const RnnData& rnn, int cell, int part) {
     };
     const std::int64_t biases = at + 7;
     Place place = shape_of(part);
-    place.bias = biases + part * (rnn.hidden + 3);
-    at = biases + biased * (rnn.hidden + 3);
+    place.bias = biases + part * bias_size;
+    at = biases + biased * bias_size;
     for (int k = rnn.parts(); k-- > 0;) {
       if (k == part) place.matrix = at;
       at += shape_of(k).rows * shape_of(k).columns + 5;
@@ -289,6 +292,11 @@ struct Cell {
   double initial(const void* states, std::int64_t at) const {
     return states ? Array(rnn.type, states).get(at) : 0;
   }
+  std::vector<double> initial(const void* states, std::int64_t at, int size) const {
+    std::vector<double> values(std::size_t(size), 0);
+    for (int k = 0; states && k < size; ++k) values[std::size_t(k)] = initial(states, at + k);
+    return values;
+  }
   /// The input of the layer.
   double input(std::int64_t at, int column) const {
     if (layer > 0) return double(trace.output(layer - 1, at)[column]);
@@ -318,7 +326,7 @@ std::vector<double> projected(const RnnData& rnn, const CellWeights& weights,
                               std::vector<double> m) {
   std::vector<double> h;
   for (double& value : m) value = factor(rnn, value);
-  for (int row = 0; row < rnn.projection; ++row)
+  for (std::int64_t row = 0; row < rnn.projection; ++row)
     h.push_back(
         rounded(rnn.type, dot(&weights.p[std::size_t(row * rnn.hidden)], m.data(), rnn.hidden)));
   return h;
@@ -331,9 +339,8 @@ void forward_cell(const Cell& cell) {
   const CellWeights weights(rnn, cell.pass.weights, cell.index);
   const Array y(rnn.type, cell.pass.y_out), hy(rnn.type, cell.pass.hy), cy(rnn.type, cell.pass.cy);
   for (int n = 0; n < cell.pass.batch; ++n) {
-    std::vector<double> h, c;
-    for (int u = 0; u < width; ++u) h.push_back(cell.initial(cell.pass.hx, cell.h_at(n) + u));
-    for (int u = 0; u < hidden; ++u) c.push_back(cell.initial(cell.pass.cx, cell.c_at(n) + u));
+    std::vector<double> h = cell.initial(cell.pass.hx, cell.h_at(n), width),
+                        c = cell.initial(cell.pass.cx, cell.c_at(n), hidden);
     for (int k = 0; k < cell.pass.steps; ++k) {
       const std::int64_t at = cell.row(cell.time(k), n);
       const std::vector<double> x = cell.input_row(at);
@@ -381,9 +388,8 @@ void forward_cell(const Cell& cell) {
         if (cell.layer + 1 == rnn.layers) y.set(at * rnn.outputs() + column, h[std::size_t(u)]);
       }
     }
-    for (int u = 0; hy && u < width; ++u) hy.set(cell.h_at(n) + u, h[std::size_t(u)]);
-    for (int u = 0; cy && rnn.cell == CellMode::kLstm && u < hidden; ++u)
-      cy.set(cell.c_at(n) + u, c[std::size_t(u)]);
+    if (hy) hy.set(cell.h_at(n), h);
+    if (cy && rnn.cell == CellMode::kLstm) cy.set(cell.c_at(n), c);
   }
 }
 
@@ -394,11 +400,30 @@ std::vector<double> before_projection(const RnnData& rnn, const CellWeights& wei
   std::vector<double> dm(std::size_t(rnn.hidden), 0);
   for (int row = 0; row < rnn.projection; ++row) {
     kept[row] = float(rounded(rnn.type, dh[std::size_t(row)]));
+    const double* const weights_of_row = &weights.p[std::size_t(std::int64_t(row) * rnn.hidden)];
     for (int u = 0; u < rnn.hidden; ++u)
-      dm[std::size_t(u)] +=
-          factor(rnn, double(kept[row])) * weights.p[std::size_t(row * rnn.hidden + u)];
+      dm[std::size_t(u)] += factor(rnn, double(kept[row])) * weights_of_row[u];
   }
   return dm;
+}
+
+/// Adds to the gradients of h before a step and of its input those that come from its gates.
+struct PassedOn {
+  double *h, *x;
+};
+void pass_on(const Cell& cell, const CellWeights& weights, const float* slopes, PassedOn to) {
+  const RnnData& rnn = cell.rnn;
+  const int hidden = rnn.hidden, width = rnn.projection, columns = rnn.columns(cell.layer);
+  for (int g = 0; g < rnn.gates(); ++g)
+    for (int u = 0; u < hidden; ++u) {
+      const bool apart = rnn.cell == CellMode::kGru && g == 2;
+      const double to_x = factor(rnn, double(slopes[g * hidden + u]));
+      const double to_h = apart ? factor(rnn, double(slopes[3 * hidden + u])) : to_x;
+      const std::int64_t unit = std::int64_t(g) * hidden + u;
+      for (int j = 0; j < width; ++j) to.h[j] += to_h * weights.r[std::size_t(unit * width + j)];
+      for (int j = 0; j < columns; ++j)
+        to.x[j] += to_x * weights.w[std::size_t(unit * columns + j)];
+    }
 }
 
 /// Adds to dx [T N, columns].
@@ -409,15 +434,15 @@ void backward_cell(const Cell& cell, const std::vector<double>& dy, std::vector<
   const CellWeights weights(rnn, cell.pass.weights, cell.index);
   const Array dhx(rnn.type, cell.pass.dhx), dcx(rnn.type, cell.pass.dcx);
   for (int n = 0; n < cell.pass.batch; ++n) {
-    std::vector<double> dh, dc;
-    for (int u = 0; u < width; ++u) dh.push_back(cell.initial(cell.pass.dhy, cell.h_at(n) + u));
-    for (int u = 0; u < hidden; ++u) dc.push_back(cell.initial(cell.pass.dcy, cell.c_at(n) + u));
+    std::vector<double> dh = cell.initial(cell.pass.dhy, cell.h_at(n), width),
+                        dc = cell.initial(cell.pass.dcy, cell.c_at(n), hidden);
     for (int k = cell.pass.steps; k-- > 0;) {
       const std::int64_t at = cell.row(cell.time(k), n);
       const float* const kept = cell.trace.gates(cell.index, at);
       float* const slopes = cell.trace.dgates(cell.index, at);
       for (int u = 0; u < width; ++u)
-        dh[std::size_t(u)] += dy[std::size_t(at * rnn.outputs() + cell.direction * width + u)];
+        dh[std::size_t(u)] +=
+            dy[std::size_t(at * rnn.outputs() + std::int64_t(cell.direction) * width + u)];
       const std::vector<double> dm =
           before_projection(rnn, weights, dh, slopes + std::int64_t(gates) * hidden);
       std::vector<double> carried(std::size_t(width), 0);
@@ -450,22 +475,11 @@ void backward_cell(const Cell& cell, const std::vector<double>& dy, std::vector<
           keep(0, rnn.cell == CellMode::kTanh ? slope * (1 - h * h) : h > 0 ? slope : 0);
         }
       }
-      for (int g = 0; g < gates; ++g)
-        for (int u = 0; u < hidden; ++u) {
-          const bool apart = rnn.cell == CellMode::kGru && g == 2;
-          const double to_x = factor(rnn, double(slopes[g * hidden + u]));
-          const double to_h = apart ? factor(rnn, double(slopes[3 * hidden + u])) : to_x;
-          const std::int64_t unit = std::int64_t(g) * hidden + u;
-          for (int j = 0; j < width; ++j)
-            carried[std::size_t(j)] += to_h * weights.r[std::size_t(unit * width + j)];
-          for (int j = 0; j < columns; ++j)
-            dx[std::size_t(at * columns + j)] += to_x * weights.w[std::size_t(unit * columns + j)];
-        }
+      pass_on(cell, weights, slopes, {carried.data(), &dx[std::size_t(at * columns)]});
       dh = carried;
     }
-    for (int u = 0; dhx && u < width; ++u) dhx.set(cell.h_at(n) + u, dh[std::size_t(u)]);
-    for (int u = 0; dcx && rnn.cell == CellMode::kLstm && u < hidden; ++u)
-      dcx.set(cell.c_at(n) + u, dc[std::size_t(u)]);
+    if (dhx) dhx.set(cell.h_at(n), dh);
+    if (dcx && rnn.cell == CellMode::kLstm) dcx.set(cell.c_at(n), dc);
   }
 }
 
@@ -782,10 +796,13 @@ Status cudnnSetRNNDescriptor_v8(RnnDescriptor descriptor, Algorithm algorithm, C
                                 std::int32_t layers, DropoutDescriptor dropout,
                                 std::uint32_t flags) {
   if (!descriptor || !dropout || !dropout->is_set || input < 1 || hidden < 1 || layers < 1 ||
-      projection < 1 || projection > hidden || flags > kPaddedIoEnabled)
+      projection < 1 || flags > kPaddedIoEnabled)
     return refuse(Status::kBadParam, "a size, or a descriptor that is not set");
-  if (projection != hidden && (cell != CellMode::kLstm || algorithm != Algorithm::kStandard))
-    return refuse(Status::kNotSupported, "projSize: only CUDNN_LSTM with the standard algorithm");
+  const bool has_projections = cell == CellMode::kLstm && algorithm == Algorithm::kStandard;
+  if (projection > hidden || (projection < hidden && !has_projections))
+    return refuse(Status::kNotSupported,
+                  "projSize: at most hiddenSize, and less only for "
+                  "CUDNN_LSTM with the standard algorithm");
   if (bias != BiasMode::kDouble || input_mode != InputMode::kLinear)
     return refuse(Status::kNotSupported, "this stand-in has two biases and a linear input");
   const bool is_float = type == DataType::kFloat;
@@ -834,16 +851,17 @@ Status cudnnGetRNNWeightParams(Handle handle, RnnDescriptor descriptor, std::int
                                void** matrix, TensorDescriptor bias_descriptor, void** bias) {
   const RnnData& rnn = *descriptor;
   if (!handle || !weights || !matrix_descriptor || !bias_descriptor || pseudo_layer < 0 ||
-      pseudo_layer >= rnn.cells() || linear_layer < 0 || linear_layer >= rnn.parts() ||
+      pseudo_layer >= rnn.cells() || linear_layer < 0 || linear_layer > 2 * rnn.gates() ||
       weight_bytes < weight_bytes_of(rnn))
     return refuse(Status::kBadParam, "a null pointer, or a weight that is none");
+  *matrix_descriptor = *bias_descriptor = {rnn.type, {}, {}};
+  *matrix = *bias = nullptr;
+  if (linear_layer >= rnn.parts()) return Status::kSuccess;  // a projection that there is not
   const Place place = place_of(rnn, pseudo_layer, linear_layer);
   const int rows = int(place.rows), columns = int(place.columns);
   auto* const bytes = static_cast<std::byte*>(const_cast<void*>(weights));
   *matrix_descriptor = {rnn.type, {1, rows, columns}, {rows * columns, columns, 1}};
   *matrix = bytes + std::size_t(place.matrix) * size_of(rnn.type);
-  *bias_descriptor = {rnn.type, {}, {}};
-  *bias = nullptr;
   if (!place.has_bias) return Status::kSuccess;
   *bias_descriptor = {rnn.type, {1, rows, 1}, {rows, 1, 1}};
   *bias = bytes + std::size_t(place.bias) * size_of(rnn.type);

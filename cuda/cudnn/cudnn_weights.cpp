@@ -36,14 +36,14 @@ void CudnnWeights::update(std::span<const CudnnStack> stacks,
   from_float32(device_.stream(), element_, pieces_);
 }
 
-void take_weight_gradients(Device& device, CudnnElement element, const CudnnStack& stack,
-                           const void* space, std::span<const RecurrentWeights> dweights) {
+std::vector<Piece> gradient_pieces(const CudnnStack& stack, const void* space,
+                                   std::span<const RecurrentWeights> dweights) {
   std::vector<Piece> pieces;
   for (const CudnnStack::WeightPart& part : stack.weight_parts())
     if (const View& gradient = dweights[part.cell].*part.parameter)
       pieces.push_back({static_cast<const std::byte*>(space) + part.offset,
                         gradient.as<float>() + part.first, part.elements});
-  to_float32(device.stream(), element, pieces);
+  return pieces;
 }
 
 }  // namespace unroll::gpu

@@ -36,9 +36,9 @@ class CudnnWeights {
   std::shared_ptr<void> memory_;
 };
 
-/// Copies the gradients out of the weight space of one stack. `dweights`: those of the stack's
-/// cells.
-void take_weight_gradients(Device& device, CudnnElement element, const CudnnStack& stack,
-                           const void* space, std::span<const RecurrentWeights> dweights);
+/// The gradients in the weight space of one stack, and where to copy them. `dweights`: those of the
+/// stack's cells.
+std::vector<Piece> gradient_pieces(const CudnnStack& stack, const void* space,
+                                   std::span<const RecurrentWeights> dweights);
 
 }  // namespace unroll::gpu

@@ -291,7 +291,7 @@ class CudnnPlan final : public RecurrentPlan {
         context_.handle.get(), stack.rnn(), cudnn::GradientMode::kAdd, nullptr, stack.x(), x,
         stack.h(), h0, stack.y(), y, stack.weight_bytes(), space, stack.work_bytes(),
         memory.shared + shared_.work, stack.reserve_bytes(), reserve(memory, k)));
-    if (converts_) take_weight_gradients(device_, context_.element, stack, space, dweights);
+    to_float32(gradient_pieces(stack, space, dweights));
   }
 
   void data_gradients(const RecurrentBackward& args, const Memory& memory, std::size_t k,

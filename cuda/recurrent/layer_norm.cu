@@ -15,7 +15,7 @@ struct Moments {
   float mean, scale;
 };
 
-/// Those of value(u) for all units and, if a unit has several values, for all of these.
+/// The moments of value(u) over all units and, if a unit has several values, over all of these.
 template <int values, typename Value>
 __device__ __forceinline__ Moments moments_of(int units, const Value& value) {
   const float count = float(units) * values;

@@ -46,7 +46,7 @@ struct PersistentKernels {
   void (*forward)(PersistentArgs<ForwardCell>);
   void (*backward)(PersistentArgs<BackwardCell>);
 };
-/// Those of the spec's cell; nulls if it has none.
+/// The kernels of the spec's cell; nulls if it has none.
 PersistentKernels persistent_fp32_kernels(const RecurrentSpec& spec);
 PersistentKernels persistent_tf32_kernels(const RecurrentSpec& spec);
 PersistentKernels persistent_bf16_kernels(const RecurrentSpec& spec);

@@ -120,6 +120,7 @@ void CellBackward::gate_gradients(int phase, std::int64_t t, const GateArgs& all
     else
       kernels_.backward[phase](a);
   };
+  if (all.units == 0) return;  // more threads than blocks of units
   if (!lengths_) return compute(all);
   const std::int64_t first = (all.dgates - dgates(t, 0)) / all.gate_row;
   for (std::int64_t n = 0; n < all.rows; ++n) {

@@ -25,6 +25,7 @@ inline constexpr std::int64_t kUnitBlock = 16;
 /// apart. Pointers are to the first unit. Those that the cell does not need are null.
 struct GateArgs {
   std::int64_t rows, units;
+  std::int64_t first_row;  // of the minibatch
   std::int64_t gate_row, gate_stride;
   const float* bias;    // [slots, gate_stride], forward
   float* gates;         // forward in: sums of products, out: activations. Backward in
@@ -38,14 +39,15 @@ struct GateArgs {
   const float* dreset;  // backward in: gradient of r h_{t-1}
   // Layer norm:
   const float* gains;  // [2 G + 2, gate_stride]: of R h, of W x, of c; then the bias of c
+  float* scales;       // [rows, kNormScales]: forward out, backward in
   float* c_normal;     // n(c). Forward: out of the first function, as c; in of the second
   float* dc_scaled;    // backward out: gradient of gain n(c) + bias
   float* dc_normal;    // backward: gradient of n(c), out of the second function; of c, in of the
                        // first
 };
 
-/// The gate arithmetic of a cell: one function per phase. With layer norm there are two for its one
-/// phase: before and after c is normalised.
+/// The gate arithmetic of a cell: one function per phase. With layer norm there is one phase with
+/// two functions: before and after c is normalised.
 struct GateKernels {
   void (*forward[2])(const GateArgs&);
   void (*backward[2])(const GateArgs&);

@@ -164,8 +164,8 @@ struct RecurrentArgs {
 };
 
 /// A layer's states are h [D, N, R_l] and c [D, N, H_l]; lists hold one per layer. R_l is the width
-/// of h_t, H_l without a projection. Weights are listed layer by
-/// layer, the forward direction first.
+/// of h_t, H_l without a projection. Weights are listed layer by layer, the forward direction
+/// first.
 struct RecurrentForward {
   View x;                        // [T, N, I]
   View lengths;                  // [N] int32, or empty: every sequence has T steps

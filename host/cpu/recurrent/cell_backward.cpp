@@ -9,6 +9,24 @@
 #include "host/cpu/recurrent/layer_norm.h"
 
 namespace unroll::host {
+namespace {
+
+/// Row n of `all`.
+GateArgs row_of(const GateArgs& all, std::int64_t n) {
+  GateArgs a = all;
+  a.rows = 1;
+  a.first_row += n;
+  for (float** p : {&a.gates, &a.dgates}) *p += n * a.gate_row;
+  for (const float** p : {&a.prev, &a.dh, &a.dreset})
+    if (*p) *p += n * a.gate_stride;
+  for (float** p :
+       {&a.state, &a.result, &a.dh_prev, &a.dc, &a.c_normal, &a.dc_scaled, &a.dc_normal})
+    if (*p) *p += n * a.gate_stride;
+  if (a.scales) a.scales += n * cells::kNormScales;
+  return a;
+}
+
+}  // namespace
 
 CellBackward::CellBackward(const Stack& stack, const CellPlan& cell, const RecurrentBackward& args,
                            float* scratch)
@@ -59,9 +77,9 @@ void CellBackward::start_gradients(const float* dy) const {
                   std::size_t(cell_.width) * sizeof(float));
     }
   });
-  float* const last = scratch_ + s.scratch.dgates;  // dgates are not in use yet
-  pad_state(args_.dh_n[cell_.layer], cell_, s.h_size(cell_), last);
-  row_kernels().accumulate(last, dh(s.last_state(cell_)), s.h_size(cell_));
+  float* const given = scratch_ + s.scratch.dgates;  // dgates are not in use yet
+  pad_state(args_.dh_n[cell_.layer], cell_, s.h_size(cell_), given);
+  row_kernels().accumulate(given, dh(s.last_state(cell_)), s.h_size(cell_));
   if (s.program.has_c)
     pad_state(args_.dc_n[cell_.layer], cell_, s.c_size(cell_), scratch_ + s.scratch.dc);
 }
@@ -116,49 +134,45 @@ void CellBackward::gate_gradients(int phase, std::int64_t t, const GateArgs& all
   const bool is_last = phase + 1 == stack_.program.phase_count;
   const auto compute = [&](const GateArgs& a) {
     if (stack_.program.is_normalised)
-      normalized_gradients(t, a);
+      normalized_gradients(a);
     else
       kernels_.backward[phase](a);
   };
-  if (all.units == 0) return;  // more threads than blocks of units
-  if (!lengths_) return compute(all);
-  const std::int64_t first = (all.dgates - dgates(t, 0)) / all.gate_row;
-  for (std::int64_t n = 0; n < all.rows; ++n) {
-    GateArgs a = all;
-    a.rows = 1;
-    for (float** p : {&a.gates, &a.dgates}) *p += n * a.gate_row;
-    for (const float** p : {&a.prev, &a.dh, &a.dreset})
-      if (*p) *p += n * a.gate_stride;
-    for (float** p :
-         {&a.state, &a.result, &a.dh_prev, &a.dc, &a.c_normal, &a.dc_scaled, &a.dc_normal})
-      if (*p) *p += n * a.gate_stride;
+  const auto clear = [&](const GateArgs& a) {
     const auto bytes = std::size_t(a.units) * sizeof(float);
-    if (t < lengths_[first + n])
+    for (int k = 0; k < stack_.program.slots; ++k)
+      std::memset(a.dgates + k * a.gate_stride, 0, bytes);
+    if (a.dc_scaled) std::memset(a.dc_scaled, 0, bytes);
+  };
+  if (!lengths_) return compute(all);
+  for (std::int64_t n = 0; n < all.rows; ++n) {
+    const GateArgs a = row_of(all, n);
+    if (t < lengths_[a.first_row])
       compute(a);
     else if (is_last)
-      for (int k = 0; k < stack_.program.slots; ++k)
-        std::memset(a.dgates + k * a.gate_stride, 0, bytes);
-    if (t >= lengths_[first + n] && a.dc_scaled) std::memset(a.dc_scaled, 0, bytes);
+      clear(a);
   }
 }
 
 /// The gate arithmetic with layer norm, for the rows of `a`.
-void CellBackward::normalized_gradients(std::int64_t t, const GateArgs& a) const {
-  const std::int64_t first = (a.dgates - dgates(t, 0)) / a.gate_row, gates = stack_.program.gates;
+void CellBackward::normalized_gradients(const GateArgs& a) const {
+  const int gates = stack_.program.gates;
   const NormBlocks of_gates{gates, cell_.units, cell_.padded}, of_c{1, cell_.units, cell_.padded};
   const std::int64_t to_x = gates * cell_.padded;
+  const auto scale = [&](std::int64_t n, int which) {
+    return a.scales[n * cells::kNormScales + which];
+  };
   kernels_.backward[1](a);
   for (std::int64_t n = 0; n < a.rows; ++n) {
-    const float* const scales = memory_ + cell_.scales + 3 * (t * stack_.args.batch + first + n);
     const std::int64_t at = n * cell_.padded;
-    normalize_backward(of_c, a.c_normal + at, scales[2], a.dc_normal + at);
+    normalize_backward(of_c, a.c_normal + at, scale(n, cells::kScaleOfC), a.dc_normal + at);
   }
   kernels_.backward[0](a);
   for (std::int64_t n = 0; n < a.rows; ++n) {
-    const float* const scales = memory_ + cell_.scales + 3 * (t * stack_.args.batch + first + n);
-    const std::int64_t at = n * a.gate_row;
-    normalize_backward(of_gates, a.gates + at, scales[0], a.dgates + at);
-    normalize_backward(of_gates, a.gates + at + to_x, scales[1], a.dgates + at + to_x);
+    float* const values = a.gates + n * a.gate_row;
+    float* const d = a.dgates + n * a.gate_row;
+    normalize_backward(of_gates, values, scale(n, cells::kScaleOfRh), d);
+    normalize_backward(of_gates, values + to_x, scale(n, cells::kScaleOfWx), d + to_x);
   }
 }
 

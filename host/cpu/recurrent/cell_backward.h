@@ -21,7 +21,7 @@ class CellBackward {
   GateArgs gate_args(std::int64_t t, const Region& region) const;
   void multiply_output_gradient(std::int64_t t, const Range& units) const;
   void gate_gradients(int phase, std::int64_t t, const GateArgs& a) const;
-  void normalized_gradients(std::int64_t t, const GateArgs& a) const;
+  void normalized_gradients(const GateArgs& a) const;
   void multiply_gradients(const cells::Phase& phase, std::int64_t t, const Range& width) const;
   void pass_on_finished(std::int64_t t, const Share& share) const;
 

@@ -1,7 +1,8 @@
 /// One product computes W x for all timesteps. Then comes a loop over time in which every thread
-/// owns some hidden units. A timestep is, for each phase of the cell (unroll/cells/program.h), the
-/// product of R with the state of the step before, which adds to the gates' sums, and the gate
-/// arithmetic. Barriers separate what reads the units of all threads from what wrote them.
+/// owns some hidden units. A timestep is, for each phase of the cell (unroll/cells/program.h), a
+/// product of R, which adds to the gates' sums, and the gate arithmetic. For the latter, a thread
+/// owns whole rows if there is layer norm. With a projection, a product follows for which it owns
+/// elements of h. A barrier stands between the writes of a thread and the reads of the others.
 #include "host/cpu/recurrent/cell_forward.h"
 
 #include <cstring>
@@ -55,7 +56,7 @@ void CellForward::multiply_input(const Matrix& x) const {
   };
   if (program.is_normalised)
     for_each_row([&](std::int64_t row) {
-      memory_[cell_.scales + 3 * row + 1] =
+      memory_[cell_.scales + row * cells::kNormScales + cells::kScaleOfWx] =
           normalize({program.gates, cell_.units, cell_.padded}, wx + row * gate_row);
     });
   else if (program.has_slots_without_x())
@@ -86,7 +87,7 @@ void CellForward::step(std::int64_t t, const Share& share) const {
         is_last ? result : memory_ + cell_.reset_h + t * stack_.c_size(cell_) + share.units.begin;
     if (program.is_normalised) {
       pool.barrier();
-      normalized_gates(t, a, share.rows);
+      normalized_gates(a);
     } else {
       kernels_.forward[p](a);
     }
@@ -114,14 +115,17 @@ void CellForward::multiply_state(const cells::Phase& phase, std::int64_t t,
 }
 
 /// The gate arithmetic with layer norm, for the calling thread's rows.
-void CellForward::normalized_gates(std::int64_t t, const GateArgs& a, const Range& rows) const {
-  float* const scales = memory_ + cell_.scales + 3 * (t * stack_.args.batch + rows.begin);
+void CellForward::normalized_gates(const GateArgs& a) const {
+  const auto scale = [&](std::int64_t n, int which) -> float& {
+    return a.scales[n * cells::kNormScales + which];
+  };
   for (std::int64_t n = 0; n < a.rows; ++n)
-    scales[3 * n] =
+    scale(n, cells::kScaleOfRh) =
         normalize({stack_.program.gates, cell_.units, cell_.padded}, a.gates + n * a.gate_row);
   kernels_.forward[0](a);
   for (std::int64_t n = 0; n < a.rows; ++n)
-    scales[3 * n + 2] = normalize({1, cell_.units, cell_.padded}, a.c_normal + n * cell_.padded);
+    scale(n, cells::kScaleOfC) =
+        normalize({1, cell_.units, cell_.padded}, a.c_normal + n * cell_.padded);
   kernels_.forward[1](a);
 }
 
@@ -136,7 +140,8 @@ void CellForward::project(std::int64_t t, const Range& width) const {
 }
 
 /// Sequences that have ended keep their state, and W_hr gets no gradient from them. Each thread
-/// writes what it has computed.
+/// writes only what it has computed itself: its region of c, and of h the same or, after a
+/// projection, its elements.
 void CellForward::keep_finished(std::int64_t t, const Share& share) const {
   const Stack& s = stack_;
   const Region region = s.region(cell_, share);

@@ -19,7 +19,7 @@ class CellForward {
   void start_states() const;
   void step(std::int64_t t, const Share& share) const;
   void multiply_state(const cells::Phase& phase, std::int64_t t, const Range& units) const;
-  void normalized_gates(std::int64_t t, const GateArgs& a, const Range& rows) const;
+  void normalized_gates(const GateArgs& a) const;
   void project(std::int64_t t, const Range& width) const;
   void keep_finished(std::int64_t t, const Share& share) const;
 

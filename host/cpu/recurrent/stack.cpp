@@ -40,7 +40,7 @@ void Stack::lay_out_cells() {
       cell.reset_h = take(program.has_reset(), rows() * padded);
       cell.output = take(has_projection(), rows() * padded);
       cell.c_normal = take(program.is_normalised, rows() * padded);
-      cell.scales = take(program.is_normalised, rows() * 3);
+      cell.scales = take(program.is_normalised, rows() * cells::kNormScales);
       cell.bias = aligned_memory(std::size_t(gate_row(cell)) * sizeof(float));
       if (program.is_normalised)
         cell.gains = aligned_memory(std::size_t((2 * program.gates + 2) * padded) * sizeof(float));
@@ -101,6 +101,7 @@ GateArgs Stack::gate_args(const CellPlan& cell, std::int64_t t, const Region& re
   };
   GateArgs a{};
   a.rows = region.rows.end - first;
+  a.first_row = first;
   a.units = region.units.end - unit;
   a.gate_row = gate_row(cell);
   a.gate_stride = cell.padded;
@@ -112,6 +113,7 @@ GateArgs Stack::gate_args(const CellPlan& cell, std::int64_t t, const Region& re
   if (program.is_normalised) {
     a.gains = static_cast<const float*>(cell.gains.get()) + unit;
     a.c_normal = at(cell.c_normal, t);
+    a.scales = memory + cell.scales + (t * args.batch + first) * cells::kNormScales;
   }
   return a;
 }

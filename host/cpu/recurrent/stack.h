@@ -28,10 +28,10 @@ struct CellPlan {
   Floats reset_h = 0;   // [T, N, Hp], has_reset: r h_{t-1}
   Floats output = 0;    // [T, N, Hp], projection: what W_hr multiplies
   Floats c_normal = 0;  // [T, N, Hp], layer norm: n(c)
-  Floats scales = 0;    // [T, N, 3], layer norm: what n multiplies R h, W x and c by
+  Floats scales = 0;    // [T, N, kNormScales], layer norm: see unroll/cells/lstm.h
   // Kept from prepare(); w_hh by R's slots:
-  std::shared_ptr<PackedWeight> w_ih = {}, w_hh[4] = {}, w_hh_back[4] = {}, w_hr = {},
-                                w_hr_back = {};
+  std::shared_ptr<PackedWeight> w_ih = {}, w_hh[cells::kMostGates] = {},
+                                w_hh_back[cells::kMostGates] = {}, w_hr = {}, w_hr_back = {};
   std::shared_ptr<void> bias = {};   // [slots, Hp]
   std::shared_ptr<void> gains = {};  // GateArgs::gains, layer norm
 

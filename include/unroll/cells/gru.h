@@ -15,8 +15,8 @@ UNROLL_HD T gru_mix(const T& z, const T& n, const T& h_prev) {
   return n + z * (h_prev - n);
 }
 
-/// Backward through gru_mix(): z and n become the gradients of their sums, and dh, on entry the
-/// gradient of h_t, the direct part of that of h_{t-1}.
+/// Backward through gru_mix(). z and n become the gradients of their sums. dh is the gradient of
+/// h_t on entry, and the direct part of the gradient of h_{t-1} on return.
 template <typename T>
 UNROLL_HD void gru_mix_backward(T& z, T& n, const T& h_prev, T& dh) {
   const T one(1);

@@ -20,6 +20,10 @@ namespace unroll::cells {
 /// Added to the variance in layer norm, as torch.nn.LayerNorm does.
 inline constexpr float kNormEpsilon = 1e-5F;
 
+/// What the backward pass needs of each n(v) besides its values: 1 / sqrt(variance(v) + 1e-5). One
+/// sequence at one timestep has kNormScales of them.
+inline constexpr int kScaleOfRh = 0, kScaleOfWx = 1, kScaleOfC = 2, kNormScales = 3;
+
 /// The arithmetic of the gates. Arrays hold one value per gate, in the order of PyTorch and cuDNN:
 /// i, f, g, o, or f, g, o if i is coupled.
 template <InputGate form>

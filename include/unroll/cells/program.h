@@ -1,11 +1,12 @@
 /// What a backend has to know about a cell besides its formulas: which products feed which gates,
-/// in which order. Each cell's struct (elman.h, lstm.h, gru.h) has such a row as kProgram, and
+/// in which order. Each cell's struct (elman.h, lstm.h, gru.h) has a CellProgram, kProgram, and
 /// table.h finds the struct for a spec.
 ///
 /// A timestep consists of one or two phases, each a product of R followed by gate arithmetic. Its
 /// values lie in slots: a row of gates, which belongs to one sequence at one timestep, has `slots`
 /// blocks of H values. Forward, products write sums into slots and the gate arithmetic activates
-/// them in place; backward, the gradients of those sums lie in the same slots.
+/// them in place; backward, the gradients of those sums lie in the same slots. The first phase
+/// begins at slot 0, and the second where the first ends.
 #pragma once
 
 #include "unroll/host_device.h"
@@ -14,12 +15,15 @@ namespace unroll::cells {
 
 struct Phase {
   int first, count;  // R's product adds to slots [first, first + count)
-  int gate;          // these are the gates of weight_hh from this one on, the first after the last
-  bool of_reset;     // R multiplies r h_{t-1}, not h_{t-1}
-  int active;        // afterwards, slots [first, active) are activated
+  int gate;          // slot first + k takes gate (gate + k) % gates of weight_hh
+  bool of_reset;     // R multiplies r h_{t-1}, not h_{t-1}; only in the second phase
+  int active;        // the arithmetic adds biases to slots [first, active) and activates them
   // Backward, before the product, the gradients of slots [gradient, gradient_end) are computed.
   int gradient, gradient_end;
 };
+
+/// The most gates of a cell, and the most slots that R feeds.
+inline constexpr int kMostGates = 4;
 
 struct CellProgram {
   int gates;           // blocks of rows in weight_ih and weight_hh
@@ -69,7 +73,8 @@ struct BackwardUnit {
   T prev;         // in, as in ForwardUnit
   T state;        // in: c_t
   T dh;           // last phase: in, gradient of h_t; out, direct part of h_{t-1}'s. First of two
-                  // phases: that part, in and out
+                  // phases: a sum that holds that part, to which more of it is added; its value
+                  // must not be used, because a backend may have added other parts
   T dc;           // in: gradient of c_t from step t + 1; out: of c_{t-1}
   T dreset;       // in, first of two phases: gradient of r h_{t-1}
 };

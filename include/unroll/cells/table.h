@@ -44,7 +44,10 @@ auto visit_cell(const CellForm& form, const Visit& visit) {
 }
 
 inline CellProgram program_of(const CellForm& form) {
-  return visit_cell(form, []<typename Cell>(Cell) { return Cell::kProgram; });
+  return visit_cell(form, []<typename Cell>(Cell) {
+    static_assert(Cell::kProgram.gates <= kMostGates && Cell::kProgram.h_slots() <= kMostGates);
+    return Cell::kProgram;
+  });
 }
 
 }  // namespace unroll::cells

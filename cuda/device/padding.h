@@ -20,7 +20,7 @@ struct PadMatrix {
   void* out;
   Element element;
   std::int32_t row_blocks, rows, padded_rows;
-  std::int32_t row_order[4];
+  std::int32_t row_order[cells::kMostGates];
   std::int32_t column_blocks, columns, padded_columns;
 
   bool operator==(const PadMatrix&) const = default;

@@ -18,8 +18,8 @@ struct CopyTarget {
   std::int32_t rows, padded_rows;        // per block
   std::int32_t columns, padded_columns;  // per block
   std::uint8_t column_blocks;
-  std::uint8_t place[4];  // where the copy has each block of the parameter's rows
-  std::uint8_t first_x;   // for biases: the place of bias_ih's first gate; `place` is for bias_hh
+  std::uint8_t place[cells::kMostGates];  // where the copy has each block of the parameter's rows
+  std::uint8_t first_x;  // for biases: the place of bias_ih's first gate; `place` is for bias_hh
   Element element;
 
   /// Writes the parameter's elements from i on.

@@ -53,6 +53,14 @@ GradientSite gradient_site(const StackBuffers& b, const BackwardPass& pass, cons
   return site;
 }
 
+/// The states before and after the step. `Cell` is ForwardCell or BackwardCell.
+template <typename Cell, typename Byte>
+void set_states(Cell& cell, const StackBuffers& b, const CellBuffers& c, Byte* memory) {
+  if (!b.has_state()) return;
+  cell.state_prev = b.state_at(memory, c, c.before(cell.t));
+  cell.state = b.state_at(memory, c, c.after(cell.t));
+}
+
 }  // namespace
 
 ForwardCell forward_cell(const StackBuffers& b, const ForwardPass& pass, const CellStep& step) {
@@ -67,10 +75,7 @@ ForwardCell forward_cell(const StackBuffers& b, const ForwardPass& pass, const C
   }
   f.gates = b.floats(pass.memory, c.gates, row * b.gate_row(c));
   f.bias = b.weights(step.cell).bias;
-  if (b.has_state()) {
-    f.state_prev = b.state_at(pass.memory, c, c.before(t));
-    f.state = b.state_at(pass.memory, c, c.after(t));
-  }
+  set_states(f, b, c, pass.memory);
   if (b.program().has_reset()) f.reset_h = b.elements(pass.memory, c.reset_h, row * c.padded_width);
   if (b.program().has_c && t == b.last_step(c))
     f.c_n = b.given_state(pass.args.c_n[std::size_t(c.layer)], c, c.units);
@@ -89,10 +94,7 @@ BackwardCell backward_cell(const StackBuffers& b, const BackwardPass& pass, cons
   }
   d.gates = b.floats(pass.memory, c.gates, row * b.gate_row(c));
   d.h_prev = b.h_at(pass.memory, c, c.before(t));
-  if (b.has_state()) {
-    d.state_prev = b.state_at(pass.memory, c, c.before(t));
-    d.state = b.state_at(pass.memory, c, c.after(t));
-  }
+  set_states(d, b, c, pass.memory);
   d.dgates = b.elements(pass.scratch, c.dgates, row * b.gate_row(c));
   if (b.program().has_c) d.dc = b.floats(pass.scratch, c.dc);
   if (b.program().has_reset()) d.dreset = b.floats(pass.scratch, c.dreset);
@@ -120,7 +122,7 @@ NormSite norm_site(const StackBuffers& b, const std::byte* memory, const Recurre
           weights.gain_c.as<float>(),
           weights.bias_c.as<float>(),
           b.floats(writable, c.c_normal, row * c.padded),
-          b.floats(writable, c.scales, 3 * row)};
+          b.floats(writable, c.scales, row * cells::kNormScales)};
 }
 
 }  // namespace unroll::gpu

@@ -42,7 +42,7 @@ GateShape gate_shape(const StackBuffers& buffers, const Args& args, const CellBu
           args.lengths ? args.lengths.template as<std::int32_t>() : nullptr};
 }
 
-/// Makes it the shape of a projected h.
+/// Replaces units and padded, which are H and Hp, by R and Rp.
 inline void set_projected_shape(GateShape& shape, const CellBuffers& like) {
   shape.units = std::int32_t(like.width);
   shape.padded = std::int32_t(like.padded_width);

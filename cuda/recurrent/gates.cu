@@ -1,12 +1,9 @@
 #include "cuda/recurrent/gates.h"
 
-#include "cuda/device/launch.h"
-#include "cuda/recurrent/gate_steps.cuh"
+#include "cuda/recurrent/unit_launch.cuh"
 
 namespace unroll::gpu {
 namespace {
-
-constexpr int kThreads = 128;
 
 using Four = Units<4>;
 
@@ -20,14 +17,8 @@ __device__ __forceinline__ Four with_bias(const float* gates, const float* bias,
   return x;
 }
 
-/// The four neighbouring units of one sequence that this thread computes.
-__device__ __forceinline__ UnitPlace my_place(const GateShape& args) {
-  const int quads = args.padded / 4, item = int(blockIdx.x) * kThreads + int(threadIdx.x);
-  return {item / quads, item % quads * 4, args.padded};
-}
-
 template <typename Cell, int phase, typename E>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kUnitThreads)
     forward_kernel(const __grid_constant__ GateArgs<ForwardCell> args) {
   constexpr cells::CellProgram kProgram = Cell::kProgram;
   constexpr cells::Phase kPhase = kProgram.phases[phase];
@@ -63,7 +54,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <typename Cell, int phase, typename E>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kUnitThreads)
     backward_kernel(const __grid_constant__ GateArgs<BackwardCell> args) {
   constexpr cells::CellProgram kProgram = Cell::kProgram;
   constexpr cells::Phase kPhase = kProgram.phases[phase];
@@ -104,12 +95,6 @@ __global__ void __launch_bounds__(kThreads)
   if (kProgram.has_direct || args.lengths) store(cell.dh + place.at, units.dh);
 }
 
-template <typename Args>
-void start(cudaStream_t stream, void (*kernel)(GateArgs<Args>), const GateArgs<Args>& args) {
-  const std::int64_t items = std::int64_t(args.batch) * (args.padded / 4);
-  launch(stream, dim3(blocks_for(items, kThreads), unsigned(args.cells)), kThreads, kernel, args);
-}
-
 /// Calls visit.operator()<Cell, phase, E>() with the types and the constant that `kernel` names.
 template <typename Visit>
 void visit_kernel(const GateKernel& kernel, const Visit& visit) {
@@ -134,14 +119,14 @@ void visit_kernel(const GateKernel& kernel, const Visit& visit) {
 void gates_forward(cudaStream_t stream, const GateKernel& kernel,
                    const GateArgs<ForwardCell>& args) {
   visit_kernel(kernel, [&]<typename Cell, int phase, typename E>() {
-    start(stream, &forward_kernel<Cell, phase, E>, args);
+    launch_units(stream, &forward_kernel<Cell, phase, E>, args);
   });
 }
 
 void gates_backward(cudaStream_t stream, const GateKernel& kernel,
                     const GateArgs<BackwardCell>& args) {
   visit_kernel(kernel, [&]<typename Cell, int phase, typename E>() {
-    start(stream, &backward_kernel<Cell, phase, E>, args);
+    launch_units(stream, &backward_kernel<Cell, phase, E>, args);
   });
 }
 

@@ -4,6 +4,10 @@
 /// Units are padded to a multiple of 8 (Hp). A row of gates has the slots of the cell's program
 /// (unroll/cells/program.h), Hp values each. Values of padding units are finite, and their
 /// gradients are zero.
+///
+/// E is the element type of the operands of products: float or bfloat16. All tensors are [N, Hp]
+/// unless noted. `state` is c or, in a cell without c whose arithmetic reads h_{t-1}, h in float32;
+/// if E is float32, that h is the tensor `h`, and `state` is null.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -23,9 +27,6 @@ struct DropoutSite {
   std::int64_t row_index = 0;  // from one row to the next
 };
 
-/// E is the element type of the operands of products: float or bfloat16. All tensors are [N, Hp]
-/// unless noted. `state` is c or, in a cell without c whose arithmetic reads h_{t-1}, h in float32;
-/// if E is float32, that h is the tensor `h`, and `state` is null.
 /// Where h_t goes.
 struct OutputSite {
   const void* h_prev;      // E: what h is past a sequence's end
@@ -50,7 +51,8 @@ struct ForwardCell : OutputSite {
   float* c_n;               // [N, H] out or null
 };
 
-/// Where the gradient of h_t comes from.
+/// Where the gradient of h_t comes from. With a projection, that of a BackwardCell is dh: the whole
+/// gradient of the vector that is projected.
 struct GradientSite {
   float* dh;  // in: the part of h_t's gradient from later steps; out, if carries(): the part of
               // h_{t-1}'s gradient that does not go through the products
@@ -89,8 +91,8 @@ struct GateArgs : GateShape {
 };
 
 /// Whether a part of h_{t-1}'s gradient does not go through the products.
-inline bool carries(const RecurrentSpec& spec, bool has_lengths) {
-  return cells::program_of(spec).has_direct || has_lengths;
+inline bool carries(const cells::CellProgram& program, bool has_lengths) {
+  return program.has_direct || has_lengths;
 }
 
 /// Selects the kernel: a cell has one for each phase of its program, in each direction.

@@ -2,6 +2,7 @@
 
 #include "cuda/device/launch.h"
 #include "cuda/kernels/block_reduce.cuh"
+#include "cuda/kernels/column_sum.cuh"
 #include "cuda/recurrent/gate_steps.cuh"
 #include "unroll/cells/table.h"
 
@@ -44,7 +45,7 @@ __global__ void __launch_bounds__(kThreads)
   const Moments m = moments_of<1>(count, [&](int k, int) { return x[place(k)]; });
   for (int k = int(threadIdx.x); k < count; k += kThreads)
     x[place(k)] = (x[place(k)] - m.mean) * m.scale;
-  if (threadIdx.x == 0) args.scales[3 * row + 1] = m.scale;
+  if (threadIdx.x == 0) args.scales[row * cells::kNormScales + cells::kScaleOfWx] = m.scale;
 }
 
 /// gain_c n(c) + bias_c of a unit.
@@ -128,8 +129,9 @@ __global__ void __launch_bounds__(kThreads)
     store_outputs<E>({args, number}, cell, place, unit);
   }
   if (threadIdx.x != 0) return;
-  cell.norm.scales[3 * row] = of_rh.scale;
-  cell.norm.scales[3 * row + 2] = of_c.scale;
+  float* const scales = cell.norm.scales + row * cells::kNormScales;
+  scales[cells::kScaleOfRh] = of_rh.scale;
+  scales[cells::kScaleOfC] = of_c.scale;
 }
 
 /// The backward pass of one row. Values that several loops need are computed anew rather than kept,
@@ -153,7 +155,7 @@ struct BackwardRow {
         gates(at.gates + std::int64_t(which) * Cell::kSlots * shape.padded),
         c_normal(at.norm.c_normal + std::int64_t(which) * shape.padded),
         dh(at.dh + std::int64_t(which) * shape.padded),
-        c_scale(at.norm.scales[3 * which + 2]) {}
+        c_scale(at.norm.scales[which * cells::kNormScales + cells::kScaleOfC]) {}
 
   __device__ __forceinline__ UnitPlace place(int unit) const { return {row, unit, args.padded}; }
   __device__ __forceinline__ float gate(int slot, int unit) const {
@@ -247,7 +249,8 @@ __global__ void __launch_bounds__(kThreads)
   }
   of_rh.divide(float(kGates) * float(args.units));
   of_wx.divide(float(kGates) * float(args.units));
-  const float rh_scale = cell.norm.scales[3 * row], wx_scale = cell.norm.scales[3 * row + 1];
+  const float* const scales = cell.norm.scales + row * cells::kNormScales;
+  const float rh_scale = scales[cells::kScaleOfRh], wx_scale = scales[cells::kScaleOfWx];
   for (int u = int(threadIdx.x); u < padded; u += kThreads) {
     const bool inside = u < args.units;
     Real d[kGates];
@@ -269,8 +272,6 @@ __global__ void __launch_bounds__(kThreads)
   }
 }
 
-constexpr int kColumns = 32, kRows = 32;  // threads of a block that sums columns
-
 /// Sums over rows of a [rows, count, padded], times b, which is like it or null: block y of the
 /// result is that of block y of `a` and `b`.
 template <typename A>
@@ -282,32 +283,22 @@ struct ColumnProducts {
   float* out;  // [count, units]
 };
 
-/// A block sums 32 neighbouring columns: each thread adds every 32nd row, then the 32 sums are
-/// added in order.
 template <typename A>
-__global__ void __launch_bounds__(kColumns* kRows)
+__global__ void __launch_bounds__(kSumColumns* kSumRows)
     column_products_kernel(const __grid_constant__ ColumnProducts<A> args) {
-  __shared__ float sums[kRows][kColumns + 1];
-  const int column = int(threadIdx.x) % kColumns, first = int(threadIdx.x) / kColumns;
-  const int unit = int(blockIdx.x) * kColumns + column, block = int(blockIdx.y);
+  const int unit = summed_column(), block = int(blockIdx.y);
   const int at = block * args.padded + unit;
-  float sum = 0;
-  if (unit < args.units)
-    for (std::int64_t row = first; row < args.rows; row += kRows) {
-      const float a = as_float(args.a[row * args.a_row + at]);
-      sum += args.b ? a * args.b[row * args.b_row + at] : a;
-    }
-  sums[first][column] = sum;
-  __syncthreads();
-  if (first != 0 || unit >= args.units) return;
-  for (int k = 1; k < kRows; ++k) sum += sums[k][column];
-  args.out[block * args.units + unit] = sum;
+  const float sum = column_sum(args.rows, args.units, [&](std::int64_t row) {
+    const float a = as_float(args.a[row * args.a_row + at]);
+    return args.b ? a * args.b[row * args.b_row + at] : a;
+  });
+  if (has_column_sum(args.units)) args.out[block * args.units + unit] = sum;
 }
 
 template <typename A>
 void column_products(cudaStream_t stream, unsigned count, const ColumnProducts<A>& args) {
   if (args.out)
-    launch(stream, dim3(blocks_for(args.units, kColumns), count), kColumns * kRows,
+    launch(stream, dim3(blocks_for(args.units, kSumColumns), count), kSumColumns * kSumRows,
            &column_products_kernel<A>, args);
 }
 

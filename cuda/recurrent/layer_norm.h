@@ -15,8 +15,8 @@ struct NormSite {
   const float *gain_ih, *gain_hh;  // [G H]
   const float *gain_c, *bias_c;    // [H]
   float* c_normal;                 // [N, Hp] n(c): forward out, backward in
-  float* scales;                   // [N, 3]: what n multiplies R h, W x and c by; as c_normal, but
-                                   // normalize_inputs() writes the second
+  float* scales;                   // [N, kNormScales]: as c_normal, but that of W x is written by
+                                   // normalize_inputs()
 };
 struct NormForwardCell : ForwardCell {
   NormSite norm;
@@ -29,7 +29,7 @@ struct NormBackwardCell : BackwardCell {
 /// W x becomes n(W x) in rows of gates [rows, slots, Hp].
 struct NormInputs {
   float* gates;
-  float* scales;  // [rows, 3]
+  float* scales;  // [rows, kNormScales]
   std::int64_t rows;
   std::int32_t units, padded;
 };

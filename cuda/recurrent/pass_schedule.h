@@ -1,5 +1,5 @@
-/// How one pass over a recurrent stack advances in time. This is all in which our algorithms
-/// differ: what surrounds it, and the contents of the buffers, are the same.
+/// How one pass over a recurrent stack advances in time. Our algorithms differ only in this: what
+/// surrounds it, and the contents of the buffers, are the same.
 #pragma once
 
 #include <algorithm>
@@ -28,7 +28,7 @@ class PassSchedule {
   virtual void forward(const ForwardPass& pass, const Stage& stage) const = 0;
   /// The same backward. Before, dh and dc hold the gradients of the last states, and dx of the
   /// layer above is computed. Afterwards dgates are complete, dh and dc hold the gradients of the
-  /// initial states, and dx is computed except of the lowest layer.
+  /// initial states, and dx is computed except that of the lowest layer.
   virtual void backward(const BackwardPass& pass, const Stage& stage) const = 0;
 
  private:

@@ -1,21 +1,12 @@
 #include "cuda/recurrent/projection.h"
 
-#include "cuda/device/launch.h"
-#include "cuda/recurrent/gate_steps.cuh"
+#include "cuda/recurrent/unit_launch.cuh"
 
 namespace unroll::gpu {
 namespace {
 
-constexpr int kThreads = 128;
-
-/// The four neighbouring elements of one sequence's h that this thread computes.
-__device__ __forceinline__ UnitPlace my_place(const GateShape& args) {
-  const int quads = args.padded / 4, item = int(blockIdx.x) * kThreads + int(threadIdx.x);
-  return {item / quads, item % quads * 4, args.padded};
-}
-
 template <typename E>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kUnitThreads)
     projection_forward_kernel(const __grid_constant__ GateArgs<ProjectedCell> args) {
   const UnitPlace place = my_place(args);
   if (place.row >= args.batch) return;
@@ -31,7 +22,7 @@ __global__ void __launch_bounds__(kThreads)
 }
 
 template <typename E>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kUnitThreads)
     projection_backward_kernel(const __grid_constant__ GateArgs<ProjectedGradient> args) {
   const UnitPlace place = my_place(args);
   if (place.row >= args.batch) return;
@@ -42,27 +33,21 @@ __global__ void __launch_bounds__(kThreads)
   if (args.lengths) store(cell.dh + place.at, Units<4>{});
 }
 
-template <typename Cell>
-void start(cudaStream_t stream, void (*kernel)(GateArgs<Cell>), const GateArgs<Cell>& args) {
-  const std::int64_t items = std::int64_t(args.batch) * (args.padded / 4);
-  launch(stream, dim3(blocks_for(items, kThreads), unsigned(args.cells)), kThreads, kernel, args);
-}
-
 }  // namespace
 
 void projection_forward(cudaStream_t stream, Element element, const GateArgs<ProjectedCell>& args) {
-  start(stream,
-        element == Element::kFloat32 ? &projection_forward_kernel<float>
-                                     : &projection_forward_kernel<__nv_bfloat16>,
-        args);
+  launch_units(stream,
+               element == Element::kFloat32 ? &projection_forward_kernel<float>
+                                            : &projection_forward_kernel<__nv_bfloat16>,
+               args);
 }
 
 void projection_backward(cudaStream_t stream, Element element,
                          const GateArgs<ProjectedGradient>& args) {
-  start(stream,
-        element == Element::kFloat32 ? &projection_backward_kernel<float>
-                                     : &projection_backward_kernel<__nv_bfloat16>,
-        args);
+  launch_units(stream,
+               element == Element::kFloat32 ? &projection_backward_kernel<float>
+                                            : &projection_backward_kernel<__nv_bfloat16>,
+               args);
 }
 
 }  // namespace unroll::gpu

@@ -1,5 +1,5 @@
-/// Recurrent stacks by our own kernels. The stepwise algorithm uses one product for h_{t-1} R^T and
-/// one fused gate kernel per timestep, for all cells that can advance at the same time. The
+/// Recurrent stacks by our own kernels. The stepwise algorithm queues products and fused kernels
+/// for each timestep, for all cells that can advance at the same time. The
 /// persistent algorithm uses one kernel for all timesteps of a layer.
 #pragma once
 

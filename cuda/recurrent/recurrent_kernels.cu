@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "cuda/device/launch.h"
+#include "cuda/kernels/column_sum.cuh"
 #include "cuda/kernels/pack.cuh"
 #include "unroll/math/philox.h"
 
@@ -40,28 +41,16 @@ __global__ void __launch_bounds__(kThreads)
         args.limit * (2 * math::uniform01(math::philox_word(args.key, 0, std::uint64_t(k))) - 1);
 }
 
-constexpr int kColumns = 32, kRows = 32;  // threads of a block
-
-/// A block sums 32 neighbouring columns: each thread adds every 32nd row, then the 32 sums are
-/// added in order.
 template <typename E>
-__global__ void __launch_bounds__(kColumns* kRows)
+__global__ void __launch_bounds__(kSumColumns* kSumRows)
     bias_gradients_kernel(const __grid_constant__ cells::CellProgram program,
                           const __grid_constant__ BiasGradients args) {
-  __shared__ float sums[kRows][kColumns + 1];
-  const int column = int(threadIdx.x) % kColumns, first = int(threadIdx.x) / kColumns;
-  const int unit = int(blockIdx.x) * kColumns + column, slot = int(blockIdx.y);
+  const int unit = summed_column(), slot = int(blockIdx.y);
   const int width = program.slots * args.padded;
-  float sum = 0;
-  if (unit < args.units) {
-    const E* const in = static_cast<const E*>(args.dgates) + slot * args.padded + unit;
-#pragma unroll 8
-    for (std::int64_t row = first; row < args.rows; row += kRows) sum += as_float(in[row * width]);
-  }
-  sums[first][column] = sum;
-  __syncthreads();
-  if (first != 0 || unit >= args.units) return;
-  for (int k = 1; k < kRows; ++k) sum += sums[k][column];
+  const E* const in = static_cast<const E*>(args.dgates) + slot * args.padded + unit;
+  const float sum = column_sum(args.rows, args.units,
+                               [&](std::int64_t row) { return as_float(in[row * width]); });
+  if (!has_column_sum(args.units)) return;
   const int gate = slot - program.first_x_bias();
   if (args.dbias_ih && gate >= 0 && gate < program.gates)
     args.dbias_ih[gate * args.units + unit] = sum;
@@ -97,7 +86,8 @@ void fill_random(cudaStream_t stream, const RandomFill& args) {
 
 void bias_gradients(cudaStream_t stream, const cells::CellProgram& program,
                     const BiasGradients& args) {
-  launch(stream, dim3(blocks_for(args.units, kColumns), unsigned(program.slots)), kColumns * kRows,
+  launch(stream, dim3(blocks_for(args.units, kSumColumns), unsigned(program.slots)),
+         kSumColumns * kSumRows,
          args.element == Element::kFloat32 ? &bias_gradients_kernel<float>
                                            : &bias_gradients_kernel<__nv_bfloat16>,
          program, args);

@@ -40,7 +40,7 @@ void StackBuffers::lay_out_forward() {
   if (program_.is_normalised)
     for (CellBuffers& c : cells_) {
       c.c_normal = layout.take(rows() * c.padded, sizeof(float));
-      c.scales = layout.take(rows() * 3, sizeof(float));
+      c.scales = layout.take(rows() * cells::kNormScales, sizeof(float));
     }
   for (LayerBuffers& layer : layers_)
     if (layer.copies_x)
@@ -84,7 +84,7 @@ void StackBuffers::start_states(const ForwardPass& pass, const Stage& stage) con
     UNROLL_CUDA_CHECK(cudaMemsetAsync(elements(pass.memory, c.output), 0,
                                       std::size_t(rows() * c.padded) * element_bytes(), stream()));
   }
-  StateCopies copies = h_copies(stage);
+  StateCopies copies = copies_of(kH, stage);
   for (int k = 0; k < stage.count; ++k) {
     const CellBuffers& c = cell(stage.first + k);
     const std::int64_t place = c.before(first_step(c));
@@ -94,7 +94,7 @@ void StackBuffers::start_states(const ForwardPass& pass, const Stage& stage) con
   }
   pad_states(stream(), device_.element(), copies);
   if (!program_.has_c) return;
-  copies = c_copies(stage);
+  copies = copies_of(kC, stage);
   for (int k = 0; k < stage.count; ++k) {
     const CellBuffers& c = cell(stage.first + k);
     copies.cell[k] = {given_state(pass.args.c0[std::size_t(c.layer)], c, c.units), nullptr,
@@ -104,55 +104,35 @@ void StackBuffers::start_states(const ForwardPass& pass, const Stage& stage) con
 }
 
 void StackBuffers::start_gradients(const BackwardPass& pass, const Stage& stage) const {
-  pad_states(stream(), Element::kFloat32, dh_copies(pass, stage, pass.args.dh_n));
+  pad_states(stream(), Element::kFloat32, gradient_copies(kH, stage, pass.args.dh_n, pass.scratch));
   if (program_.has_c)
-    pad_states(stream(), Element::kFloat32, dc_copies(pass, stage, pass.args.dc_n));
+    pad_states(stream(), Element::kFloat32,
+               gradient_copies(kC, stage, pass.args.dc_n, pass.scratch));
 }
 
 void StackBuffers::finish_gradients(const BackwardPass& pass, const Stage& stage) const {
-  unpad_states(stream(), dh_copies(pass, stage, pass.args.dh0));
-  if (program_.has_c) unpad_states(stream(), dc_copies(pass, stage, pass.args.dc0));
+  unpad_states(stream(), gradient_copies(kH, stage, pass.args.dh0, pass.scratch));
+  if (program_.has_c)
+    unpad_states(stream(), gradient_copies(kC, stage, pass.args.dc0, pass.scratch));
 }
 
-/// The callers of these two fill in the cells.
-StateCopies StackBuffers::h_copies(const Stage& stage) const {
+StateCopies StackBuffers::copies_of(const State& state, const Stage& stage) const {
   const CellBuffers& like = cell(stage.first);
   return {std::int32_t(args_.batch),
-          std::int32_t(like.width),
-          std::int32_t(like.padded_width),
+          std::int32_t(like.*state.width),
+          std::int32_t(like.*state.padded),
           stage.count,
           {}};
 }
 
-StateCopies StackBuffers::c_copies(const Stage& stage) const {
-  const CellBuffers& like = cell(stage.first);
-  return {std::int32_t(args_.batch),
-          std::int32_t(like.units),
-          std::int32_t(like.padded),
-          stage.count,
-          {}};
-}
-
-StateCopies StackBuffers::dh_copies(const BackwardPass& pass, const Stage& stage,
-                                    std::span<const View> given) const {
-  StateCopies copies = h_copies(stage);
+StateCopies StackBuffers::gradient_copies(const State& state, const Stage& stage,
+                                          std::span<const View> given, std::byte* scratch) const {
+  StateCopies copies = copies_of(state, stage);
   for (int k = 0; k < stage.count; ++k) {
     const CellBuffers& c = cell(stage.first + k);
     copies.cell[k] = {
-        given.empty() ? nullptr : given_state(given[std::size_t(c.layer)], c, c.width), nullptr,
-        floats(pass.scratch, c.dh)};
-  }
-  return copies;
-}
-
-StateCopies StackBuffers::dc_copies(const BackwardPass& pass, const Stage& stage,
-                                    std::span<const View> given) const {
-  StateCopies copies = c_copies(stage);
-  for (int k = 0; k < stage.count; ++k) {
-    const CellBuffers& c = cell(stage.first + k);
-    copies.cell[k] = {
-        given.empty() ? nullptr : given_state(given[std::size_t(c.layer)], c, c.units), nullptr,
-        floats(pass.scratch, c.dc)};
+        given.empty() ? nullptr : given_state(given[std::size_t(c.layer)], c, c.*state.width),
+        nullptr, floats(scratch, c.*state.gradient)};
   }
   return copies;
 }

@@ -36,7 +36,7 @@ struct CellBuffers {
   std::size_t output = 0;      // [T, N, Hp] E: what the projection multiplies
   std::size_t projected = 0;   // [N, Rp] float32: the product with it
   std::size_t c_normal = 0;    // [T, N, Hp] float32, layer norm: n(c)
-  std::size_t scales = 0;      // [T, N, 3] float32, layer norm: see NormSite
+  std::size_t scales = 0;      // [T, N, kNormScales] float32, layer norm: see NormSite
   std::size_t dgates = 0;      // [T, N, slots, Hp] E
   std::size_t dh = 0;          // [N, Rp]
   std::size_t dc = 0;          // [N, Hp], if there is a c
@@ -150,12 +150,19 @@ class StackBuffers {
   void lay_out_forward();
   void lay_out_backward();
   std::size_t element_bytes() const { return size_of(device_.element()); }
-  StateCopies h_copies(const Stage& stage) const;
-  StateCopies c_copies(const Stage& stage) const;
-  StateCopies dh_copies(const BackwardPass& pass, const Stage& stage,
-                        std::span<const View> given) const;
-  StateCopies dc_copies(const BackwardPass& pass, const Stage& stage,
-                        std::span<const View> given) const;
+  /// h or c.
+  struct State {
+    std::int64_t CellBuffers::*width;
+    std::int64_t CellBuffers::*padded;
+    std::size_t CellBuffers::*gradient;  // the buffer of its gradient
+  };
+  static constexpr State kH{&CellBuffers::width, &CellBuffers::padded_width, &CellBuffers::dh};
+  static constexpr State kC{&CellBuffers::units, &CellBuffers::padded, &CellBuffers::dc};
+  /// Of the stage's cells, which the caller fills in.
+  StateCopies copies_of(const State& state, const Stage& stage) const;
+  /// Between the given tensors and the buffers of the gradients.
+  StateCopies gradient_copies(const State& state, const Stage& stage, std::span<const View> given,
+                              std::byte* scratch) const;
 
   Device& device_;
   RecurrentArgs args_;

@@ -8,6 +8,13 @@
 
 namespace unroll::gpu {
 
+template <typename Make>
+void StackProducts::multiply_each(std::span<const CellStep> steps, const Make& make) const {
+  Gemm products[kMostCells];
+  for (std::size_t k = 0; k < steps.size(); ++k) products[k] = make(steps[k]);
+  multiply({products, steps.size()});
+}
+
 Gemm StackProducts::input_product(const ForwardPass& pass, int index,
                                   const Timesteps& steps) const {
   const CellBuffers& c = b_.cell(index);
@@ -58,54 +65,50 @@ void StackProducts::normalize(const ForwardPass& pass, int index, const Timestep
   const std::int64_t row = steps.first * b_.batch();
   normalize_inputs(b_.stream(), b_.program(),
                    {.gates = b_.floats(pass.memory, c.gates, row * b_.gate_row(c)),
-                    .scales = b_.floats(pass.memory, c.scales, 3 * row),
+                    .scales = b_.floats(pass.memory, c.scales, row * cells::kNormScales),
                     .rows = steps.count * b_.batch(),
                     .units = std::int32_t(c.units),
                     .padded = std::int32_t(c.padded)});
 }
 
 void StackProducts::project(const ForwardPass& pass, std::span<const CellStep> steps) const {
-  Gemm products[kMostCells];
-  for (std::size_t k = 0; k < steps.size(); ++k) {
-    const CellBuffers& c = b_.cell(steps[k].cell);
-    products[k] = {.m = b_.batch(),
-                   .n = c.padded_width,
-                   .k = c.padded,
-                   .a = b_.elements(pass.memory, c.output, steps[k].t * b_.batch() * c.padded),
-                   .lda = c.padded,
-                   .transpose_a = false,
-                   .b = b_.weights(steps[k].cell).weight_hr,
-                   .ldb = c.padded,
-                   .transpose_b = true,
-                   .c = b_.floats(pass.memory, c.projected),
-                   .ldc = c.padded_width,
-                   .beta = 0,
-                   .element = b_.device().element()};
-  }
-  multiply({products, steps.size()});
+  multiply_each(steps, [&](const CellStep& step) -> Gemm {
+    const CellBuffers& c = b_.cell(step.cell);
+    return {.m = b_.batch(),
+            .n = c.padded_width,
+            .k = c.padded,
+            .a = b_.elements(pass.memory, c.output, step.t * b_.batch() * c.padded),
+            .lda = c.padded,
+            .transpose_a = false,
+            .b = b_.weights(step.cell).weight_hr,
+            .ldb = c.padded,
+            .transpose_b = true,
+            .c = b_.floats(pass.memory, c.projected),
+            .ldc = c.padded_width,
+            .beta = 0,
+            .element = b_.device().element()};
+  });
 }
 
 void StackProducts::project_gradients(const BackwardPass& pass,
                                       std::span<const CellStep> steps) const {
-  Gemm products[kMostCells];
-  for (std::size_t k = 0; k < steps.size(); ++k) {
-    const CellBuffers& c = b_.cell(steps[k].cell);
-    const std::int64_t row = steps[k].t * b_.batch();
-    products[k] = {.m = b_.batch(),
-                   .n = c.padded,
-                   .k = c.padded_width,
-                   .a = b_.elements(pass.scratch, c.dprojected, row * c.padded_width),
-                   .lda = c.padded_width,
-                   .transpose_a = false,
-                   .b = b_.weights(steps[k].cell).weight_hr,
-                   .ldb = c.padded,
-                   .transpose_b = false,
-                   .c = b_.floats(pass.scratch, c.doutput),
-                   .ldc = c.padded,
-                   .beta = 0,
-                   .element = b_.device().element()};
-  }
-  multiply({products, steps.size()});
+  multiply_each(steps, [&](const CellStep& step) -> Gemm {
+    const CellBuffers& c = b_.cell(step.cell);
+    const std::int64_t row = step.t * b_.batch();
+    return {.m = b_.batch(),
+            .n = c.padded,
+            .k = c.padded_width,
+            .a = b_.elements(pass.scratch, c.dprojected, row * c.padded_width),
+            .lda = c.padded_width,
+            .transpose_a = false,
+            .b = b_.weights(step.cell).weight_hr,
+            .ldb = c.padded,
+            .transpose_b = false,
+            .c = b_.floats(pass.scratch, c.doutput),
+            .ldc = c.padded,
+            .beta = 0,
+            .element = b_.device().element()};
+  });
 }
 
 Matrix StackProducts::recurrent_weight(int index, int slot) const {
@@ -116,53 +119,48 @@ Matrix StackProducts::recurrent_weight(int index, int slot) const {
 
 void StackProducts::multiply_states(const ForwardPass& pass, std::span<const CellStep> steps,
                                     const cells::Phase& phase) const {
-  Gemm products[kMostCells];
-  for (std::size_t k = 0; k < steps.size(); ++k) {
-    const CellBuffers& c = b_.cell(steps[k].cell);
-    const std::int64_t t = steps[k].t, row = t * b_.batch(), gate_row = b_.gate_row(c);
-    const Matrix r = recurrent_weight(steps[k].cell, phase.first);
-    products[k] = {.m = b_.batch(),
-                   .n = phase.count * c.padded,
-                   .k = c.padded_width,
-                   .a = phase.of_reset ? b_.elements(pass.memory, c.reset_h, row * c.padded_width)
-                                       : b_.h_at(pass.memory, c, c.before(t)),
-                   .lda = c.padded_width,
-                   .transpose_a = false,
-                   .b = r.data,
-                   .ldb = r.ld,
-                   .transpose_b = true,
-                   .c = b_.floats(pass.memory, c.gates, row * gate_row + phase.first * c.padded),
-                   .ldc = gate_row,
-                   .beta = b_.program().is_normalised ? 0.0F : 1.0F,
-                   .element = b_.device().element()};
-  }
-  multiply({products, steps.size()});
+  multiply_each(steps, [&](const CellStep& step) -> Gemm {
+    const CellBuffers& c = b_.cell(step.cell);
+    const std::int64_t t = step.t, row = t * b_.batch(), gate_row = b_.gate_row(c);
+    const Matrix r = recurrent_weight(step.cell, phase.first);
+    return {.m = b_.batch(),
+            .n = phase.count * c.padded,
+            .k = c.padded_width,
+            .a = phase.of_reset ? b_.elements(pass.memory, c.reset_h, row * c.padded_width)
+                                : b_.h_at(pass.memory, c, c.before(t)),
+            .lda = c.padded_width,
+            .transpose_a = false,
+            .b = r.data,
+            .ldb = r.ld,
+            .transpose_b = true,
+            .c = b_.floats(pass.memory, c.gates, row * gate_row + phase.first * c.padded),
+            .ldc = gate_row,
+            .beta = b_.program().is_normalised ? 0.0F : 1.0F,
+            .element = b_.device().element()};
+  });
 }
 
 void StackProducts::multiply_gradients(const BackwardPass& pass, std::span<const CellStep> steps,
                                        const cells::Phase& phase) const {
-  const bool adds = !phase.of_reset && carries(b_.spec(), b_.args().has_lengths);
-  Gemm products[kMostCells];
-  for (std::size_t k = 0; k < steps.size(); ++k) {
-    const CellBuffers& c = b_.cell(steps[k].cell);
-    const std::int64_t row = steps[k].t * b_.batch(), gate_row = b_.gate_row(c);
-    const Matrix r = recurrent_weight(steps[k].cell, phase.first);
-    products[k] = {
-        .m = b_.batch(),
-        .n = c.padded_width,
-        .k = phase.count * c.padded,
-        .a = b_.elements(pass.scratch, c.dgates, row * gate_row + phase.first * c.padded),
-        .lda = gate_row,
-        .transpose_a = false,
-        .b = r.data,
-        .ldb = r.ld,
-        .transpose_b = false,
-        .c = b_.floats(pass.scratch, phase.of_reset ? c.dreset : c.dh),
-        .ldc = c.padded_width,
-        .beta = adds ? 1.0F : 0.0F,
-        .element = b_.device().element()};
-  }
-  multiply({products, steps.size()});
+  const bool adds = !phase.of_reset && carries(b_.program(), b_.args().has_lengths);
+  multiply_each(steps, [&](const CellStep& step) -> Gemm {
+    const CellBuffers& c = b_.cell(step.cell);
+    const std::int64_t row = step.t * b_.batch(), gate_row = b_.gate_row(c);
+    const Matrix r = recurrent_weight(step.cell, phase.first);
+    return {.m = b_.batch(),
+            .n = c.padded_width,
+            .k = phase.count * c.padded,
+            .a = b_.elements(pass.scratch, c.dgates, row * gate_row + phase.first * c.padded),
+            .lda = gate_row,
+            .transpose_a = false,
+            .b = r.data,
+            .ldb = r.ld,
+            .transpose_b = false,
+            .c = b_.floats(pass.scratch, phase.of_reset ? c.dreset : c.dh),
+            .ldc = c.padded_width,
+            .beta = adds ? 1.0F : 0.0F,
+            .element = b_.device().element()};
+  });
 }
 
 Gemm StackProducts::input_gradient(const BackwardPass& pass, int index,

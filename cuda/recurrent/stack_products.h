@@ -30,13 +30,14 @@ class StackProducts {
   void multiply_states(const ForwardPass& pass, std::span<const CellStep> steps,
                        const cells::Phase& phase) const;
 
-  /// dh += dgates of a phase's slots R, or dreset = that. Without a direct part of h_{t-1}'s
-  /// gradient, dh is replaced.
+  /// dh += (dgates of a phase's slots) R, or dreset = (these) R. dh is replaced if nothing of it is
+  /// carried, see carries().
   void multiply_gradients(const BackwardPass& pass, std::span<const CellStep> steps,
                           const cells::Phase& phase) const;
   /// dx of one layer, from all its directions.
   void input_gradients(const BackwardPass& pass, const Stage& layer, const Timesteps& steps) const;
-  /// dx of the layers of a wavefront for the blocks that they have computed, except of the lowest.
+  /// dx of the layers of a wavefront for the blocks that they have computed, except that of the
+  /// lowest.
   void input_gradients(const BackwardPass& pass, const Stage& stage,
                        std::span<const CellStep> blocks) const;
   /// With a projection: W_hr m after the gates, and the gradient of m before the gates backward.
@@ -66,6 +67,9 @@ class StackProducts {
   void weight_hh_gradient(const BackwardPass& pass, const CellBuffers& c, const View& to) const;
   void weight_gradient(const BackwardPass& pass, const CellBuffers& c, const WeightPart& part,
                        const View& to) const;
+  /// The product make(step) of each cell.
+  template <typename Make>
+  void multiply_each(std::span<const CellStep> steps, const Make& make) const;
   void multiply(std::span<const Gemm> products) const;
   std::int64_t distance(const void* from, const void* to) const;
 

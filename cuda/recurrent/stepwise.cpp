@@ -1,28 +1,39 @@
-/// A step of an LSTM forward, for its N sequences at timestep t:
+/// A step of an LSTM forward, for N sequences at timestep t:
 ///
-///   1. The product gates += h_{t-1} R^T. The gates, N rows of i, f, g, o with H values each, held
-///      W x_t before: one product has computed that for all timesteps of the layer.
-///   2. The gate kernel (gates.cu) adds the biases, activates i, f, g and o in place, computes
-///      c_t = f c_{t-1} + i g and h_t = o tanh(c_t), and stores these, the layer's output, and the
-///      input of the layer above with dropout. The formulas are in unroll/cells/lstm.h.
+///   1. The product gates += h_{t-1} R^T. Before, gates, which are N rows of i, f, g, o with H
+///      values each, held W x_t: one product has computed that for all timesteps of the layer, or
+///      in a wavefront for a block of timesteps.
+///   2. The gate kernel (gates.cu) adds the biases, activates i, f, g and o in place, and computes
+///      c_t = f c_{t-1} + i g and h_t = o tanh(c_t). It stores c_t and h_t, and h_t also as the
+///      layer's output and, after dropout, as the input of the layer above. The formulas are in
+///      unroll/cells/lstm.h.
 ///
-/// A step backward, from the last timestep to the first:
+/// A step backward, from the last timestep to the first. The buffer dh holds what the step of t + 1
+/// has left there, a part of the gradient of h_t:
 ///
-///   1. The gate kernel adds the gradient of the layer's output to dh, which the step of t + 1 has
-///      left, and computes the gradients of the four sums (dgates) and of c_{t-1} (dc).
-///   2. The product dh = dgates R is the gradient of h_{t-1}.
+///   1. The gate kernel adds the gradient of the layer's output to it. From the sum and from dc,
+///   the
+///      gradient of c_t, it computes those of the four sums (dgates) and of c_{t-1}, the next dc.
+///   2. The product dh = dgates R is what this step leaves for t - 1. Where the kernel has left a
+///      part of it in dh already, the product adds to that.
 ///
-/// The gradients of x, W, R and the biases follow later, from the dgates of all timesteps at once.
+/// The gradients of W, R and the biases follow later, from the dgates of all timesteps at once, and
+/// so does that of x, or in a wavefront block by block. A cell that reads the sequence backwards
+/// goes from T - 1 to 0, and t + 1 and t - 1 change places.
 ///
-/// With a projection, h_t = W_hr o tanh(c_t): a product and a kernel follow the gates, and come
-/// before them backward (projection.cu). With layer norm, kernels of its own take the place of the
-/// gate kernels (layer_norm.cu).
+/// With a projection, m_t = o tanh(c_t) and h_t = W_hr m_t: a product and a kernel follow the
+/// gates, and come before them backward (projection.cu). With layer norm, the product of step 1
+/// replaces what is in its slots, and other kernels take the place of the gate kernels
+/// (layer_norm.cu).
 ///
-/// Other cells differ in their programs (unroll/cells/program.h): a GRU whose reset gate comes
-/// before the product has two such pairs a timestep, called phases. With sequences of different
-/// lengths, kernels let states and their gradients pass through the timesteps after a sequence's
-/// end. Several cells can take a step together: the two directions of a layer, or the layers of a
-/// wavefront, each at a timestep of its own.
+/// Other cells differ in their programs (unroll/cells/program.h). Products and kernels come in
+/// pairs, called phases: a GRU whose reset gate comes before the product has two in a timestep.
+/// Each block of H values in a row of gates is a slot. Where sequences have different lengths, the
+/// kernels let states and their gradients pass through the timesteps after a sequence's end.
+///
+/// Several cells can take a step together, all of the same size: the two directions of a layer, or
+/// the layers of a wavefront, each at a timestep of its own. They form a stage (wavefront.h). Its
+/// layers advance in blocks of timesteps, and at each tick every active layer computes its block.
 #include "cuda/recurrent/stepwise.h"
 
 #include "cuda/recurrent/gate_arguments.h"
@@ -37,6 +48,7 @@ Stepwise::Stepwise(const StackBuffers& buffers, const StackProducts& products, s
 
 void Stepwise::forward(const ForwardPass& pass, const Stage& stage) const {
   clear_slots_without_x(pass, stage);
+  // Without a wavefront, the plan has multiplied W and x of the whole stage.
   stage.for_each_tick(false, [&](std::span<const CellStep> blocks, auto&& for_each_step) {
     if (stage.is_wavefront()) products_.multiply_inputs(pass, stage, blocks);
     for_each_step([&](std::span<const CellStep> steps) { forward_step(pass, steps); });
@@ -81,34 +93,35 @@ GateArgs<Cell> Stepwise::gate_args(const Pass& pass, std::span<const CellStep> s
 void Stepwise::forward_gates(const ForwardPass& pass, std::span<const CellStep> steps,
                              int phase) const {
   const GateKernel kernel{buffers_.spec(), buffers_.device().element(), phase};
-  const auto cell = [&](const CellStep& step) { return forward_cell(buffers_, pass, step); };
+  const auto arguments = [&](const CellStep& step) { return forward_cell(buffers_, pass, step); };
   if (!buffers_.program().is_normalised)
-    return gates_forward(buffers_.stream(), kernel, gate_args<ForwardCell>(pass, steps, cell));
+    return gates_forward(buffers_.stream(), kernel, gate_args<ForwardCell>(pass, steps, arguments));
   norm_gates_forward(
       buffers_.stream(), kernel, gate_args<NormForwardCell>(pass, steps, [&](const CellStep& step) {
         const RecurrentWeights& weights = pass.args.weights[std::size_t(step.cell)];
-        return NormForwardCell{cell(step), norm_site(buffers_, pass.memory, weights, step)};
+        return NormForwardCell{arguments(step), norm_site(buffers_, pass.memory, weights, step)};
       }));
 }
 
 void Stepwise::backward_gates(const BackwardPass& pass, std::span<const CellStep> steps,
                               int phase) const {
   const GateKernel kernel{buffers_.spec(), buffers_.device().element(), phase};
-  const auto cell = [&](const CellStep& step) { return backward_cell(buffers_, pass, step); };
+  const auto arguments = [&](const CellStep& step) { return backward_cell(buffers_, pass, step); };
   if (!buffers_.program().is_normalised)
-    return gates_backward(buffers_.stream(), kernel, gate_args<BackwardCell>(pass, steps, cell));
+    return gates_backward(buffers_.stream(), kernel,
+                          gate_args<BackwardCell>(pass, steps, arguments));
   norm_gates_backward(
       buffers_.stream(), kernel,
       gate_args<NormBackwardCell>(pass, steps, [&](const CellStep& step) {
         const CellBuffers& c = buffers_.cell(step.cell);
         const RecurrentWeights& weights = pass.args.weights[std::size_t(step.cell)];
         return NormBackwardCell{
-            cell(step), norm_site(buffers_, pass.memory, weights, step),
+            arguments(step), norm_site(buffers_, pass.memory, weights, step),
             buffers_.floats(pass.scratch, c.dc_scaled, step.t * buffers_.batch() * c.padded)};
       }));
 }
 
-/// h_t = W_hr m_t, and what becomes of h_t.
+/// h_t = W_hr m_t. Then h_t is stored as the gate kernel stores it without a projection.
 void Stepwise::project(const ForwardPass& pass, std::span<const CellStep> steps) const {
   products_.project(pass, steps);
   auto args = gate_args<ProjectedCell>(
@@ -117,7 +130,7 @@ void Stepwise::project(const ForwardPass& pass, std::span<const CellStep> steps)
   projection_forward(buffers_.stream(), buffers_.device().element(), args);
 }
 
-/// The gradient of h_t, and from it that of m_t.
+/// Completes the gradient of h_t with that of the layer's output, and from it computes that of m_t.
 void Stepwise::project_gradients(const BackwardPass& pass, std::span<const CellStep> steps) const {
   auto args = gate_args<ProjectedGradient>(
       pass, steps, [&](const CellStep& step) { return projected_gradient(buffers_, pass, step); });
@@ -126,7 +139,7 @@ void Stepwise::project_gradients(const BackwardPass& pass, std::span<const CellS
   products_.project_gradients(pass, steps);
 }
 
-/// W does not feed these slots, and R's product adds to them.
+/// Clears the slots that R's product adds to and W does not feed, such as the q of a GRU.
 void Stepwise::clear_slots_without_x(const ForwardPass& pass, const Stage& stage) const {
   const cells::CellProgram& program = buffers_.program();
   if (!program.has_slots_without_x()) return;

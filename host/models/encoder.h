@@ -1,0 +1,73 @@
+/// What models of token sequences begin with: an embedding, then a recurrent stack. Its variables
+/// have PyTorch's names: encoder.weight, rnn.weight_ih_l0 ...
+#pragma once
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "host/base/strict_json.h"
+#include "host/models/initialization.h"
+#include "unroll/graph.h"
+#include "unroll/recurrent.h"
+#include "unroll/session.h"
+
+namespace unroll {
+
+/// A configuration with more is a mistake, or an attack.
+inline constexpr std::int64_t kMaxLayers = 1'000;
+
+inline constexpr const char* kEncoder = "encoder.weight";
+
+struct EncoderConfig {
+  CellKind cell = CellKind::kLstm;
+  GruReset reset = GruReset::kAfter;
+  std::int64_t vocabulary = 0;
+  std::int64_t embedding = 200;  // 0: the input is one-hot, and there is no encoder.weight
+  std::vector<std::int64_t> hidden = {200, 200};
+  int directions = 1;
+  double dropout = 0;  // on the embedding's output, between layers, and before the decoder
+  // Only for an LSTM, as in RecurrentSpec:
+  InputGate input_gate = InputGate::kSeparate;
+  bool layer_norm = false;
+  std::int64_t projection = 0;
+
+  /// Throws std::invalid_argument for sizes out of range, more than kMaxLayers layers, dropout
+  /// outside [0, 1), or what validate() refuses of recurrent().
+  void check() const;
+  RecurrentSpec recurrent() const;
+};
+
+/// For people: "lstm", "lstm with layer norm, coupled gates and a projection to 64".
+std::string describe_cell(const EncoderConfig& config);
+
+/// The members of config.json's `model` that say what the encoder is.
+void write_encoder(const EncoderConfig& config, nlohmann::json& model);
+/// Errors    std::runtime_error if a member is missing, of another type or out of its range.
+void read_encoder(const JsonObject& model, EncoderConfig& config);
+
+struct EncoderParameters {
+  Tensor table;  // encoder.weight [V, E]; empty: one-hot
+  std::vector<CellWeights> cells;
+};
+EncoderParameters declare_encoder(Graph& graph, const EncoderConfig& config,
+                                  const Initialization& how = {});
+
+struct EncoderInputs {
+  Tensor ids;           // [T, N] int32
+  Tensor lengths = {};  // as in RecurrentInputs
+  std::vector<Tensor> h0 = {}, c0 = {};
+};
+/// `training`: with dropout.
+RecurrentResult encode(const EncoderConfig& config, const EncoderParameters& parameters,
+                       const EncoderInputs& inputs, bool training);
+
+/// Dropout before a decoder, if `training`.
+Tensor drop_output(const EncoderConfig& config, Tensor h, bool training);
+
+/// Sets the forget gates' biases as asked, after the variables' own initialisation.
+void initialize_forget_bias(const EncoderConfig& config, const Initialization& how,
+                            VariableStore& store);
+
+}  // namespace unroll

@@ -62,28 +62,29 @@ void check_updates(const VariableStore& store) {
 /// Seconds of a step, each sample.
 std::vector<double> time_steps(const StackShape& shape, const Options& o,
                                const std::shared_ptr<Backend>& backend) {
-  const LanguageModelConfig config{.cell = shape.spec.cell,
-                                   .reset = shape.spec.reset,
-                                   .vocabulary = o.vocabulary,
-                                   .embedding = shape.input,
-                                   .hidden = shape.spec.hidden,
-                                   .dropout = o.dropout};
-  TrainingGraph graph(config, {.batch = shape.batch,
-                               .optimizer = {.kind = OptimizerKind::kSgd, .clip_norm = 0.25F},
-                               .learning_rate = 1,
-                               .initialization = {.range = 0.1}});
-  Session session(graph.graph, backend, 1);
+  const LanguageModelTask task({{.cell = shape.spec.cell,
+                                 .reset = shape.spec.reset,
+                                 .vocabulary = o.vocabulary,
+                                 .embedding = shape.input,
+                                 .hidden = shape.spec.hidden,
+                                 .dropout = o.dropout}});
+  const auto graph =
+      task.training_graph({.batch = shape.batch,
+                           .optimizer = {.kind = OptimizerKind::kSgd, .clip_norm = 0.25F},
+                           .learning_rate = 1,
+                           .initialization = {.range = 0.1}});
+  Session session(graph->graph, backend, 1);
   const auto inputs = random_tokens(shape.batch * shape.steps, o.vocabulary, 1);
   const auto targets = random_tokens(shape.batch * shape.steps, o.vocabulary, 2);
   const Feed feeds[] = {
-      {graph.inputs, std::span<const std::int32_t>(inputs), Shape{shape.steps, shape.batch}},
-      {graph.targets, std::span<const std::int32_t>(targets)}};
+      {graph->inputs[0], std::span<const std::int32_t>(inputs), Shape{shape.steps, shape.batch}},
+      {graph->inputs[1], std::span<const std::int32_t>(targets)}};
   // A GPU works through a queue, as in training: steps follow each other, and the last is waited
   // for.
   const int steps = backend->kind() == DeviceKind::kCpu ? 1 : 10;
   const auto sample = [&] {
     return backend->elapsed([&] {
-      for (int k = 0; k < steps; ++k) session.run(std::span(&graph.step, 1), feeds);
+      for (int k = 0; k < steps; ++k) session.run(std::span(&graph->step, 1), feeds);
     }) / steps;
   };
   for (int k = 0; k < 3; ++k) sample();

@@ -84,6 +84,13 @@ FileStamp stamp_of(int fd, const std::filesystem::path& path) {
           changed < std::chrono::nanoseconds(now).count() - kCoarsest};
 }
 
+void sync_directory(const std::filesystem::path& directory) {
+  const Descriptor fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC), directory,
+                      "cannot be opened");
+  // EINVAL: a file system on which directories need no syncing, or cannot be.
+  if (::fsync(fd.get()) != 0 && errno != EINVAL) fail_call(directory, "cannot be synced");
+}
+
 void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path) {
   while (!bytes.empty()) {
     const ssize_t written = ::write(fd, bytes.data(), bytes.size());

@@ -57,6 +57,10 @@ FileStamp stamp_of(int fd, const std::filesystem::path& path);
 /// Errors    std::runtime_error naming `path` if the system does not take all bytes.
 void write_all(int fd, std::span<const std::byte> bytes, const std::filesystem::path& path);
 
+/// Waits until a directory's entries are on the disk.
+/// Errors    std::runtime_error naming it if the system fails a call.
+void sync_directory(const std::filesystem::path& directory);
+
 /// Fills `bytes` from position `at` of the file, as far as the file reaches, and returns the count.
 /// Errors    std::runtime_error naming `path` if it cannot be read.
 std::size_t read_at(int fd, std::int64_t at, std::span<std::byte> bytes,

@@ -9,8 +9,9 @@
 #include "host/cli/values.h"
 #include "host/data/grammar.h"
 #include "host/data/language_corpus.h"
-#include "host/train/evaluate.h"
-#include "host/train/model_file.h"
+#include "host/models/evaluate.h"
+#include "host/models/language_model.h"
+#include "host/models/model_file.h"
 
 namespace unroll::cli {
 namespace {
@@ -28,17 +29,20 @@ std::string report_line(const std::string& who, double loss, double bpc, const s
 
 void run_eval(const EvalFlags& flags) {
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
+  const auto& task = task_of<LanguageModelTask>(model);
   const bool built_in = flags.data.empty();
   if (built_in && model.description.corpus != kBuiltInCorpus)
     throw UsageError("--data is required: this model was trained on " + model.description.corpus);
   const std::string truth_text = built_in ? built_in_test_text() : "";
   const TokenText text = read_tokens(
-      built_in ? TextSource(truth_text, "text") : TextSource(flags.data), model.tokenizer);
-  Evaluator evaluator(model.description.model, model.store, model.tokenizer.start());
-  const Evaluation result = evaluator.evaluate(text.ids);
-  result.require_finite(built_in ? "the built-in test text" : flags.data);
+      built_in ? TextSource(truth_text, "text") : TextSource(flags.data), task.tokenizer());
+  BatchStream stream(text.ids, {.steps = kEvaluationSteps,
+                                .start = task.tokenizer().start(),
+                                .vocabulary = task.tokenizer().size()});
+  const Evaluation result = Evaluator(task, model.store).evaluate(stream);
+  finite_measures(task, result, built_in ? "the built-in test text" : flags.data);
   const double bpc = result.bits_per_character(text.statistics.characters);
-  Json json = {{"tokens", result.tokens},
+  Json json = {{"tokens", result.count},
                {"unknown", text.statistics.unknown},
                {"loss", result.loss()},
                {"ppl", result.perplexity()},
@@ -47,10 +51,10 @@ void run_eval(const EvalFlags& flags) {
   std::string lines =
       report_line("model", result.loss(), bpc,
                   fmt::format(" | accuracy {:.4f} | tokens {} | unknown {}", result.accuracy(),
-                              result.tokens, text.statistics.unknown));
+                              result.count, text.statistics.unknown));
   if (built_in) {
     const Grammar::Score truth = Grammar::english().log_probability(truth_text);
-    const Evaluation exact{truth.log_probability, truth.tokens, 0};
+    const Evaluation exact{-truth.log_probability, truth.tokens, 0};
     json["true_loss"] = exact.loss();
     json["true_ppl"] = exact.perplexity();
     lines +=

@@ -49,11 +49,12 @@ void run_generate(const GenerateFlags& flags) {
     throw UsageError(std::string("--") + error.what());
   }
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
+  const Tokenizer& tokenizer = task_of<LanguageModelTask>(model).tokenizer();
   const Truth truth(model);
   TextState state(model, flags.sampling);
   state.read(flags.prompt);
 
-  TokenWriter writer(model.tokenizer);
+  TokenWriter writer(tokenizer);
   TextOutput output;
   std::string text;
   Json ids = Json::array(), tokens = Json::array();
@@ -66,7 +67,7 @@ void run_generate(const GenerateFlags& flags) {
     const std::int32_t token = state.next();
     write(writer.next(token));
     ids.push_back(token);
-    tokens.push_back(json_text(model.tokenizer, token));
+    tokens.push_back(json_text(tokenizer, token));
     if (k + 1 < flags.length) state.advance(token);
   }
   if (!flags.json) output.end(writer.in_line());

@@ -12,8 +12,8 @@
 #include "host/cli/output.h"
 #include "host/cli/values.h"
 #include "host/train/import.h"
-#include "host/train/model_file.h"
 #include "host/train/run_folder.h"
+#include "host/train/training_checkpoint.h"
 
 namespace unroll::cli {
 namespace {
@@ -72,14 +72,13 @@ void run_import(const ImportFlags& flags) {
         fmt::format("{}: got {} tokens, expected {}, the vocabulary of {}",
                     model.tokenizer == TokenizerKind::kByte ? "a model of bytes" : words.string(),
                     tokenizer.size(), config.vocabulary, flags.weights));
-  const ModelDescription description{
-      config, "a text that is not recorded", {{"imported_from", flags.weights}}, nullptr};
+  const LanguageModelTask task(config, tokenizer);
+  const RunDescription description{
+      "a text that is not recorded", {{"imported_from", flags.weights}}, nullptr};
   const std::filesystem::path checkpoint =
-      save_model(flags.save, 0, description, tokenizer, *model.store, {.best = true});
+      save_model(flags.save, 0, {task, description, *model.store}, {.best = true});
   for (const std::string& conclusion : model.notes) note(conclusion);
-  note(fmt::format("model: {}, embedding {}, layers of {} units, {} parameters{}",
-                   describe_cell(config), config.embedding, fmt::join(config.hidden, ", "),
-                   parameter_count(config), config.tied ? ", tied" : ""));
+  note(fmt::format("model: {}, {} parameters", task.describe(), parameter_count(task)));
   note("saved: " + checkpoint.string());
 }
 

@@ -27,22 +27,22 @@ std::string beside(const std::optional<double>& truth) {
   return truth ? fmt::format("  (true {:.6f})", *truth) : "";
 }
 
-void predict_word(const PredictFlags& flags, const LoadedModel& model, const Truth& truth,
+void predict_word(const PredictFlags& flags, const Tokenizer& tokenizer, const Truth& truth,
                   const std::vector<float>& log_prob) {
-  const auto id = model.tokenizer.find(flags.word);
-  if (!id && model.tokenizer.kind() == TokenizerKind::kWord && split_words(flags.word).size() != 1)
+  const auto id = tokenizer.find(flags.word);
+  if (!id && tokenizer.kind() == TokenizerKind::kWord && split_words(flags.word).size() != 1)
     throw std::runtime_error(fmt::format("--word: got '{}', expected one word", flags.word));
   if (!id)
     throw std::runtime_error(
         fmt::format("--word: '{}' is not among the {} tokens of the model's vocabulary", flags.word,
-                    model.tokenizer.size()));
+                    tokenizer.size()));
   const float own = log_prob[std::size_t(*id)];
   const auto better = std::ranges::count_if(log_prob, [&](float p) { return p > own; });
   const double probability = std::exp(double(own));
   const std::optional<double> exact = truth.probability(flags.text, flags.word);
   Json json = {{"history", flags.text},
                {"id", *id},
-               {"word", json_text(model.tokenizer, *id)},
+               {"word", json_text(tokenizer, *id)},
                {"probability", probability},
                {"rank", better + 1}};
   if (exact) json["true_probability"] = *exact;
@@ -53,7 +53,7 @@ void predict_word(const PredictFlags& flags, const LoadedModel& model, const Tru
                       better + 1, beside(exact)));
 }
 
-void predict_top(const PredictFlags& flags, const LoadedModel& model, const Truth& truth,
+void predict_top(const PredictFlags& flags, const Tokenizer& tokenizer, const Truth& truth,
                  const std::vector<float>& log_prob) {
   std::vector<std::int32_t> order(log_prob.size());
   std::iota(order.begin(), order.end(), 0);
@@ -64,14 +64,13 @@ void predict_top(const PredictFlags& flags, const LoadedModel& model, const Trut
   Json json = {{"history", flags.text}, {"next", Json::array()}};
   std::string lines;
   for (const std::int32_t id : order) {
-    const std::string word = model.tokenizer.text(id);
+    const std::string word = tokenizer.text(id);
     const double probability = std::exp(double(log_prob[std::size_t(id)]));
     const std::optional<double> exact = truth.probability(flags.text, word);
-    Json entry = {
-        {"id", id}, {"token", json_text(model.tokenizer, id)}, {"probability", probability}};
+    Json entry = {{"id", id}, {"token", json_text(tokenizer, id)}, {"probability", probability}};
     if (exact) entry["true_probability"] = *exact;
     json["next"].push_back(std::move(entry));
-    lines += fmt::format("{:.6f}  {}{}\n", probability, model.tokenizer.label(id), beside(exact));
+    lines += fmt::format("{:.6f}  {}{}\n", probability, tokenizer.label(id), beside(exact));
   }
   if (flags.json)
     print_json(json);
@@ -82,13 +81,14 @@ void predict_top(const PredictFlags& flags, const LoadedModel& model, const Trut
 void run_predict(const PredictFlags& flags) {
   require_range("--top", double(flags.top), 1, 1 << 30);
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
+  const Tokenizer& tokenizer = task_of<LanguageModelTask>(model).tokenizer();
   const Truth truth(model);
   TextState state(model);
   state.read(flags.text);
   if (flags.word.empty())
-    predict_top(flags, model, truth, state.log_prob());
+    predict_top(flags, tokenizer, truth, state.log_prob());
   else
-    predict_word(flags, model, truth, state.log_prob());
+    predict_word(flags, tokenizer, truth, state.log_prob());
 }
 
 }  // namespace

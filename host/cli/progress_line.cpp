@@ -37,10 +37,11 @@ std::string progress_text(const TrainingStatus& status, std::int64_t epochs, int
   constexpr int kBar = 12;
   const double done = double(status.batch) / double(status.batches);
   const int filled = int(done * kBar);
-  const std::string text = fmt::format(
-      "epoch {}/{} [{}{}] {:3.0f}% | {:.0f} tokens/s | loss {:.3f} | {} left", status.epoch, epochs,
-      std::string(std::size_t(filled), '#'), std::string(std::size_t(kBar - filled), '.'),
-      100 * done, status.tokens_per_second, status.loss, format_duration(status.seconds_left));
+  const std::string text =
+      fmt::format("epoch {}/{} [{}{}] {:3.0f}% | {:.0f} {}/s | loss {:.3f} | {} left", status.epoch,
+                  epochs, std::string(std::size_t(filled), '#'),
+                  std::string(std::size_t(kBar - filled), '.'), 100 * done, status.items_per_second,
+                  status.unit, status.loss, format_duration(status.seconds_left));
   return text.substr(0, std::size_t(columns > 1 ? columns - 1 : 0));
 }
 

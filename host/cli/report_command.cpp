@@ -6,6 +6,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/output.h"
 #include "host/cli/text_state.h"
+#include "host/models/model_file.h"
 #include "host/pages/report.h"
 #include "host/train/run_folder.h"
 
@@ -20,10 +21,11 @@ struct ReportFlags {
 };
 
 ReportSample draw_sample(const LoadedModel& model, double temperature) {
-  const bool words = model.tokenizer.kind() == TokenizerKind::kWord;
+  const Tokenizer& tokenizer = task_of<LanguageModelTask>(model).tokenizer();
+  const bool words = tokenizer.kind() == TokenizerKind::kWord;
   const std::int64_t tokens = words ? kSampleWords : kSampleCharacters;
   TextState state(model, SamplingOptions{.temperature = temperature, .seed = kSampleSeed});
-  TokenWriter writer(model.tokenizer);
+  TokenWriter writer(tokenizer);
   ReportSample sample{temperature, ""};
   for (std::int64_t k = 0; k < tokens; ++k) {
     const std::int32_t token = state.next();
@@ -36,7 +38,7 @@ ReportSample draw_sample(const LoadedModel& model, double temperature) {
 ReportModel describe_best(const std::filesystem::path& run) {
   const Checkpoint checkpoint = load_checkpoint(run, {.damaged = warn, .most_bytes = most_bytes});
   const LoadedModel model = model_from(checkpoint, cpu(0));
-  ReportModel report{model.description.model, checkpoint.config};
+  ReportModel report{model.task, checkpoint.config};
   for (const double temperature : {0.5, 0.8, 1.0})
     report.samples.push_back(draw_sample(model, temperature));
   return report;

@@ -27,6 +27,7 @@ template <typename Visit>
 void for_each_setting(Visit&& visit) {
   using S = TrainSettings;
   constexpr const char *kText = "Text", *kModel = "Model", *kTraining = "Training", *kRun = "Run";
+  visit(Setting{"--task", kModel, "What is learned: language_model"}, &S::task);
   visit(Setting{"--tokenizer", kText, "What a token is: word, char or byte"}, &S::tokenizer);
   visit(
       Setting{"--split", kText,

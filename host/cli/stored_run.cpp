@@ -5,9 +5,9 @@
 #include <stdexcept>
 
 #include "host/base/utf8.h"
+#include "host/cli/task_run.h"
 #include "host/cli/train_setting_flags.h"
 #include "host/cli/values.h"
-#include "host/train/model_file.h"
 #include "host/train/trainer.h"
 #include "unroll/backend.h"
 
@@ -16,16 +16,12 @@ namespace {
 
 /// Throws std::runtime_error if they contradict each other or the model.
 void check_stored(const TrainSettings& settings, const JsonObject& config) {
-  const LanguageModelConfig model = model_from_json(config.object("model"));
-  LanguageModelConfig trained;
   try {
     settings.check();
-    trained = settings.model_config();
   } catch (const UsageError& error) {  // the file is wrong, not the command line
     throw std::runtime_error(fmt::format("{}: training: {}", config.where(), error.what()));
   }
-  trained.vocabulary = model.vocabulary;  // the text's
-  if (model_to_json(trained) != model_to_json(model))
+  if (!describes(settings, config.object("model")))
     throw std::runtime_error(config.where() + ": training: got another model than that of model");
 }
 

@@ -10,6 +10,7 @@
 
 #include "host/base/utf8.h"
 #include "host/cli/output.h"
+#include "host/models/stored_variables.h"
 
 namespace unroll::cli {
 namespace {
@@ -38,9 +39,11 @@ std::string about_unknown(const std::map<std::string, std::int64_t>& unknown) {
 }  // namespace
 
 TextState::TextState(const LoadedModel& model, const std::optional<SamplingOptions>& sampler)
-    : model_(model), graph_(model.description.model, sampler), session_(graph_.graph, model.store) {
-  clear_state(model.description.model, StepGraph::kName, *model.store);
-  advance(model.tokenizer.start());
+    : task_(task_of<LanguageModelTask>(model)),
+      graph_(task_.config(), sampler),
+      session_(graph_.graph, model.store) {
+  clear_variables(graph_.carried, *model.store);
+  advance(task_.tokenizer().start());
 }
 
 void TextState::advance(std::int32_t token) {
@@ -63,8 +66,8 @@ std::int32_t TextState::next() const {
 
 void TextState::read(const std::string& text) {
   std::map<std::string, std::int64_t> unknown;  // and how often
-  const std::vector<std::int32_t> tokens =
-      model_.tokenizer.encode(text, [&](std::string_view token) { ++unknown[std::string(token)]; });
+  const std::vector<std::int32_t> tokens = task_.tokenizer().encode(
+      text, [&](std::string_view token) { ++unknown[std::string(token)]; });
   if (!unknown.empty()) warn(about_unknown(unknown));
   for (const std::int32_t token : tokens) advance(token);
 }

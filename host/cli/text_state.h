@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "host/data/grammar.h"
-#include "host/models/language_model.h"
-#include "host/train/model_file.h"
+#include "host/models/model_file.h"
+#include "host/models/step_graph.h"
 
 namespace unroll::cli {
 
@@ -30,7 +30,7 @@ class TextState {
   void read(const std::string& text);
 
  private:
-  const LoadedModel& model_;
+  const LanguageModelTask& task_;
   StepGraph graph_;
   Session session_;
 };

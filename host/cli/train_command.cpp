@@ -12,6 +12,7 @@
 #include "host/cli/rnn_algorithm.h"
 #include "host/cli/signals.h"
 #include "host/cli/stored_run.h"
+#include "host/cli/task_run.h"
 #include "host/cli/terminal.h"
 #include "host/cli/train_setting_flags.h"
 #include "host/cli/values.h"
@@ -96,58 +97,28 @@ class Output {
   ProgressLine progress_;
 };
 
-/// What the text is like, before hours are spent on it.
-void report_corpus(const LanguageCorpus& corpus) {
-  note(fmt::format("corpus: {}, {} {} types", corpus.name, corpus.tokenizer.size(),
-                   to_string(corpus.tokenizer.kind())));
-  note(fmt::format("  {:<6} {:>13} {:>11} {:>9} {:>9} {:>11} {:>9}", "split", "tokens", "lines",
-                   "empty", "types", "unknown", "longest"));
-  const auto row = [](const char* name, const TextStatistics& s) {
-    if (s.tokens == 0) return;
-    note(fmt::format("  {:<6} {:>13} {:>11} {:>9} {:>9} {:>9.3f} % {:>9}", name, s.tokens, s.lines,
-                     s.empty_lines, s.types, 100 * double(s.unknown) / double(s.tokens),
-                     s.longest_line));
-    if (s.crlf_lines > 0) note(fmt::format("  {:<6} {} lines end in CR LF", name, s.crlf_lines));
-  };
-  if (corpus.streams.streams > 0) {  // there is less to say about pieces of lines
-    row("text", corpus.streams.text);
-    note(fmt::format("  {:<6} {:>13}", "train", corpus.train.statistics.tokens));
-    note(fmt::format("  {:<6} {:>13}", "valid", corpus.valid.statistics.tokens));
-    return;
-  }
-  row("train", corpus.train.statistics);
-  row("valid", corpus.valid.statistics);
-  row("test", corpus.test.statistics);
-}
-
-void report_model(const LanguageModelConfig& config) {
-  note(fmt::format("model: {}, embedding {}, layers of {} units{}", describe_cell(config),
-                   config.embedding, fmt::join(config.hidden, ", "), config.tied ? ", tied" : ""));
-  for (const VariableInfo& info : parameters(config))
+void report_model(const Task& task) {
+  note("model: " + task.describe());
+  for (const VariableInfo& info : task.parameters())
     note(fmt::format("  {:<20} {:>15} {:>13}", info.name, to_string(info.type.shape),
                      info.type.shape.elements()));
-  note(fmt::format("  {:<20} {:>15} {:>13}", "parameters", "", parameter_count(config)));
+  note(fmt::format("  {:<20} {:>15} {:>13}", "parameters", "", parameter_count(task)));
 }
 
-/// The text's name in a checkpoint.
+/// The name of the data in a checkpoint.
 std::string origin_of(const TrainFlags& flags, const StoredRun* stored) {
   if (!flags.data.empty()) return std::filesystem::absolute(flags.data).string();
   return stored ? stored->corpus : kBuiltInCorpus;
 }
 
-/// The text of the run, which for a resumed one must be the text that it was begun with.
-LanguageCorpus read_corpus(const TrainFlags& flags, const TrainSettings& settings,
-                           const StoredRun* stored, const std::atomic<bool>& stop) {
-  CorpusOptions options = settings.corpus_options();
-  options.path = flags.data;
-  if (const std::string origin = origin_of(flags, stored);
-      flags.data.empty() && origin != kBuiltInCorpus)
-    options.path = origin;
-  options.cache_dir = flags.cache_dir;
-  options.stop = &stop;
-  options.note = warn;
-  if (stored) options.fingerprint = stored->text_fingerprint;
-  return read_language_corpus(options);
+/// The data of the run, which for a resumed one must be those that it was begun with.
+DataSource source_of(const TrainFlags& flags, const StoredRun* stored,
+                     const std::atomic<bool>& stop) {
+  const std::string origin = origin_of(flags, stored);
+  return {.path = flags.data.empty() && origin != kBuiltInCorpus ? origin : flags.data,
+          .cache_dir = flags.cache_dir,
+          .fingerprint = stored ? stored->text_fingerprint : "",
+          .stop = &stop};
 }
 
 /// A command to copy into a shell.
@@ -202,20 +173,27 @@ std::shared_ptr<Backend> reopen(DeviceFlags flags, const RecurrentAlgorithm& alg
   return backend;
 }
 
-void report(const TrainFlags& flags, const TrainingResult& result,
-            const LanguageModelConfig& config) {
+/// Adds "valid_loss" and the task's measures.
+void add_measures(Json& json, const std::string& split, const Task& task,
+                  const Evaluation& evaluation) {
+  json[split + "_loss"] = evaluation.loss();
+  for (const Measure& measure : task.measures(evaluation))
+    json[split + "_" + measure.name] = measure.value;
+}
+
+void report(const TrainFlags& flags, const TrainingResult& result, const Task& task) {
   if (result.stopped_early)
     note(fmt::format("stopped in epoch {}: no better validation for as long as --patience says",
                      result.epoch));
   note("saved: " + result.checkpoint.string());
   if (!flags.json) return;
-  Json json = {{"valid_loss", result.valid.loss()}, {"valid_ppl", result.valid.perplexity()}};
-  if (result.test.tokens > 0)
-    json.update({{"test_loss", result.test.loss()}, {"test_ppl", result.test.perplexity()}});
+  Json json;
+  add_measures(json, "valid", task, result.valid);
+  if (result.test.count > 0) add_measures(json, "test", task, result.test);
   json.update({{"best_epoch", result.best_epoch},
                {"steps", result.steps},
                {"skipped_steps", result.skipped},
-               {"parameters", parameter_count(config)},
+               {"parameters", parameter_count(task)},
                {"seconds", result.seconds},
                {"checkpoint", result.checkpoint.string()}});
   print_json(json);
@@ -279,24 +257,25 @@ void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
       stored ? algorithm_of_resumed(flags, settings, *stored, device.device)
              : choose_rnn_algorithm(settings.rnn_algorithm);
   const auto backend = stored ? reopen(device, algorithm, *stored) : device.open(algorithm);
-  const LanguageCorpus corpus = read_corpus(flags, settings, stored, stop);
-  report_corpus(corpus);
-  LanguageModelConfig config = settings.model_config();
-  config.vocabulary = corpus.tokenizer.size();
-  report_model(config);
+  const TaskRun prepared = prepare_task(settings, source_of(flags, stored, stop));
+  const Task& task = *prepared.task;
+  report_model(task);
 
   Output output(flags.json, stop);
   TrainingOptions options = settings.training_options();
   options.run_dir = flags.save;
-  const StoredRun stored_next{settings,           origin_of(flags, stored),
-                              corpus.fingerprint, kind_of_device(*backend),
-                              device.precision,   device.threads};
+  const StoredRun stored_next{settings,
+                              origin_of(flags, stored),
+                              prepared.fingerprint,
+                              kind_of_device(*backend),
+                              device.precision,
+                              device.threads};
   const TrainingRun run{
-      .model = config,
+      .task = task,
+      .examples = prepared.examples,
       .options = options,
       .lock = lock,
-      .corpus = corpus,
-      .description = {config, stored_next.corpus, stored_next.training_json(), nullptr},
+      .description = {stored_next.corpus, stored_next.training_json(), nullptr},
       .backend = backend,
       .observer = {
           .log = [&](const std::string& line) { output.log(line); },
@@ -323,7 +302,7 @@ void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
         fmt::format("{}; step {} is saved, {}", output.failure(), result.steps, to_go_on(flags)));
   if (result.interrupted)
     end_interrupted(flags, fmt::format("stopped at step {}, which is saved", result.steps));
-  report(flags, result, config);
+  report(flags, result, task);
 }
 
 void run_train(const TrainFlags& flags, bool resume_given) {
@@ -335,8 +314,8 @@ void run_train(const TrainFlags& flags, bool resume_given) {
     train_and_report(flags, start, lock, stop);
   } catch (const Interrupted&) {
     if (start.checkpoint)
-      end_interrupted(flags, "stopped while reading the text; the run is as it was");
-    throw Stopped(stop_signal(), "stopped while reading the text; nothing has been trained yet");
+      end_interrupted(flags, "stopped while reading the data; the run is as it was");
+    throw Stopped(stop_signal(), "stopped while reading the data; nothing has been trained yet");
   }
 }
 

@@ -32,7 +32,7 @@ void require_count(const char* flag, std::int64_t value, std::int64_t low) {
 }
 
 /// What only an LSTM has, and a projection's size.
-void check_lstm(const LanguageModelConfig& config) {
+void check_lstm(const EncoderConfig& config) {
   if (config.cell == CellKind::kLstm) {
     const std::int64_t smallest = std::ranges::min(config.hidden);
     if (config.projection >= smallest)
@@ -120,7 +120,8 @@ void TrainSettings::check() const {
       if (value) require_float32(flag_of(setting), *value);
   });
   corpus_options();
-  model_config();
+  encoder();
+  language_model();
   training_options();
 }
 
@@ -138,8 +139,8 @@ CorpusOptions TrainSettings::corpus_options() const {
   return options;
 }
 
-LanguageModelConfig TrainSettings::model_config() const {
-  LanguageModelConfig config;
+EncoderConfig TrainSettings::encoder() const {
+  EncoderConfig config;
   config.cell = choose_cell(model);
   config.reset = choose<GruReset>("--gru-reset", gru_reset,
                                   {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
@@ -147,7 +148,6 @@ LanguageModelConfig TrainSettings::model_config() const {
   config.hidden =
       nhid.size() == 1 ? std::vector<std::int64_t>(std::size_t(nlayers), nhid.front()) : nhid;
   config.dropout = overfit_one_batch ? 0 : dropout;
-  config.tied = tied;
   config.input_gate = choose_input_gate(lstm_gates);
   config.layer_norm = layer_norm;
   config.projection = proj;
@@ -155,6 +155,11 @@ LanguageModelConfig TrainSettings::model_config() const {
   const RecurrentAlgorithm algorithm = choose_rnn_algorithm(rnn_algorithm);
   const std::string why = why_not(algorithm, config.recurrent());
   if (!why.empty()) throw UsageError(refusal_of(algorithm, why));
+  return config;
+}
+
+LanguageModelConfig TrainSettings::language_model() const {
+  LanguageModelConfig config{encoder(), tied};
   const std::string width = proj > 0
                                 ? fmt::format("--proj {}", proj)
                                 : fmt::format("{} units in the last layer", config.hidden.back());
@@ -166,8 +171,6 @@ LanguageModelConfig TrainSettings::model_config() const {
 
 TrainingOptions TrainSettings::training_options() const {
   TrainingOptions options;
-  options.batch = batch_size;
-  options.bptt = bptt;
   options.epochs = epochs;
   options.optimizer.kind = choose_optimizer(optimizer);
   options.optimizer.momentum = float(momentum);

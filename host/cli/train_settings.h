@@ -8,11 +8,13 @@
 #include <vector>
 
 #include "host/data/language_corpus.h"
+#include "host/models/language_model.h"
 #include "host/train/trainer.h"
 
 namespace unroll::cli {
 
 struct TrainSettings {
+  std::string task = LanguageModelTask::kName;
   std::string recipe;
 
   std::string tokenizer = "word", split = "fraction";
@@ -52,7 +54,8 @@ struct TrainSettings {
   /// The same in the terms of the layers below. The size of the vocabulary is not known yet, and
   /// the path and the sinks of the corpus are no settings.
   CorpusOptions corpus_options() const;
-  LanguageModelConfig model_config() const;
+  EncoderConfig encoder() const;
+  LanguageModelConfig language_model() const;
   TrainingOptions training_options() const;
 };
 

@@ -8,11 +8,13 @@
 
 namespace unroll {
 
-BatchQueue::BatchQueue(BatchStream stream) : stream_(std::move(stream)) {
-  for (Slot& slot : slots_) {
-    slot.inputs.resize(static_cast<std::size_t>(stream_.room()));
-    slot.targets.resize(slot.inputs.size());
-  }
+BatchQueue::BatchQueue(Examples& examples)
+    : examples_(examples),
+      length_(examples.length()),
+      stride_(examples.stride()),
+      batches_(examples.batches()),
+      largest_(examples.largest()) {
+  slots_.fill(largest_);
   try {
     reader_ = std::thread([this] { read(); });
   } catch (const std::system_error& error) {
@@ -42,13 +44,13 @@ const Batch* BatchQueue::next() {
     return nullptr;
   }
   in_use_ = true;
-  return &slot(freed_).batch;
+  return &slot(freed_);
 }
 
-void BatchQueue::seek(std::int64_t position) {
+void BatchQueue::seek(std::int64_t epoch, std::int64_t position) {
   std::unique_lock lock(mutex_);
   changed_.wait(lock, [&] { return !reading_; });
-  stream_.set_position(position);
+  examples_.seek(epoch, position);
   filled_ = freed_ = 0;
   in_use_ = ended_ = false;
   error_ = nullptr;
@@ -60,33 +62,23 @@ void BatchQueue::read() {
   for (;;) {
     changed_.wait(lock, [&] { return stop_ || (!ended_ && filled_ - freed_ < kBatches); });
     if (stop_) return;
-    Slot& free = slot(filled_);
+    Batch& free = slot(filled_);
     reading_ = true;
     lock.unlock();
     std::exception_ptr error;
+    bool got = false;
     try {
-      fill(free);
+      got = examples_.next(free);
     } catch (...) {
       error = std::current_exception();
     }
     lock.lock();
     reading_ = false;
     error_ = error;
-    ended_ = error || free.batch.steps == 0;
+    ended_ = !got;
     if (!ended_) ++filled_;
     changed_.notify_all();
   }
-}
-
-void BatchQueue::fill(Slot& slot) {
-  const std::int64_t steps = stream_.next(slot.inputs, slot.targets);
-  const auto size = static_cast<std::size_t>(steps * stream_.streams());
-  slot.batch.inputs = std::span(slot.inputs).first(size);
-  slot.batch.targets = std::span(slot.targets).first(size);
-  slot.batch.steps = steps;
-  slot.batch.position_after = stream_.position();
-  slot.batch.tokens = static_cast<std::int64_t>(size) -
-                      std::count(slot.batch.targets.begin(), slot.batch.targets.end(), kIgnoredId);
 }
 
 }  // namespace unroll

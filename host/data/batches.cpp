@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <stdexcept>
+#include <vector>
 
 namespace unroll {
 
@@ -76,6 +77,30 @@ std::int64_t BatchStream::next(std::span<std::int32_t> inputs, std::span<std::in
   }
   position_ += steps;
   return steps;
+}
+
+Batch BatchStream::largest() const {
+  const std::int64_t steps = std::min(options_.steps, length_);
+  Batch batch;
+  for (const Shape& shape : {Shape{steps, options_.streams}, Shape{room()}})
+    batch.columns.push_back(
+        {.shape = shape, .ids = std::vector<std::int32_t>(std::size_t(room()))});
+  return batch;
+}
+
+bool BatchStream::next(Batch& batch) {
+  Column &inputs = batch.columns.at(0), &targets = batch.columns.at(1);
+  const std::int64_t steps = next(inputs.ids, targets.ids), size = steps * options_.streams;
+  inputs.shape = {steps, options_.streams};
+  targets.shape = {size};
+  batch.position_after = position_;
+  batch.count = size - std::count(targets.ids.begin(), targets.ids.begin() + size, kIgnoredId);
+  return steps > 0;
+}
+
+void BatchStream::seek(std::int64_t epoch, std::int64_t position) {
+  if (epoch < 1) throw std::invalid_argument(fmt::format("epoch {}, expected 1 or more", epoch));
+  set_position(position);
 }
 
 void BatchStream::set_position(std::int64_t position) {

@@ -10,12 +10,10 @@
 #include <span>
 #include <string>
 
+#include "host/data/examples.h"
 #include "host/data/token_ids.h"
 
 namespace unroll {
-
-/// A target that counts for nothing: padding at the end of the shorter streams.
-inline constexpr std::int32_t kIgnoredId = -1;
 
 /// Stream s of n tokens over N streams holds n / N of them, one more if s < n % N; the streams are
 /// consecutive pieces of the text. Targets are the tokens; the input of each is the token before it
@@ -25,8 +23,11 @@ inline constexpr std::int32_t kIgnoredId = -1;
 /// With `count` set, each stream is a piece of its own share instead: stream s is the tokens
 /// [s * (n / N) + first, ... + count), of which none is padding; the remaining tokens are not used.
 ///
+/// As examples, batches have the columns inputs [T', N] and targets [T' N], every epoch is the
+/// same, and a position is a timestep.
+///
 /// Owns no tokens: they must outlive it. Not thread-safe.
-class BatchStream {
+class BatchStream final : public Examples {
  public:
   struct Options {
     std::int64_t streams = 1;  // N
@@ -49,15 +50,19 @@ class BatchStream {
   ///           that is not in the vocabulary.
   std::int64_t next(std::span<std::int32_t> inputs, std::span<std::int32_t> targets);
 
+  Batch largest() const override;
+  bool next(Batch& batch) override;
+  void seek(std::int64_t epoch, std::int64_t position) override;
+
   void rewind() { position_ = 0; }
 
   std::int64_t streams() const { return options_.streams; }
+  std::int64_t batch_size() const override { return options_.streams; }
   /// Elements of the largest batch: min(T, length) * N.
   std::int64_t room() const;
-  /// Batches from start to end: ceil(length / T).
-  std::int64_t batches() const { return 1 + (length_ - 1) / options_.steps; }
   /// Steps from start to end: the length of the longest stream.
-  std::int64_t length() const { return length_; }
+  std::int64_t length() const override { return length_; }
+  std::int64_t stride() const override { return options_.steps; }
 
   /// Steps handed out so far; with set_position, what resuming needs.
   std::int64_t position() const { return position_; }

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <vector>
 
 #include "unroll/tensor.h"
@@ -17,8 +19,8 @@ inline constexpr std::int32_t kIgnoredId = -1;
 struct Column {
   DType dtype = DType::kInt32;    // or kFloat32
   Shape shape = {};               // in this batch
-  std::vector<std::int32_t> ids;  // kInt32
-  std::vector<float> values;      // kFloat32
+  std::vector<std::int32_t> ids = {};  // kInt32
+  std::vector<float> values = {};      // kFloat32
 };
 
 struct Batch {
@@ -45,6 +47,8 @@ class Examples {
   /// Errors    std::invalid_argument unless epoch >= 1 and position lies in [0, length()].
   virtual void seek(std::int64_t epoch, std::int64_t position) = 0;
 
+  /// Rows of a batch: streams or texts. It is the same for every batch.
+  virtual std::int64_t batch_size() const = 0;
   /// Positions of an epoch, which depend on nothing but the data and how they were asked for.
   virtual std::int64_t length() const = 0;
   /// Positions of a whole batch; the last one of an epoch may have fewer.
@@ -56,6 +60,14 @@ class Examples {
   Examples() = default;
   Examples(const Examples&) = default;
   Examples& operator=(const Examples&) = default;
+};
+
+/// What a task is learned from and measured on. The trainer moves through them.
+struct TaskExamples {
+  std::unique_ptr<Examples> train, valid;
+  std::unique_ptr<Examples> test;  // null: there is none
+  /// To be called now and then if the data may be overwritten; throws std::runtime_error if so.
+  std::function<void()> require_unchanged = [] {};
 };
 
 }  // namespace unroll

@@ -72,6 +72,15 @@ BatchStream LanguageCorpus::test_stream() const {
   return one_stream(test);
 }
 
+TaskExamples LanguageCorpus::examples(std::int64_t batch, std::int64_t bptt) const {
+  TaskExamples examples;
+  examples.train = std::make_unique<BatchStream>(training_stream(batch, bptt));
+  examples.valid = std::make_unique<BatchStream>(validation_stream());
+  if (!test.ids.empty()) examples.test = std::make_unique<BatchStream>(test_stream());
+  if (check_sources) examples.require_unchanged = check_sources;
+  return examples;
+}
+
 BatchStream LanguageCorpus::one_stream(const TextSplit& split) const {
   return {split.ids,
           {.steps = kEvaluationSteps,

@@ -76,6 +76,9 @@ struct LanguageCorpus {
   /// One stream. Errors: std::invalid_argument if there is no test text.
   BatchStream test_stream() const;
 
+  /// All of them. They point to the ids of this corpus, and ask its check_sources.
+  TaskExamples examples(std::int64_t batch, std::int64_t bptt) const;
+
   /// To be called now and then where files of bytes are mapped, since they may be written to.
   /// Errors    std::runtime_error, naming the file, if its content is not what it was.
   void require_unchanged() const {

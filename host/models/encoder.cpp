@@ -1,5 +1,8 @@
 #include "host/models/encoder.h"
 
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <iterator>
 #include <stdexcept>
@@ -92,6 +95,11 @@ std::string describe_cell(const EncoderConfig& config) {
   for (std::size_t k = 0; k < parts.size(); ++k)
     text += (k == 0 ? " with " : k + 1 < parts.size() ? ", " : " and ") + parts[k];
   return text;
+}
+
+std::string describe_encoder(const EncoderConfig& config) {
+  return fmt::format("{}, embedding {}, layers of {} units, dropout {}", describe_cell(config),
+                     config.embedding, fmt::join(config.hidden, ", "), config.dropout);
 }
 
 void write_encoder(const EncoderConfig& config, nlohmann::json& model) {

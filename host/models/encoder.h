@@ -41,6 +41,9 @@ struct EncoderConfig {
 
 /// For people: "lstm", "lstm with layer norm, coupled gates and a projection to 64".
 std::string describe_cell(const EncoderConfig& config);
+/// For people: "lstm with layer norm and a projection to 64, embedding 200, layers of 200, 200
+/// units, dropout 0.2".
+std::string describe_encoder(const EncoderConfig& config);
 
 /// The members of config.json's `model` that say what the encoder is.
 void write_encoder(const EncoderConfig& config, nlohmann::json& model);

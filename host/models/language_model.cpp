@@ -1,230 +1,217 @@
 #include "host/models/language_model.h"
 
-#include <algorithm>
-#include <iterator>
-#include <stdexcept>
+#include <fmt/format.h>
 
-#include "host/data/batches.h"
-#include "unroll/backend.h"
+#include <cmath>
+#include <stdexcept>
+#include <utility>
+
+#include "host/base/utf8.h"
+#include "host/models/checkpoint.h"
+#include "host/models/tokenizer_file.h"
+#include "unroll/ops.h"
 
 namespace unroll {
 namespace {
 
-constexpr const char* kRecurrentPrefix = "rnn.";
-constexpr double kEmbeddingRange = 0.1;
+/// Rows of logits that an evaluation holds at a time.
+constexpr std::int64_t kChunkRows = 256;
+constexpr const char* kModelKey = "unroll";
+constexpr const char* kResetKey = "gru_reset";  // for people who read PyTorch's way
 
-struct Parameters {
-  Tensor encoder, decoder, decoder_bias;
-  std::vector<CellWeights> cells;
+struct Placeholders {
+  Tensor ids, targets;
 };
 
-Parameters declare(Graph& graph, const LanguageModelConfig& config,
-                   const LanguageModelInitialization& how) {
-  const bool uniform_range = how.range > 0;
-  const double range = uniform_range ? how.range : kEmbeddingRange;
-  RecurrentWeightsOptions recurrent{.prefix = kRecurrentPrefix};
-  if (uniform_range)
-    recurrent.weight_ih = recurrent.weight_hh = recurrent.weight_hr = recurrent.bias =
-        uniform(-range, range);
-  Parameters p;
-  if (config.embedding > 0)
-    p.encoder =
-        graph.variable(kEncoder, {config.vocabulary, config.embedding}, uniform(-range, range));
-  const RecurrentSpec spec = config.recurrent();
-  p.cells = recurrent_weights(
-      graph, spec, config.embedding > 0 ? config.embedding : config.vocabulary, recurrent);
-  p.decoder = config.tied ? p.encoder
-                          : graph.variable(kDecoder, {config.vocabulary, spec.output()},
-                                           uniform(-range, range));
-  p.decoder_bias = graph.variable(kDecoderBias, {config.vocabulary},
-                                  uniform_range ? uniform(-range, range) : constant(0));
-  return p;
+Placeholders placeholders(Graph& graph, std::int64_t batch) {
+  return {graph.placeholder("inputs", {kOpen, batch}, DType::kInt32),
+          graph.placeholder("targets", {kOpen}, DType::kInt32)};
 }
 
-struct Body {
-  Parameters parameters;
-  Tensor h;                     // [T N, R] what the decoder reads
-  std::vector<Tensor> carries;  // assignments of the new state
-};
-
-/// From token ids to the decoder's input, with the state carried in variables of `name`.
-Body build_body(Graph& graph, const LanguageModelConfig& config, Tensor inputs, std::int64_t batch,
-                const std::string& name, bool training,
-                const LanguageModelInitialization& how = {}) {
-  Body body{declare(graph, config, how), {}, {}};
-  RecurrentSpec spec = config.recurrent();
-  if (!training) spec.dropout = 0;
-  const double dropout_rate = training ? config.dropout : 0;
-  const auto dropped = [&](Tensor x, const char* site) {
-    return dropout_rate > 0 ? dropout(x, dropout_rate, site) : x;
-  };
-
-  RecurrentInputs in;
-  in.x = config.embedding > 0
-             ? dropped(embedding(body.parameters.encoder, inputs), "dropout_embedding")
-             : one_hot(inputs, config.vocabulary);
-  in.weights = body.parameters.cells;
-  const std::vector<std::string> names = state_names(config, name);
-  for (int k = 0; k < int(names.size()); ++k) {
-    const bool is_h = k < spec.layers();
-    const int layer = k % spec.layers();
-    (is_h ? in.h0 : in.c0)
-        .push_back(graph.variable(names[std::size_t(k)],
-                                  is_h ? spec.h_shape(layer, batch) : spec.c_shape(layer, batch),
-                                  constant(0), {.trainable = false}));
+/// Declares the variables of a carried state; adds their names to `names`.
+EncoderInputs carried_state(Graph& graph, const RecurrentSpec& spec,
+                            const LanguageModelInputs& inputs, std::vector<std::string>& names) {
+  EncoderInputs in{.ids = inputs.ids};
+  for (const bool is_h : {true, false}) {
+    if (!is_h && !spec.has_c()) continue;
+    for (int layer = 0; layer < spec.layers(); ++layer) {
+      names.push_back(fmt::format("{}/{}_l{}", inputs.name, is_h ? 'h' : 'c', layer));
+      const Shape shape =
+          is_h ? spec.h_shape(layer, inputs.batch) : spec.c_shape(layer, inputs.batch);
+      (is_h ? in.h0 : in.c0)
+          .push_back(graph.variable(names.back(), shape, constant(0), {.trainable = false}));
+    }
   }
-  const RecurrentResult result = recurrent(spec, in);
+  return in;
+}
+
+}  // namespace
+
+void LanguageModelConfig::check() const {
+  EncoderConfig::check();
+  if (const std::int64_t width = recurrent().output(); tied && embedding != width)
+    throw std::invalid_argument(
+        fmt::format("tied weights: got embedding size {} and {}, expected the same", embedding,
+                    projection > 0 ? fmt::format("a projection to {} elements", projection)
+                                   : fmt::format("{} units in the last layer", hidden.back())));
+}
+
+nlohmann::json to_json(const LanguageModelConfig& config) {
+  nlohmann::json model = {{"type", LanguageModelTask::kName}, {"tied", config.tied}};
+  write_encoder(config, model);
+  return model;
+}
+
+LanguageModelConfig language_model_from_json(const JsonObject& model) {
+  if (const std::string type = model.string("type"); type != LanguageModelTask::kName)
+    throw std::runtime_error(fmt::format("{}: type: got {}, expected {}", model.where(),
+                                         in_quotes(type), LanguageModelTask::kName));
+  LanguageModelConfig config;
+  read_encoder(model, config);
+  config.tied = model.boolean("tied");
+  try {
+    config.check();
+  } catch (const std::invalid_argument& error) {
+    throw std::runtime_error(model.where() + ": " + error.what());
+  }
+  return config;
+}
+
+LanguageModelBody language_model_body(Graph& graph, const LanguageModelConfig& config,
+                                      const LanguageModelInputs& inputs, bool training,
+                                      const Initialization& how) {
+  const RecurrentSpec spec = config.recurrent();
+  const EncoderParameters parameters = declare_encoder(graph, config, how);
+  LanguageModelBody body{SoftmaxDecoder(graph, {spec.output(), config.vocabulary}, how,
+                                        config.tied ? parameters.table : Tensor()),
+                         {},
+                         {},
+                         {}};
+  const EncoderInputs in = carried_state(graph, spec, inputs, body.carried);
+  const RecurrentResult result = encode(config, parameters, in, training);
   // A batch that training refuses must not reach the batches after it. An evaluation shows it.
   const auto carry = [&](Tensor state, Tensor next) {
     body.carries.push_back(training ? assign_finite(state, next) : assign(state, next));
   };
   for (std::size_t k = 0; k < in.h0.size(); ++k) carry(in.h0[k], result.h_n[k]);
   for (std::size_t k = 0; k < in.c0.size(); ++k) carry(in.c0[k], result.c_n[k]);
-  body.h = reshape(dropped(result.y, "dropout_output"), {kOpen, spec.output()});
+  body.h = reshape(drop_output(config, result.y, training), {kOpen, spec.output()});
   return body;
 }
 
-}  // namespace
-
-void LanguageModelConfig::check() const {
-  const auto fail = [](const std::string& what, const std::string& got,
-                       const std::string& expected) {
-    throw std::invalid_argument(what + ": got " + got + ", expected " + expected);
-  };
-  if (vocabulary < 2) fail("vocabulary", std::to_string(vocabulary) + " tokens", "2 or more");
-  if (embedding < 0) fail("embedding size", std::to_string(embedding), "0 (one-hot) or more");
-  if (std::ssize(hidden) > kMaxLayers)
-    fail("layers", std::to_string(hidden.size()), "at most " + std::to_string(kMaxLayers));
-  const RecurrentSpec spec = recurrent();
-  validate(spec);
-  if (tied && embedding != spec.output())
-    fail("tied weights",
-         "embedding size " + std::to_string(embedding) + " and " +
-             (projection > 0 ? "a projection to " + std::to_string(projection) + " elements"
-                             : std::to_string(hidden.back()) + " units in the last layer"),
-         "the same");
+LanguageModelTask::LanguageModelTask(const LanguageModelConfig& config, Tokenizer tokenizer)
+    : config_(config), tokenizer_(std::move(tokenizer)) {
+  config_.check();
 }
 
-RecurrentSpec LanguageModelConfig::recurrent() const {
-  RecurrentSpec spec;
-  spec.cell = cell;
-  spec.reset = reset;
-  spec.hidden = hidden;
-  spec.dropout = float(dropout);
-  spec.input_gate = input_gate;
-  spec.layer_norm = layer_norm;
-  spec.projection = projection;
-  return spec;
+std::shared_ptr<const LanguageModelTask> LanguageModelTask::read(const Checkpoint& checkpoint) {
+  const JsonObject config(checkpoint.config, (checkpoint.directory / "config.json").string());
+  const LanguageModelConfig model = language_model_from_json(config.object("model"));
+  return std::make_shared<LanguageModelTask>(
+      model, read_tokenizer(config.object("tokenizer"), checkpoint, model.vocabulary));
 }
 
-std::string describe_cell(const LanguageModelConfig& config) {
-  std::vector<std::string> parts;
-  if (config.layer_norm) parts.emplace_back("layer norm");
-  if (config.input_gate != InputGate::kSeparate)
-    parts.push_back(to_string(config.input_gate) + " gates");
-  if (config.projection > 0)
-    parts.push_back("a projection to " + std::to_string(config.projection));
-  std::string text = to_string(config.cell);
-  for (std::size_t k = 0; k < parts.size(); ++k)
-    text += (k == 0 ? " with " : k + 1 < parts.size() ? ", " : " and ") + parts[k];
-  return text;
+std::shared_ptr<const LanguageModelTask> LanguageModelTask::configured(const JsonObject& model) {
+  return std::make_shared<LanguageModelTask>(language_model_from_json(model));
 }
 
-std::vector<std::string> state_names(const LanguageModelConfig& config, const std::string& graph) {
-  std::vector<std::string> names;
-  for (const char* state : {"h", "c"}) {
-    if (*state == 'c' && !config.recurrent().has_c()) continue;
-    for (std::size_t layer = 0; layer < config.hidden.size(); ++layer)
-      names.push_back(graph + "/" + state + "_l" + std::to_string(layer));
-  }
-  return names;
-}
-
-TrainingGraph::TrainingGraph(const LanguageModelConfig& config, const Options& options) {
-  config.check();
-  inputs = graph.placeholder("inputs", {kOpen, options.batch}, DType::kInt32);
-  targets = graph.placeholder("targets", {kOpen}, DType::kInt32);
-  Body body = build_body(graph, config, inputs, options.batch, kName, true, options.initialization);
-  const SoftmaxCrossEntropyResult result = softmax_cross_entropy(
-      body.h, body.parameters.decoder, body.parameters.decoder_bias, targets, {},
-      {.chunk_rows = options.chunk_rows,
-       .ignored_id = kIgnoredId,
-       .mean = options.reduction == LossReduction::kMean,
-       .scale = 1 / double(options.batch)});
-  std::vector<Tensor> parts = std::move(body.carries);
-  MinimizeOptions guarded{.guard = options.guard};
-  if (options.reduction == LossReduction::kTime) guarded.loss = -reduce_mean(result.log_prob);
-  parts.push_back(
-      Optimizer(options.optimizer, options.learning_rate).minimize(result.loss, guarded));
-  step = group(parts);
-}
-
-EvaluationGraph::EvaluationGraph(const LanguageModelConfig& config, std::int64_t batch,
-                                 std::int64_t chunk_rows, const std::string& name) {
-  config.check();
-  inputs = graph.placeholder("inputs", {kOpen, batch}, DType::kInt32);
-  targets = graph.placeholder("targets", {kOpen}, DType::kInt32);
-  const Body body = build_body(graph, config, inputs, batch, name, false);
-  const SoftmaxCrossEntropyResult result =
-      softmax_cross_entropy(body.h, body.parameters.decoder, body.parameters.decoder_bias, targets,
-                            {}, {.chunk_rows = chunk_rows, .ignored_id = kIgnoredId});
-  log_prob = result.log_prob;
-  hit = result.hit;
-  fetches = {log_prob, hit, group(body.carries)};
-}
-
-StepGraph::StepGraph(const LanguageModelConfig& config,
-                     const std::optional<SamplingOptions>& sampler) {
-  config.check();
-  input = graph.placeholder("input", {1, 1}, DType::kInt32);
-  const Body body = build_body(graph, config, input, 1, kName, false);
-  const Tensor logits = matmul(body.h, body.parameters.decoder, {.transpose_b = true});
-  log_prob = reshape(log_softmax(logits + body.parameters.decoder_bias), {config.vocabulary});
-  if (sampler) token = sample(log_prob, *sampler);
-  fetches = {sampler ? token : log_prob, group(body.carries)};
-}
-
-void initialize_forget_bias(const LanguageModelConfig& config,
-                            const LanguageModelInitialization& initialization,
-                            VariableStore& store) {
-  if (config.cell != CellKind::kLstm || !initialization.forget_bias) return;
-  const int gate = config.recurrent().gates() - 3;  // its block of rows
-  for (std::size_t layer = 0; layer < config.hidden.size(); ++layer) {
-    // The cell adds both biases: one carries the value, the other is zero.
-    for (const char* bias : {"bias_ih_l", "bias_hh_l"}) {
-      const std::string name = kRecurrentPrefix + std::string(bias) + std::to_string(layer);
-      std::vector<float> values = store.read<float>(name);
-      const auto units = std::ptrdiff_t(config.hidden[layer]);
-      const bool carries = std::string_view(bias).starts_with("bias_ih");
-      std::fill(values.begin() + gate * units, values.begin() + (gate + 1) * units,
-                carries ? float(*initialization.forget_bias) : 0.0F);
-      store.write<float>(name, values);
-    }
-  }
-}
-
-void clear_state(const LanguageModelConfig& config, const std::string& graph,
-                 VariableStore& store) {
-  for (const std::string& name : state_names(config, graph)) {
-    const View state = store.view(name);
-    store.backend().clear(state.data, state.bytes());
-    store.touch(name);
-  }
-}
-
-std::vector<VariableInfo> parameters(const LanguageModelConfig& config) {
+std::vector<VariableInfo> LanguageModelTask::parameters() const {
   Graph graph;
-  declare(graph, config, {});
-  std::vector<VariableInfo> infos;
-  for (const Tensor& variable : graph.variables())
-    infos.push_back({variable.name(), {variable.shape(), variable.dtype()}, constant(0), true});
-  return infos;
+  const EncoderParameters encoder = declare_encoder(graph, config_);
+  SoftmaxDecoder(graph, {config_.recurrent().output(), config_.vocabulary}, {},
+                 config_.tied ? encoder.table : Tensor());
+  return variables_of(graph);
 }
 
-std::int64_t parameter_count(const LanguageModelConfig& config) {
-  std::int64_t count = 0;
-  for (const VariableInfo& info : parameters(config)) count += info.type.shape.elements();
-  return count;
+std::vector<std::pair<std::string, std::string>> LanguageModelTask::copies() const {
+  if (config_.tied) return {{kDecoder, kEncoder}};
+  return {};
+}
+
+std::int64_t LanguageModelTask::gradient_bytes() const {
+  const std::int64_t table = config_.tied ? 0 : config_.vocabulary * config_.embedding;
+  return (parameter_count(*this) - table) * std::int64_t(sizeof(float));
+}
+
+std::string LanguageModelTask::describe() const {
+  return describe_encoder(config_) + (config_.tied ? ", tied" : "");
+}
+
+std::unique_ptr<TrainingGraph> LanguageModelTask::training_graph(
+    const TrainingGraphOptions& options) const {
+  auto training = std::make_unique<TrainingGraph>();
+  Graph& graph = training->graph;
+  const Placeholders in = placeholders(graph, options.batch);
+  LanguageModelBody body = language_model_body(graph, config_, {in.ids, options.batch, "train"},
+                                               true, options.initialization);
+  const DecoderLoss result = body.decoder.loss(
+      body.h, in.targets, {},
+      {.reduction = options.reduction, .batch = options.batch, .chunk_rows = options.chunk_rows});
+  MinimizeOptions guarded{.guard = options.guard};
+  if (options.reduction == LossReduction::kTime) guarded.loss = reduce_mean(result.loss);
+  std::vector<Tensor> parts = std::move(body.carries);
+  parts.push_back(
+      Optimizer(options.optimizer, options.learning_rate).minimize(result.cost, guarded));
+  training->inputs = {in.ids, in.targets};
+  training->step = group(parts);
+  training->carried = std::move(body.carried);
+  return training;
+}
+
+std::unique_ptr<EvaluationGraph> LanguageModelTask::evaluation_graph(
+    std::int64_t batch, const std::string& name) const {
+  auto evaluation = std::make_unique<EvaluationGraph>();
+  const Placeholders in = placeholders(evaluation->graph, batch);
+  LanguageModelBody body =
+      language_model_body(evaluation->graph, config_, {in.ids, batch, name}, false);
+  const DecoderLoss result = body.decoder.loss(body.h, in.targets, {}, {.chunk_rows = kChunkRows});
+  evaluation->inputs = {in.ids, in.targets};
+  evaluation->loss = result.loss;
+  evaluation->hit = result.hit;
+  evaluation->fetches = {result.loss, result.hit, group(body.carries)};
+  evaluation->carried = std::move(body.carried);
+  return evaluation;
+}
+
+void LanguageModelTask::initialize(const Initialization& how, VariableStore& store) const {
+  initialize_forget_bias(config_, how, store);
+}
+
+double LanguageModelTask::loss_ceiling() const {
+  return 2 * std::log(double(config_.vocabulary)) + 3;
+}
+
+std::vector<Measure> LanguageModelTask::measures(const Evaluation& evaluation) const {
+  const double ppl = evaluation.perplexity();
+  return {{.name = "ppl", .value = ppl, .text = fmt::format("{:8.2f}", ppl), .of_loss = true},
+          {.name = "accuracy", .value = evaluation.accuracy(), .text = "", .in_lines = false}};
+}
+
+nlohmann::json LanguageModelTask::to_json() const {
+  return {{"model", unroll::to_json(config_)}, {"tokenizer", tokenizer_to_json(tokenizer_.kind())}};
+}
+
+TaskFiles LanguageModelTask::files() const {
+  TaskFiles files;
+  if (tokenizer_.kind() != TokenizerKind::kByte) files.vocabulary = tokenizer_.vocabulary_text();
+  return files;
+}
+
+TensorMetadata LanguageModelTask::metadata() const {
+  TensorMetadata metadata = {{kModelKey, to_json().dump()}};
+  if (config_.cell == CellKind::kGru && config_.reset == GruReset::kBefore)
+    metadata[kResetKey] = "before: not PyTorch's GRU, which would compute something else";
+  return metadata;
+}
+
+std::optional<StoredModel> stored_model(const TensorMetadata& metadata, const std::string& where) {
+  const auto found = metadata.find(kModelKey);
+  if (found == metadata.end()) return std::nullopt;
+  const std::string name = fmt::format("{}: metadata '{}'", where, kModelKey);
+  const nlohmann::json json = parse_json(found->second, name);
+  const JsonObject object(json, name);
+  return StoredModel{language_model_from_json(object.object("model")),
+                     tokenizer_kind_from(object.object("tokenizer"))};
 }
 
 }  // namespace unroll

@@ -72,6 +72,9 @@ class Task {
   virtual std::vector<VariableInfo> parameters() const = 0;
   /// Further tensors of model.safetensors, each equal to a parameter: (name, parameter).
   virtual std::vector<std::pair<std::string, std::string>> copies() const { return {}; }
+  /// Bytes of the parameters' gradients: that of a table which is only looked up in is a few rows,
+  /// and is left out.
+  virtual std::int64_t gradient_bytes() const = 0;
   /// A line for people.
   virtual std::string describe() const = 0;
 
@@ -85,6 +88,8 @@ class Task {
   virtual void initialize(const Initialization& how, VariableStore& store) const = 0;
 
   // What is measured. The best model is that of the least loss.
+  /// What is counted: "tokens".
+  virtual std::string unit() const = 0;
   /// A little more than twice the loss of a model that knows nothing: more is divergence.
   virtual double loss_ceiling() const = 0;
   virtual std::vector<Measure> measures(const Evaluation& evaluation) const = 0;
@@ -102,12 +107,22 @@ class Task {
   Task& operator=(const Task&) = default;
 };
 
+/// The variables of a graph that declares nothing but parameters.
+std::vector<VariableInfo> variables_of(const Graph& graph);
+
 /// Numbers in the parameters; those of a tensor that is used twice count once.
 std::int64_t parameter_count(const Task& task);
+
+/// The `task` member of config.json.
+nlohmann::json task_to_json(const Task& task);
 
 /// The task of a checkpoint, as its config.json says. One without a task is a language model's.
 /// Errors    std::runtime_error if the task is unknown or of a newer version, or the configuration
 ///           or a file is not one of its own.
 std::shared_ptr<const Task> read_task(const Checkpoint& checkpoint);
+
+/// The parameters that a checkpoint's config.json describes, whose other files need not be read
+/// yet. Errors    std::runtime_error as read_task().
+std::vector<VariableInfo> model_parameters(const Checkpoint& checkpoint);
 
 }  // namespace unroll

@@ -41,19 +41,6 @@ double median_rate(const RunHistory& history) {
   return *middle;
 }
 
-std::string model_line(const LanguageModelConfig& model) {
-  const std::string cell = describe_cell(model);
-  const bool equal =
-      std::ranges::adjacent_find(model.hidden, std::not_equal_to<>()) == model.hidden.end();
-  std::string layers =
-      equal ? fmt::format("{} layer{} of {} units", model.hidden.size(),
-                          model.hidden.size() == 1 ? "" : "s", grouped(model.hidden.front()))
-            : fmt::format("layers of {} units", fmt::join(model.hidden, ", "));
-  return fmt::format("{}, {}, embedding {}, {} tokens, dropout {}{}", cell, layers,
-                     grouped(model.embedding), grouped(model.vocabulary), model.dropout,
-                     model.tied ? ", tied" : "");
-}
-
 std::string summary(const ReportData& data) {
   const RunHistory& history = data.history;
   const EvaluationRecord* best = history.best();
@@ -70,7 +57,7 @@ std::string summary(const ReportData& data) {
       "Tokens per second",
       std::isfinite(rate) ? grouped(std::llround(std::clamp(rate, 0.0, 1e15))) : "–", "median");
   html += summary_item("Time", duration(history.seconds), "validation included");
-  html += summary_item("Parameters", data.model ? grouped(parameter_count(data.model->model)) : "–",
+  html += summary_item("Parameters", data.model ? grouped(parameter_count(*data.model->task)) : "–",
                        data.model ? "float32" : "no checkpoint yet");
   return html + "</dl>\n";
 }
@@ -231,7 +218,7 @@ std::string make_report(const ReportData& data) {
   std::string html = page_head(data.name + " – training run", kReportStyle);
   html += fmt::format(
       "<h1>{}</h1>\n<p class=\"soft\">{}</p>\n", escape_html(data.name),
-      data.model ? escape_html(model_line(data.model->model)) : "There is no checkpoint yet.");
+      data.model ? escape_html(data.model->task->describe()) : "There is no checkpoint yet.");
   html += summary(data);
   html += loss_figure(data.history);
   html += small_figures(data.history);

@@ -2,12 +2,13 @@
 /// All text from files is escaped.
 #pragma once
 
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "host/models/language_model.h"
+#include "host/models/task.h"
 #include "host/pages/run_history.h"
 
 namespace unroll {
@@ -19,7 +20,7 @@ struct ReportSample {
 
 /// The checkpoint that a report is about.
 struct ReportModel {
-  LanguageModelConfig model;
+  std::shared_ptr<const Task> task;
   nlohmann::json config;  // all of config.json
   std::vector<ReportSample> samples{};
 };

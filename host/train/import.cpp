@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "host/base/utf8.h"
-#include "host/train/model_file.h"
+#include "host/models/stored_variables.h"
 #include "host/train/training_state.h"
 
 namespace unroll {
@@ -64,7 +64,7 @@ class Importer {
 
   /// Every parameter's values go to the store, and every tensor is one of them.
   void load(const LanguageModelConfig& config, VariableStore& store) {
-    const std::vector<VariableInfo> infos = parameters(config);
+    const std::vector<VariableInfo> infos = LanguageModelTask(config).parameters();
     check_tensors(config, infos);
     for (const VariableInfo& info : infos) {
       store.require(info);  // zero

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "host/base/hash.h"
-#include "host/train/checkpoint.h"
-#include "host/train/checkpoint_files.h"
+#include "host/models/checkpoint_format.h"
+#include "host/train/checkpoint_writer.h"
 
 namespace unroll {
 namespace {

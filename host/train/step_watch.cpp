@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "host/base/setting_error.h"
+#include "host/models/model_file.h"
 #include "host/train/run_folder.h"
 #include "host/train/training_lines.h"
 

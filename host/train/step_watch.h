@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "host/train/checkpoint.h"
+#include "host/models/checkpoint.h"
 #include "host/train/trainer.h"
 #include "host/train/training_state.h"
 #include "host/train/training_step.h"

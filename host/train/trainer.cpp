@@ -13,8 +13,10 @@
 #include "host/base/interrupted.h"
 #include "host/base/setting_error.h"
 #include "host/data/batch_queue.h"
+#include "host/models/evaluate.h"
 #include "host/train/run_folder.h"
 #include "host/train/step_watch.h"
+#include "host/train/training_checkpoint.h"
 #include "host/train/training_lines.h"
 #include "host/train/training_step.h"
 #include "unroll/backend.h"
@@ -31,22 +33,29 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// In nats per token: the ceiling asked for, else a little more than twice the loss of a model that
-/// knows nothing.
-float loss_ceiling(const LanguageModelConfig& model, const TrainingOptions& options) {
-  const double nats = options.loss_ceiling.value_or(2 * std::log(double(model.vocabulary)) + 3);
-  return nats > 0 ? float(nats) : std::numeric_limits<float>::infinity();
-}
-
-TrainingGraph::Options graph_options(const LanguageModelConfig& model,
-                                     const TrainingOptions& options) {
-  return {.batch = options.batch,
+TrainingGraphOptions graph_options(const Task& task, const TrainingOptions& options,
+                                   std::int64_t batch) {
+  const double most = options.loss_ceiling.value_or(task.loss_ceiling());
+  const float ceiling = most > 0 ? float(most) : std::numeric_limits<float>::infinity();
+  return {.batch = batch,
           .optimizer = options.optimizer,
           .learning_rate = options.schedule.learning_rate,
           .reduction = options.reduction,
-          .guard = {.ceiling = loss_ceiling(model, options), .halts = halts(options)},
+          .guard = {.ceiling = ceiling, .halts = halts(options)},
           .chunk_rows = options.chunk_rows,
           .initialization = options.initialization};
+}
+
+/// What a checkpoint holds beside the variables.
+std::int64_t other_bytes(const Task& task) {
+  const TaskFiles files = task.files();
+  auto bytes = std::int64_t(files.vocabulary.value_or("").size());
+  for (const auto& [name, text] : files.others) bytes += std::int64_t(text.size());
+  for (const auto& [name, parameter] : task.copies())
+    for (const VariableInfo& info : task.parameters())
+      if (info.name == parameter) bytes += info.type.shape.elements() * std::int64_t(sizeof(float));
+  constexpr std::int64_t kHeaders = 1 << 20;  // and settings
+  return bytes + kHeaders;
 }
 
 class Trainer {
@@ -55,21 +64,22 @@ class Trainer {
       : run_(run),
         options_(run.options),
         description_(run.description),
-        queue_(run.corpus.training_stream(options_.batch, options_.bptt)),
+        batch_size_(run.examples.train->batch_size()),
+        queue_(*run.examples.train),
         schedule_(with_steps(options_, queue_.batches())),
-        step_(run.model, graph_options(run.model, options_), run.backend, options_.seed),
-        evaluator_(run.model, step_.store(), run.corpus.tokenizer.start(), run.stop),
+        step_(run.task, graph_options(run.task, options_, batch_size_), run.backend, options_.seed),
+        evaluator_(run.task, step_.store(), run.stop),
         watch_({options_, run.observer, step_, progress_,
                 [this](nlohmann::ordered_json line) { write_metrics(std::move(line)); }}) {
     run.lock.require_held();
     if (run.resume) {
       progress_ = step_.restore(*run.resume);
-      check_place(progress_, {queue_.length(), options_.bptt}, run.resume->directory.string());
+      check_place(progress_, {queue_.length(), queue_.stride()}, run.resume->directory.string());
       step_.set_count(progress_.step);
       watch_.resume();
       schedule_.set_divisor(progress_.rate_divisor);
       last_saved_ = progress_.step;
-      repair_run_folder(options_.run_dir, progress_.best.tokens > 0
+      repair_run_folder(options_.run_dir, progress_.best.count > 0
                                               ? std::optional(progress_.best_step)
                                               : std::nullopt);
       run.resume->model = {};  // a copy that is not needed any more
@@ -108,13 +118,9 @@ class Trainer {
 
   /// Takes the memory of a step and looks for room on the disk, or fails before the first step.
   void prepare() {
-    const std::int64_t steps = std::min(options_.bptt, queue_.length());
-    const TrainingMemory memory = step_.memory(steps);
+    const TrainingMemory memory = step_.memory(queue_.largest());
     require_memory(memory);
-    constexpr std::int64_t kOther = 1 << 20;  // headers and settings
-    const std::int64_t checkpoint =
-        memory.variables + std::int64_t(run_.corpus.tokenizer.vocabulary_text().size()) +
-        (run_.model.tied ? run_.model.vocabulary * run_.model.embedding * 4 : 0) + kOther;
+    const std::int64_t checkpoint = memory.variables + other_bytes(run_.task);
     const double free = require_room(options_.run_dir, checkpoint);
     // The checkpoints that are kept, the best, and the one being written.
     if (const int most = options_.keep + 2; !run_.resume && free < most * double(checkpoint))
@@ -126,27 +132,24 @@ class Trainer {
         "{:.1f} MB of gradients and activations",
         double(memory.parameters) * 1e-6, double(memory.variables - memory.parameters) * 1e-6,
         double(memory.working) * 1e-6));
-    step_.prepare(steps);
+    step_.prepare(queue_.largest());
   }
 
   void require_memory(const TrainingMemory& memory) const {
     const std::size_t there = run_.backend->memory().available;
     if (std::size_t(memory.working) <= there) return;
     const auto available = std::int64_t(there);
-    // Gradients do not depend on the batch. The gradient of a table that is only looked up in is a
-    // few rows, which grow with the batch, as all else does.
-    const std::int64_t table =
-        run_.model.tied ? 0 : run_.model.vocabulary * run_.model.embedding * 4;
-    const std::int64_t gradients = memory.parameters - table;
-    const std::int64_t rows = std::max<std::int64_t>(available - gradients, 0) * options_.batch /
+    // Gradients do not depend on the batch. All else grows with it.
+    const std::int64_t gradients = run_.task.gradient_bytes();
+    const std::int64_t rows = std::max<std::int64_t>(available - gradients, 0) * batch_size_ /
                               (memory.working - gradients);
     throw SettingError(
         fmt::format(
             "memory of a step: got {:.1f} MB available on {}, expected {:.1f} MB for gradients and "
             "activations; {}",
             double(available) * 1e-6, run_.backend->name(), double(memory.working) * 1e-6,
-            rows > 0 ? fmt::format("the largest batch that fits is about {} streams", rows)
-                     : "not even a batch of one stream fits"),
+            rows > 0 ? fmt::format("the largest batch size that fits is about {}", rows)
+                     : "not even a batch size of 1 fits"),
         {SettingName::kBatchSize});
   }
 
@@ -177,10 +180,10 @@ class Trainer {
 
   void seek() {
     if (options_.overfit_one_batch) {
-      queue_.rewind();
+      queue_.seek(1, 0);
       only_batch_ = queue_.next();
     } else {
-      queue_.seek(progress_.position);
+      queue_.seek(progress_.epoch, progress_.position);
     }
     if (progress_.position > 0) return;
     step_.clear_carried_state();
@@ -200,11 +203,11 @@ class Trainer {
     verify ? step_.run_verified(batch, rate) : step_.run(batch, rate);
     ++progress_.step;
     progress_.position = options_.overfit_one_batch
-                             ? std::min(progress_.position + options_.bptt, queue_.length())
+                             ? std::min(progress_.position + queue_.stride(), queue_.length())
                              : batch.position_after;
     if (options_.overfit_one_batch) step_.clear_carried_state();
     ++timed_batches_;
-    timed_tokens_ += batch.tokens;
+    timed_items_ += batch.count;
     unsaved_ = true;
     if (!std::exchange(peak_noted_, true))
       run_.observer.note(fmt::format("peak memory on the device: {:.1f} MB",
@@ -216,7 +219,7 @@ class Trainer {
   }
 
   std::int64_t batch_of_epoch() const {
-    return (progress_.position + options_.bptt - 1) / options_.bptt;
+    return (progress_.position + queue_.stride() - 1) / queue_.stride();
   }
 
   /// An epoch that is shorter than an interval is one.
@@ -225,11 +228,11 @@ class Trainer {
            (progress_.position == queue_.length() && queue_.batches() < options_.log_interval);
   }
 
-  /// Reads what the steps since the last check have done, and ends the run if its text has been
+  /// Reads what the steps since the last check have done, and ends the run if its data have been
   /// overwritten. Only what is due by the run's own settings checks: an interruption must not
   /// decide when a run turns back.
   void check_steps() {
-    run_.corpus.require_unchanged();
+    run_.examples.require_unchanged();
     watch_.check(last_saved_);
   }
 
@@ -242,10 +245,10 @@ class Trainer {
   /// Returns whether it is the best so far.
   bool validate() {
     check_steps();
-    const Evaluation valid = evaluator_.evaluate(run_.corpus.validation_stream());
-    valid.require_finite(
-        fmt::format("training diverged in epoch {}: the validation text", progress_.epoch));
-    const bool best = progress_.best.tokens == 0 || valid.loss() < progress_.best.loss();
+    const Evaluation valid = evaluator_.evaluate(*run_.examples.valid);
+    const Measured measured = measure(
+        valid, fmt::format("training diverged in epoch {}: the validation data", progress_.epoch));
+    const bool best = progress_.best.count == 0 || valid.loss() < progress_.best.loss();
     progress_.last = valid;
     progress_.evaluated_step = progress_.step;
     progress_.without_gain = best ? 0 : progress_.without_gain + 1;
@@ -257,7 +260,7 @@ class Trainer {
       progress_.rollbacks = 0;
     }
     unsaved_ = true;
-    nlohmann::ordered_json line = evaluation_event("valid", progress_, valid);
+    nlohmann::ordered_json line = evaluation_event("valid", progress_, measured);
     line["best"] = best;
     write_metrics(line);
     return best;
@@ -266,7 +269,7 @@ class Trainer {
   void validate_within_epoch() {
     const auto start = Clock::now();
     const bool best = validate();
-    run_.observer.log(step_line(progress_.epoch, progress_.step, progress_.last));
+    run_.observer.log(step_line(progress_.epoch, progress_.step, measured(progress_.last)));
     interval_start_ += Clock::now() - start;  // it is not training time
     if (best) save({.best = true, .scheduled = true});
   }
@@ -274,7 +277,8 @@ class Trainer {
   void end_epoch() {
     const bool best = validate();
     run_.observer.log(kRule);
-    run_.observer.log(epoch_line(progress_.epoch, seconds_since(epoch_start_), progress_.last));
+    run_.observer.log(
+        epoch_line(progress_.epoch, seconds_since(epoch_start_), measured(progress_.last)));
     run_.observer.log(kRule);
     // A plateau after training on one batch says nothing about the rate.
     if (!options_.overfit_one_batch) schedule_.end_epoch(progress_.epoch_improved);
@@ -293,17 +297,14 @@ class Trainer {
     const LoadedModel best = load_model(options_.run_dir, run_.backend, run_.observer.warn);
     result.checkpoint = best.directory;
     run_.observer.log(kLastRule);
-    if (run_.corpus.test.ids.empty()) {
-      run_.observer.log(fmt::format("| End of training | valid loss {:5.2f} | valid ppl {:8.2f}",
-                                    result.valid.loss(), result.valid.perplexity()));
+    if (run_.examples.test) {
+      result.test = Evaluator(run_.task, best.store, run_.stop).evaluate(*run_.examples.test);
+      run_.examples.require_unchanged();
+      const Measured test = measure(result.test, "the test data");
+      write_metrics(evaluation_event("test", progress_, test));
+      run_.observer.log(last_line("test", test));
     } else {
-      result.test = Evaluator(run_.model, best.store, run_.corpus.tokenizer.start(), run_.stop)
-                        .evaluate(run_.corpus.test_stream());
-      run_.corpus.require_unchanged();
-      result.test.require_finite("the test text");
-      write_metrics(evaluation_event("test", progress_, result.test));
-      run_.observer.log(fmt::format("| End of training | test loss {:5.2f} | test ppl {:8.2f}",
-                                    result.test.loss(), result.test.perplexity()));
+      run_.observer.log(last_line("valid", measured(result.valid)));
     }
     run_.observer.log(kLastRule);
     metrics_->sync();
@@ -329,21 +330,22 @@ class Trainer {
       check_steps();
       progress_.scheduled_save = progress_.step;
     } else {
-      run_.corpus.require_unchanged();  // the steps since the last check may be of another text
+      run_.examples.require_unchanged();  // the steps since the last check may be of another text
     }
     ResumeState state{progress_, step_.state_variables()};
     state.progress.metrics_bytes = metrics_->sync();
     state.progress.seconds = seconds();
-    ModelDescription description = description_;
+    RunDescription description = description_;
     description.metrics = {{"epoch", epoch_of(progress_)}, {"step", progress_.step}};
-    if (progress_.evaluated_step == progress_.step)
-      description.metrics.update({{"valid_loss", progress_.last.loss()},
-                                  {"valid_ppl", progress_.last.perplexity()},
-                                  {"valid_accuracy", progress_.last.accuracy()}});
+    if (progress_.evaluated_step == progress_.step) {
+      description.metrics["valid_loss"] = progress_.last.loss();
+      for (const Measure& measure : run_.task.measures(progress_.last))
+        description.metrics["valid_" + measure.name] = measure.value;
+    }
     const auto start = Clock::now();
     const std::filesystem::path directory = save_model(
-        options_.run_dir, progress_.step, description, run_.corpus.tokenizer, *step_.store(),
-        {.best = saving.best, .keep = options_.keep, .protect = progress_.scheduled_save}, &state);
+        options_.run_dir, progress_.step, {run_.task, description, *step_.store(), &state},
+        {.best = saving.best, .keep = options_.keep, .protect = progress_.scheduled_save});
     interval_start_ += Clock::now() - start;
     last_saved_ = progress_.step;
     unsaved_ = false;
@@ -351,6 +353,15 @@ class Trainer {
   }
 
   // ---- lines
+
+  Measured measured(const Evaluation& evaluation) const {
+    return {evaluation.loss(), run_.task.measures(evaluation)};
+  }
+
+  /// The same after a look at the numbers. Errors: as finite_measures().
+  Measured measure(const Evaluation& evaluation, const std::string& examples) const {
+    return {evaluation.loss(), finite_measures(run_.task, evaluation, examples)};
+  }
 
   /// Since the start of the run, over all its parts.
   double seconds() const { return progress_.seconds + seconds_since(part_start_); }
@@ -362,13 +373,11 @@ class Trainer {
   }
 
   void start_interval_clock() {
-    timed_batches_ = timed_tokens_ = 0;
+    timed_batches_ = timed_items_ = 0;
     interval_start_ = Clock::now();
   }
 
-  double tokens_per_second() const {
-    return double(timed_tokens_) / seconds_since(interval_start_);
-  }
+  double items_per_second() const { return double(timed_items_) / seconds_since(interval_start_); }
 
   TrainingStatus status() const {
     const std::int64_t batches = queue_.batches(), batch = batch_of_epoch();
@@ -377,7 +386,8 @@ class Trainer {
             batch,
             batches,
             double(watch_.statistics().loss_mean),
-            tokens_per_second(),
+            run_.task.unit(),
+            items_per_second(),
             double(left) * seconds_since(interval_start_) / double(timed_batches_)};
   }
 
@@ -385,15 +395,18 @@ class Trainer {
     const std::int64_t applied = watch_.counters().updates - progress_.interval_start;
     if (applied == 0) return start_interval_clock();  // all steps were refused
     const double loss = double(watch_.statistics().loss_sum) / double(applied);
+    const Measured train = measured({.loss_sum = loss, .count = 1});
     run_.observer.log(
         interval_line({progress_.epoch, batch_of_epoch(), queue_.batches(), rate,
-                       1000 * seconds_since(interval_start_) / double(timed_batches_), loss}));
+                       1000 * seconds_since(interval_start_) / double(timed_batches_)},
+                      train));
     nlohmann::ordered_json line = event("train", progress_);
     line["loss"] = loss;
-    line["ppl"] = std::exp(loss);
+    for (const Measure& measure : train.measures)
+      if (measure.of_loss) line[measure.name] = measure.value;
     line["gradient_norm"] = watch_.statistics().norm;
     line["lr"] = rate;
-    line["tokens_per_second"] = tokens_per_second();
+    line[run_.task.unit() + "_per_second"] = items_per_second();
     write_metrics(line);
     watch_.start_interval();
     start_interval_clock();
@@ -401,7 +414,8 @@ class Trainer {
 
   const TrainingRun& run_;
   const TrainingOptions& options_;
-  ModelDescription description_;
+  RunDescription description_;
+  const std::int64_t batch_size_;
   BatchQueue queue_;
   Schedule schedule_;
   TrainingStep step_;
@@ -413,7 +427,7 @@ class Trainer {
   std::int64_t last_saved_ = 0;        // step
   bool unsaved_ = false;               // something has changed since
   bool peak_noted_ = false;
-  std::int64_t timed_batches_ = 0, timed_tokens_ = 0;  // since interval_start_
+  std::int64_t timed_batches_ = 0, timed_items_ = 0;  // since interval_start_
   Clock::time_point part_start_ = Clock::now(), epoch_start_, interval_start_;
 };
 

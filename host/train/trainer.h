@@ -1,4 +1,4 @@
-/// The training loop: epochs of [T, N] batches with carried state, validation, checkpoints.
+/// The training loop of any task: epochs of batches, validation, checkpoints.
 ///
 /// A run's results do not depend on where it was stopped and resumed: a checkpoint holds everything
 /// that decides what comes next, and whatever was due when it was made is done after it.
@@ -12,10 +12,10 @@
 #include <optional>
 #include <string>
 
-#include "host/data/language_corpus.h"
-#include "host/models/language_model.h"
-#include "host/train/evaluate.h"
-#include "host/train/model_file.h"
+#include "host/data/examples.h"
+#include "host/models/evaluation.h"
+#include "host/models/model_file.h"
+#include "host/models/task.h"
 #include "host/train/run_folder.h"
 #include "host/train/schedule.h"
 
@@ -30,19 +30,19 @@ enum class OnDivergence : std::uint8_t {
 };
 
 struct TrainingOptions {
-  std::int64_t batch = 20, bptt = 35, epochs = 40;
+  std::int64_t epochs = 40;
   OptimizerSpec optimizer;
   ScheduleOptions schedule;  // train() fills in `steps`
   LossReduction reduction = LossReduction::kMean;
-  LanguageModelInitialization initialization;
+  Initialization initialization;
   std::int64_t chunk_rows = 0;  // rows of logits in memory at a time; 0: as suits the device
   std::uint64_t seed = 1111;
 
   std::int64_t eval_interval = 0;  // steps between validations within an epoch; 0: none
   std::int64_t patience = 0;       // stop after so many validations without a gain; 0: never
   OnDivergence on_divergence = OnDivergence::kStop;
-  /// A step with a larger loss (nats per token) is refused. 0: any finite loss is accepted. Not
-  /// set: 2 ln V + 3, a little more than twice the loss of a model that knows nothing.
+  /// A step with a larger loss is refused. 0: any finite loss is accepted. Not set: as the task
+  /// says.
   std::optional<double> loss_ceiling;
   std::int64_t verify_every = 0;   // compute every so many steps twice, compare bits; 0: never
   bool overfit_one_batch = false;  // the first batch again and again, from a zero state
@@ -55,9 +55,10 @@ struct TrainingOptions {
 
 struct TrainingStatus {
   std::int64_t epoch, batch, batches;
-  double loss;               // nats per token: the running mean at the last check
-  double tokens_per_second;  // since the last line of the log
-  double seconds_left;       // of the whole run at that speed, validation aside
+  double loss;              // the running mean at the last check
+  std::string unit;         // what is counted
+  double items_per_second;  // since the last line of the log
+  double seconds_left;      // of the whole run at that speed, validation aside
 };
 
 /// Receives what happens. Lines have no newline.
@@ -71,7 +72,7 @@ struct TrainingObserver {
 struct TrainingResult {
   bool interrupted = false;  // `stop` was set; what follows is what there is so far
   bool stopped_early = false;
-  Evaluation valid, test;  // of the best model; no tokens: not measured
+  Evaluation valid, test;  // of the best model; a count of 0: not measured
   std::int64_t best_epoch = 0, epoch = 0, steps = 0;
   std::int64_t skipped = 0;          // steps that were refused
   double seconds = 0;                // of training, over all parts of the run
@@ -85,11 +86,11 @@ inline constexpr const char* kAlgorithmKey = "rnn_algorithm_used";
 inline constexpr const char* kOldAlgorithmKey = "recurrent_algorithm";
 
 struct TrainingRun {
-  LanguageModelConfig model;
+  const Task& task;
+  const TaskExamples& examples;
   TrainingOptions options;
-  RunLock& lock;  // on options.run_dir
-  const LanguageCorpus& corpus;
-  ModelDescription description;  // kAlgorithmKey is added to its training
+  RunLock& lock;               // on options.run_dir
+  RunDescription description;  // kAlgorithmKey is added to its training
   std::shared_ptr<Backend> backend;
   TrainingObserver observer;
   /// Loaded with its state. Model and state are freed once they are restored.
@@ -99,9 +100,9 @@ struct TrainingRun {
 
 /// Trains, from the start or from `run.resume`, with a line for every interval and epoch.
 /// Errors    std::runtime_error if a file cannot be written, the run folder is moved or replaced,
-///           the text is overwritten, a step needs more memory than there is, training diverged, or
-///           a step computed twice gave different bits; std::invalid_argument if an option is out
-///           of its range.
+///           the data are overwritten, a step needs more memory than there is, training diverged,
+///           or a step computed twice gave different bits; std::invalid_argument if an option is
+///           out of its range.
 TrainingResult train(const TrainingRun& run);
 
 }  // namespace unroll

@@ -4,22 +4,32 @@
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
-#include "host/train/evaluate.h"
+#include "host/models/evaluation.h"
 #include "host/train/training_state.h"
 
 namespace unroll {
 
 inline const std::string kRule(89, '-'), kLastRule(89, '=');
 
+/// A loss and what a task says beside it.
+struct Measured {
+  double loss;
+  std::vector<Measure> measures;
+};
+
 /// Lines of PyTorch's word_language_model, which people have parsers for.
 struct Interval {
   std::int64_t epoch, batch, batches;
-  double learning_rate, milliseconds, loss;  // of a batch; nats per token
+  double learning_rate, milliseconds;  // of a batch
 };
-std::string interval_line(const Interval& interval);
-std::string epoch_line(std::int64_t epoch, double seconds, const Evaluation& valid);
-std::string step_line(std::int64_t epoch, std::int64_t step, const Evaluation& valid);
+/// `train`: means over the interval; only measures that follow from the loss are shown.
+std::string interval_line(const Interval& interval, const Measured& train);
+std::string epoch_line(std::int64_t epoch, double seconds, const Measured& valid);
+std::string step_line(std::int64_t epoch, std::int64_t step, const Measured& valid);
+/// `name`: "valid" or "test".
+std::string last_line(const std::string& name, const Measured& measured);
 
 /// The epoch under way, or between two epochs the last.
 std::int64_t epoch_of(const Progress& progress);
@@ -27,6 +37,6 @@ std::int64_t epoch_of(const Progress& progress);
 /// Members that every event has; `seconds` is added when it is written.
 nlohmann::ordered_json event(const char* name, const Progress& progress);
 nlohmann::ordered_json evaluation_event(const char* name, const Progress& progress,
-                                        const Evaluation& evaluation);
+                                        const Measured& measured);
 
 }  // namespace unroll

@@ -21,39 +21,19 @@ constexpr std::int64_t kMostCounted = std::int64_t(1) << 53;  // sums of some do
 constexpr double kLongest = 1e15;                             // seconds
 constexpr double kFinite = std::numeric_limits<double>::max();
 
-/// The place of the first value that is not accepted, or nothing.
-std::optional<std::size_t> find_refused(std::span<const std::byte> piece, Accepted accepted) {
-  for (std::size_t k = 0; k < piece.size() / sizeof(float); ++k) {
-    float value = 0;
-    std::memcpy(&value, piece.data() + k * sizeof value, sizeof value);
-    if (std::isnan(value) || (accepted == Accepted::kFinite && !std::isfinite(value))) return k;
-  }
-  return std::nullopt;
-}
-
-/// The shapes that the variable may have in a checkpoint: its own, or that of earlier versions,
-/// which had fewer numbers.
-bool is_shape_of(const TensorData& tensor, const Shape& shape) {
-  if (std::ranges::equal(tensor.shape, shape.dims())) return true;
-  std::int64_t earlier = 0;
-  if (tensor.name == Optimizer::kCounters) earlier = 4;
-  if (tensor.name == Optimizer::kStatistics) earlier = 7;
-  return earlier > 0 && shape.rank() == 1 && tensor.shape == std::vector<std::int64_t>{earlier};
-}
-
 /// Lists the members of Progress once, for both directions.
 template <typename P, typename Visit>
 void visit(P& p, Visit&& member) {
   member("step", p.step, 0, kMostCounted);
   member("epoch", p.epoch, 1, kMostCounted);
   member("position", p.position, 0, kMostCounted);
-  member("best_log_prob", p.best.log_prob, -kFinite, kFinite);
-  member("best_tokens", p.best.tokens, 0, kMostCounted);
+  member("best_loss_sum", p.best.loss_sum, -kFinite, kFinite);
+  member("best_count", p.best.count, 0, kMostCounted);
   member("best_hits", p.best.hits, 0, kMostCounted);
   member("best_step", p.best_step, 0, kMostCounted);
   member("best_epoch", p.best_epoch, 0, kMostCounted);
-  member("last_log_prob", p.last.log_prob, -kFinite, kFinite);
-  member("last_tokens", p.last.tokens, 0, kMostCounted);
+  member("last_loss_sum", p.last.loss_sum, -kFinite, kFinite);
+  member("last_count", p.last.count, 0, kMostCounted);
   member("last_hits", p.last.hits, 0, kMostCounted);
   member("evaluated_step", p.evaluated_step, -1, kMostCounted);
   member("without_gain", p.without_gain, 0, kMostCounted);
@@ -90,16 +70,16 @@ void check(const Progress& p, const std::string& where) {
         Count{"interval_start", p.interval_start}})
     require_at_most(where, part, step);
   require_at_most(where, {"best_epoch", p.best_epoch}, epoch);
-  require_at_most(where, {"best_hits", p.best.hits}, {"best_tokens", p.best.tokens});
-  require_at_most(where, {"last_hits", p.last.hits}, {"last_tokens", p.last.tokens});
+  require_at_most(where, {"best_hits", p.best.hits}, {"best_count", p.best.count});
+  require_at_most(where, {"last_hits", p.last.hits}, {"last_count", p.last.count});
   const bool evaluated = p.evaluated_step >= 0;
-  if ((p.last.tokens > 0) != evaluated || (p.best.tokens > 0) != evaluated)
+  if ((p.last.count > 0) != evaluated || (p.best.count > 0) != evaluated)
     throw std::runtime_error(fmt::format(
-        "{}: got {} and {} tokens of the best and the last validation, and evaluated_step {}, "
+        "{}: got counts {} and {} of the best and the last validation, and evaluated_step {}, "
         "expected none and -1, or both validations",
-        where, p.best.tokens, p.last.tokens, p.evaluated_step));
-  if (evaluated && !(std::isfinite(p.best.perplexity()) && std::isfinite(p.last.perplexity())))
-    throw std::runtime_error(where + ": got a validation whose perplexity is not finite");
+        where, p.best.count, p.last.count, p.evaluated_step));
+  if (evaluated && !(std::isfinite(p.best.loss()) && std::isfinite(p.last.loss())))
+    throw std::runtime_error(where + ": got a validation whose loss is not finite");
 }
 
 }  // namespace
@@ -115,11 +95,19 @@ Progress progress_from(const JsonObject& json) {
     const JsonObject& json;
     void operator()(const std::string& name, std::int64_t& value, std::int64_t low,
                     std::int64_t high) const {
-      // An older version did not count jumps.
-      if (name != "jumps" || json.has(name)) value = json.integer(name, low, high);
+      // An older version did not count jumps, and had another name for a count.
+      if (const std::string old = name.substr(0, name.find("_count")) + "_tokens"; json.has(old))
+        value = json.integer(old, low, high);
+      else if (name != "jumps" || json.has(name))
+        value = json.integer(name, low, high);
     }
-    void operator()(const char* name, double& value, double low, double high) const {
-      value = json.number(name, low, high);
+    void operator()(const std::string& name, double& value, double low, double high) const {
+      // Older versions kept the sum of ln p.
+      if (const std::string old = name.substr(0, name.find("_loss_sum")) + "_log_prob";
+          json.has(old))
+        value = -json.number(old, low, high);
+      else
+        value = json.number(name, low, high);
     }
     void operator()(const char* name, bool& value, int, int) const { value = json.boolean(name); }
   };
@@ -130,17 +118,17 @@ Progress progress_from(const JsonObject& json) {
 }
 
 void check_place(const Progress& progress, const EpochShape& epoch, const std::string& where) {
-  const std::int64_t batches = 1 + (epoch.timesteps - 1) / epoch.bptt, position = progress.position;
-  const bool at_end = position == epoch.timesteps;
-  const std::int64_t batch = at_end ? batches : position / epoch.bptt;
+  const std::int64_t batches = 1 + (epoch.length - 1) / epoch.stride, position = progress.position;
+  const bool at_end = position == epoch.length;
+  const std::int64_t batch = at_end ? batches : position / epoch.stride;
   const std::int64_t before = progress.step - batch;  // steps of the epochs before
-  if (position <= epoch.timesteps && (at_end || position % epoch.bptt == 0) &&
+  if (position <= epoch.length && (at_end || position % epoch.stride == 0) &&
       before % batches == 0 && before / batches == progress.epoch - 1)
     return;
   throw std::runtime_error(fmt::format(
       "{}: got step {} at position {} of epoch {}, which contradict each other: expected epochs of "
-      "{} batches of {} timesteps, {} in all",
-      where, progress.step, position, progress.epoch, batches, epoch.bptt, epoch.timesteps));
+      "{} batches of {} positions, {} in all",
+      where, progress.step, position, progress.epoch, batches, epoch.stride, epoch.length));
 }
 
 void check_guard(const GuardState& state, const Progress& progress, const std::string& where) {
@@ -167,55 +155,6 @@ void check_guard(const GuardState& state, const Progress& progress, const std::s
     throw std::runtime_error(fmt::format(
         "{}: got a loss of mean {}, variance {} and sum {}, expected numbers, no variance below 0",
         where, s.loss_mean, s.loss_variance, s.loss_sum));
-}
-
-std::vector<TensorData> variable_tensors(const VariableStore& store,
-                                         const std::vector<std::string>& names) {
-  std::vector<TensorData> tensors;
-  for (const std::string& name : names) {
-    const View view = store.view(name);
-    const auto read = [&store, view](std::int64_t at, std::span<std::byte> to) {
-      store.backend().download(to.data(), static_cast<const std::byte*>(view.data) + at, to.size());
-    };
-    const auto dims = view.shape.dims();
-    tensors.push_back({name,
-                       stored_type_of(view.dtype),
-                       {dims.begin(), dims.end()},
-                       TensorBytes(static_cast<std::int64_t>(view.bytes()), read)});
-  }
-  return tensors;
-}
-
-void check_type(const TensorData& tensor, const TensorType& type, const std::string& where) {
-  const StoredType expected = stored_type_of(type.dtype);
-  if (tensor.type == expected && is_shape_of(tensor, type.shape)) return;
-  throw std::runtime_error(fmt::format("{}: tensor {}: got {} [{}], expected {} {}", where,
-                                       in_quotes(tensor.name), stored_type_name(tensor.type),
-                                       fmt::join(tensor.shape, ", "), stored_type_name(expected),
-                                       to_string(type.shape)));
-}
-
-void write_variable(const TensorData& tensor, const std::string& where, Accepted accepted,
-                    VariableStore& store) {
-  const View target = store.view(tensor.name);
-  check_type(tensor, {target.shape, target.dtype}, where);
-  const bool looks = target.dtype == DType::kFloat32 && accepted != Accepted::kAny;
-  std::size_t at = 0;
-  tensor.bytes.for_each_piece([&](std::span<const std::byte> piece) {
-    if (const auto bad = looks ? find_refused(piece, accepted) : std::nullopt) {
-      float value = 0;
-      std::memcpy(&value, piece.data() + *bad * sizeof value, sizeof value);
-      throw std::runtime_error(
-          fmt::format("{}: tensor {}: value {} of {} is {}, expected {}", where,
-                      in_quotes(tensor.name), at / sizeof value + *bad, to_string(target.shape),
-                      value, accepted == Accepted::kFinite ? "finite numbers" : "numbers"));
-    }
-    store.backend().upload(static_cast<std::byte*>(target.data) + at, piece.data(), piece.size());
-    at += piece.size();
-  });
-  if (at < target.bytes())  // the file of an earlier version has fewer
-    store.backend().clear(static_cast<std::byte*>(target.data) + at, target.bytes() - at);
-  store.touch(tensor.name);
 }
 
 }  // namespace unroll

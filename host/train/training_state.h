@@ -3,17 +3,13 @@
 /// run was.
 #pragma once
 
-#include <cstddef>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <vector>
 
-#include "host/base/safetensors.h"
 #include "host/base/strict_json.h"
-#include "host/train/evaluate.h"
+#include "host/models/evaluation.h"
 #include "unroll/math/loss_guard.h"
-#include "unroll/session.h"
 
 namespace unroll {
 
@@ -21,9 +17,9 @@ namespace unroll {
 struct Progress {
   std::int64_t step = 0;      // batches consumed in the whole run; keys the random numbers
   std::int64_t epoch = 1;     // from 1
-  std::int64_t position = 0;  // timesteps of this epoch consumed
+  std::int64_t position = 0;  // of this epoch's examples (see examples.h)
 
-  Evaluation best;  // of the validation text; no tokens: none yet
+  Evaluation best;  // of the validation examples; a count of 0: none yet
   std::int64_t best_step = 0, best_epoch = 0;
   Evaluation last;                   // the last validation
   std::int64_t evaluated_step = -1;  // when that was
@@ -47,7 +43,7 @@ nlohmann::json to_json(const Progress& progress);
 Progress progress_from(const JsonObject& json);
 
 struct EpochShape {
-  std::int64_t timesteps, bptt;  // both 1 or more
+  std::int64_t length, stride;  // of the examples; both 1 or more
 };
 
 /// Errors    std::runtime_error, with `where`, unless step, epoch and position belong together.
@@ -62,24 +58,5 @@ struct GuardState {
 /// Errors    std::runtime_error, with `where`, where counters or statistics contradict each other,
 ///           or the progress that was saved with them.
 void check_guard(const GuardState& state, const Progress& progress, const std::string& where);
-
-/// Variables as tensors that are read from the store when they are written: no copy is made. The
-/// store must outlive them.
-std::vector<TensorData> variable_tensors(const VariableStore& store,
-                                         const std::vector<std::string>& names);
-
-/// Which float32 values of a file are accepted.
-enum class Accepted : std::uint8_t { kFinite, kNumbers, kAny };
-
-/// Errors    std::runtime_error, with `where`, unless the tensor has that type and shape. Counters
-///           and statistics of a step may lack their last numbers, which earlier versions did not
-///           have.
-void check_type(const TensorData& tensor, const TensorType& type, const std::string& where);
-
-/// Writes the variable's value, piece by piece; numbers that an earlier version did not have are 0.
-/// Errors    std::runtime_error, with `where`, unless type and shape are the variable's and every
-///           value is accepted. The variable is then written in part.
-void write_variable(const TensorData& tensor, const std::string& where, Accepted accepted,
-                    VariableStore& store);
 
 }  // namespace unroll

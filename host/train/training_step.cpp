@@ -2,28 +2,36 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <array>
 #include <bit>
+#include <cstddef>
+#include <span>
 #include <stdexcept>
+#include <utility>
+
+#include "host/models/feeds.h"
+#include "host/models/model_file.h"
+#include "host/models/stored_variables.h"
+#include "host/train/training_checkpoint.h"
 
 namespace unroll {
 
-TrainingStep::TrainingStep(const LanguageModelConfig& config, const TrainingGraph::Options& options,
+TrainingStep::TrainingStep(const Task& task, const TrainingGraphOptions& options,
                            std::shared_ptr<Backend> backend, std::uint64_t seed)
-    : config_(config),
-      options_(options),
+    : task_(task),
       store_(std::make_shared<VariableStore>(std::move(backend), seed)),
-      graph_(config, options),
-      session_(graph_.graph, store_),
-      fetches_{graph_.step} {
-  initialize_forget_bias(config, options.initialization, *store_);
+      graph_(task.training_graph(options)),
+      session_(graph_->graph, store_),
+      fetches_{graph_->step} {
+  feeds_.reserve(graph_->inputs.size());
+  task.initialize(options.initialization, *store_);
 }
 
 std::vector<std::string> TrainingStep::state_variables() const {
-  const std::vector<Tensor> trained = graph_.graph.trainable_variables();
+  const std::vector<Tensor> trained = graph_->graph.trainable_variables();
   std::vector<std::string> names;
   auto next = trained.begin();  // both lists are in order of creation
-  for (const Tensor& variable : graph_.graph.variables()) {
+  for (const Tensor& variable : graph_->graph.variables()) {
     if (next != trained.end() && *next == variable)
       ++next;
     else
@@ -32,27 +40,23 @@ std::vector<std::string> TrainingStep::state_variables() const {
   return names;
 }
 
-std::array<Feed, 2> TrainingStep::feeds(std::span<const std::int32_t> inputs,
-                                        std::span<const std::int32_t> targets,
-                                        std::int64_t steps) const {
-  return {Feed(graph_.inputs, inputs, Shape{steps, options_.batch}),
-          Feed(graph_.targets, targets, Shape{steps * options_.batch})};
+const std::vector<Feed>& TrainingStep::feeds(const Batch& batch) {
+  make_feeds(graph_->inputs, batch, feeds_);
+  return feeds_;
 }
 
-TrainingMemory TrainingStep::memory(std::int64_t steps) {
+TrainingMemory TrainingStep::memory(const Batch& largest) {
   TrainingMemory memory;
-  for (const Tensor& variable : graph_.graph.variables())
+  for (const Tensor& variable : graph_->graph.variables())
     memory.variables += std::int64_t(store_->view(variable.name()).bytes());
-  for (const Tensor& variable : graph_.graph.trainable_variables())
+  for (const Tensor& variable : graph_->graph.trainable_variables())
     memory.parameters += std::int64_t(store_->view(variable.name()).bytes());
-  const std::vector<std::int32_t> none(std::size_t(steps * options_.batch), 0);
-  memory.working = std::int64_t(session_.required_bytes(fetches_, feeds(none, none, steps)));
+  memory.working = std::int64_t(session_.required_bytes(fetches_, feeds(largest)));
   return memory;
 }
 
-void TrainingStep::prepare(std::int64_t steps) {
-  const std::vector<std::int32_t> none(std::size_t(steps * options_.batch), 0);
-  session_.prepare(fetches_, feeds(none, none, steps));
+void TrainingStep::prepare(const Batch& largest) {
+  session_.prepare(fetches_, feeds(largest));
 }
 
 void TrainingStep::run(const Batch& batch, double learning_rate) {
@@ -60,7 +64,7 @@ void TrainingStep::run(const Batch& batch, double learning_rate) {
     store_->write<float>(Optimizer::kLearningRate, std::span<const float>(&rate, 1));
     learning_rate_ = rate;
   }
-  session_.run(fetches_, feeds(batch.inputs, batch.targets, batch.steps));
+  session_.run(fetches_, feeds(batch));
 }
 
 StepCounters TrainingStep::counters() const {
@@ -88,26 +92,26 @@ void TrainingStep::write(const StepStatistics& statistics) {
 std::string TrainingStep::culprit(const StepCounters& counters) const {
   if (counters.culprit < 0) return "";
   const auto index = std::size_t(counters.culprit);
-  return graph_.graph.trainable_variables().at(index).name();
+  return graph_->graph.trainable_variables().at(index).name();
 }
 
 Progress TrainingStep::restore(const Checkpoint& checkpoint) {
   learning_rate_.reset();
-  restore_parameters(checkpoint, config_, *store_);
+  restore_parameters(checkpoint, task_, *store_);
   const Progress progress = restore_state(checkpoint, state_variables(), *store_);
   if (progress.step != checkpoint.step)
     throw std::runtime_error(
         fmt::format("{}/progress.json: step: got {}, expected {} as in manifest.json",
                     checkpoint.directory.string(), progress.step, checkpoint.step));
   const std::string where = (checkpoint.directory / "state.safetensors").string();
-  const std::size_t parameters = graph_.graph.trainable_variables().size();
+  const std::size_t parameters = graph_->graph.trainable_variables().size();
   check_guard({counters(), statistics(), std::int64_t(parameters)}, progress, where);
   return progress;
 }
 
 void TrainingStep::run_verified(const Batch& batch, double learning_rate) {
   std::vector<std::string> names;
-  for (const Tensor& variable : graph_.graph.variables()) names.push_back(variable.name());
+  for (const Tensor& variable : graph_->graph.variables()) names.push_back(variable.name());
   const std::int64_t step = count();
   const std::vector<TensorData> tensors = variable_tensors(*store_, names);
   const auto copies = [&] {
@@ -135,7 +139,7 @@ void TrainingStep::run_verified(const Batch& batch, double learning_rate) {
 }
 
 void TrainingStep::clear_carried_state() {
-  clear_state(config_, TrainingGraph::kName, *store_);
+  clear_variables(graph_->carried, *store_);
 }
 
 }  // namespace unroll

@@ -1,17 +1,15 @@
 /// One step of training on a batch. Counters and statistics on the device say what it did.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "host/data/batch_queue.h"
-#include "host/models/language_model.h"
-#include "host/train/model_file.h"
+#include "host/data/examples.h"
+#include "host/models/checkpoint.h"
+#include "host/models/task.h"
 #include "host/train/training_state.h"
 #include "unroll/session.h"
 
@@ -26,7 +24,8 @@ struct TrainingMemory {  // bytes
 /// Owns the variables, the training graph and its session.
 class TrainingStep {
  public:
-  TrainingStep(const LanguageModelConfig& config, const TrainingGraph::Options& options,
+  /// The task must outlive it.
+  TrainingStep(const Task& task, const TrainingGraphOptions& options,
                std::shared_ptr<Backend> backend, std::uint64_t seed);
 
   const std::shared_ptr<VariableStore>& store() const { return store_; }
@@ -37,10 +36,10 @@ class TrainingStep {
   /// What a checkpoint needs beside the parameters: all other variables of the graph.
   std::vector<std::string> state_variables() const;
 
-  /// The memory that a step on batches of that many timesteps takes.
-  TrainingMemory memory(std::int64_t steps);
+  /// The memory that a step on a batch of these shapes takes.
+  TrainingMemory memory(const Batch& largest);
   /// Allocates it.
-  void prepare(std::int64_t steps);
+  void prepare(const Batch& largest);
 
   /// Queues the step and does not wait for it.
   void run(const Batch& batch, double learning_rate);
@@ -61,19 +60,18 @@ class TrainingStep {
   /// Errors    as restore_parameters(), restore_state() and check_guard().
   Progress restore(const Checkpoint& checkpoint);
 
-  /// The carried hidden state becomes zero.
+  /// What goes on from batch to batch becomes zero.
   void clear_carried_state();
 
  private:
-  std::array<Feed, 2> feeds(std::span<const std::int32_t> inputs,
-                            std::span<const std::int32_t> targets, std::int64_t steps) const;
+  const std::vector<Feed>& feeds(const Batch& batch);
 
-  LanguageModelConfig config_;
-  TrainingGraph::Options options_;
+  const Task& task_;
   std::shared_ptr<VariableStore> store_;
-  TrainingGraph graph_;
+  std::unique_ptr<TrainingGraph> graph_;
   Session session_;
   std::vector<Tensor> fetches_;
+  std::vector<Feed> feeds_;             // of the last batch
   std::optional<float> learning_rate_;  // in the variable, if that is known
 };
 

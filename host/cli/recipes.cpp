@@ -105,4 +105,16 @@ TrainSettings defaults_for(const std::string& tokenizer, bool built_in_text) {
   return s;
 }
 
+TrainSettings classifier_defaults() {
+  TrainSettings s;
+  s.task = SequenceClassifier::kName;
+  s.nlayers = 1;
+  s.directions = 2;
+  s.pooling = "mean";
+  s.batch_size = 32;
+  s.epochs = 10;
+  s.clip = 1;
+  return s;
+}
+
 }  // namespace unroll::cli

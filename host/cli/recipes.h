@@ -13,4 +13,7 @@ TrainSettings recipe(const std::string& name);
 /// Defaults that suit a text of such tokens, or the text of the built-in grammar.
 TrainSettings defaults_for(const std::string& tokenizer, bool built_in_text);
 
+/// Defaults of --task classify.
+TrainSettings classifier_defaults();
+
 }  // namespace unroll::cli

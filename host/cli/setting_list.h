@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <limits>
 #include <string>
+#include <string_view>
 
 #include "host/cli/train_settings.h"
 
@@ -20,22 +21,30 @@ struct Setting {
   const char* group;
   const char* help;
   bool may_change = false;  // a resumed run may have another value
+  const char* task = "";    // the only task that has it; empty: every task has it
+
+  bool is_of(std::string_view name) const { return *task == '\0' || task == name; }
 };
 
 /// Calls visit(setting, member) for each.
 template <typename Visit>
 void for_each_setting(Visit&& visit) {
   using S = TrainSettings;
+  constexpr const char *kLanguageModel = LanguageModelTask::kName,
+                       *kClassify = SequenceClassifier::kName;
   constexpr const char *kText = "Text", *kModel = "Model", *kTraining = "Training", *kRun = "Run";
-  visit(Setting{"--task", kModel, "What is learned: language_model"}, &S::task);
+  visit(Setting{"--task", kText,
+                "What is learned: language_model (the next token) or classify (a label for each "
+                "text); --task X --help shows its flags"},
+        &S::task);
   visit(Setting{"--tokenizer", kText, "What a token is: word, char or byte"}, &S::tokenizer);
   visit(
       Setting{"--split", kText,
               "Of a single file: fraction (train, then valid, then test) or streams (valid is the "
-              "last part of each of the batch's streams, as in char-rnn)"},
+              "last part of each of the batch's streams, as in char-rnn)", false, kLanguageModel},
       &S::split);
-  visit(Setting{"--valid-fraction", kText, "Of a single file"}, &S::valid_fraction);
-  visit(Setting{"--test-fraction", kText, "Of a single file split by fraction [0.05]"},
+  visit(Setting{"--valid-fraction", kText, "Of a single file", false, kLanguageModel}, &S::valid_fraction);
+  visit(Setting{"--test-fraction", kText, "Of a single file split by fraction [0.05]", false, kLanguageModel},
         &S::test_fraction);
   visit(Setting{"--vocab-size", kText, "At most this many tokens; 0: no limit"}, &S::vocab_size);
   visit(Setting{"--min-count", kText, "Tokens seen fewer times become <unk>"}, &S::min_count);
@@ -59,7 +68,7 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--nlayers", kModel, "Recurrent layers"}, &S::nlayers);
   visit(Setting{"--dropout", kModel, "Rate on all connections but the recurrent ones"},
         &S::dropout);
-  visit(Setting{"--tied", kModel, "One matrix for embedding and decoder"}, &S::tied);
+  visit(Setting{"--tied", kModel, "One matrix for embedding and decoder", false, kLanguageModel}, &S::tied);
   visit(Setting{"--init-range", kModel,
                 "All parameters start uniform in +- this; 0: Xavier and orthogonal"},
         &S::init_range);
@@ -68,10 +77,18 @@ void for_each_setting(Visit&& visit) {
               "LSTM: where the forget gate's bias starts [1, or with --init-range as the others]"},
       &S::forget_bias);
 
+  visit(Setting{"--directions", kModel,
+                "1, or 2: a second stack of layers reads the text backwards", false, kClassify},
+        &S::directions);
+  visit(Setting{"--pooling", kModel,
+                "State that stands for a text: last, or the mean over its tokens", false,
+                kClassify},
+        &S::pooling);
+
   visit(
       Setting{"--recipe", kTraining,
               "Published settings, which further flags override: zaremba-small, -medium, -large or "
-              "char-rnn"},
+              "char-rnn", false, kLanguageModel},
       &S::recipe);
   visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
   visit(Setting{"--lr", kTraining,
@@ -92,13 +109,13 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--clip-value", kTraining, "Largest element of the gradient; 0: no limit"},
         &S::clip_value);
   visit(Setting{"--reduction", kTraining,
-                "Loss averaged over tokens (mean), or summed over time (time)"},
+                "Loss averaged over tokens (mean), or summed over time (time)", false, kLanguageModel},
         &S::reduction);
-  visit(Setting{"--batch-size,--batch_size", kTraining, "Parallel streams of text"},
+  visit(Setting{"--batch-size,--batch_size", kTraining, "Parallel streams of text, or texts that are classified at once"},
         &S::batch_size);
-  visit(Setting{"--bptt", kTraining, "Timesteps of a batch"}, &S::bptt);
+  visit(Setting{"--bptt", kTraining, "Timesteps of a batch", false, kLanguageModel}, &S::bptt);
   visit(Setting{"--chunk-rows", kTraining,
-                "Rows of logits in memory at a time; 0: as many as suit the device"},
+                "Rows of logits in memory at a time; 0: as many as suit the device", false, kLanguageModel},
         &S::chunk_rows);
   visit(Setting{"--seed", kTraining, "Of every random number"}, &S::seed);
   visit(Setting{"--overfit-one-batch", kTraining,

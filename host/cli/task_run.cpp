@@ -1,9 +1,12 @@
 #include "host/cli/task_run.h"
 
+#include <fmt/format.h>
+
 #include <vector>
 
 #include "host/cli/values.h"
 #include "host/models/language_model.h"
+#include "host/models/sequence_classifier.h"
 
 namespace unroll::cli {
 namespace {
@@ -11,15 +14,26 @@ namespace {
 struct TaskCommand {
   TaskRun (*prepare)(const TrainSettings& settings, const DataSource& source);
   bool (*describes)(const TrainSettings& settings, const JsonObject& model);
+  const char* data = "";  // what --data has to be; empty: the task has data of its own
 };
 
 TaskCommand command_of(const std::string& task) {
   return choose<TaskCommand>(
       "--task", task,
-      {{LanguageModelTask::kName, {prepare_language_model, describes_language_model}}});
+      {{LanguageModelTask::kName, {prepare_language_model, describes_language_model}},
+       {SequenceClassifier::kName,
+        {prepare_classifier, describes_classifier,
+         "a folder with train.tsv, valid.tsv and test.tsv, lines of label, tab, text"}}});
 }
 
 }  // namespace
+
+void require_data(const TrainSettings& settings, const std::string& data) {
+  const std::string expected = command_of(settings.task).data;
+  if (data.empty() && !expected.empty())
+    throw UsageError(
+        fmt::format("--data: got none with --task {}, expected {}", settings.task, expected));
+}
 
 TaskRun prepare_task(const TrainSettings& settings, const DataSource& source) {
   return command_of(settings.task).prepare(settings, source);

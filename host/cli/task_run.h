@@ -32,14 +32,18 @@ struct TaskRun {
   std::shared_ptr<const void> memory = {};  // what the examples point to
 };
 
+/// Throws UsageError if the task needs --data, and there are none.
+void require_data(const TrainSettings& settings, const std::string& data);
+
 /// Reads the data, notes what they are like, and makes the task.
-/// Errors    UsageError if the task cannot do without --data; std::runtime_error if the data are
-///           missing or not what the task reads; Interrupted.
+/// Errors    std::runtime_error if the data are missing or not what the task reads; Interrupted.
 TaskRun prepare_task(const TrainSettings& settings, const DataSource& source);
 
 // Two functions for each task.
 TaskRun prepare_language_model(const TrainSettings& settings, const DataSource& source);
 bool describes_language_model(const TrainSettings& settings, const JsonObject& model);
+TaskRun prepare_classifier(const TrainSettings& settings, const DataSource& source);
+bool describes_classifier(const TrainSettings& settings, const JsonObject& model);
 
 /// Whether the `model` member of config.json is a model of these settings.
 /// Errors    std::runtime_error if it is not a model of their task.

@@ -217,6 +217,7 @@ void check_usage(const TrainFlags& flags, bool resume_given) {
   if (resume_given && flags.resume.empty()) return;  // the run has its own settings
   const TrainSettings settings = flags.settings.settings(flags.data.empty());
   settings.check();
+  require_data(settings, flags.data);
   flags.device.check(choose_rnn_algorithm(settings.rnn_algorithm));
 }
 

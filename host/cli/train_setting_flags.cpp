@@ -118,10 +118,29 @@ void TrainSettingFlags::add_to(CLI::App& command) {
     }
     options_[name_of(setting)] = option->group(setting.group);
   });
+  // Help shows the flags of one task, that of the flag or of the default.
+  const auto show = [this](const std::string& task) {
+    for_each_setting([&](const Setting& setting, auto) {
+      options_.at(name_of(setting))->group(setting.is_of(task) ? setting.group : "");
+    });
+  };
+  show(given_.task);
+  options_.at("task")->trigger_on_parse()->each(show);
+}
+
+void TrainSettingFlags::require_flags_of(const std::string& task) const {
+  for_each_setting([&](const Setting& setting, auto) {
+    if (!setting.is_of(task) && options_.at(name_of(setting))->count() > 0)
+      throw UsageError(fmt::format("{}: got --task {}, expected --task {}: no other has this flag",
+                                   flag_of(setting), task, setting.task));
+  });
 }
 
 TrainSettings TrainSettingFlags::settings(bool built_in_text) const {
-  TrainSettings settings = defaults_for(given_.tokenizer, built_in_text);
+  require_flags_of(given_.task);
+  TrainSettings settings = given_.task == SequenceClassifier::kName
+                               ? classifier_defaults()
+                               : defaults_for(given_.tokenizer, built_in_text);
   if (!given_.recipe.empty()) settings = recipe(given_.recipe);
   const std::string optimizer = settings.optimizer;
   for_each_setting([&](const Setting& setting, auto member) {
@@ -135,6 +154,7 @@ TrainSettings TrainSettingFlags::settings(bool built_in_text) const {
 
 TrainSettings TrainSettingFlags::settings_of_resumed(const TrainSettings& stored,
                                                      const std::string& run) const {
+  require_flags_of(stored.task);
   TrainSettings settings = stored;
   const TrainSettings expected = canonical(stored);
   for_each_setting([&](const Setting& setting, auto member) {
@@ -163,7 +183,7 @@ bool TrainSettingFlags::gives_rnn_algorithm() const {
 nlohmann::json to_json(const TrainSettings& settings) {
   nlohmann::json json;
   for_each_setting([&](const Setting& setting, auto member) {
-    json[name_of(setting)] = value_json(settings.*member);
+    if (setting.is_of(settings.task)) json[name_of(setting)] = value_json(settings.*member);
   });
   return json;
 }

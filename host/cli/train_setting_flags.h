@@ -27,8 +27,11 @@ class TrainSettingFlags {
   bool gives_rnn_algorithm() const;
 
  private:
+  /// Throws UsageError if a flag was given that only another task has.
+  void require_flags_of(const std::string& task) const;
+
   TrainSettings given_;
-  std::map<std::string, const CLI::Option*> options_;  // by name
+  std::map<std::string, CLI::Option*> options_;  // by name
 };
 
 nlohmann::json to_json(const TrainSettings& settings);

@@ -56,6 +56,29 @@ void check_fraction(const char* flag, double value, bool zero_allowed) {
                                zero_allowed ? "0 or more" : "more than 0"));
 }
 
+/// What only a language model has.
+void check_language_model(const TrainSettings& s) {
+  check_fraction("--valid-fraction", s.valid_fraction, false);
+  if (s.test_fraction) check_fraction("--test-fraction", *s.test_fraction, true);
+  if (s.split == "streams" && s.test_fraction.value_or(0) > 0)
+    throw UsageError(fmt::format(
+        "--test-fraction: got {}, expected none: --split streams holds no test text back",
+        *s.test_fraction));
+  if (s.split == "fraction" && s.valid_fraction + s.test_fraction.value_or(kTestFraction) >= 1)
+    throw UsageError(fmt::format(
+        "--valid-fraction and --test-fraction: got {} and {}, expected less than 1 together",
+        s.valid_fraction, s.test_fraction.value_or(kTestFraction)));
+  s.corpus_options();
+  s.language_model();
+}
+
+/// What only a classifier has.
+void check_classifier(const TrainSettings& s) {
+  require_range("--directions", double(s.directions), 1, 2);
+  s.labelled_texts_options();
+  s.classifier();
+}
+
 }  // namespace
 
 void TrainSettings::check() const {
@@ -67,16 +90,6 @@ void TrainSettings::check() const {
     throw UsageError(fmt::format("--nhid: got {} sizes, expected 1 or one for each of {} layers",
                                  nhid.size(), nlayers));
   check_fraction("--dropout", dropout, true);
-  check_fraction("--valid-fraction", valid_fraction, false);
-  if (test_fraction) check_fraction("--test-fraction", *test_fraction, true);
-  if (split == "streams" && test_fraction.value_or(0) > 0)
-    throw UsageError(fmt::format(
-        "--test-fraction: got {}, expected none: --split streams holds no test text back",
-        *test_fraction));
-  if (split == "fraction" && valid_fraction + test_fraction.value_or(kTestFraction) >= 1)
-    throw UsageError(fmt::format(
-        "--valid-fraction and --test-fraction: got {} and {}, expected less than 1 together",
-        valid_fraction, test_fraction.value_or(kTestFraction)));
   require_count("--batch-size", batch_size, 1);
   require_count("--bptt", bptt, 1);
   require_count("--epochs", epochs, 1);
@@ -119,9 +132,9 @@ void TrainSettings::check() const {
     if constexpr (std::is_same_v<Value, std::optional<double>>)
       if (value) require_float32(flag_of(setting), *value);
   });
-  corpus_options();
-  encoder();
-  language_model();
+  choose<void (*)(const TrainSettings&)>("--task", task,
+                                         {{LanguageModelTask::kName, check_language_model},
+                                          {SequenceClassifier::kName, check_classifier}})(*this);
   training_options();
 }
 
@@ -139,6 +152,10 @@ CorpusOptions TrainSettings::corpus_options() const {
   return options;
 }
 
+LabelledTextsOptions TrainSettings::labelled_texts_options() const {
+  return {.tokenizer = choose_tokenizer(tokenizer), .limits = {vocab_size, min_count}};
+}
+
 EncoderConfig TrainSettings::encoder() const {
   EncoderConfig config;
   config.cell = choose_cell(model);
@@ -147,6 +164,7 @@ EncoderConfig TrainSettings::encoder() const {
   config.embedding = emsize;
   config.hidden =
       nhid.size() == 1 ? std::vector<std::int64_t>(std::size_t(nlayers), nhid.front()) : nhid;
+  config.directions = int(directions);
   config.dropout = overfit_one_batch ? 0 : dropout;
   config.input_gate = choose_input_gate(lstm_gates);
   config.layer_norm = layer_norm;
@@ -166,6 +184,14 @@ LanguageModelConfig TrainSettings::language_model() const {
   if (config.tied && config.embedding != config.recurrent().output())
     throw UsageError(
         fmt::format("--tied: got --emsize {} and {}, expected the same", config.embedding, width));
+  return config;
+}
+
+SequenceClassifierConfig TrainSettings::classifier() const {
+  std::vector<std::pair<std::string, Pooling>> poolings;
+  for (const Pooling known : kPoolings) poolings.emplace_back(to_string(known), known);
+  SequenceClassifierConfig config{encoder()};
+  config.pooling = choose("--pooling", pooling, poolings);
   return config;
 }
 

@@ -9,6 +9,7 @@
 
 #include "host/data/language_corpus.h"
 #include "host/models/language_model.h"
+#include "host/models/sequence_classifier.h"
 #include "host/train/trainer.h"
 
 namespace unroll::cli {
@@ -28,6 +29,8 @@ struct TrainSettings {
   std::vector<std::int64_t> nhid = {200};
   double dropout = 0.2;
   bool tied = false;
+  std::int64_t directions = 1;
+  std::string pooling = "last";
   double init_range = 0;
   std::optional<double> forget_bias;
 
@@ -54,8 +57,10 @@ struct TrainSettings {
   /// The same in the terms of the layers below. The size of the vocabulary is not known yet, and
   /// the path and the sinks of the corpus are no settings.
   CorpusOptions corpus_options() const;
+  LabelledTextsOptions labelled_texts_options() const;
   EncoderConfig encoder() const;
   LanguageModelConfig language_model() const;
+  SequenceClassifierConfig classifier() const;
   TrainingOptions training_options() const;
 };
 

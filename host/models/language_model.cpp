@@ -198,8 +198,14 @@ TaskFiles LanguageModelTask::files() const {
 }
 
 TensorMetadata LanguageModelTask::metadata() const {
-  TensorMetadata metadata = {{kModelKey, to_json().dump()}};
-  if (config_.cell == CellKind::kGru && config_.reset == GruReset::kBefore)
+  return metadata_of({config_, tokenizer_.kind()});
+}
+
+TensorMetadata metadata_of(const StoredModel& model) {
+  const nlohmann::json json = {{"model", to_json(model.config)},
+                               {"tokenizer", tokenizer_to_json(model.tokenizer)}};
+  TensorMetadata metadata = {{kModelKey, json.dump()}};
+  if (model.config.cell == CellKind::kGru && model.config.reset == GruReset::kBefore)
     metadata[kResetKey] = "before: not PyTorch's GRU, which would compute something else";
   return metadata;
 }

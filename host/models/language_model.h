@@ -93,6 +93,7 @@ struct StoredModel {
   LanguageModelConfig config;
   TokenizerKind tokenizer = TokenizerKind::kWord;
 };
+TensorMetadata metadata_of(const StoredModel& model);
 /// Nothing if a file with such metadata is not a language model of ours, or an older version wrote
 /// it.
 /// Errors    std::runtime_error as language_model_from_json().

@@ -1,7 +1,7 @@
 /// unroll report and unroll import from end to end.
 #include <gtest/gtest.h>
 
-#include "host/train/model_file.h"
+#include "tests/support/language_task.h"
 #include "tests/support/program.h"
 
 namespace unroll::test {
@@ -20,9 +20,10 @@ void save_small_model(const std::filesystem::path& run) {
   VariableStore store(cpu(1), 1);
   for (const VariableInfo& info : parameters(config)) store.require(info);
   std::filesystem::create_directories(run);
-  save_model(run, 3, {config, "a <text>", {{"lr", 0.5}}, nullptr},
-             Tokenizer::parse(TokenizerKind::kWord, "<eos>\n<unk>\nsome\nwords\n", "test"), store,
-             {.best = true});
+  SavedLanguageModel{config,
+                     Tokenizer::parse(TokenizerKind::kWord, "<eos>\n<unk>\nsome\nwords\n", "test"),
+                     {"a <text>", {{"lr", 0.5}}, nullptr}}
+      .save(run, 3, store);
 }
 
 TEST(ReportCommand, WritesAPageBesideTheRun) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "host/cli/device_flags.h"
-#include "host/train/model_file.h"
+#include "host/models/language_model.h"
 #include "host/train/trainer.h"
 #include "tests/support/temp_folder.h"
 
@@ -23,10 +23,9 @@ cli::StoredRun some_run() {
 }
 
 nlohmann::json config_of(const cli::StoredRun& run) {
-  LanguageModelConfig model = run.settings.model_config();
+  LanguageModelConfig model = run.settings.language_model();
   model.vocabulary = 10;
-  return {
-      {"model", model_to_json(model)}, {"corpus", run.corpus}, {"training", run.training_json()}};
+  return {{"model", to_json(model)}, {"corpus", run.corpus}, {"training", run.training_json()}};
 }
 
 cli::StoredRun read(const nlohmann::json& config) {

@@ -34,15 +34,15 @@ TEST(Recipes, AreZarembasPublishedSettings) {
     SCOPED_TRACE(p.recipe);
     const cli::TrainSettings settings = settings_of(std::string("--recipe ") + p.recipe);
     settings.check();
-    const LanguageModelConfig model = settings.model_config();
+    const LanguageModelConfig model = settings.language_model();
     EXPECT_EQ(model.cell, CellKind::kLstm);
     EXPECT_EQ(model.embedding, p.units);
     EXPECT_EQ(model.hidden, std::vector<std::int64_t>(2, p.units));
     EXPECT_EQ(model.dropout, p.dropout);
     EXPECT_FALSE(model.tied);
     const TrainingOptions training = settings.training_options();
-    EXPECT_EQ(training.batch, 20);
-    EXPECT_EQ(training.bptt, p.bptt);
+    EXPECT_EQ(settings.batch_size, 20);
+    EXPECT_EQ(settings.bptt, p.bptt);
     EXPECT_EQ(training.epochs, p.epochs);
     EXPECT_EQ(training.optimizer.kind, OptimizerKind::kSgd);
     EXPECT_EQ(training.optimizer.clip_norm, float(p.clip));

@@ -8,6 +8,8 @@
 #include <thread>
 #include <vector>
 
+#include "host/data/batches.h"
+
 namespace unroll::test {
 namespace {
 
@@ -26,12 +28,15 @@ void expect_rest(BatchQueue& queue, BatchStream stream, std::int64_t position) {
   while (const std::int64_t steps = stream.next(x, y)) {
     const Batch* batch = queue.next();
     ASSERT_NE(batch, nullptr);
-    EXPECT_EQ(batch->steps, steps);
+    const Column &inputs = batch->columns.at(0), &targets = batch->columns.at(1);
+    EXPECT_EQ(inputs.shape, (Shape{steps, stream.streams()}));
+    EXPECT_EQ(targets.shape, (Shape{steps * stream.streams()}));
     EXPECT_EQ(batch->position_after, stream.position());
     const auto size = std::ptrdiff_t(steps * stream.streams());
-    EXPECT_EQ(Ids(batch->inputs.begin(), batch->inputs.end()), Ids(x.begin(), x.begin() + size));
-    EXPECT_EQ(Ids(batch->targets.begin(), batch->targets.end()), Ids(y.begin(), y.begin() + size));
-    EXPECT_EQ(batch->tokens, size - std::count(y.begin(), y.begin() + size, kIgnoredId));
+    EXPECT_EQ(Ids(inputs.ids.begin(), inputs.ids.begin() + size), Ids(x.begin(), x.begin() + size));
+    EXPECT_EQ(Ids(targets.ids.begin(), targets.ids.begin() + size),
+              Ids(y.begin(), y.begin() + size));
+    EXPECT_EQ(batch->count, size - std::count(y.begin(), y.begin() + size, kIgnoredId));
   }
   EXPECT_EQ(queue.next(), nullptr);
   EXPECT_EQ(queue.next(), nullptr);
@@ -39,33 +44,36 @@ void expect_rest(BatchQueue& queue, BatchStream stream, std::int64_t position) {
 
 TEST(BatchQueue, GivesWhatTheStreamGives) {
   const Ids text = tokens(1001);
-  const BatchStream stream(text, {.streams = 4, .steps = 7});
+  BatchStream stream(text, {.streams = 4, .steps = 7});
+  const BatchStream fresh = stream;
   BatchQueue queue(stream);
-  EXPECT_EQ(queue.batches(), stream.batches());
-  expect_rest(queue, stream, 0);
-  queue.rewind();
-  expect_rest(queue, stream, 0);
+  EXPECT_EQ(queue.batches(), fresh.batches());
+  expect_rest(queue, fresh, 0);
+  queue.seek(1, 0);
+  expect_rest(queue, fresh, 0);
 }
 
 TEST(BatchQueue, SeeksFromAnywhere) {
   const Ids text = tokens(1001);
-  const BatchStream stream(text, {.streams = 4, .steps = 7});
+  BatchStream stream(text, {.streams = 4, .steps = 7});
+  const BatchStream fresh = stream;
   BatchQueue queue(stream);
   for (const std::int64_t position : {0, 70, 13, 251, 7}) {
     for (int k = 0; k < 5; ++k) queue.next();
-    queue.seek(position);
+    queue.seek(1, position);
     if (position == 13) continue;  // again at once
-    expect_rest(queue, stream, position);
+    expect_rest(queue, fresh, position);
   }
-  EXPECT_THROW(queue.seek(-1), std::invalid_argument);
-  EXPECT_THROW(queue.seek(stream.length() + 1), std::invalid_argument);
-  queue.seek(stream.position());
-  expect_rest(queue, stream, 0);
+  EXPECT_THROW(queue.seek(1, -1), std::invalid_argument);
+  EXPECT_THROW(queue.seek(0, 0), std::invalid_argument);
+  EXPECT_THROW(queue.seek(1, fresh.length() + 1), std::invalid_argument);
+  queue.seek(2, 0);
+  expect_rest(queue, fresh, 0);
 }
 
 TEST(BatchQueue, StopsAtAnyTime) {
   const Ids text = tokens(100'000);
-  const BatchStream stream(text, {.streams = 4, .steps = 7});
+  BatchStream stream(text, {.streams = 4, .steps = 7});
   for (int k = 0; k < 200; ++k) {
     BatchQueue queue(stream);
     for (int taken = 0; taken < k % 9; ++taken) queue.next();
@@ -74,20 +82,21 @@ TEST(BatchQueue, StopsAtAnyTime) {
 
 TEST(BatchQueue, ABatchStaysWhileItIsInUse) {
   const Ids text = tokens(10'000);
-  BatchQueue queue(BatchStream(text, {.streams = 1, .steps = 10}));
+  BatchStream stream(text, {.streams = 1, .steps = 10});
+  BatchQueue queue(stream);
   queue.next();
   const Batch* batch = queue.next();
   std::this_thread::sleep_for(std::chrono::milliseconds(20));  // the reader fills all it may
-  EXPECT_EQ(batch->targets.front(), 10);
-  EXPECT_EQ(batch->targets.back(), 19);
+  EXPECT_EQ(batch->columns.at(1).ids.front(), 10);
+  EXPECT_EQ(batch->columns.at(1).ids.back(), 19);
   EXPECT_EQ(batch->position_after, 20);
 }
 
 TEST(BatchQueue, ErrorsOfTheReaderReachTheCaller) {
   Ids text = tokens(100);
   text[57] = 100;
-  BatchQueue queue(
-      BatchStream(text, {.streams = 1, .steps = 10, .vocabulary = 100, .name = "x.tokens"}));
+  BatchStream stream(text, {.streams = 1, .steps = 10, .vocabulary = 100, .name = "x.tokens"});
+  BatchQueue queue(stream);
   for (int k = 0; k < 5; ++k) ASSERT_NE(queue.next(), nullptr);
   for (int k = 0; k < 2; ++k) {
     try {
@@ -97,8 +106,8 @@ TEST(BatchQueue, ErrorsOfTheReaderReachTheCaller) {
       EXPECT_STREQ(error.what(), "x.tokens: damaged: token 57 is 100, expected one in [0, 100)");
     }
   }
-  queue.rewind();
-  EXPECT_EQ(queue.next()->targets.front(), 0);
+  queue.seek(1, 0);
+  EXPECT_EQ(queue.next()->columns.at(1).ids.front(), 0);
 }
 
 }  // namespace

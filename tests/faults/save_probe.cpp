@@ -11,7 +11,8 @@
 #include <span>
 #include <stdexcept>
 
-#include "host/train/checkpoint.h"
+#include "host/models/checkpoint.h"
+#include "host/train/checkpoint_writer.h"
 
 namespace unroll {
 namespace {

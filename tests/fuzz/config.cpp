@@ -1,7 +1,7 @@
 /// Fuzz target: JSON, and a model's configuration in it. Accepted input is written and read back
 /// unchanged.
 #include "host/base/strict_json.h"
-#include "host/train/model_file.h"
+#include "host/models/language_model.h"
 #include "tests/fuzz/target.h"
 
 namespace unroll::fuzz {
@@ -50,11 +50,11 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   fuzz::check(value, fuzz::text_of(data, size));
 
   LanguageModelConfig model;
-  if (fuzz::accepts([&] { model = model_from_json(JsonObject(value, "model")); })) {
+  if (fuzz::accepts([&] { model = language_model_from_json(JsonObject(value, "model")); })) {
     model.check();
-    const nlohmann::json written = model_to_json(model);
-    const LanguageModelConfig again = model_from_json(JsonObject(written, "written"));
-    fuzz::require(model_to_json(again) == written, "a configuration comes back");
+    const nlohmann::json written = to_json(model);
+    const LanguageModelConfig again = language_model_from_json(JsonObject(written, "written"));
+    fuzz::require(to_json(again) == written, "a configuration comes back");
   }
   return 0;
 }

@@ -7,7 +7,7 @@
 #include <iterator>
 #include <vector>
 
-#include "host/train/model_file.h"
+#include "host/models/stored_variables.h"
 #include "tests/fuzz/target.h"
 
 namespace unroll::fuzz {
@@ -33,9 +33,10 @@ ImportOptions options_of(std::uint8_t byte) {
 /// The file that this program writes for a model.
 std::string file_of(const ImportedModel& model) {
   std::vector<std::string> names;
-  for (const VariableInfo& info : parameters(model.config)) names.push_back(info.name);
+  for (const VariableInfo& info : LanguageModelTask(model.config).parameters())
+    names.push_back(info.name);
   const SafetensorsImage image = make_safetensors(variable_tensors(*model.store, names),
-                                                  model_metadata({model.config, model.tokenizer}));
+                                                  metadata_of({model.config, model.tokenizer}));
   std::string text = image.header;
   for (const TensorBytes& bytes : image.data)
     bytes.for_each_piece([&](std::span<const std::byte> piece) {
@@ -53,7 +54,7 @@ void check(const ImportedModel& model) {
   model.config.check();
   const std::string written = file_of(model);
   const ImportedModel again = import_weights(parse(written, "again"), "again", {}, backend());
-  require(model_to_json(again.config) == model_to_json(model.config), "the model comes back");
+  require(to_json(again.config) == to_json(model.config), "the model comes back");
   require(again.tokenizer == model.tokenizer, "its tokens come back");
   require(again.notes.empty(), "nothing is concluded of a file of ours");
   require(file_of(again) == written, "its values come back");
@@ -68,18 +69,18 @@ ImportedModel small_model(CellKind cell, bool tied) {
   config.hidden = {8, 3};
   config.tied = tied;
   auto store = std::make_shared<VariableStore>(backend(), 0);
-  for (const VariableInfo& info : parameters(config)) store->require(info);
+  for (const VariableInfo& info : LanguageModelTask(config).parameters()) store->require(info);
   return {config, TokenizerKind::kWord, store, {}};
 }
 
 /// The same with an LSTM that has everything.
 ImportedModel varied_model() {
-  LanguageModelConfig config{.vocabulary = 3, .embedding = 2, .hidden = {4, 3}, .tied = true};
+  LanguageModelConfig config{{.vocabulary = 3, .embedding = 2, .hidden = {4, 3}}, true};
   config.input_gate = InputGate::kCoupled;
   config.layer_norm = true;
   config.projection = 2;
   auto store = std::make_shared<VariableStore>(backend(), 0);
-  for (const VariableInfo& info : parameters(config)) store->require(info);
+  for (const VariableInfo& info : LanguageModelTask(config).parameters()) store->require(info);
   return {config, TokenizerKind::kWord, store, {}};
 }
 

@@ -9,7 +9,7 @@
 #include <span>
 
 #include "host/base/strict_json.h"
-#include "host/train/checkpoint.h"
+#include "host/models/checkpoint.h"
 #include "tests/fuzz/target.h"
 
 #define XXH_INLINE_ALL  // NOLINT(readability-identifier-naming): the library's own name

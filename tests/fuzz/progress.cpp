@@ -14,10 +14,10 @@ bool check(const cli::TrainSettings& settings) {
   const nlohmann::json read = parse_json(format_json(written, "settings"), "again");
   require(to_json(cli::settings_from(JsonObject(read, "again"))) == written, "settings come back");
   if (!accepts([&] { settings.check(); })) return false;
-  const LanguageModelConfig model = settings.model_config();
+  const LanguageModelConfig model = settings.language_model();
   require(!model.hidden.empty() && model.hidden.size() <= 1000, "layers have a bound");
   const TrainingOptions options = settings.training_options();
-  require(options.batch > 0 && options.bptt > 0 && options.epochs > 0, "sizes are not 0");
+  require(settings.batch_size > 0 && settings.bptt > 0 && options.epochs > 0, "sizes are not 0");
   return true;
 }
 
@@ -43,7 +43,7 @@ std::vector<std::string> seeds() {
   };
   std::vector<std::string> seeds = {both({})};
   progress = {.step = 47, .epoch = 3, .position = 245, .evaluated_step = 40, .scheduled_save = 45};
-  progress.best = progress.last = {.log_prob = -200, .tokens = 100, .hits = 30};
+  progress.best = progress.last = {.loss_sum = 200, .count = 100, .hits = 30};
   cli::TrainSettings settings;
   settings.nhid = {3, 4};
   settings.optimizer = "sgd";

@@ -148,11 +148,12 @@ TEST_F(Allocation, ChangingBetweenKnownShapesMakesNone) {
 // Batches are read ahead by another thread, whose allocations count too.
 TEST_F(Allocation, ReadingBatchesAheadMakesNone) {
   const std::vector<std::int32_t> text(10'000);
-  BatchQueue queue(BatchStream(text, {.streams = 7, .steps = 11}));
+  BatchStream stream(text, {.streams = 7, .steps = 11});
+  BatchQueue queue(stream);
   AllocationCount count;
   std::int64_t tokens = 0;
-  for (int epoch = 0; epoch < 2; ++epoch, queue.rewind())
-    while (const Batch* batch = queue.next()) tokens += batch->tokens;
+  for (int epoch = 0; epoch < 2; ++epoch, queue.seek(1, 0))
+    while (const Batch* batch = queue.next()) tokens += batch->count;
   EXPECT_EQ(count.stop(), 0);
   EXPECT_EQ(tokens, 20'000);
 }

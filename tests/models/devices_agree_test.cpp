@@ -87,16 +87,19 @@ class Training {
  public:
   Training(const ModelCase& c, std::shared_ptr<Backend> backend, const OptimizerSpec& optimizer,
            double rate)
-      : graph_(config_of(c),
-               {.batch = kBatch, .optimizer = optimizer, .learning_rate = rate, .chunk_rows = 16}),
-        session_(graph_.graph, std::move(backend), 5) {}
+      : graph_(LanguageModelTask(config_of(c))
+                   .training_graph({.batch = kBatch,
+                                    .optimizer = optimizer,
+                                    .learning_rate = rate,
+                                    .chunk_rows = 16})),
+        session_(graph_->graph, std::move(backend), 5) {}
 
   float step(std::int64_t k) {
     const auto inputs = words(k), targets = words(k + 1);
     const Feed feeds[] = {
-        {graph_.inputs, std::span<const std::int32_t>(inputs), Shape{kSteps, kBatch}},
-        {graph_.targets, std::span<const std::int32_t>(targets)}};
-    session_.run(std::span(&graph_.step, 1), feeds);
+        {graph_->inputs[0], std::span<const std::int32_t>(inputs), Shape{kSteps, kBatch}},
+        {graph_->inputs[1], std::span<const std::int32_t>(targets)}};
+    session_.run(std::span(&graph_->step, 1), feeds);
     auto statistics = session_.variables().read<float>(Optimizer::kStatistics);
     const float loss = std::exchange(statistics[1], 0.0F);  // StepStatistics::loss_sum
     session_.variables().write<float>(Optimizer::kStatistics, std::span<const float>(statistics));
@@ -105,14 +108,14 @@ class Training {
 
   std::map<std::string, std::vector<float>> values() const {
     std::map<std::string, std::vector<float>> all;
-    for (const Tensor& variable : graph_.graph.variables())
+    for (const Tensor& variable : graph_->graph.variables())
       if (variable.dtype() == DType::kFloat32)
         all[variable.name()] = session_.variables().read<float>(variable.name());
     return all;
   }
 
  private:
-  TrainingGraph graph_;
+  std::unique_ptr<TrainingGraph> graph_;
   Session session_;
 };
 

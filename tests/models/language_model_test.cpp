@@ -15,19 +15,19 @@ namespace unroll::test {
 namespace {
 
 LanguageModelConfig small(const LstmVariant& variant, bool tied = false) {
-  return with_variant({.vocabulary = 11, .embedding = 6, .hidden = {5, 4}, .tied = tied}, variant);
+  return with_variant({{.vocabulary = 11, .embedding = 6, .hidden = {5, 4}}, tied}, variant);
 }
 
 /// Every parameter as a training run begins with it.
 std::map<std::string, std::vector<float>> beginning(const LanguageModelConfig& config,
-                                                    const LanguageModelInitialization& how) {
-  const TrainingGraph graph(
-      config,
+                                                    const Initialization& how) {
+  const LanguageModelTask task(config);
+  const auto graph = task.training_graph(
       {.batch = 2, .optimizer = {}, .learning_rate = 1, .guard = {}, .initialization = how});
-  Session session(graph.graph, cpu(1));
-  initialize_forget_bias(config, how, session.variables());
+  Session session(graph->graph, cpu(1));
+  task.initialize(how, session.variables());
   std::map<std::string, std::vector<float>> values;
-  for (const VariableInfo& info : parameters(config))
+  for (const VariableInfo& info : task.parameters())
     values[info.name] = session.variables().read<float>(info.name);
   return values;
 }
@@ -67,7 +67,7 @@ TEST(LanguageModel, ARangeIsThatOfAllParametersButGains) {
 
 TEST(LanguageModel, CountsItsParameters) {
   const auto count = [](const LstmVariant& variant, bool tied) {
-    return parameter_count(small(variant, tied));
+    return parameter_count(LanguageModelTask(small(variant, tied)));
   };
   // Encoder and decoder: 11 x 6, 11 x 4 or 11 x 3, 11. Cells: gates (I + R + 2) H.
   EXPECT_EQ(count({""}, false), 66 + 4 * 5 * (6 + 5 + 2) + 4 * 4 * (5 + 4 + 2) + 44 + 11);

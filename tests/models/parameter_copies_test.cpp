@@ -103,48 +103,52 @@ std::vector<std::int32_t> words(std::int64_t count, std::int32_t first) {
 /// Units that are padded and units that are not.
 LanguageModelConfig small_config(CellKind cell = CellKind::kLstm,
                                  GruReset reset = GruReset::kAfter) {
-  return {
-      .cell = cell, .reset = reset, .vocabulary = kTokens, .embedding = 16, .hidden = {16, 16, 10}};
+  return {{.cell = cell,
+           .reset = reset,
+           .vocabulary = kTokens,
+           .embedding = 16,
+           .hidden = {16, 16, 10}}};
 }
 
 /// A language model in training, and its evaluation.
 struct CopiedTraining {
   Twins twins;
-  TrainingGraph graph;
-  EvaluationGraph evaluation;
+  LanguageModelTask task;
+  std::unique_ptr<TrainingGraph> graph;
+  std::unique_ptr<EvaluationGraph> evaluation;
   Twins::Pair training, evaluating;
   std::int32_t next = 0;
 
   CopiedTraining(const std::shared_ptr<Backend>& backend, const LanguageModelConfig& config,
                  const OptimizerSpec& optimizer, const LossGuardSpec& guard = {})
       : twins(backend),
-        graph(config, {.batch = kSequences,
-                       .optimizer = optimizer,
-                       .learning_rate = 0.25,
-                       .guard = guard,
-                       .initialization = {.range = 0.4}}),
-        evaluation(config, kSequences, 0),
-        training(twins, graph.graph),
-        evaluating(twins, evaluation.graph) {}
+        task(config),
+        graph(task.training_graph({.batch = kSequences,
+                                   .optimizer = optimizer,
+                                   .learning_rate = 0.25,
+                                   .guard = guard,
+                                   .initialization = {.range = 0.4}})),
+        evaluation(task.evaluation_graph(kSequences, "evaluate")),
+        training(twins, graph->graph),
+        evaluating(twins, evaluation->graph) {}
 
   void train(std::int64_t steps = 4) {
     SCOPED_TRACE("training");
     const auto inputs = words(steps * kSequences, ++next),
                targets = words(steps * kSequences, next + 7);
-    training.run({graph.step}, feeds(graph.inputs, graph.targets, inputs, targets, steps));
+    training.run({graph->step}, feeds(graph->inputs, inputs, targets, steps));
   }
   void evaluate(std::int64_t steps = 4) {
     SCOPED_TRACE("evaluation");
     const auto inputs = words(steps * kSequences, 3), targets = words(steps * kSequences, 10);
-    evaluating.run(evaluation.fetches,
-                   feeds(evaluation.inputs, evaluation.targets, inputs, targets, steps));
+    evaluating.run(evaluation->fetches, feeds(evaluation->inputs, inputs, targets, steps));
   }
 
-  static std::vector<Feed> feeds(Tensor inputs, Tensor targets,
+  static std::vector<Feed> feeds(const std::vector<Tensor>& inputs,
                                  const std::vector<std::int32_t>& given,
                                  const std::vector<std::int32_t>& wanted, std::int64_t steps) {
-    return {Feed(inputs, std::span<const std::int32_t>(given), Shape{steps, kSequences}),
-            Feed(targets, wanted)};
+    return {Feed(inputs[0], std::span<const std::int32_t>(given), Shape{steps, kSequences}),
+            Feed(inputs[1], wanted)};
   }
 };
 
@@ -214,23 +218,23 @@ TEST_P(ParameterCopiesTest, AreSharedByPlansOfOtherShapes) {
 // A graph that writes copies keeps them alive, even if another graph that made them is gone.
 TEST_P(ParameterCopiesTest, OutliveThePlansThatMadeThem) {
   Twins twins(backend_);
-  const TrainingGraph graph(small_config(), {.batch = kSequences,
-                                             .optimizer = {.kind = OptimizerKind::kSgd},
-                                             .learning_rate = 0.25,
-                                             .initialization = {.range = 0.4}});
-  const EvaluationGraph evaluation(small_config(), kSequences, 0);
-  Twins::Pair training(twins, graph.graph);
+  const LanguageModelTask task(small_config());
+  const auto graph = task.training_graph({.batch = kSequences,
+                                          .optimizer = {.kind = OptimizerKind::kSgd},
+                                          .learning_rate = 0.25,
+                                          .initialization = {.range = 0.4}});
+  const auto evaluation = task.evaluation_graph(kSequences, "evaluate");
+  Twins::Pair training(twins, graph->graph);
   const auto ids = words(4 * kSequences, 1), few = words(kSequences, 1);
   for (int round = 0; round < 3; ++round) {
-    Twins::Pair evaluating(twins, evaluation.graph);
+    Twins::Pair evaluating(twins, evaluation->graph);
     for (const std::int64_t steps : {1, 4}) {
       const auto& given = steps == 1 ? few : ids;
-      evaluating.run(
-          evaluation.fetches,
-          CopiedTraining::feeds(evaluation.inputs, evaluation.targets, given, given, steps));
+      evaluating.run(evaluation->fetches,
+                     CopiedTraining::feeds(evaluation->inputs, given, given, steps));
     }
     for (int k = 0; k < 2; ++k)
-      training.run({graph.step}, CopiedTraining::feeds(graph.inputs, graph.targets, ids, ids, 4));
+      training.run({graph->step}, CopiedTraining::feeds(graph->inputs, ids, ids, 4));
   }
 }
 
@@ -264,7 +268,7 @@ TEST_P(ParameterCopiesTest, FollowAssignments) {
   CopiedTraining run(backend_, small_config(), {.kind = OptimizerKind::kSgd});
   Graph averaging, taking, restoring;
   std::vector<Tensor> add, take, restore;
-  for (const VariableInfo& info : parameters(small_config())) {
+  for (const VariableInfo& info : LanguageModelTask(small_config()).parameters()) {
     const auto variables = [&](Graph& graph) {
       return std::vector<Tensor>{
           graph.variable(info.name, info.type.shape, constant(0)),

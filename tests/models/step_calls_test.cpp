@@ -39,18 +39,20 @@ class StepCalls : public OnEachBackend {
 
 void StepCalls::expect_at_most(const Nodes& most, const emulation::Calls& now) {
   constexpr std::int64_t kSteps = 5, kBatch = 2, kWords = 50;
-  const TrainingGraph graph({.vocabulary = kWords,
-                             .embedding = most.units,
-                             .hidden = {most.units, most.units},
-                             .dropout = 0.5},
-                            {.batch = kBatch,
-                             .optimizer = {.kind = OptimizerKind::kSgd, .clip_norm = 0.25F},
-                             .learning_rate = 1});
-  Session session(graph.graph, backend_, 1);
+  const LanguageModelTask task({{.vocabulary = kWords,
+                                 .embedding = most.units,
+                                 .hidden = {most.units, most.units},
+                                 .dropout = 0.5}});
+  const auto graph =
+      task.training_graph({.batch = kBatch,
+                           .optimizer = {.kind = OptimizerKind::kSgd, .clip_norm = 0.25F},
+                           .learning_rate = 1});
+  Session session(graph->graph, backend_, 1);
   const std::vector<std::int32_t> ids(std::size_t(kSteps * kBatch), 3);
-  const Feed feeds[] = {{graph.inputs, std::span<const std::int32_t>(ids), Shape{kSteps, kBatch}},
-                        {graph.targets, ids}};
-  const auto run = [&] { session.run(std::span(&graph.step, 1), feeds); };
+  const Feed feeds[] = {
+      {graph->inputs[0], std::span<const std::int32_t>(ids), Shape{kSteps, kBatch}},
+      {graph->inputs[1], ids}};
+  const auto run = [&] { session.run(std::span(&graph->step, 1), feeds); };
   for (int k = 0; k < 2; ++k) run();  // called, and then captured
   const emulation::Calls before = now;
   run();

@@ -5,7 +5,8 @@
 #include <memory>
 #include <vector>
 
-#include "host/models/language_model.h"
+#include "host/models/step_graph.h"
+#include "host/models/stored_variables.h"
 #include "tests/support/backends.h"
 #include "tests/support/recording_backend.h"
 #include "tests/support/reference_training.h"
@@ -26,7 +27,7 @@ TEST_P(SteppedModel, DrawsFromTheDistributionOfItsStepAndReadsOneIdBack) {
   Session look(looking.graph, store), draw(drawing.graph, store);
   std::int32_t token = 1;
   std::vector<std::int32_t> text;
-  clear_state(config, StepGraph::kName, *store);
+  clear_variables(drawing.carried, *store);
   for (int k = 0; k < 12; ++k) {
     const Feed feed(drawing.input, std::span<const std::int32_t>(&token, 1));
     const int downloads = backend->downloads;
@@ -35,7 +36,7 @@ TEST_P(SteppedModel, DrawsFromTheDistributionOfItsStepAndReadsOneIdBack) {
     EXPECT_EQ(backend->downloads, downloads + 1);
     text.push_back(token);
   }
-  clear_state(config, StepGraph::kName, *store);
+  clear_variables(drawing.carried, *store);
   token = 1;
   const std::uint64_t key = reference::philox_key(5, "sampler");
   for (std::size_t k = 0; k < text.size(); ++k) {

@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "host/data/grammar.h"
+#include "host/data/language_corpus.h"
+#include "host/models/language_model.h"
 #include "host/train/trainer.h"
 #include "tests/support/temp_folder.h"
 
@@ -36,10 +38,13 @@ inline LanguageModelConfig small_model(const LanguageCorpus& corpus,
   return config;
 }
 
-inline TrainingOptions small_options(const std::filesystem::path& run_dir) {
-  TrainingOptions options;
-  options.batch = 7;
-  options.bptt = 11;
+/// With the shape of the batches.
+struct SmallOptions : TrainingOptions {
+  std::int64_t batch = 7, bptt = 11;
+};
+
+inline SmallOptions small_options(const std::filesystem::path& run_dir) {
+  SmallOptions options;
   options.epochs = 3;
   options.optimizer = {.kind = OptimizerKind::kAdam, .clip_norm = 1};
   options.schedule = {.kind = ScheduleKind::kConstant, .learning_rate = 0.01};
@@ -63,7 +68,9 @@ struct TrainParts {
 };
 
 inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelConfig& config,
-                              const TrainingOptions& options, const TrainParts& parts = {}) {
+                              const SmallOptions& options, const TrainParts& parts = {}) {
+  const LanguageModelTask task(config, corpus.tokenizer);
+  const TaskExamples examples = corpus.examples(options.batch, options.bptt);
   RunLock lock(options.run_dir);
   TrainedRun trained;
   std::optional<Checkpoint> checkpoint;
@@ -73,11 +80,11 @@ inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelC
   const auto into = [](std::vector<std::string>& lines) {
     return [&lines](const std::string& line) { lines.push_back(line); };
   };
-  trained.result = train({.model = config,
+  trained.result = train({.task = task,
+                          .examples = examples,
                           .options = options,
                           .lock = lock,
-                          .corpus = corpus,
-                          .description = {config, kBuiltInCorpus, nullptr, nullptr},
+                          .description = {kBuiltInCorpus, nullptr, nullptr},
                           .backend = parts.backend,
                           .observer = {.log = into(trained.log),
                                        .note = into(trained.notes),

@@ -1,4 +1,4 @@
-#include "host/train/checkpoint.h"
+#include "host/train/checkpoint_writer.h"
 
 #include <gtest/gtest.h>
 #include <signal.h>

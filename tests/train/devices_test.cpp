@@ -11,8 +11,8 @@ class TrainingOnDevice : public OnEachBackend {
  protected:
   TrainingOnDevice() : corpus_(small_corpus(60, 6)), config_(small_model(corpus_)) {}
 
-  static TrainingOptions options(const TempFolder& folder) {
-    TrainingOptions options = small_options(folder.path() / "run");
+  static SmallOptions options(const TempFolder& folder) {
+    SmallOptions options = small_options(folder.path() / "run");
     options.epochs = 2;
     options.optimizer.kind = OptimizerKind::kAdam;
     options.schedule.learning_rate = 1e-3;

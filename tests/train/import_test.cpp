@@ -8,7 +8,7 @@
 #include <limits>
 #include <map>
 
-#include "host/train/model_file.h"
+#include "tests/support/language_task.h"
 #include "tests/support/lstm_variants.h"
 #include "tests/support/temp_folder.h"
 
@@ -263,8 +263,7 @@ struct Saved {
       store->require(info);
     }
     const Tokenizer tokenizer = Tokenizer::parse(TokenizerKind::kChar, "\\n\n<unk>\na\nb\n", "v");
-    const auto checkpoint = save_model(folder.path(), 1, {config, "", nullptr, nullptr}, tokenizer,
-                                       *store, {.best = true});
+    const auto checkpoint = SavedLanguageModel{config, tokenizer}.save(folder.path(), 1, *store);
     file = SafetensorsFile::read(checkpoint / "model.safetensors");
   }
   std::string error(const ImportOptions& options) const {
@@ -290,7 +289,7 @@ TEST(Import, OurOwnFilesSayAllOfTheModel) {
       SCOPED_TRACE(to_string(cell));
       const Saved saved(config);
       const ImportedModel model = import_weights(saved.file, "ours", {}, cpu(1));
-      EXPECT_EQ(model_to_json(model.config), model_to_json(config));
+      EXPECT_EQ(to_json(model.config), to_json(config));
       EXPECT_EQ(model.tokenizer, TokenizerKind::kChar);
       EXPECT_TRUE(model.notes.empty());
       for (const VariableInfo& info : parameters(config))
@@ -313,11 +312,11 @@ TEST(Import, OurOwnFilesSayAllOfTheModel) {
 TEST(Import, OurOwnFilesSayWhichVariantOfAnLstm) {
   for (const LstmVariant& variant : kLstmVariants) {
     SCOPED_TRACE(variant.name);
-    LanguageModelConfig config{.vocabulary = 4, .embedding = 3, .hidden = {5, 4}};
+    LanguageModelConfig config{{.vocabulary = 4, .embedding = 3, .hidden = {5, 4}}};
     config = with_variant(config, variant);
     const Saved saved(config);
     const ImportedModel model = import_weights(saved.file, "ours", {}, cpu(1));
-    EXPECT_EQ(model_to_json(model.config), model_to_json(config));
+    EXPECT_EQ(to_json(model.config), to_json(config));
     for (const VariableInfo& info : parameters(config))
       EXPECT_EQ(model.store->read<float>(info.name), saved.store->read<float>(info.name));
     EXPECT_EQ(saved.error({.input_gate = variant.input_gate}), "no exception");

@@ -36,8 +36,8 @@ class Resume : public ::testing::TestWithParam<ResumeCase> {
     if (config_.tied) config_ = with_variant(config_, GetParam().variant);
   }
 
-  TrainingOptions options(const TempFolder& folder) const {
-    TrainingOptions options = small_options(folder.path() / "run");
+  SmallOptions options(const TempFolder& folder) const {
+    SmallOptions options = small_options(folder.path() / "run");
     options.batch = 3;
     options.bptt = 1;
     const std::int64_t steps = corpus_.training_stream(3, 1).length();
@@ -67,7 +67,7 @@ std::vector<std::int64_t> cuts() {
 
 TEST_P(Resume, CutAfterAnyUpdateItEndsWithTheSameBits) {
   const TempFolder uncut_folder;
-  const TrainingOptions uncut_options = options(uncut_folder);
+  const SmallOptions uncut_options = options(uncut_folder);
   const TrainedRun uncut = train_small(corpus_, config_, uncut_options);
   ASSERT_EQ(uncut.result.steps, kUpdates);
   const std::string bits = final_bits(uncut_options.run_dir);
@@ -75,14 +75,14 @@ TEST_P(Resume, CutAfterAnyUpdateItEndsWithTheSameBits) {
   for (const std::int64_t cut : cuts()) {
     SCOPED_TRACE(cut);
     const TempFolder folder;
-    const TrainingOptions cut_options = options(folder);
+    const SmallOptions cut_options = options(folder);
     TrainedRun first = train_small(corpus_, config_, cut_options, {.stop_after = cut});
     EXPECT_TRUE(first.result.interrupted);
     EXPECT_EQ(first.result.steps, cut);
     const TrainedRun second = train_small(corpus_, config_, cut_options, {.resume = true});
     EXPECT_FALSE(second.result.interrupted);
     EXPECT_TRUE(final_bits(cut_options.run_dir) == bits);
-    EXPECT_EQ(second.result.test.log_prob, uncut.result.test.log_prob);
+    EXPECT_EQ(second.result.test.loss_sum, uncut.result.test.loss_sum);
 
     std::vector<std::string> lines = first.log;
     lines.insert(lines.end(), second.log.begin(), second.log.end());
@@ -96,7 +96,7 @@ TEST_P(Resume, CutAfterAnyUpdateItEndsWithTheSameBits) {
 TEST_P(Resume, CutBeforePatienceEnds) {
   const TempFolder uncut_folder, folder;
   const auto impatient = [&](const TempFolder& where) {
-    TrainingOptions options = this->options(where);
+    SmallOptions options = this->options(where);
     options.patience = 1;
     options.eval_interval = 3;
     options.save_interval = 0;
@@ -116,7 +116,7 @@ TEST_P(Resume, CutBeforePatienceEnds) {
 TEST_P(Resume, CutAgainAndAgain) {
   const TempFolder uncut_folder, folder;
   train_small(corpus_, config_, options(uncut_folder));
-  const TrainingOptions cut_options = options(folder);
+  const SmallOptions cut_options = options(folder);
   TrainedRun part = train_small(corpus_, config_, cut_options, {.stop_after = 1});
   int parts = 1;
   for (; part.result.interrupted && parts < 100; ++parts)

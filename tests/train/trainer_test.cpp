@@ -9,7 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "host/train/checkpoint.h"
+#include "host/models/evaluate.h"
+#include "host/models/model_file.h"
 #include "tests/support/lstm_variants.h"
 #include "tests/support/recording_backend.h"
 #include "tests/support/training.h"
@@ -32,12 +33,13 @@ TEST(Trainer, LearnsEveryCellAndSavesWhatItMeasured) {
     const TrainedRun run = train_small(corpus, config, small_options(folder.path() / "run"));
     // A model that knows nothing has a perplexity of about the vocabulary's size.
     EXPECT_LT(run.result.valid.perplexity(), 0.4 * double(config.vocabulary));
-    EXPECT_EQ(run.result.valid.tokens, corpus.valid.ids.size());
+    EXPECT_EQ(run.result.valid.count, corpus.valid.ids.size());
     EXPECT_EQ(run.result.skipped, 0);
 
     const LoadedModel loaded = load_model(folder.path() / "run", cpu(1));
-    Evaluator evaluator(config, loaded.store, loaded.tokenizer.start());
-    EXPECT_EQ(evaluator.evaluate(corpus.valid.ids).log_prob, run.result.valid.log_prob);
+    const TaskExamples examples = corpus.examples(1, 1);
+    EXPECT_EQ(Evaluator(*loaded.task, loaded.store).evaluate(*examples.valid).loss_sum,
+              run.result.valid.loss_sum);
   }
 }
 
@@ -45,7 +47,7 @@ TEST(Trainer, LearnsEveryCellAndSavesWhatItMeasured) {
 std::string bits_after_epoch(const LanguageCorpus& corpus, const LanguageModelConfig& config,
                              int threads, std::uint64_t seed) {
   const TempFolder folder;
-  TrainingOptions options = small_options(folder.path() / "run");
+  SmallOptions options = small_options(folder.path() / "run");
   options.epochs = 1;
   options.seed = seed;
   train_small(corpus, config, options, {.backend = cpu(threads)});
@@ -82,7 +84,7 @@ TEST(Trainer, BytesThatAreOverwrittenEndTheRun) {
   const std::filesystem::path file = folder.write("x.txt", text);
   const LanguageCorpus corpus = read_language_corpus(
       {.path = file, .tokenizer = TokenizerKind::kByte, .cache_dir = folder.path() / "cache"});
-  TrainingOptions options = small_options(folder.path() / "run");
+  SmallOptions options = small_options(folder.path() / "run");
   const TrainParts overwritten{.after_step = [&](std::int64_t steps) {
     if (steps != 30) return;
     std::ranges::replace(text, 'e', 'o');
@@ -103,7 +105,7 @@ TEST(Trainer, AnInterruptionSavesNothingOfBytesThatWereOverwritten) {
     const std::filesystem::path file = folder.write("x.txt", text);
     const LanguageCorpus corpus = read_language_corpus(
         {.path = file, .tokenizer = TokenizerKind::kByte, .cache_dir = folder.path() / "cache"});
-    const TrainingOptions options = small_options(folder.path() / "run");
+    const SmallOptions options = small_options(folder.path() / "run");
     const TrainParts parts{.stop_after = 33, .after_step = [&](std::int64_t steps) {
                              if (steps != 30) return;
                              if (changed) std::ranges::replace(text, 'e', 'o');
@@ -123,7 +125,7 @@ TEST(Trainer, AnInterruptionSavesNothingOfBytesThatWereOverwritten) {
 TEST(Trainer, WritesTheLinesOfWordLanguageModel) {
   const LanguageCorpus corpus = small_corpus();
   const TempFolder folder;
-  TrainingOptions options = small_options(folder.path() / "run");
+  SmallOptions options = small_options(folder.path() / "run");
   options.epochs = 1;
   const TrainedRun run = train_small(corpus, small_model(corpus), options);
   ASSERT_GE(run.log.size(), 6U);
@@ -145,7 +147,7 @@ TEST(Trainer, WritesTheLinesOfWordLanguageModel) {
 TEST(Trainer, WritesMetricsThatAgreeWithItsLines) {
   const LanguageCorpus corpus = small_corpus();
   const TempFolder folder;
-  const TrainingOptions options = small_options(folder.path() / "run");
+  const SmallOptions options = small_options(folder.path() / "run");
   const TrainedRun run = train_small(corpus, small_model(corpus), options);
   std::istringstream lines(read_text(folder.path() / "run" / "metrics.jsonl"));
   std::map<std::string, int> events;
@@ -175,7 +177,7 @@ TEST(Trainer, TheLossOfALineIsTheMeanOfItsSteps) {
   for (const LossReduction reduction : {LossReduction::kMean, LossReduction::kTime}) {
     const auto losses = [&](std::int64_t interval) {
       const TempFolder folder;
-      TrainingOptions options = small_options(folder.path() / "run");
+      SmallOptions options = small_options(folder.path() / "run");
       options.epochs = 2;
       options.log_interval = interval;
       options.reduction = reduction;
@@ -202,7 +204,7 @@ TEST(Trainer, TheLossOfALineIsTheMeanOfItsSteps) {
 TEST(Trainer, SaysWhatMemoryAStepTookAndHowTheCellsWereComputed) {
   const LanguageCorpus corpus = small_corpus();
   const TempFolder folder;
-  TrainingOptions options = small_options(folder.path() / "run");
+  SmallOptions options = small_options(folder.path() / "run");
   options.epochs = 1;
   const TrainedRun run = train_small(corpus, small_model(corpus), options);
   ASSERT_EQ(run.notes.size(), 2U);
@@ -216,7 +218,7 @@ TEST(Trainer, RefusesABatchThatDoesNotFitAndSaysWhichWould) {
   const LanguageCorpus corpus = small_corpus();
   const auto error = [&](std::int64_t batch, std::size_t available) {
     const TempFolder folder;
-    TrainingOptions options = small_options(folder.path() / "run");
+    SmallOptions options = small_options(folder.path() / "run");
     options.batch = batch;
     options.epochs = 1;
     try {
@@ -229,10 +231,10 @@ TEST(Trainer, RefusesABatchThatDoesNotFitAndSaysWhichWould) {
   };
   EXPECT_EQ(error(20, 100'000'000), "");
   EXPECT_EQ(error(20, std::numeric_limits<std::size_t>::max()), "");  // it is not known
-  EXPECT_TRUE(contains(error(20, 1000), "not even a batch of one stream fits"));
+  EXPECT_TRUE(contains(error(20, 1000), "not even a batch size of 1 fits"));
   constexpr std::size_t kAvailable = 400'000;
   const std::string refused = error(20, kAvailable);
-  const std::string words = "the largest batch that fits is about ";
+  const std::string words = "the largest batch size that fits is about ";
   ASSERT_TRUE(contains(refused, words)) << refused;
   EXPECT_TRUE(contains(refused, "got 0.4 MB available on cpu"));
   EXPECT_EQ(refused.find('\n'), refused.npos);
@@ -251,7 +253,7 @@ TEST(Trainer, SummingOverTimeIsARateTimesTheSteps) {
   corpus.train.ids = corpus.train.ids.first(7 * 11 * 20);
   const auto loss = [&](LossReduction reduction, double rate) {
     const TempFolder folder;
-    TrainingOptions options = small_options(folder.path() / "run");
+    SmallOptions options = small_options(folder.path() / "run");
     options.epochs = 1;
     options.optimizer = {.kind = OptimizerKind::kSgd};
     options.schedule.learning_rate = rate;
@@ -267,7 +269,7 @@ TEST(Trainer, SummingOverTimeIsARateTimesTheSteps) {
 TEST(Trainer, StopsWhenValidationsBringNoGain) {
   const LanguageCorpus corpus = small_corpus();
   const TempFolder folder;
-  TrainingOptions options = small_options(folder.path() / "run");
+  SmallOptions options = small_options(folder.path() / "run");
   options.epochs = 50;
   options.patience = 2;
   options.eval_interval = 10;
@@ -278,14 +280,14 @@ TEST(Trainer, StopsWhenValidationsBringNoGain) {
   // Nothing is left to do when the run is taken up again.
   const TrainedRun again = train_small(corpus, small_model(corpus), options, {.resume = true});
   EXPECT_EQ(again.result.steps, run.result.steps);
-  EXPECT_EQ(again.result.test.log_prob, run.result.test.log_prob);
+  EXPECT_EQ(again.result.test.loss_sum, run.result.test.loss_sum);
 }
 
 // A rate that has fallen at every plateau stays a number that a checkpoint can hold.
 TEST(Trainer, GoesOnHoweverOftenTheRateHasFallen) {
   const LanguageCorpus corpus = small_corpus(4, 1);
   const TempFolder folder;
-  TrainingOptions options = small_options(folder.path() / "run");
+  SmallOptions options = small_options(folder.path() / "run");
   options.batch = 1;
   options.bptt = 59;  // all of it
   options.epochs = 60;
@@ -300,7 +302,7 @@ TEST(Trainer, GoesOnHoweverOftenTheRateHasFallen) {
 TEST(Trainer, OverfitsOneBatch) {
   const LanguageCorpus corpus = small_corpus();
   const TempFolder folder;
-  TrainingOptions options = small_options(folder.path() / "run");
+  SmallOptions options = small_options(folder.path() / "run");
   options.overfit_one_batch = true;
   options.epochs = 8;
   options.schedule.learning_rate = 0.02;
@@ -322,7 +324,7 @@ TEST(Trainer, EndsIfItsFolderIsMovedAway) {
   const LanguageModelConfig config = small_model(corpus);
   for (const bool replaced : {false, true}) {
     const TempFolder folder, uncut;
-    TrainingOptions options = small_options(folder.path() / "run");
+    SmallOptions options = small_options(folder.path() / "run");
     options.save_interval = 10;
     const auto move = [&](std::int64_t step) {
       if (step != 15) return;
@@ -338,7 +340,7 @@ TEST(Trainer, EndsIfItsFolderIsMovedAway) {
     }
     options.run_dir = folder.path() / "moved";
     train_small(corpus, config, options, {.resume = true});
-    TrainingOptions other = options;
+    SmallOptions other = options;
     other.run_dir = uncut.path() / "run";
     train_small(corpus, config, other);
     EXPECT_TRUE(final_bits(options.run_dir) == final_bits(other.run_dir));

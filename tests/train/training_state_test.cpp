@@ -20,8 +20,8 @@ Progress some_progress() {
   p.step = 47;
   p.epoch = 3;
   p.position = 77;  // of 20 batches of 11, the seventh is next
-  p.best = {.log_prob = -200, .tokens = 100, .hits = 30};
-  p.last = {.log_prob = -210, .tokens = 100, .hits = 20};
+  p.best = {.loss_sum = 200, .count = 100, .hits = 30};
+  p.last = {.loss_sum = 210, .count = 100, .hits = 20};
   p.best_step = 20;
   p.best_epoch = 1;
   p.evaluated_step = 40;
@@ -46,6 +46,19 @@ TEST(Progress, ComesBackAsItWas) {
   EXPECT_EQ(to_json(progress_from(JsonObject(first, "progress"))), first);
 }
 
+TEST(Progress, OfAnOlderVersionHasLogProbabilitiesOfTokens) {
+  nlohmann::json json = to_json(some_progress());
+  for (const std::string name : {"best", "last"}) {
+    json[name + "_log_prob"] = -double(json[name + "_loss_sum"]);
+    json[name + "_tokens"] = json[name + "_count"];
+    json.erase(name + "_loss_sum");
+    json.erase(name + "_count");
+  }
+  EXPECT_EQ(to_json(progress_from(JsonObject(json, "progress"))), to_json(some_progress()));
+  json["best_tokens"] = -1;
+  EXPECT_TRUE(contains(progress_error(json), "best_tokens: got -1"));
+}
+
 TEST(Progress, OfAnOlderVersionCountsNoJumps) {
   nlohmann::json json = to_json(some_progress());
   json.erase("jumps");
@@ -53,24 +66,24 @@ TEST(Progress, OfAnOlderVersionCountsNoJumps) {
 }
 
 TEST(Progress, RefusesNumbersThatContradictEachOther) {
-  for (const auto& [name, value] :
-       std::map<std::string, nlohmann::json>{{"best_step", 48},
-                                             {"evaluated_step", 48},
-                                             {"without_gain", 48},
-                                             {"scheduled_save", 48},
-                                             {"skipped", 48},
-                                             {"jumps", 48},
-                                             {"interval_start", 48},
-                                             {"best_epoch", 4},
-                                             {"best_hits", 101},
-                                             {"last_hits", 101},
-                                             {"best_tokens", 0},
-                                             {"last_tokens", 0},
-                                             {"rate_scale", 1.5},
-                                             {"rate_divisor", 0.5},
-                                             {"seconds", 1e300},
-                                             {"best_log_prob", -1e300},
-                                             {"last_log_prob", -1e300}}) {
+  for (const auto& [name, value] : std::map<std::string, nlohmann::json>{
+           {"best_step", 48},
+           {"evaluated_step", 48},
+           {"without_gain", 48},
+           {"scheduled_save", 48},
+           {"skipped", 48},
+           {"jumps", 48},
+           {"interval_start", 48},
+           {"best_epoch", 4},
+           {"best_hits", 101},
+           {"last_hits", 101},
+           {"best_count", 0},
+           {"last_count", 0},
+           {"rate_scale", 1.5},
+           {"rate_divisor", 0.5},
+           {"seconds", 1e300},
+           {"best_loss_sum", std::numeric_limits<double>::infinity()},
+           {"last_loss_sum", std::numeric_limits<double>::infinity()}}) {
     nlohmann::json json = to_json(some_progress());
     json[name] = value;
     const std::string error = progress_error(json);
@@ -98,7 +111,7 @@ TEST(Progress, BoundsEveryNumber) {
 }
 
 TEST(Progress, StepEpochAndPositionBelongTogether) {
-  const EpochShape epoch{.timesteps = 213, .bptt = 11};  // 20 batches, the last of 4 timesteps
+  const EpochShape epoch{.length = 213, .stride = 11};  // 20 batches, the last of 4 timesteps
   const auto error = [&](std::int64_t step, std::int64_t epoch_number, std::int64_t position) {
     Progress p;
     p.step = step;
@@ -120,7 +133,7 @@ TEST(Progress, StepEpochAndPositionBelongTogether) {
                                                {most, 3, 77},
                                                {0, 1, 77}})
     EXPECT_TRUE(contains(error(step, number, position),
-                         "expected epochs of 20 batches of 11 timesteps, 213 in all"));
+                         "expected epochs of 20 batches of 11 positions, 213 in all"));
 }
 
 // ---- checkpoints whose hashes are right
@@ -177,7 +190,7 @@ struct Resuming : ::testing::Test {
   LanguageCorpus corpus = small_corpus();
   LanguageModelConfig config = small_model(corpus);
   TempFolder folder;
-  TrainingOptions options;
+  SmallOptions options;
 };
 
 // Four counters, seven statistics, no count of jumps.

@@ -18,7 +18,7 @@ TEST_P(Waiting, StepsBetweenTwoLinesOfTheLogDoNotTouchTheHost) {
   const LanguageCorpus corpus = small_corpus();
   for (const LossReduction reduction : {LossReduction::kMean, LossReduction::kTime}) {
     const TempFolder folder;
-    TrainingOptions options = small_options(folder.path() / "run");
+    SmallOptions options = small_options(folder.path() / "run");
     options.batch = 2;
     options.bptt = 5;
     options.epochs = 1;

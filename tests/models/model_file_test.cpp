@@ -1,4 +1,4 @@
-#include "host/train/model_file.h"
+#include "host/models/model_file.h"
 
 #include <gtest/gtest.h>
 
@@ -8,7 +8,9 @@
 
 #include "host/base/hash.h"
 #include "host/base/strict_json.h"
-#include "host/train/checkpoint.h"
+#include "host/models/stored_variables.h"
+#include "host/train/checkpoint_writer.h"
+#include "tests/support/language_task.h"
 #include "tests/support/lstm_variants.h"
 #include "tests/support/temp_folder.h"
 
@@ -52,16 +54,16 @@ TEST(ModelFile, ComesBackAsItWas) {
     const TempFolder folder;
     const LanguageModelConfig config = model(CellKind::kGru, tied);
     const auto store = random_parameters(config);
-    save_model(folder.path(), 7, {config, "a text", {{"lr", 1.5}}, nullptr}, tokenizer(), *store,
-               {.best = true});
+    SavedLanguageModel{config, tokenizer(), {"a text", {{"lr", 1.5}}, nullptr}}.save(folder.path(),
+                                                                                     7, *store);
     const LoadedModel loaded = load_model(folder.path(), cpu(1));
     EXPECT_EQ(loaded.step, 7);
     EXPECT_EQ(loaded.description.corpus, "a text");
     EXPECT_EQ(loaded.description.training["lr"], 1.5);
-    EXPECT_EQ(loaded.description.model.cell, config.cell);
-    EXPECT_EQ(loaded.description.model.reset, config.reset);
-    EXPECT_EQ(loaded.description.model.hidden, config.hidden);
-    EXPECT_EQ(loaded.description.model.tied, tied);
+    EXPECT_EQ(config_of(loaded).cell, config.cell);
+    EXPECT_EQ(config_of(loaded).reset, config.reset);
+    EXPECT_EQ(config_of(loaded).hidden, config.hidden);
+    EXPECT_EQ(config_of(loaded).tied, tied);
     for (const VariableInfo& info : parameters(config))
       EXPECT_EQ(loaded.store->read<float>(info.name), store->read<float>(info.name)) << info.name;
   }
@@ -76,10 +78,9 @@ TEST(ModelFile, VariantsOfAnLstmComeBack) {
       config.hidden = {5, 4};
       config = with_variant(config, variant);
       const auto store = random_parameters(config);
-      save_model(folder.path(), 7, {config, "", nullptr, nullptr}, tokenizer(), *store,
-                 {.best = true});
+      SavedLanguageModel{config, tokenizer()}.save(folder.path(), 7, *store);
       const LoadedModel loaded = load_model(folder.path(), cpu(1));
-      const LanguageModelConfig& back = loaded.description.model;
+      const LanguageModelConfig& back = config_of(loaded);
       EXPECT_EQ(back.input_gate, variant.input_gate);
       EXPECT_EQ(back.layer_norm, variant.layer_norm);
       EXPECT_EQ(back.projection, variant.projection);
@@ -90,19 +91,19 @@ TEST(ModelFile, VariantsOfAnLstmComeBack) {
 
 // Files of other models are as they were before there were variants.
 TEST(ModelFile, SaysOnlyWhatAnLstmHas) {
-  const nlohmann::json plain = model_to_json(model(CellKind::kLstm));
+  const nlohmann::json plain = to_json(model(CellKind::kLstm));
   EXPECT_EQ(plain.size(), 7U) << plain;
   LanguageModelConfig config = model(CellKind::kLstm);
   config.tied = false;
   config.hidden = {5, 4};
   config = with_variant(config, kLstmVariants[4]);
-  nlohmann::json json = model_to_json(config);
+  nlohmann::json json = to_json(config);
   EXPECT_EQ(json["lstm_gates"], "coupled");
   EXPECT_EQ(json["layer_norm"], true);
   EXPECT_EQ(json["projection"], 3);
   for (const char* key : {"lstm_gates", "layer_norm", "projection"}) json.erase(key);
   EXPECT_EQ(json.size(), plain.size());
-  const LanguageModelConfig old = model_from_json(JsonObject(json, "config.json"));
+  const LanguageModelConfig old = language_model_from_json(JsonObject(json, "config.json"));
   EXPECT_EQ(old.input_gate, InputGate::kSeparate);
   EXPECT_FALSE(old.layer_norm);
   EXPECT_EQ(old.projection, 0);
@@ -115,11 +116,11 @@ TEST(ModelFile, KeepsTheTokenizer) {
     const TempFolder folder;
     LanguageModelConfig config = model();
     config.vocabulary = tokenizer(kind).size();
-    save_model(folder.path(), 1, {config, "", nullptr, nullptr}, tokenizer(kind),
-               *random_parameters(config), {.best = true});
+    SavedLanguageModel{config, tokenizer(kind)}.save(folder.path(), 1, *random_parameters(config));
     const LoadedModel loaded = load_model(folder.path(), cpu(1));
-    EXPECT_EQ(loaded.tokenizer.kind(), kind);
-    EXPECT_EQ(loaded.tokenizer.vocabulary_text(), tokenizer(kind).vocabulary_text());
+    EXPECT_EQ(task_of<LanguageModelTask>(loaded).tokenizer().kind(), kind);
+    EXPECT_EQ(task_of<LanguageModelTask>(loaded).tokenizer().vocabulary_text(),
+              tokenizer(kind).vocabulary_text());
     EXPECT_EQ(std::filesystem::exists(loaded.directory / "vocab.txt"),
               kind != TokenizerKind::kByte);
   }
@@ -128,8 +129,7 @@ TEST(ModelFile, KeepsTheTokenizer) {
 TEST(ModelFile, NamesAreThoseOfAPyTorchStateDict) {
   const TempFolder folder;
   const LanguageModelConfig config = model();
-  save_model(folder.path(), 1, {config, "", nullptr, nullptr}, tokenizer(),
-             *random_parameters(config), {.best = true});
+  SavedLanguageModel{config, tokenizer()}.save(folder.path(), 1, *random_parameters(config));
   const Checkpoint checkpoint = load_checkpoint(folder.path());
   const std::vector<std::string> expected = {
       "decoder.bias",     "decoder.weight",   "encoder.weight",  "rnn.bias_hh_l0",
@@ -146,8 +146,7 @@ void save_changed(const std::filesystem::path& folder,
                   const std::function<void(CheckpointContent&)>& change) {
   const LanguageModelConfig config = model();
   const TempFolder scratch;
-  save_model(scratch.path(), 1, {config, "", nullptr, nullptr}, tokenizer(),
-             *random_parameters(config), {.best = true});
+  SavedLanguageModel{config, tokenizer()}.save(scratch.path(), 1, *random_parameters(config));
   const Checkpoint good = load_checkpoint(scratch.path());
   CheckpointContent content;
   content.config = good.config;
@@ -187,7 +186,7 @@ std::string error_with_value(const std::string& name, float value) {
   std::vector<float> values = store->read<float>(name);
   values.back() = value;
   store->write<float>(name, values);
-  save_model(folder.path(), 1, {config, "", nullptr, nullptr}, tokenizer(), *store, {.best = true});
+  SavedLanguageModel{config, tokenizer()}.save(folder.path(), 1, *store);
   return model_error(folder.path());
 }
 
@@ -224,8 +223,7 @@ TEST(ModelFile, RefusesFilesThatAreTooLargeBeforeTheyAreRead) {
     const auto store = random_parameters(config);
     const ResumeState state{{}, {"decoder.bias"}};
     const std::filesystem::path checkpoint =
-        save_model(folder.path(), 1, {config, "", nullptr, nullptr}, tokenizer(), *store,
-                   {.best = true}, &state);
+        SavedLanguageModel{config, tokenizer()}.save(folder.path(), 1, *store, &state);
     replace_file(checkpoint, name, [](const std::filesystem::path& file) {
       std::ofstream(file, std::ios::binary) << "x";
       std::filesystem::resize_file(file, std::uintmax_t(1) << 40);  // a hole

@@ -1,0 +1,63 @@
+/// Batches of labelled texts for a classifier: padded to [T, N], with the lengths. Texts of similar
+/// length share a batch, so that little is padding.
+///
+/// Texts are ordered by their length and cut into batches of N; if N does not divide their number,
+/// the batch of the shortest is filled up with rows that count for nothing. T is one of at most
+/// kMostSteps values, because a session keeps a plan for each: beginning with the longest batch,
+/// the T of one serves all that it pads by no more than an eighth of itself, or by no more than the
+/// least larger share that needs so few values.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "host/data/examples.h"
+#include "host/data/labelled_texts.h"
+
+namespace unroll {
+
+/// Columns: ids [T, N] int32, 0 after the end of a text; lengths [N] int32; targets [N] int32,
+/// which are classes; with `mean` 1 / lengths [N, 1] float32. A row without a text has length 1 and
+/// target kIgnoredId. A position is a batch.
+class TextBatches final : public Examples {
+ public:
+  static constexpr std::int64_t kMostSteps = 40;  // of the 64 plans that a session keeps
+
+  struct Options {
+    std::int64_t batch = 1;  // N
+    bool mean = false;
+    /// Set: each epoch has an order of its own, of batches and of texts of equal length among
+    /// batches, which depends on this seed and the epoch. Else batches come by length, texts of
+    /// equal length in the order of the file.
+    std::optional<std::uint64_t> seed = {};
+  };
+  /// Errors    std::invalid_argument if N is below 1 or there is no text.
+  TextBatches(std::shared_ptr<const LabelledSplit> texts, const Options& options);
+
+  Batch largest() const override;
+  bool next(Batch& batch) override;
+  void seek(std::int64_t epoch, std::int64_t position) override;
+  std::int64_t length() const override { return std::int64_t(steps_.size()); }
+  std::int64_t stride() const override { return 1; }
+
+  /// Which texts the last batch has, row by row; fewer than N if rows are without a text.
+  std::span<const std::int64_t> rows() const { return rows_; }
+
+ private:
+  std::int64_t first_of(std::int64_t batch) const;
+  void shuffle(std::int64_t epoch);
+
+  std::shared_ptr<const LabelledSplit> texts_;
+  Options options_;
+  std::vector<std::int64_t> by_length_;  // the texts, the shortest first
+  std::vector<std::int64_t> steps_;      // T of each batch, the shortest first
+  std::vector<std::int64_t> order_;      // of the texts in this epoch: as by_length_, but shuffled
+  std::vector<std::int64_t> batches_;    // in the order of this epoch
+  std::int64_t position_ = 0;
+  std::span<const std::int64_t> rows_;
+};
+
+}  // namespace unroll

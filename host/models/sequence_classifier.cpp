@@ -1,0 +1,251 @@
+#include "host/models/sequence_classifier.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <stdexcept>
+
+#include "host/base/utf8.h"
+#include "host/train/checkpoint.h"
+#include "unroll/ops.h"
+
+namespace unroll {
+namespace {
+
+constexpr const char* kType = "sequence_classifier";
+constexpr const char* kLabelsFile = "labels.txt";
+
+/// One graph's, as the columns of a batch.
+struct Placeholders {
+  Tensor ids;      // [T, N] int32, T open
+  Tensor lengths;  // [N] int32
+  Tensor targets;  // [N] int32, or empty
+  Tensor factors;  // [N, 1] 1 / lengths, for a mean, or empty
+
+  std::vector<Tensor> list() const {
+    std::vector<Tensor> all;
+    for (const Tensor& one : {ids, lengths, targets, factors})
+      if (one) all.push_back(one);
+    return all;
+  }
+};
+
+Placeholders placeholders(Graph& graph, const SequenceClassifierConfig& config, std::int64_t batch,
+                          bool targets) {
+  Placeholders p;
+  p.ids = graph.placeholder("ids", {kOpen, batch}, DType::kInt32);
+  p.lengths = graph.placeholder("lengths", {batch}, DType::kInt32);
+  if (targets) p.targets = graph.placeholder("targets", {batch}, DType::kInt32);
+  if (config.pooling == Pooling::kMean) p.factors = graph.placeholder("factors", {batch, 1});
+  return p;
+}
+
+/// The states [N, D R] that stand for the texts.
+Tensor pooled(const SequenceClassifierConfig& config, const RecurrentResult& result,
+              const Placeholders& in) {
+  // After a text's end y is zero, so its sum is that of the text's own steps.
+  if (config.pooling == Pooling::kMean) return reduce_sum(result.y, 0) * in.factors;
+  const Tensor h = result.h_n.back();  // [D, N, R]
+  return reshape(config.directions > 1 ? transpose(h, {1, 0, 2}) : h,
+                 {in.lengths.shape()[0], config.recurrent().output()});
+}
+
+/// The parameters in the order of the model.
+struct Parts {
+  EncoderParameters encoder;
+  SoftmaxDecoder decoder;
+
+  Parts(Graph& graph, const SequenceClassifierConfig& config, const Initialization& how = {})
+      : encoder(declare_encoder(graph, config, how)),
+        decoder(graph, {config.recurrent().output(), config.classes}, how) {}
+};
+
+/// What the decoder reads.
+Tensor encode_texts(const SequenceClassifierConfig& config, const Parts& parts,
+                    const Placeholders& in, bool training) {
+  const RecurrentResult result =
+      encode(config, parts.encoder, {.ids = in.ids, .lengths = in.lengths}, training);
+  return drop_output(config, pooled(config, result, in), training);
+}
+
+TokenizerKind tokenizer_kind_from(const JsonObject& json) {
+  const std::string name = json.string("type");
+  const std::optional<TokenizerKind> kind = tokenizer_kind(name);
+  if (!kind)
+    throw std::runtime_error(fmt::format("{}: type: got {}, expected word, char or byte",
+                                         json.where(), in_quotes(name)));
+  return *kind;
+}
+
+}  // namespace
+
+std::string to_string(Pooling pooling) {
+  switch (pooling) {
+    case Pooling::kLast:
+      return "last";
+    case Pooling::kMean:
+      return "mean";
+  }
+  throw std::invalid_argument(fmt::format("pooling {}, expected a known one", int(pooling)));
+}
+
+std::optional<Pooling> pooling_of(std::string_view name) {
+  for (const Pooling pooling : kPoolings)
+    if (to_string(pooling) == name) return pooling;
+  return std::nullopt;
+}
+
+void SequenceClassifierConfig::check() const {
+  EncoderConfig::check();
+  if (classes < 2 || classes > ClassLabels::kMost)
+    throw std::invalid_argument(
+        fmt::format("classes: got {}, expected 2 to {}", classes, ClassLabels::kMost));
+}
+
+nlohmann::json to_json(const SequenceClassifierConfig& config) {
+  nlohmann::json model = {
+      {"type", kType}, {"classes", config.classes}, {"pooling", to_string(config.pooling)}};
+  write_encoder(config, model);
+  return model;
+}
+
+SequenceClassifierConfig sequence_classifier_from(const JsonObject& model) {
+  if (model.string("type") != kType)
+    throw std::runtime_error(fmt::format("{}: type: got {}, expected {}", model.where(),
+                                         in_quotes(model.string("type")), kType));
+  SequenceClassifierConfig config;
+  read_encoder(model, config);
+  config.classes = model.integer("classes", 2, ClassLabels::kMost);
+  const std::optional<Pooling> pooling = pooling_of(model.string("pooling"));
+  if (!pooling)
+    throw std::runtime_error(fmt::format("{}: pooling: got {}, expected last or mean",
+                                         model.where(), in_quotes(model.string("pooling"))));
+  config.pooling = *pooling;
+  try {
+    config.check();
+  } catch (const std::invalid_argument& error) {
+    throw std::runtime_error(model.where() + ": " + error.what());
+  }
+  return config;
+}
+
+SequenceClassifier::SequenceClassifier(SequenceClassifierConfig config, Tokenizer tokenizer,
+                                       ClassLabels labels)
+    : config_(std::move(config)), tokenizer_(std::move(tokenizer)), labels_(std::move(labels)) {
+  config_.check();
+  if (config_.vocabulary != tokenizer_.size() || config_.classes != labels_.size())
+    throw std::invalid_argument(
+        fmt::format("classifier: got a vocabulary of {} tokens and {} labels, expected {} and {}",
+                    tokenizer_.size(), labels_.size(), config_.vocabulary, config_.classes));
+}
+
+std::vector<VariableInfo> SequenceClassifier::parameters() const {
+  Graph graph;
+  const Parts parts(graph, config_);
+  std::vector<VariableInfo> infos;
+  for (const Tensor& variable : graph.variables())
+    infos.push_back({variable.name(), {variable.shape(), variable.dtype()}, constant(0), true});
+  return infos;
+}
+
+std::string SequenceClassifier::describe() const {
+  return fmt::format("{}, embedding {}, layers of {} units, {} classes from {}",
+                     describe_cell(config_), config_.embedding, fmt::join(config_.hidden, ", "),
+                     config_.classes,
+                     config_.pooling == Pooling::kMean ? "the mean state" : "the last state");
+}
+
+std::unique_ptr<TrainingGraph> SequenceClassifier::training_graph(
+    const TrainingGraphOptions& options) const {
+  auto made = std::make_unique<TrainingGraph>();
+  const Placeholders in = placeholders(made->graph, config_, options.batch, true);
+  const Parts parts(made->graph, config_, options.initialization);
+  const DecoderLoss loss = parts.decoder.loss(
+      encode_texts(config_, parts, in, true), in.targets, {},
+      {.reduction = options.reduction, .batch = options.batch, .chunk_rows = options.chunk_rows});
+  // A text is one step of the decoder, so that both reductions are means, which the guard can
+  // compare.
+  made->step = Optimizer(options.optimizer, options.learning_rate)
+                   .minimize(loss.cost, {.guard = options.guard});
+  made->inputs = in.list();
+  return made;
+}
+
+std::unique_ptr<EvaluationGraph> SequenceClassifier::evaluation_graph(
+    std::int64_t batch, const std::string& /*name*/) const {
+  auto made = std::make_unique<EvaluationGraph>();
+  const Placeholders in = placeholders(made->graph, config_, batch, true);
+  const Parts parts(made->graph, config_);
+  const DecoderLoss loss =
+      parts.decoder.loss(encode_texts(config_, parts, in, false), in.targets, {}, {.batch = batch});
+  made->loss = loss.loss;
+  made->hit = loss.hit;
+  made->fetches = {loss.loss, loss.hit};
+  made->inputs = in.list();
+  return made;
+}
+
+std::unique_ptr<ClassPredictionGraph> SequenceClassifier::prediction_graph(
+    std::int64_t batch) const {
+  auto made = std::make_unique<ClassPredictionGraph>();
+  const Placeholders in = placeholders(made->graph, config_, batch, false);
+  const Parts parts(made->graph, config_);
+  made->log_prob = parts.decoder.output(encode_texts(config_, parts, in, false));
+  made->inputs = in.list();
+  return made;
+}
+
+void SequenceClassifier::initialize(const Initialization& how, VariableStore& store) const {
+  initialize_forget_bias(config_, how, store);
+}
+
+double SequenceClassifier::loss_ceiling() const {
+  return 2 * std::log(double(config_.classes)) + 3;
+}
+
+std::vector<Measure> SequenceClassifier::measures(const Evaluation& evaluation) const {
+  const double accuracy = evaluation.accuracy();
+  return {{.name = "accuracy", .value = accuracy, .text = fmt::format("{:7.4f}", accuracy)}};
+}
+
+nlohmann::json SequenceClassifier::to_json() const {
+  return {{"model", unroll::to_json(config_)},
+          {"tokenizer", {{"type", to_string(tokenizer_.kind())}}}};
+}
+
+TaskFiles SequenceClassifier::files() const {
+  TaskFiles files;
+  if (tokenizer_.kind() != TokenizerKind::kByte) files.vocabulary = tokenizer_.vocabulary_text();
+  files.others[kLabelsFile] = labels_.to_text();
+  return files;
+}
+
+TensorMetadata SequenceClassifier::metadata() const {
+  return {{"unroll", to_json().dump()}};
+}
+
+std::shared_ptr<const SequenceClassifier> read_sequence_classifier(const Checkpoint& checkpoint) {
+  const auto file = [&](const char* name) { return (checkpoint.directory / name).string(); };
+  const JsonObject json(checkpoint.config, file("config.json"));
+  SequenceClassifierConfig config = sequence_classifier_from(json.object("model"));
+  const TokenizerKind kind = tokenizer_kind_from(json.object("tokenizer"));
+  if (kind != TokenizerKind::kByte && !checkpoint.vocabulary)
+    throw std::runtime_error(checkpoint.directory.string() + ": vocab.txt is missing");
+  Tokenizer tokenizer =
+      Tokenizer::parse(kind, checkpoint.vocabulary.value_or(""), file("vocab.txt"));
+  if (tokenizer.size() != config.vocabulary)
+    throw std::runtime_error(fmt::format("{}: got {} tokens, expected {} as in config.json",
+                                         file("vocab.txt"), tokenizer.size(), config.vocabulary));
+  const auto text = checkpoint.files.find(kLabelsFile);
+  if (text == checkpoint.files.end())
+    throw std::runtime_error(
+        fmt::format("{}: {} is missing", checkpoint.directory.string(), kLabelsFile));
+  ClassLabels labels = ClassLabels::parse(text->second, file(kLabelsFile));
+  if (labels.size() != config.classes)
+    throw std::runtime_error(fmt::format("{}: got {} labels, expected {} as in config.json",
+                                         file(kLabelsFile), labels.size(), config.classes));
+  return std::make_shared<const SequenceClassifier>(std::move(config), std::move(tokenizer),
+                                                    std::move(labels));
+}
+
+}  // namespace unroll

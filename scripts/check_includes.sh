@@ -64,10 +64,11 @@ BEGIN {
   # the program
   rule("host/data", public "|host/(data|base)/", anything)
   rule("host/models", public "|host/(models|data|base)/", anything)
+  rule("host/infer", public "|host/(infer|models|data|base)/", anything)
   rule("host/train", public "|host/(train|models|data|base)/", anything)
   rule("host/pages", public "|host/(pages|models|data|base)/", anything)
   rule("host/bench", "unroll/|host/(bench|pages|cpu|base)/", anything)
-  rule("host/cli", public "|host/(cli|bench|pages|train|models|data|base)/", anything)
+  rule("host/cli", public "|host/(cli|bench|pages|train|infer|models|data|base)/", anything)
 
   rule("examples", "unroll/(cpu_limits|cuda_report|device|gradients|graph|initializer|layers|ops|optimizer|" \
        "recurrent|recurrent_algorithm|session|tensor|unroll|variable_store|version)[.]h", standard)

@@ -83,9 +83,11 @@ std::vector<double> time_steps(const StackShape& shape, const Options& o,
   // for.
   const int steps = backend->kind() == DeviceKind::kCpu ? 1 : 10;
   const auto sample = [&] {
-    return backend->elapsed([&] {
-      for (int k = 0; k < steps; ++k) session.run(std::span(&graph->step, 1), feeds);
-    }) / steps;
+    return elapsed(*backend,
+                   [&] {
+                     for (int k = 0; k < steps; ++k) session.run(std::span(&graph->step, 1), feeds);
+                   }) /
+           steps;
   };
   for (int k = 0; k < 3; ++k) sample();
   if (backend->kind() == DeviceKind::kCuda)

@@ -27,7 +27,7 @@ std::string device_name(const Device& device) {
   return name + ")";
 }
 
-class CudaBackend final : public Backend {
+class CudaBackend final : public Backend, private DeviceClock {
  public:
   CudaBackend(int ordinal, const CudaOptions& options)
       : device_(ordinal, options),
@@ -60,13 +60,14 @@ class CudaBackend final : public Backend {
     UNROLL_CUDA_CHECK(cudaStreamSynchronize(device_.stream()));
     device_.grid_watcher().check();
   }
+  std::unique_ptr<Replay> capture(std::function<void()> work) override {
+    return std::make_unique<GraphReplay>(device_.stream(), std::move(work));
+  }
+  DeviceClock* clock() override { return this; }
   double elapsed(const std::function<void()>& work) override {
     const double time = seconds(device_.stream(), work);
     device_.grid_watcher().check();
     return time;
-  }
-  std::unique_ptr<Replay> capture(std::function<void()> work) override {
-    return std::make_unique<GraphReplay>(device_.stream(), std::move(work));
   }
 
   void elementwise(const Elementwise& args) override { gpu::elementwise(device_, args); }

@@ -5,7 +5,7 @@
 #include <functional>
 #include <vector>
 
-#include "unroll/backend.h"
+#include "unroll/kernels/recurrent.h"
 
 namespace unroll::gpu {
 

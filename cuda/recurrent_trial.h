@@ -10,7 +10,7 @@
 #include "cuda/device/device.h"
 #include "cuda/device/graph.h"
 #include "cuda/recurrent/recurrent.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/recurrent.h"
 
 namespace unroll::gpu {
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "cuda/device/runtime.h"
-#include "unroll/backend.h"
+#include "unroll/device.h"
 
 namespace unroll::gpu::cudnn {
 namespace {

@@ -11,7 +11,7 @@
 #include "cuda/cudnn/cudnn.h"
 #include "cuda/cudnn/cudnn_kernels.h"
 #include "cuda/device/device.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/recurrent.h"
 
 namespace unroll::gpu {
 

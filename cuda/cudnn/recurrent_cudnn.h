@@ -17,7 +17,7 @@
 #include "cuda/cudnn/cudnn.h"
 #include "cuda/cudnn/cudnn_stack.h"
 #include "cuda/device/device.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/recurrent.h"
 
 namespace unroll::gpu {
 

@@ -12,7 +12,7 @@
 #include "cuda/device/grid_watcher.h"
 #include "cuda/device/runtime.h"
 #include "cuda/device/variable_copies.h"
-#include "unroll/backend.h"
+#include "unroll/device.h"
 
 namespace unroll::gpu {
 

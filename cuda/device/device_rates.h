@@ -1,8 +1,8 @@
 /// Measures the most that a device can do. The floors of the benchmarks are computed from it.
 #pragma once
 
-#include "unroll/backend.h"
 #include "unroll/cuda_report.h"
+#include "unroll/device.h"
 
 namespace unroll::gpu {
 

@@ -9,7 +9,7 @@
 
 #include "cuda/device/runtime.h"
 #include "cuda/kernels/element.h"
-#include "unroll/backend.h"
+#include "unroll/device.h"
 
 namespace unroll::gpu {
 

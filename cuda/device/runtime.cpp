@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "unroll/backend.h"
+#include "unroll/device.h"
 
 namespace unroll::gpu {
 namespace {

@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "cuda/device/padding.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/update.h"
 
 namespace unroll::gpu {
 

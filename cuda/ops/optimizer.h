@@ -5,7 +5,7 @@
 #include <span>
 
 #include "cuda/device/device.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/update.h"
 
 namespace unroll::gpu {
 

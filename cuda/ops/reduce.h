@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cuda/device/device.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/tensor.h"
 
 namespace unroll::gpu {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 
 #include "cuda/device/device.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/random.h"
 
 namespace unroll::gpu {
 

@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "cuda/device/device.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/loss.h"
 
 namespace unroll::gpu {
 

@@ -11,7 +11,7 @@
 #include "cuda/kernels/grid_watch.h"
 #include "cuda/recurrent/gates.h"
 #include "cuda/recurrent/persistent_shape.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/recurrent.h"
 
 namespace unroll::gpu {
 

@@ -13,7 +13,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "unroll/backend.h"
+#include "unroll/device.h"
 
 namespace unroll::gpu {
 

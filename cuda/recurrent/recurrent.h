@@ -7,7 +7,7 @@
 
 #include "cuda/device/device.h"
 #include "cuda/recurrent/recurrent_weights.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/recurrent.h"
 
 namespace unroll::gpu {
 

@@ -13,7 +13,7 @@
 
 #include "cuda/device/device.h"
 #include "cuda/device/variable_copies.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/recurrent.h"
 
 namespace unroll::gpu {
 

@@ -18,8 +18,8 @@
 #include "cuda/recurrent/recurrent_kernels.h"
 #include "cuda/recurrent/recurrent_weights.h"
 #include "cuda/recurrent/wavefront.h"
-#include "unroll/backend.h"
 #include "unroll/cells/program.h"
+#include "unroll/kernels/recurrent.h"
 
 namespace unroll::gpu {
 

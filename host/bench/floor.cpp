@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "host/bench/fma_rate.h"
+#include "host/bench/measure.h"
 #include "host/bench/report/text_table.h"
 #include "unroll/cuda_report.h"
 #include "unroll/ops.h"
@@ -31,7 +32,7 @@ double cpu_product_rate(const std::shared_ptr<Backend>& backend) {
   const Tensor c = matmul(a, b);
   Session session(graph, backend);
   double best = std::numeric_limits<double>::max();
-  for (int k = 0; k < 8; ++k) best = std::min(best, backend->elapsed([&] { session.run(c); }));
+  for (int k = 0; k < 8; ++k) best = std::min(best, elapsed(*backend, [&] { session.run(c); }));
   return 2.0 * kSize * kSize * kSize / best;
 }
 

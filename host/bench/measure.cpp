@@ -9,6 +9,14 @@ bool is_fault(const Result& row) {
          (row.program == "unroll" && row.status.starts_with(kFailed));
 }
 
+double elapsed(Backend& backend, const std::function<void()>& work) {
+  if (DeviceClock* const clock = backend.clock()) return clock->elapsed(work);
+  const Stopwatch stopwatch;
+  work();
+  backend.synchronize();
+  return stopwatch.seconds();
+}
+
 Spread spread_of(std::vector<double> values) {
   std::ranges::sort(values);
   return {values[values.size() / 2], values.front(), values.back()};

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,10 @@ class Stopwatch {
  private:
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
+
+/// The seconds that the device spends on what `work` queues, by its own clock if it has one. Waits
+/// for the end.
+double elapsed(Backend& backend, const std::function<void()>& work);
 
 /// The bytes written on a GPU between two samples: twice the L2 cache of an H200.
 constexpr std::size_t kFlushBytes = std::size_t{128} << 20;

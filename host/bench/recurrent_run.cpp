@@ -1,5 +1,7 @@
 #include "host/bench/recurrent_run.h"
 
+#include "host/bench/measure.h"
+
 namespace unroll::benchmark {
 
 Run called(Candidate& candidate, const char* execution) {
@@ -39,7 +41,7 @@ void sample(Run& run, const View& flush, bool backward, bool counts) {
   Backend& backend = *run.candidate->backend;
   const auto time = [&](const std::function<void()>& work, std::vector<double>& times) {
     backend.clear(flush.data, flush.bytes());
-    const double seconds = backend.elapsed(work);
+    const double seconds = elapsed(backend, work);
     if (counts) times.push_back(seconds);
   };
   if (run.prepare) time(run.prepare, run.prepare_times);

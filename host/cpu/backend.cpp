@@ -1,7 +1,6 @@
 /// The CPU backend: memory is host memory, nothing is queued, and a replay repeats the calls.
 #include "unroll/backend.h"
 
-#include <chrono>
 #include <cstring>
 #include <stdexcept>
 
@@ -63,11 +62,6 @@ class CpuBackend final : public Backend {
   }
   void clear(void* device, std::size_t bytes) override { std::memset(device, 0, bytes); }
   void synchronize() override {}
-  double elapsed(const std::function<void()>& work) override {
-    const auto start = std::chrono::steady_clock::now();
-    work();
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  }
   std::unique_ptr<Replay> capture(std::function<void()> work) override {
     return std::make_unique<CpuReplay>(std::move(work));
   }

@@ -9,7 +9,7 @@
 
 #include "host/cpu/gemm.h"
 #include "host/cpu/thread_pool.h"
-#include "unroll/backend.h"
+#include "unroll/device.h"
 
 namespace unroll::host {
 

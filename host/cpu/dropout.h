@@ -4,7 +4,7 @@
 #include <cstdint>
 
 #include "host/cpu/device.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/random.h"
 
 namespace unroll::host {
 

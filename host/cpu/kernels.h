@@ -5,7 +5,9 @@
 
 #include <cstdint>
 
-#include "unroll/backend.h"
+#include "unroll/kernels/tensor.h"
+#include "unroll/optimizer_spec.h"
+#include "unroll/recurrent_spec.h"
 
 namespace unroll::host {
 

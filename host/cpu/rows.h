@@ -2,7 +2,7 @@
 #pragma once
 
 #include "host/cpu/device.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/rows.h"
 
 namespace unroll::host {
 

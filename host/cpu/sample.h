@@ -1,7 +1,7 @@
 /// Draws from log probabilities, on the calling thread.
 #pragma once
 
-#include "unroll/backend.h"
+#include "unroll/kernels/random.h"
 
 namespace unroll::host {
 

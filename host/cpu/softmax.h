@@ -2,7 +2,7 @@
 #pragma once
 
 #include "host/cpu/device.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/tensor.h"
 
 namespace unroll::host {
 

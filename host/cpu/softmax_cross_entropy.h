@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "host/cpu/device.h"
-#include "unroll/backend.h"
+#include "unroll/kernels/loss.h"
 
 namespace unroll::host {
 

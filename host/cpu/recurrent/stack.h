@@ -7,8 +7,8 @@
 
 #include "host/cpu/device.h"
 #include "host/cpu/kernels.h"
-#include "unroll/backend.h"
 #include "unroll/cells/program.h"
+#include "unroll/kernels/recurrent.h"
 
 namespace unroll::host {
 

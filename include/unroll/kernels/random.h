@@ -1,0 +1,46 @@
+/// Kernels that draw random numbers: a function of (key, step, index), so that neither order nor
+/// device matters.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "unroll/tensor.h"
+
+namespace unroll {
+
+/// out = in / (1 - rate) where the element's Philox word is at or above rate 2^32, else 0. The
+/// gradient is the same operation on dy. Aliasing: out may be in.
+struct Dropout {
+  View in;
+  View out;
+  float rate;
+  std::uint64_t key;  // math::philox_key(seed, site)
+  View step;          // [1] int64
+};
+
+/// Draws an id with probability proportional to e^(ln p / temperature). Only the top_k most
+/// probable ids are kept, then the fewest of these that together reach top_p of their sum. If two
+/// are equally probable, the smaller id comes first. The draw inverts the running sums in this
+/// order, in float64, at uniform53() of Philox's block number `step`.
+/// Source    of top_p: Holtzman et al. 2020.
+struct Sample {
+  View log_prob;       // [V]: normalised or not; -inf excludes an id
+  double temperature;  // 0: the most probable id
+  std::int64_t top_k;  // 0: all
+  double top_p;        // in (0, 1]
+  std::uint64_t key;   // math::philox_key(seed, site)
+  View step;           // [1] int64
+  View id;             // [1] int32 out: -1 if the greatest of log_prob is not finite, or one is NaN
+  View scratch;        // sample_scratch_bytes(V)
+};
+
+class RandomKernels {
+ public:
+  virtual ~RandomKernels() = default;
+  virtual void dropout(const Dropout& args) = 0;
+  virtual std::size_t sample_scratch_bytes(std::int64_t ids) const = 0;
+  virtual void sample(const Sample& args) = 0;
+};
+
+}  // namespace unroll

@@ -37,13 +37,15 @@ BEGIN {
   standard = "^[a-z_0-9]+$"
   anything = "."
   formulas = "(cells|math)/|host_device[.]h"
-  device = "(backend|device|loop_nest|optimizer_spec|recurrent_(algorithm|spec)|tensor|version)[.]h|" formulas
+  device = "kernels/|(backend|device|loop_nest|optimizer_spec|recurrent_(algorithm|spec)|tensor|version)[.]h|" formulas
   public = "unroll/[a-z_]+[.]h|unroll/math/"
 
   rule("include/unroll/cells", "unroll/(cell_kind[.]h|host_device[.]h|cells/)",
        "^(bit|cmath|concepts|cstddef|cstdint|limits|stdexcept|type_traits)$")
   rule("include/unroll/math", "unroll/(host_device[.]h|math/)",
        "^(bit|cmath|concepts|cstddef|cstdint|limits|type_traits)$")
+  rule("include/unroll/kernels",
+       "unroll/(kernels/|math/|(optimizer_spec|recurrent_algorithm|recurrent_spec|tensor)[.]h)", standard)
   rule("include/unroll", "unroll/", standard)
 
   # libunroll
@@ -101,7 +103,7 @@ function is_light(file, layer) {
 # The seam is between the engine and its devices: a user of the library never meets it.
 function meets_seam(file, layer) {
   return is_cuda(layer) || layer ~ "^(host(/(graph|ops|cpu|models|train|bench|cli))?|tests|benchmarks)$" ||
-         file ~ "^include/unroll/(backend|cuda_module)[.]h$"
+         file ~ "^include/unroll/((backend|cuda_module)[.]h$|kernels/)"
 }
 
 function violation(why) {
@@ -123,7 +125,7 @@ function check(layer, quoted, target) {
     violation("\"" target "\": expected a path from the project root, or <> for a library")
   } else if (target == "unroll/cuda_module.h" && !is_cuda(layer) && FILENAME != "host/cuda_module.cpp") {
     violation("\"" target "\" is between host/cuda_module.cpp and cuda/")
-  } else if (target == "unroll/backend.h" && !meets_seam(FILENAME, layer)) {
+  } else if (target ~ "^unroll/(backend[.]h$|kernels/)" && !meets_seam(FILENAME, layer)) {
     violation("\"" target "\" is between the engine and its devices: unroll/device.h is for users")
   } else if (project && target !~ project_of[layer]) {
     violation("\"" target "\": " layer " may include " project_of[layer])

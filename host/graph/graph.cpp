@@ -112,6 +112,34 @@ std::vector<Tensor> Graph::trainable_variables() const {
   return found;
 }
 
+void VariableOperation::attributes(const AttributeVisitor& visit) const {
+  using Kind = Initializer::Kind;
+  visit("trainable", info.trainable);
+  switch (const Initializer& how = info.initializer; how.kind) {
+    case Kind::kConstant:
+      visit("initializer", "constant");
+      visit("value", how.low);
+      break;
+    case Kind::kUniform:
+      visit("initializer", "uniform");
+      visit("low", how.low);
+      visit("high", how.high);
+      break;
+    case Kind::kXavier:
+    case Kind::kOrthogonal:
+      visit("initializer", how.kind == Kind::kXavier ? "xavier" : "orthogonal");
+      visit("blocks", how.blocks);
+      break;
+  }
+}
+
+void ConstantOperation::attributes(const AttributeVisitor& visit) const {
+  if (values.size() == 1)
+    visit("value", values.front());
+  else
+    visit("values", values);
+}
+
 Tensor add_node(std::shared_ptr<const Operation> operation, std::vector<Tensor> inputs,
                 std::string_view name) {
   if (inputs.empty() || !inputs.front())

@@ -9,6 +9,8 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
+#include <variant>
 #include <vector>
 
 #include "unroll/backend.h"
@@ -44,12 +46,24 @@ struct RunContext {
   OperationState* state;
 };
 
+/// What an operation is beside its inputs: a flag, an integer, a real number, a text, a list of
+/// either kind of number, or a shape.
+using Attribute = std::variant<bool, std::int64_t, double, std::string, std::vector<std::int64_t>,
+                               std::vector<float>, Shape>;
+using AttributeVisitor = std::function<void(std::string_view name, const Attribute& value)>;
+
 class Operation {
  public:
   virtual ~Operation() = default;
 
   /// As it appears in messages.
   virtual std::string kind() const = 0;
+
+  /// Calls `visit` for each attribute, always in the same order. Two nodes of one kind with equal
+  /// attributes and types compute the same of their inputs, but for random numbers, which the
+  /// node's name keys unless an attribute does. What has no meaning for this operation (a setting
+  /// of another optimiser, the axis of a reduction over all axes) is left out.
+  virtual void attributes(const AttributeVisitor&) const {}
 
   /// The shape rule: called with open dimensions when a node is added and with closed ones when a
   /// run is planned. Throws std::invalid_argument without the kind in front: the caller adds it.
@@ -99,6 +113,7 @@ struct VariableOperation final : Operation {
 
   explicit VariableOperation(VariableInfo i) : info(std::move(i)) {}
   std::string kind() const override { return "variable"; }
+  void attributes(const AttributeVisitor& visit) const override;
   std::vector<TensorType> infer(std::span<const TensorType>) const override { return {info.type}; }
   void run(const RunContext&) const override {}
   std::vector<Gradient> gradient(const Node&, std::span<const Tensor>) const override { return {}; }
@@ -109,6 +124,7 @@ struct ConstantOperation final : Operation {
   std::vector<float> values;  // one value stands for all elements
 
   std::string kind() const override { return "constant"; }
+  void attributes(const AttributeVisitor& visit) const override;
   std::vector<TensorType> infer(std::span<const TensorType>) const override {
     return {{shape, DType::kFloat32}};
   }

@@ -18,6 +18,11 @@ class DropoutOperation final : public Operation {
 
   std::string kind() const override { return "dropout"; }
 
+  void attributes(const AttributeVisitor& visit) const override {
+    visit("rate", rate_);
+    if (!site_.empty()) visit("site", site_);
+  }
+
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_dtype(inputs[0], DType::kFloat32, "the input");
     if (!(rate_ >= 0 && rate_ < 1)) shape_error("rate " + std::to_string(rate_), "one in [0, 1)");

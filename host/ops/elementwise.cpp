@@ -79,6 +79,12 @@ class ElementwiseOperation final : public Operation {
 
   std::string kind() const override { return name_of(kind_); }
 
+  void attributes(const AttributeVisitor& visit) const override {
+    if (kind_ != Kind::kAffine) return;
+    visit("alpha", alpha_);
+    visit("beta", beta_);
+  }
+
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     Shape shape = inputs[0].shape;
     for (const TensorType& input : inputs) {

@@ -1,6 +1,7 @@
 /// Operations that move elements and compute nothing: slice, concat, transpose, reshape.
 #include <algorithm>
 #include <numeric>
+#include <optional>
 
 #include "host/graph/operation.h"
 #include "host/ops/elementwise.h"
@@ -41,6 +42,10 @@ class SliceGradientOperation final : public Operation {
  public:
   SliceGradientOperation(int axis, std::int64_t begin) : axis_(axis), begin_(begin) {}
   std::string kind() const override { return "slice_gradient"; }
+  void attributes(const AttributeVisitor& visit) const override {
+    visit("axis", axis_);
+    visit("begin", begin_);
+  }
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     return {inputs[1]};
   }
@@ -63,6 +68,12 @@ class SliceOperation final : public Operation {
       : axis_(axis), begin_(begin), end_(end) {}
 
   std::string kind() const override { return "slice"; }
+
+  void attributes(const AttributeVisitor& visit) const override {
+    visit("axis", axis_);
+    visit("begin", begin_);
+    if (end_ != kEnd) visit("end", end_);
+  }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_dtype(inputs[0], DType::kFloat32, "the input");
@@ -115,6 +126,7 @@ class ConcatGradientOperation final : public Operation {
  public:
   explicit ConcatGradientOperation(int axis) : axis_(axis) {}
   std::string kind() const override { return "concat_gradient"; }
+  void attributes(const AttributeVisitor& visit) const override { visit("axis", axis_); }
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     return {inputs.begin() + 1, inputs.end()};
   }
@@ -138,6 +150,8 @@ class ConcatOperation final : public Operation {
   explicit ConcatOperation(int axis) : axis_(axis) {}
 
   std::string kind() const override { return "concat"; }
+
+  void attributes(const AttributeVisitor& visit) const override { visit("axis", axis_); }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     Shape shape = inputs[0].shape;
@@ -189,6 +203,10 @@ class TransposeOperation final : public Operation {
   explicit TransposeOperation(std::vector<int> order) : order_(std::move(order)) {}
 
   std::string kind() const override { return "transpose"; }
+
+  void attributes(const AttributeVisitor& visit) const override {
+    visit("order", std::vector<std::int64_t>(order_.begin(), order_.end()));
+  }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_dtype(inputs[0], DType::kFloat32, "the input");
@@ -243,18 +261,21 @@ Shape resolved(const Shape& wanted, const Shape& from) {
   return shape;
 }
 
-/// With a second input: to that input's shape.
+/// To a shape, or, without one, to that of a second input.
 class ReshapeOperation final : public Operation {
  public:
-  explicit ReshapeOperation(const Shape& shape) : shape_(shape) {}
+  explicit ReshapeOperation(std::optional<Shape> shape) : shape_(shape) {}
 
   std::string kind() const override { return "reshape"; }
 
+  void attributes(const AttributeVisitor& visit) const override {
+    if (shape_) visit("shape", *shape_);
+  }
+
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
-    const bool like = inputs.size() > 1;
-    if (like && (inputs[0].shape.is_open() || inputs[1].shape.is_open()))
+    if (!shape_ && (inputs[0].shape.is_open() || inputs[1].shape.is_open()))
       return {{inputs[1].shape, inputs[0].dtype}};
-    return {{resolved(like ? inputs[1].shape : shape_, inputs[0].shape), inputs[0].dtype}};
+    return {{resolved(shape_ ? *shape_ : inputs[1].shape, inputs[0].shape), inputs[0].dtype}};
   }
 
   int alias(std::span<const TensorType>) const override { return 0; }
@@ -262,12 +283,12 @@ class ReshapeOperation final : public Operation {
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
     std::vector<Gradient> result(node.inputs.size());
-    result[0] = add_node(std::make_shared<ReshapeOperation>(Shape()), {dy[0], node.inputs[0]});
+    result[0] = add_node(std::make_shared<ReshapeOperation>(std::nullopt), {dy[0], node.inputs[0]});
     return result;
   }
 
  private:
-  Shape shape_;
+  std::optional<Shape> shape_;
 };
 
 }  // namespace

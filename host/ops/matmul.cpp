@@ -12,6 +12,11 @@ class MatmulOperation final : public Operation {
 
   std::string kind() const override { return "matmul"; }
 
+  void attributes(const AttributeVisitor& visit) const override {
+    visit("transpose_a", transpose_a_);
+    visit("transpose_b", transpose_b_);
+  }
+
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     const TensorType &a = inputs[0], &b = inputs[1];
     require_dtype(a, DType::kFloat32, "a");

@@ -30,6 +30,38 @@ int slots_of(OptimizerKind kind) {
   throw std::invalid_argument("optimizer: unknown kind");
 }
 
+std::string to_string(OptimizerKind kind) {
+  switch (kind) {
+    case OptimizerKind::kSgd:
+      return "sgd";
+    case OptimizerKind::kMomentum:
+      return "momentum";
+    case OptimizerKind::kRmsProp:
+      return "rmsprop";
+    case OptimizerKind::kAdam:
+      return "adam";
+    case OptimizerKind::kAdamW:
+      return "adamw";
+  }
+  return "?";
+}
+
+/// Those that the kind reads.
+void visit_settings(const AttributeVisitor& visit, const OptimizerSpec& spec) {
+  const bool adam = spec.kind == OptimizerKind::kAdam || spec.kind == OptimizerKind::kAdamW;
+  visit("optimizer", to_string(spec.kind));
+  if (spec.kind == OptimizerKind::kMomentum) visit("momentum", spec.momentum);
+  if (spec.kind == OptimizerKind::kRmsProp) visit("decay", spec.decay);
+  if (adam) {
+    visit("beta1", spec.beta1);
+    visit("beta2", spec.beta2);
+  }
+  if (adam || spec.kind == OptimizerKind::kRmsProp) visit("epsilon", spec.epsilon);
+  visit("weight_decay", spec.weight_decay);
+  visit("clip_norm", spec.clip_norm);
+  visit("clip_value", spec.clip_value);
+}
+
 struct ApplyState final : OperationState {
   std::vector<ParameterUpdate> parameters;
   bool prepared = false;
@@ -45,6 +77,13 @@ class ApplyGradientsOperation final : public Operation {
       : spec_(spec), guard_(guard), sparse_(std::move(sparse)) {}
 
   std::string kind() const override { return "apply_gradients"; }
+
+  void attributes(const AttributeVisitor& visit) const override {
+    visit_settings(visit, spec_);
+    visit("ceiling", guard_.ceiling);
+    visit("halts", guard_.halts);
+    visit("sparse", std::vector<std::int64_t>(sparse_.begin(), sparse_.end()));
+  }
 
   std::vector<TensorType> infer(std::span<const TensorType>) const override { return {no_value()}; }
 

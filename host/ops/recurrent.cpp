@@ -58,6 +58,22 @@ class RecurrentOperation final : public Operation {
 
   std::string kind() const override { return "recurrent"; }
 
+  void attributes(const AttributeVisitor& visit) const override {
+    const bool lstm = spec_.cell == CellKind::kLstm;
+    visit("cell", to_string(spec_.cell));
+    visit("hidden", spec_.hidden);
+    visit("directions", spec_.directions);
+    visit("dropout", spec_.dropout);
+    if (spec_.cell == CellKind::kGru)
+      visit("reset", spec_.reset == GruReset::kBefore ? "before" : "after");
+    if (lstm) {
+      visit("input_gate", to_string(spec_.input_gate));
+      visit("layer_norm", spec_.layer_norm);
+      visit("projection", spec_.projection);
+    }
+    visit("lengths", layout_.has_lengths);
+  }
+
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_rank(inputs[0], 3, "x");
     require_dtype(inputs[0], DType::kFloat32, "x");
@@ -150,6 +166,11 @@ class RecurrentGradientOperation final : public Operation {
 
   std::string kind() const override { return "recurrent_gradient"; }
 
+  void attributes(const AttributeVisitor& visit) const override {
+    visit("forward", forward_->name);
+    visit("given", std::vector<std::int64_t>(given_.begin(), given_.end()));
+  }
+
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     return {inputs.begin(), inputs.begin() + std::ptrdiff_t(layout_.lengths())};
   }
@@ -219,6 +240,10 @@ class ZeroStateOperation final : public Operation {
   ZeroStateOperation(std::int64_t directions, std::int64_t elements)
       : directions_(directions), elements_(elements) {}
   std::string kind() const override { return "zero_state"; }
+  void attributes(const AttributeVisitor& visit) const override {
+    visit("directions", directions_);
+    visit("elements", elements_);
+  }
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_rank(inputs[0], 3, "x");
     return {{Shape{directions_, inputs[0].shape[1], elements_}, DType::kFloat32}};

@@ -24,11 +24,16 @@ Shape reduced_shape(const Shape& shape, int axis, bool keep_dims) {
   return axis == kAllAxes ? Shape() : shape.without(normal_axis(axis, shape.rank()));
 }
 
+void visit_axis(const AttributeVisitor& visit, int axis) {
+  if (axis != kAllAxes) visit("axis", axis);
+}
+
 /// The same tensor with the reduced dimensions back as 1, open dimensions included.
 class RestoreDimsOperation final : public Operation {
  public:
   explicit RestoreDimsOperation(int axis) : axis_(axis) {}
   std::string kind() const override { return "restore_dims"; }
+  void attributes(const AttributeVisitor& visit) const override { visit_axis(visit, axis_); }
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     return {{kept_shape(inputs[1].shape, axis_), DType::kFloat32}};
   }
@@ -51,6 +56,11 @@ class ReduceOperation final : public Operation {
     return reduction_ == Reduction::kSum    ? "reduce_sum"
            : reduction_ == Reduction::kMean ? "reduce_mean"
                                             : "reduce_max";
+  }
+
+  void attributes(const AttributeVisitor& visit) const override {
+    visit_axis(visit, axis_);
+    visit("keep_dims", keep_dims_);
   }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
@@ -94,6 +104,7 @@ class ReciprocalCountOperation final : public Operation {
  public:
   explicit ReciprocalCountOperation(int axis) : axis_(axis) {}
   std::string kind() const override { return "reciprocal_count"; }
+  void attributes(const AttributeVisitor& visit) const override { visit_axis(visit, axis_); }
   std::vector<TensorType> infer(std::span<const TensorType>) const override {
     return {{Shape{1}, DType::kFloat32}};
   }

@@ -88,6 +88,8 @@ class OneHotOperation final : public Operation {
 
   std::string kind() const override { return "one_hot"; }
 
+  void attributes(const AttributeVisitor& visit) const override { visit("classes", classes_); }
+
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_dtype(inputs[0], DType::kInt32, "ids");
     if (classes_ < 1) shape_error(std::to_string(classes_) + " classes", "1 or more");

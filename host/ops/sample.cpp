@@ -17,6 +17,13 @@ class SampleOperation final : public Operation {
 
   std::string kind() const override { return "sample"; }
 
+  void attributes(const AttributeVisitor& visit) const override {
+    visit("temperature", options_.temperature);
+    visit("top_k", options_.top_k);
+    visit("top_p", options_.top_p);
+    visit("seed", std::to_string(options_.seed));  // all 64 bits: no integer of ours holds them
+  }
+
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_dtype(inputs[0], DType::kFloat32, "log_prob");
     require_rank(inputs[0], 1, "log_prob");

@@ -10,6 +10,7 @@ class SoftmaxGradientOperation final : public Operation {
  public:
   explicit SoftmaxGradientOperation(bool log) : log_(log) {}
   std::string kind() const override { return "softmax_gradient"; }
+  void attributes(const AttributeVisitor& visit) const override { visit("log", log_); }
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     return {inputs[0]};
   }

@@ -21,6 +21,13 @@ class SoftmaxCrossEntropyOperation final : public Operation {
 
   std::string kind() const override { return "softmax_cross_entropy"; }
 
+  void attributes(const AttributeVisitor& visit) const override {
+    visit("chunk_rows", options_.chunk_rows);
+    visit("ignored_id", options_.ignored_id);
+    visit("mean", options_.mean);
+    if (!options_.mean) visit("scale", options_.scale);
+  }
+
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     const TensorType &h = inputs[kH], &weight = inputs[kWeight], &bias = inputs[kBias];
     require_rank(h, 2, "h");

@@ -100,6 +100,21 @@ class Graph {
   std::vector<Tensor> variables() const;
   std::vector<Tensor> trainable_variables() const;
 
+  /// The nodes as a text for people, one line each in order of creation: name, operation, inputs,
+  /// attributes, and types of the outputs.
+  ///
+  ///     x = placeholder -> float32 [?, 784]
+  ///     w = variable {trainable: true, initializer: xavier, blocks: 1} -> float32 [10, 784]
+  ///     matmul = matmul(x, w) {transpose_a: false, transpose_b: true} -> float32 [?, 10]
+  ///
+  /// Output k > 0 of a node is NAME:k. A name of other characters than letters, digits and _ - . /
+  /// stands in quotes, with what a terminal would obey escaped. Long lists are cut.
+  std::string describe() const;
+  /// The same for Graphviz, where `dot -Tsvg` draws it: placeholders are ellipses, variables
+  /// cylinders, constants have no frame, operations are boxes. An edge from a node with several
+  /// outputs says which one it is.
+  std::string dot() const;
+
  private:
   struct Name {
     Node* node = nullptr;

@@ -31,7 +31,7 @@ struct Draw {
   const std::uint32_t *keys, *ids;  // [count or more] sorted, the most probable first
   std::int64_t count;               // how many may be drawn, before top_p
   double temperature, top_p;
-  std::uint64_t key;
+  std::uint64_t key, row;
   const std::int64_t* step;
   std::int32_t* id;
 };
@@ -91,7 +91,8 @@ __global__ __launch_bounds__(kDrawThreads) void draw_kernel(__grid_constant__ co
   const Candidate kept = first([&](double w, double sum) { return w == 0 || sum >= limit; });
   const bool included = kept.index < a.count && weight(kept.index) > 0;
   const std::int64_t last = included ? kept.index : kept.index - 1;
-  const double drawn = math::uniform53(math::philox(a.key, 0, std::uint64_t(*a.step))) * kept.sum;
+  const double drawn =
+      math::uniform53(math::philox(a.key, a.row, std::uint64_t(*a.step))) * kept.sum;
   const Candidate place = first([&](double, double sum) { return sum > drawn; });
   if (threadIdx.x == 0) *a.id = std::int32_t(a.ids[place.index < last ? place.index : last]);
 }
@@ -103,20 +104,24 @@ std::size_t sample_scratch_bytes(std::int64_t ids) {
 }
 
 void sample(Device& device, const Sample& args) {
-  const std::int64_t ids = args.log_prob.elements();
+  const std::int64_t ids = args.log_prob.shape[1];
   const SortScratch scratch(args.scratch, ids);
-  launch(device.stream(), blocks_for(ids, kThreads), kThreads, sample_keys_kernel,
-         args.log_prob.as<float>(), scratch.keys, scratch.positions, ids);
-  sort_pairs(device, scratch, ids, 32);
-  const Draw draw{scratch.sorted_keys,
-                  scratch.sorted_positions,
-                  args.top_k > 0 ? std::min(args.top_k, ids) : ids,
-                  args.temperature,
-                  args.top_p,
-                  args.key,
-                  args.step.as<std::int64_t>(),
-                  args.id.as<std::int32_t>()};
-  launch(device.stream(), 1, kDrawThreads, draw_kernel, draw);
+  // One row after the other, in the same scratch memory.
+  for (std::int64_t row = 0; row < args.log_prob.shape[0]; ++row) {
+    launch(device.stream(), blocks_for(ids, kThreads), kThreads, sample_keys_kernel,
+           args.log_prob.as<float>() + row * ids, scratch.keys, scratch.positions, ids);
+    sort_pairs(device, scratch, ids, 32);
+    const Draw draw{scratch.sorted_keys,
+                    scratch.sorted_positions,
+                    args.top_k > 0 ? std::min(args.top_k, ids) : ids,
+                    args.temperature,
+                    args.top_p,
+                    args.key,
+                    std::uint64_t(row),
+                    args.step.as<std::int64_t>(),
+                    args.id.as<std::int32_t>() + row};
+    launch(device.stream(), 1, kDrawThreads, draw_kernel, draw);
+  }
 }
 
 }  // namespace unroll::gpu

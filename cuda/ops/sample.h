@@ -1,4 +1,4 @@
-/// Draws from log probabilities: a sort, then one block that draws.
+/// Draws from rows of log probabilities: for each a sort, then one block that draws.
 #pragma once
 
 #include <cstddef>

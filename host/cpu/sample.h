@@ -1,4 +1,4 @@
-/// Draws from log probabilities, on the calling thread.
+/// Draws from rows of log probabilities, on the calling thread.
 #pragma once
 
 #include "unroll/kernels/random.h"

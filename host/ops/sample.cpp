@@ -1,4 +1,4 @@
-/// Drawing an id from log probabilities. It has no gradient.
+/// Drawing ids from log probabilities. It has no gradient.
 #include <cmath>
 #include <sstream>
 #include <stdexcept>
@@ -9,6 +9,11 @@
 
 namespace unroll {
 namespace {
+
+/// [N, V] of a distribution or of several.
+Shape as_rows(const Shape& shape) {
+  return shape.rank() == 1 ? Shape{1, shape[0]} : shape;
+}
 
 class SampleOperation final : public Operation {
  public:
@@ -26,17 +31,23 @@ class SampleOperation final : public Operation {
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_dtype(inputs[0], DType::kFloat32, "log_prob");
-    require_rank(inputs[0], 1, "log_prob");
-    if (inputs[0].shape[0] == 0) shape_error("log_prob [0]", "1 or more elements");
-    return {{Shape{1}, DType::kInt32}};
+    const Shape& shape = inputs[0].shape;
+    if (shape.rank() != 1 && shape.rank() != 2)
+      shape_error("log_prob " + to_string(shape), "rank 1 or 2");
+    const Shape rows = as_rows(shape);
+    if (rows[1] == 0) shape_error("log_prob " + to_string(shape), "1 or more elements in a row");
+    return {{Shape{rows[0]}, DType::kInt32}};
   }
 
   void plan(PlanContext& context) const override {
-    context.scratch_bytes = context.backend.sample_scratch_bytes(context.inputs[0].shape[0]);
+    context.scratch_bytes =
+        context.backend.sample_scratch_bytes(as_rows(context.inputs[0].shape)[1]);
   }
 
   void run(const RunContext& c) const override {
-    c.backend.sample({.log_prob = c.inputs[0],
+    View log_prob = c.inputs[0];
+    log_prob.shape = as_rows(log_prob.shape);
+    c.backend.sample({.log_prob = log_prob,
                       .temperature = options_.temperature,
                       .top_k = options_.top_k,
                       .top_p = options_.top_p,

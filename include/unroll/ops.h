@@ -99,10 +99,11 @@ struct SamplingOptions {
   void check() const;
 };
 
-/// Draws an id from a distribution. Temperature comes first, then top_k, then top_p. The draw
-/// depends only on (seed, step) and the distribution. It is -1 if a log probability is NaN or the
-/// greatest is not finite. No gradient.
-/// Shapes    log_prob [V], normalised or not, -inf for an id that is excluded -> [1] int32
+/// Draws an id from each distribution. Temperature comes first, then top_k, then top_p. The draw of
+/// row n depends only on (seed, step, n) and the row, so row 0 draws what a single distribution
+/// would. It is -1 if a log probability is NaN or the greatest is not finite. No gradient.
+/// Shapes    log_prob [N, V] -> [N] int32, or one distribution [V] -> [1]; normalised or not, -inf
+///           for an id that is excluded
 /// Source    of top_p: Holtzman et al. 2020.
 Tensor sample(Tensor log_prob, const SamplingOptions& options = {},
               std::string_view name = "sample");

@@ -23,9 +23,16 @@ class SampleKernel : public OnEachBackend {
  protected:
   std::int32_t draw(const std::vector<float>& log_prob, const SamplingOptions& options = {},
                     std::uint64_t key = 1, std::int64_t step = 0) {
-    const auto size = std::int64_t(log_prob.size());
-    const View id = memory_->out({1}, DType::kInt32);
-    backend_->sample({.log_prob = memory_->in(log_prob, {size}),
+    return draw_rows(log_prob, 1, options, key, step)[0];
+  }
+
+  /// An id for each of so many rows.
+  std::vector<std::int32_t> draw_rows(const std::vector<float>& log_prob, std::int64_t rows,
+                                      const SamplingOptions& options, std::uint64_t key,
+                                      std::int64_t step) {
+    const std::int64_t size = std::int64_t(log_prob.size()) / rows;
+    const View id = memory_->out({rows}, DType::kInt32);
+    backend_->sample({.log_prob = memory_->in(log_prob, {rows, size}),
                       .temperature = options.temperature,
                       .top_k = options.top_k,
                       .top_p = options.top_p,
@@ -33,7 +40,7 @@ class SampleKernel : public OnEachBackend {
                       .step = memory_->in<std::int64_t>({step}, {1}),
                       .id = id,
                       .scratch = memory_->raw(backend_->sample_scratch_bytes(size))});
-    const std::int32_t drawn = memory_->get<std::int32_t>(id)[0];
+    const std::vector<std::int32_t> drawn = memory_->get<std::int32_t>(id);
     finish_case();
     return drawn;
   }
@@ -70,6 +77,38 @@ TEST_P(SampleKernel, DrawsTheIdsThatTheReferenceDraws) {
                   reference::sample(log_prob, {o.temperature, o.top_k, o.top_p, key, step}));
       }
   }
+}
+
+// Row 0 draws what a single distribution does.
+TEST_P(SampleKernel, EachRowDrawsWithNumbersOfItsOwn) {
+  Random random(6);
+  const SamplingOptions kOptions[] = {{}, {.temperature = 0.5}, {.top_k = 40, .top_p = 0.9}};
+  for (const std::int64_t size : {1, 33, 257})
+    for (const std::int64_t rows : {1, 2, 31, 33}) {
+      const std::vector<float> one = floats(random.array({size}, -3, 0));
+      std::vector<float> equal, other = floats(random.array({rows, size}, -12, 0));
+      for (std::int64_t row = 0; row < rows; ++row)
+        equal.insert(equal.end(), one.begin(), one.end());
+      for (const SamplingOptions& o : kOptions)
+        for (const std::vector<float>& log_prob : {equal, other}) {
+          const std::vector<std::int32_t> drawn = draw_rows(log_prob, rows, o, 77, 5);
+          for (std::int64_t row = 0; row < rows; ++row) {
+            const auto begin = log_prob.begin() + row * size;
+            EXPECT_EQ(drawn[std::size_t(row)],
+                      reference::sample({begin, begin + size},
+                                        {o.temperature, o.top_k, o.top_p, 77, 5, row}))
+                << size << " ids, row " << row << " of " << rows;
+          }
+        }
+    }
+}
+
+TEST_P(SampleKernel, ARowThatCannotBeDrawnLeavesTheOthersAlone) {
+  Random random(7);
+  std::vector<float> log_prob = floats(random.array({3, 40}, -3, 0));
+  const std::vector<std::int32_t> sound = draw_rows(log_prob, 3, {}, 9, 4);
+  log_prob[45] = std::nanf("");
+  EXPECT_EQ(draw_rows(log_prob, 3, {}, 9, 4), (std::vector<std::int32_t>{sound[0], -1, sound[2]}));
 }
 
 TEST_P(SampleKernel, TemperatureZeroTakesTheMostProbableAndTheFirstOfEquals) {
@@ -200,6 +239,25 @@ TEST_P(SampleOp, TheNumberOfTheRunIsThatOfTheDraw) {
     EXPECT_EQ(drawn[k], reference::sample(p, {.key = key, .step = std::int64_t(k)}));
 }
 
+TEST_P(SampleOp, RowsAreDrawnFromWithTheSameRuns) {
+  const auto p = logs({0.1, 0.2, 0.3, 0.4});
+  Graph g;
+  const Tensor x = g.placeholder("x", {kOpen, 4});
+  const Tensor id = sample(x, {.seed = 3});
+  Session session(g, backend_);
+  const auto alone = draws({.seed = 3}, p, 20);
+  const std::uint64_t key = reference::philox_key(3, "sampler");
+  std::vector<float> rows = p;
+  rows.insert(rows.end(), p.begin(), p.end());
+  for (std::size_t k = 0; k < alone.size(); ++k) {
+    session.run(id, {{x, rows}});
+    const std::vector<std::int32_t> drawn = session.read<std::int32_t>(id);
+    ASSERT_EQ(drawn.size(), 2U);
+    EXPECT_EQ(drawn[0], alone[k]);
+    EXPECT_EQ(drawn[1], reference::sample(p, {.key = key, .step = std::int64_t(k), .row = 1}));
+  }
+}
+
 TEST_P(SampleOp, ExcludedIdsAreNeverDrawn) {
   const auto f = frequencies({.seed = 9}, {-kInfinity, -1, -kInfinity, -1}, many() / 4);
   EXPECT_EQ(f[0] + f[2], 0);
@@ -216,9 +274,12 @@ TEST(SampleArguments, AreChecked) {
   EXPECT_THROW(sample(x, {.top_p = 0}), std::invalid_argument);
   EXPECT_THROW(sample(x, {.top_p = 1.5}), std::invalid_argument);
   EXPECT_THROW(sample(g.placeholder("ids", {3}, DType::kInt32)), std::invalid_argument);
-  EXPECT_THROW(sample(g.placeholder("rows", {3, 4})), std::invalid_argument);
+  EXPECT_THROW(sample(g.placeholder("cube", {2, 3, 4})), std::invalid_argument);
   EXPECT_THROW(sample(g.placeholder("nothing", {0})), std::invalid_argument);
+  EXPECT_THROW(sample(g.placeholder("rows of nothing", {3, 0})), std::invalid_argument);
   EXPECT_EQ(sample(g.placeholder("open", {kOpen})).shape(), Shape{1});
+  EXPECT_EQ(sample(g.placeholder("rows", {3, 4})).shape(), Shape{3});
+  EXPECT_EQ(sample(g.placeholder("open rows", {kOpen, 4})).shape(), Shape{kOpen});
 }
 
 }  // namespace

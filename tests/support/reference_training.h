@@ -69,12 +69,13 @@ struct Sampling {
   double top_p = 1;
   std::uint64_t key = 0;
   std::int64_t step = 0;
+  std::int64_t row = 0;
 };
 
 /// Draws an id. Ids are ordered by descending probability, then by number. The first top_k remain,
 /// and of these the fewest whose sum reaches top_p of the whole (Holtzman et al. 2020). A 53-bit
-/// uniform number, from the first two words of the block with counter (step, 0), selects the id in
-/// whose share of the remaining sum it falls.
+/// uniform number, from the first two words of the block with counter (step, row), selects the id
+/// in whose share of the remaining sum it falls.
 inline std::int32_t sample(const std::vector<float>& log_prob, const Sampling& how) {
   std::vector<std::int32_t> order(log_prob.size());
   std::iota(order.begin(), order.end(), 0);
@@ -90,9 +91,9 @@ inline std::int32_t sample(const std::vector<float>& log_prob, const Sampling& h
   weights.resize(kept);
 
   const auto low = [](std::uint64_t x) { return std::uint32_t(x & 0xFFFFFFFF); };
-  const auto at = std::uint64_t(how.step);
-  const Words words =
-      philox4x32({low(at), low(at >> 32), 0, 0}, {low(how.key), low(how.key >> 32)});
+  const auto at = std::uint64_t(how.step), row = std::uint64_t(how.row);
+  const Words words = philox4x32({low(at), low(at >> 32), low(row), low(row >> 32)},
+                                 {low(how.key), low(how.key >> 32)});
   const double uniform = (double(words[0]) * 0x1p21 + double(words[1] >> 11)) * 0x1p-53;
   double rest = uniform * std::accumulate(weights.begin(), weights.end(), 0.0);
   std::size_t k = 0;

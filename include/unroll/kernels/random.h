@@ -19,19 +19,19 @@ struct Dropout {
   View step;          // [1] int64
 };
 
-/// Draws an id with probability proportional to e^(ln p / temperature). Only the top_k most
-/// probable ids are kept, then the fewest of these that together reach top_p of their sum. If two
-/// are equally probable, the smaller id comes first. The draw inverts the running sums in this
-/// order, in float64, at uniform53() of Philox's block number `step`.
+/// Draws an id from each row, with probability proportional to e^(ln p / temperature). Only the
+/// top_k most probable ids are kept, then the fewest of these that together reach top_p of their
+/// sum. If two are equally probable, the smaller id comes first. The draw inverts the running sums
+/// in this order, in float64, at uniform53() of Philox's counter (n, step) for row n.
 /// Source    of top_p: Holtzman et al. 2020.
 struct Sample {
-  View log_prob;       // [V]: normalised or not; -inf excludes an id
+  View log_prob;       // [N, V]: normalised or not; -inf excludes an id
   double temperature;  // 0: the most probable id
   std::int64_t top_k;  // 0: all
   double top_p;        // in (0, 1]
   std::uint64_t key;   // math::philox_key(seed, site)
   View step;           // [1] int64
-  View id;             // [1] int32 out: -1 if the greatest of log_prob is not finite, or one is NaN
+  View id;             // [N] int32 out: -1 if a row's greatest is not finite, or one is NaN
   View scratch;        // sample_scratch_bytes(V)
 };
 

@@ -15,7 +15,7 @@ namespace unroll {
 namespace {
 
 constexpr const char* kRecurrentPrefix = "rnn.";
-constexpr std::int64_t kLargest = std::int64_t(1) << 31;
+constexpr std::int64_t kMostUnits = std::int64_t(1) << 31;
 
 [[noreturn]] void fail(const std::string& what, const std::string& got,
                        const std::string& expected) {
@@ -55,7 +55,7 @@ std::vector<std::int64_t> sizes_from(const JsonObject& json, const char* name) {
   std::vector<std::int64_t> sizes;
   for (const nlohmann::json& size : list) {
     const nlohmann::json member = {{"units", size}};
-    sizes.push_back(JsonObject(member, json.where() + ": " + name).integer("units", 1, kLargest));
+    sizes.push_back(JsonObject(member, json.where() + ": " + name).integer("units", 1, kMostUnits));
   }
   return sizes;
 }
@@ -120,13 +120,13 @@ void write_encoder(const EncoderConfig& config, nlohmann::json& model) {
 void read_encoder(const JsonObject& model, EncoderConfig& config) {
   config.cell = cell_from(model);
   if (config.cell == CellKind::kGru) config.reset = reset_from(model);
-  config.vocabulary = model.integer("vocabulary", 2, kLargest);
-  config.embedding = model.integer("embedding", 0, kLargest);
+  config.vocabulary = model.integer("vocabulary", 2, kMostUnits);
+  config.embedding = model.integer("embedding", 0, kMostUnits);
   config.hidden = sizes_from(model, "hidden");
   config.dropout = model.number("dropout", 0, 1);
   if (model.has("lstm_gates")) config.input_gate = input_gate_from(model);
   if (model.has("layer_norm")) config.layer_norm = model.boolean("layer_norm");
-  if (model.has("projection")) config.projection = model.integer("projection", 0, kLargest);
+  if (model.has("projection")) config.projection = model.integer("projection", 0, kMostUnits);
   if (model.has("directions")) config.directions = int(model.integer("directions", 1, 2));
 }
 

@@ -9,6 +9,7 @@
 #include "host/base/utf8.h"
 #include "host/models/checkpoint.h"
 #include "host/models/language_model.h"
+#include "host/models/sequence_classifier.h"
 
 namespace unroll {
 namespace {
@@ -32,7 +33,7 @@ constexpr TaskKind kind_of() {
       [](const JsonObject& model) -> std::shared_ptr<const Task> { return T::configured(model); }};
 }
 
-constexpr std::array kTasks{kind_of<LanguageModelTask>()};
+constexpr std::array kTasks{kind_of<LanguageModelTask>(), kind_of<SequenceClassifier>()};
 
 std::string task_names() {
   std::string names;

@@ -40,6 +40,7 @@ class TextBatches final : public Examples {
   Batch largest() const override;
   bool next(Batch& batch) override;
   void seek(std::int64_t epoch, std::int64_t position) override;
+  std::int64_t batch_size() const override { return options_.batch; }
   std::int64_t length() const override { return std::int64_t(steps_.size()); }
   std::int64_t stride() const override { return 1; }
 

@@ -6,7 +6,8 @@
 #include <stdexcept>
 
 #include "host/base/utf8.h"
-#include "host/train/checkpoint.h"
+#include "host/models/checkpoint.h"
+#include "host/models/tokenizer_file.h"
 #include "unroll/ops.h"
 
 namespace unroll {
@@ -68,15 +69,6 @@ Tensor encode_texts(const SequenceClassifierConfig& config, const Parts& parts,
   return drop_output(config, pooled(config, result, in), training);
 }
 
-TokenizerKind tokenizer_kind_from(const JsonObject& json) {
-  const std::string name = json.string("type");
-  const std::optional<TokenizerKind> kind = tokenizer_kind(name);
-  if (!kind)
-    throw std::runtime_error(fmt::format("{}: type: got {}, expected word, char or byte",
-                                         json.where(), in_quotes(name)));
-  return *kind;
-}
-
 }  // namespace
 
 std::string to_string(Pooling pooling) {
@@ -129,6 +121,11 @@ SequenceClassifierConfig sequence_classifier_from(const JsonObject& model) {
   return config;
 }
 
+SequenceClassifier::SequenceClassifier(SequenceClassifierConfig config)
+    : config_(std::move(config)) {
+  config_.check();
+}
+
 SequenceClassifier::SequenceClassifier(SequenceClassifierConfig config, Tokenizer tokenizer,
                                        ClassLabels labels)
     : config_(std::move(config)), tokenizer_(std::move(tokenizer)), labels_(std::move(labels)) {
@@ -139,19 +136,40 @@ SequenceClassifier::SequenceClassifier(SequenceClassifierConfig config, Tokenize
                     tokenizer_.size(), labels_.size(), config_.vocabulary, config_.classes));
 }
 
+std::shared_ptr<const SequenceClassifier> SequenceClassifier::read(const Checkpoint& checkpoint) {
+  const JsonObject json(checkpoint.config, (checkpoint.directory / "config.json").string());
+  SequenceClassifierConfig config = sequence_classifier_from(json.object("model"));
+  Tokenizer tokenizer = read_tokenizer(json.object("tokenizer"), checkpoint, config.vocabulary);
+  const auto text = checkpoint.files.find(kLabelsFile);
+  if (text == checkpoint.files.end())
+    throw std::runtime_error(
+        fmt::format("{}: {} is missing", checkpoint.directory.string(), kLabelsFile));
+  const std::string file = (checkpoint.directory / kLabelsFile).string();
+  ClassLabels labels = ClassLabels::parse(text->second, file);
+  if (labels.size() != config.classes)
+    throw std::runtime_error(fmt::format("{}: got {} labels, expected {} as in config.json", file,
+                                         labels.size(), config.classes));
+  return std::make_shared<const SequenceClassifier>(std::move(config), std::move(tokenizer),
+                                                    std::move(labels));
+}
+
+std::shared_ptr<const SequenceClassifier> SequenceClassifier::configured(const JsonObject& model) {
+  return std::make_shared<const SequenceClassifier>(sequence_classifier_from(model));
+}
+
 std::vector<VariableInfo> SequenceClassifier::parameters() const {
   Graph graph;
   const Parts parts(graph, config_);
-  std::vector<VariableInfo> infos;
-  for (const Tensor& variable : graph.variables())
-    infos.push_back({variable.name(), {variable.shape(), variable.dtype()}, constant(0), true});
-  return infos;
+  return variables_of(graph);
+}
+
+std::int64_t SequenceClassifier::gradient_bytes() const {
+  const std::int64_t table = config_.vocabulary * config_.embedding;
+  return (parameter_count(*this) - table) * std::int64_t(sizeof(float));
 }
 
 std::string SequenceClassifier::describe() const {
-  return fmt::format("{}, embedding {}, layers of {} units, {} classes from {}",
-                     describe_cell(config_), config_.embedding, fmt::join(config_.hidden, ", "),
-                     config_.classes,
+  return fmt::format("{}, {} classes from {}", describe_encoder(config_), config_.classes,
                      config_.pooling == Pooling::kMean ? "the mean state" : "the last state");
 }
 
@@ -209,8 +227,7 @@ std::vector<Measure> SequenceClassifier::measures(const Evaluation& evaluation) 
 }
 
 nlohmann::json SequenceClassifier::to_json() const {
-  return {{"model", unroll::to_json(config_)},
-          {"tokenizer", {{"type", to_string(tokenizer_.kind())}}}};
+  return {{"model", unroll::to_json(config_)}, {"tokenizer", tokenizer_to_json(tokenizer_.kind())}};
 }
 
 TaskFiles SequenceClassifier::files() const {
@@ -222,30 +239,6 @@ TaskFiles SequenceClassifier::files() const {
 
 TensorMetadata SequenceClassifier::metadata() const {
   return {{"unroll", to_json().dump()}};
-}
-
-std::shared_ptr<const SequenceClassifier> read_sequence_classifier(const Checkpoint& checkpoint) {
-  const auto file = [&](const char* name) { return (checkpoint.directory / name).string(); };
-  const JsonObject json(checkpoint.config, file("config.json"));
-  SequenceClassifierConfig config = sequence_classifier_from(json.object("model"));
-  const TokenizerKind kind = tokenizer_kind_from(json.object("tokenizer"));
-  if (kind != TokenizerKind::kByte && !checkpoint.vocabulary)
-    throw std::runtime_error(checkpoint.directory.string() + ": vocab.txt is missing");
-  Tokenizer tokenizer =
-      Tokenizer::parse(kind, checkpoint.vocabulary.value_or(""), file("vocab.txt"));
-  if (tokenizer.size() != config.vocabulary)
-    throw std::runtime_error(fmt::format("{}: got {} tokens, expected {} as in config.json",
-                                         file("vocab.txt"), tokenizer.size(), config.vocabulary));
-  const auto text = checkpoint.files.find(kLabelsFile);
-  if (text == checkpoint.files.end())
-    throw std::runtime_error(
-        fmt::format("{}: {} is missing", checkpoint.directory.string(), kLabelsFile));
-  ClassLabels labels = ClassLabels::parse(text->second, file(kLabelsFile));
-  if (labels.size() != config.classes)
-    throw std::runtime_error(fmt::format("{}: got {} labels, expected {} as in config.json",
-                                         file(kLabelsFile), labels.size(), config.classes));
-  return std::make_shared<const SequenceClassifier>(std::move(config), std::move(tokenizer),
-                                                    std::move(labels));
 }
 
 }  // namespace unroll

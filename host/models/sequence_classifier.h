@@ -61,14 +61,23 @@ class SequenceClassifier final : public Task {
   static constexpr const char* kName = "classify";
   static constexpr int kVersion = 1;
 
-  /// Errors    std::invalid_argument if config.check() throws, or if it has another number of
-  ///           tokens or classes than these.
+  /// Without its files: it has graphs. Errors: std::invalid_argument as config.check().
+  explicit SequenceClassifier(SequenceClassifierConfig config);
+  /// Errors    std::invalid_argument as config.check(), or if it has another number of tokens or
+  ///           classes than these.
   SequenceClassifier(SequenceClassifierConfig config, Tokenizer tokenizer, ClassLabels labels);
+
+  /// Errors    std::runtime_error if config.json is not a sequence classifier's, or vocab.txt or
+  ///           labels.txt is missing, surplus, damaged, or of another size than config.json says.
+  static std::shared_ptr<const SequenceClassifier> read(const Checkpoint& checkpoint);
+  /// From the `model` member of config.json, without its files.
+  static std::shared_ptr<const SequenceClassifier> configured(const JsonObject& model);
 
   std::string name() const override { return kName; }
   int version() const override { return kVersion; }
 
   std::vector<VariableInfo> parameters() const override;
+  std::int64_t gradient_bytes() const override;
   std::string describe() const override;
 
   std::unique_ptr<TrainingGraph> training_graph(const TrainingGraphOptions& options) const override;
@@ -77,6 +86,7 @@ class SequenceClassifier final : public Task {
   std::unique_ptr<ClassPredictionGraph> prediction_graph(std::int64_t batch) const;
   void initialize(const Initialization& how, VariableStore& store) const override;
 
+  std::string unit() const override { return "texts"; }
   double loss_ceiling() const override;
   std::vector<Measure> measures(const Evaluation& evaluation) const override;
 
@@ -97,10 +107,5 @@ class SequenceClassifier final : public Task {
   Tokenizer tokenizer_;
   ClassLabels labels_;
 };
-
-/// The classifier of a checkpoint, without its parameters.
-/// Errors    std::runtime_error if config.json is not a sequence classifier's, or vocab.txt or
-///           labels.txt is missing, surplus, damaged, or of another size than config.json says.
-std::shared_ptr<const SequenceClassifier> read_sequence_classifier(const Checkpoint& checkpoint);
 
 }  // namespace unroll

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "host/train/checkpoint.h"
+#include "host/models/checkpoint.h"
 #include "tests/support/backends.h"
 #include "tests/support/classifier.h"
 #include "tests/support/compare.h"
@@ -419,6 +419,13 @@ TEST(SequenceClassifier, HasParametersInTheOrderOfAStateDict) {
                      "rnn.bias_hh_l0_reverse [4]", "decoder.weight [3, 8]", "decoder.bias [3]"}));
 }
 
+TEST(SequenceClassifier, CountsItsParameters) {
+  // Encoder 11 x 5; a cell 4 (5 + 4 + 2) 4 in each direction; decoder 3 x 8 + 3.
+  const SequenceClassifier model = classifier_of(config_of(kCellForms[3], {4}, 2, Pooling::kLast));
+  EXPECT_EQ(parameter_count(model), 55 + 2 * 176 + 27);
+  EXPECT_EQ(model.gradient_bytes(), 4 * (2 * 176 + 27));
+}
+
 TEST(SequenceClassifier, MeasuresAccuracy) {
   const SequenceClassifier model = classifier_of(config_of(kCellForms[3], {4}, 2, Pooling::kMean));
   const std::vector<Measure> measures = model.measures({.loss_sum = 4, .count = 8, .hits = 7});
@@ -428,10 +435,12 @@ TEST(SequenceClassifier, MeasuresAccuracy) {
   EXPECT_EQ(measures[0].text, " 0.8750");
   EXPECT_FALSE(measures[0].of_loss);
   EXPECT_DOUBLE_EQ(model.loss_ceiling(), 2 * std::log(3) + 3);
-  EXPECT_EQ(model.describe(),
-            "lstm with two directions, embedding 5, layers of 4 units, 3 classes from the mean "
-            "state");
+  EXPECT_EQ(
+      model.describe(),
+      "lstm with two directions, embedding 5, layers of 4 units, dropout 0, 3 classes from the "
+      "mean state");
   EXPECT_EQ(model.name(), "classify");
+  EXPECT_EQ(model.unit(), "texts");
   EXPECT_EQ(model.version(), 1);
 }
 
@@ -454,20 +463,25 @@ TEST(SequenceClassifier, IsReadAsItIsWritten) {
         config.dropout = 0.25;
         const SequenceClassifier model = classifier_of(config);
         SCOPED_TRACE(model.describe());
-        const auto again = read_sequence_classifier(checkpoint_of(model));
+        const auto again = SequenceClassifier::read(checkpoint_of(model));
         EXPECT_EQ(again->to_json(), model.to_json());
         EXPECT_EQ(again->describe(), model.describe());
         EXPECT_EQ(again->config().recurrent(), config.recurrent());
         EXPECT_EQ(again->config().pooling, pooling);
         EXPECT_EQ(again->labels().to_text(), "c000\nc001\nc002\n");
         EXPECT_EQ(again->tokenizer().vocabulary_text(), model.tokenizer().vocabulary_text());
+        const nlohmann::json json = model.to_json();
+        const auto configured =
+            SequenceClassifier::configured(JsonObject(json["model"], "config.json: model"));
+        EXPECT_EQ(to_json(configured->config()), to_json(config));
+        EXPECT_EQ(parameter_count(*configured), parameter_count(model));
       }
   SequenceClassifierConfig bytes = config_of(kCellForms[3], {4}, 1, Pooling::kLast);
   bytes.vocabulary = 256;
   const SequenceClassifier of_bytes(bytes, Tokenizer::parse(TokenizerKind::kByte, "", ""),
                                     numbered_labels(3));
   EXPECT_FALSE(of_bytes.files().vocabulary);
-  EXPECT_EQ(read_sequence_classifier(checkpoint_of(of_bytes))->tokenizer().kind(),
+  EXPECT_EQ(SequenceClassifier::read(checkpoint_of(of_bytes))->tokenizer().kind(),
             TokenizerKind::kByte);
 }
 
@@ -476,7 +490,7 @@ TEST(SequenceClassifier, SaysWhatIsWrongWithItsFiles) {
   const auto error = [&](auto change) {
     Checkpoint checkpoint = checkpoint_of(model);
     change(checkpoint);
-    return error_of<std::runtime_error>([&] { read_sequence_classifier(checkpoint); });
+    return error_of<std::runtime_error>([&] { SequenceClassifier::read(checkpoint); });
   };
   const auto of_model = [&](const std::string& key, const nlohmann::json& value) {
     return error([&](Checkpoint& c) { c.config["model"][key] = value; });

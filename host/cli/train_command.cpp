@@ -100,9 +100,9 @@ class Output {
 void report_model(const Task& task) {
   note("model: " + task.describe());
   for (const VariableInfo& info : task.parameters())
-    note(fmt::format("  {:<20} {:>15} {:>13}", info.name, to_string(info.type.shape),
+    note(fmt::format("  {:<24} {:>15} {:>13}", info.name, to_string(info.type.shape),
                      info.type.shape.elements()));
-  note(fmt::format("  {:<20} {:>15} {:>13}", "parameters", "", parameter_count(task)));
+  note(fmt::format("  {:<24} {:>15} {:>13}", "parameters", "", parameter_count(task)));
 }
 
 /// The name of the data in a checkpoint.

@@ -78,11 +78,11 @@ class Reader {
     if (const std::string format = fields.string("format"); format != kFormat)
       fail(name, fmt::format("got format {}, expected '{}'", in_quotes(format), kFormat));
     if (const auto version = fields.integer("version", 1, kMaxBytes);
-        version > checkpoint_format::kVersion)
+        version > kFormatVersion)
       fail(name,
            fmt::format("got format version {}, expected at most {}: it was written by a newer "
                        "version of this program",
-                       version, checkpoint_format::kVersion));
+                       version, kFormatVersion));
     fields.integer("step", 0, kMaxBytes);
     fields.object("files");
     if (manifest_text(manifest) != text) fail(name, "is damaged: got other text than was written");

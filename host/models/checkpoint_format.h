@@ -13,7 +13,7 @@
 namespace unroll::checkpoint_format {
 
 inline constexpr std::string_view kFormat = "unroll-checkpoint";
-inline constexpr std::int64_t kVersion = 1;
+inline constexpr std::int64_t kFormatVersion = 1;
 inline constexpr const char* kManifest = "manifest.json";
 inline constexpr const char* kConfig = "config.json";
 inline constexpr const char* kVocabulary = "vocab.txt";

@@ -19,11 +19,11 @@ constexpr std::int64_t kChunkRows = 256;
 constexpr const char* kModelKey = "unroll";
 constexpr const char* kResetKey = "gru_reset";  // for people who read PyTorch's way
 
-struct Placeholders {
+struct StreamColumns {
   Tensor ids, targets;
 };
 
-Placeholders placeholders(Graph& graph, std::int64_t batch) {
+StreamColumns stream_columns(Graph& graph, std::int64_t batch) {
   return {graph.placeholder("inputs", {kOpen, batch}, DType::kInt32),
           graph.placeholder("targets", {kOpen}, DType::kInt32)};
 }
@@ -141,7 +141,7 @@ std::unique_ptr<TrainingGraph> LanguageModelTask::training_graph(
     const TrainingGraphOptions& options) const {
   auto training = std::make_unique<TrainingGraph>();
   Graph& graph = training->graph;
-  const Placeholders in = placeholders(graph, options.batch);
+  const StreamColumns in = stream_columns(graph, options.batch);
   LanguageModelBody body = language_model_body(graph, config_, {in.ids, options.batch, "train"},
                                                true, options.initialization);
   const DecoderLoss result = body.decoder.loss(
@@ -161,7 +161,7 @@ std::unique_ptr<TrainingGraph> LanguageModelTask::training_graph(
 std::unique_ptr<EvaluationGraph> LanguageModelTask::evaluation_graph(
     std::int64_t batch, const std::string& name) const {
   auto evaluation = std::make_unique<EvaluationGraph>();
-  const Placeholders in = placeholders(evaluation->graph, batch);
+  const StreamColumns in = stream_columns(evaluation->graph, batch);
   LanguageModelBody body =
       language_model_body(evaluation->graph, config_, {in.ids, batch, name}, false);
   const DecoderLoss result = body.decoder.loss(body.h, in.targets, {}, {.chunk_rows = kChunkRows});

@@ -111,7 +111,7 @@ void write_checkpoint_files(const fs::path& directory, std::int64_t step,
   if (!content.state.empty()) files[kState] = write_tensors(directory / kState, content.state, {});
   for (const auto& [name, text] : content.files) files[name] = write_text(directory / name, text);
   write_text(directory / kManifest, manifest_text({{"format", kFormat},
-                                                   {"version", checkpoint_format::kVersion},
+                                                   {"version", kFormatVersion},
                                                    {"step", step},
                                                    {"files", std::move(files)}}));
   sync_directory(directory);

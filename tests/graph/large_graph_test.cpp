@@ -2,10 +2,17 @@
 /// or more, each of which took minutes where one pass over all of them was made for every one.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
 #include <ctime>
+#include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "tests/support/random.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 #include "unroll/optimizer.h"
 #include "unroll/recurrent.h"
@@ -85,6 +92,61 @@ TEST_F(LargeGraph, AStackOfManyLayersIsTrained) {
   const std::vector<float> y = session.read(result.y);
   EXPECT_GT(y[0], 0);
   EXPECT_EQ(y[0], -y[1]);
+}
+
+// Memory is shared among tens of thousands of values, and none may be overwritten while it is
+// needed: the outputs have the bits of a graph of one step that carries its state, and the
+// gradients are those of the recurrent node.
+TEST_F(LargeGraph, AnUnrolledCellHasTheValuesOfSmallGraphs) {
+  constexpr std::int64_t kSteps = 400, kBatch = 2, kUnits = 3;
+  const RecurrentSpec spec{.cell = CellKind::kLstm, .hidden = {kUnits}};
+  const std::vector<float> values = floats(Random(1).array({kSteps, kBatch, kUnits}, -1, 1));
+  const auto cost_of = [](Tensor y) { return reduce_sum(y * y); };
+
+  Graph large;
+  const Tensor x = large.placeholder("x", {kSteps, kBatch, kUnits});
+  const CellWeights weights = recurrent_weights(large, spec, kUnits).front();
+  const Tensor zero = large.constant(0, {kBatch, kUnits});
+  const Tensor y = unrolled(cell(spec, weights), x, {zero, zero}).y;
+  const std::vector<Tensor> slopes = dense_gradients(
+      cost_of(y), {weights.weight_ih, weights.weight_hh, weights.bias_ih, weights.bias_hh});
+  EXPECT_GT(large.nodes().size(), kManyNodes);
+  Session session(large, cpu(1), 5);
+  std::vector<Tensor> fetches = slopes;
+  fetches.push_back(y);
+  session.run(fetches, std::vector<Feed>{{x, values}});
+
+  Graph one;
+  const Tensor x_t = one.placeholder("x", {kBatch, kUnits});
+  const Tensor h = one.variable("h", {kBatch, kUnits}, constant(0));
+  const Tensor c = one.variable("c", {kBatch, kUnits}, constant(0));
+  const auto [y_t, state] = cell(spec, recurrent_weights(one, spec, kUnits).front())(x_t, {h, c});
+  const Tensor carry = group({assign(h, state[0]), assign(c, state[1])});
+  Session step(one, cpu(1), 5);
+  std::vector<float> ys;
+  for (std::int64_t t = 0; t < kSteps; ++t) {
+    const std::span<const float> row(&values[std::size_t(t * kBatch * kUnits)], kBatch * kUnits);
+    step.run({y_t, carry}, {{x_t, row}});
+    for (const float value : step.read(y_t)) ys.push_back(value);
+  }
+  EXPECT_EQ(session.read(y), ys);
+
+  Graph small;
+  const Tensor series = small.placeholder("x", {kSteps, kBatch, kUnits});
+  const std::vector<CellWeights> w = recurrent_weights(small, spec, kUnits);
+  const Tensor node = recurrent(spec, {.x = series, .weights = w}).y;
+  const std::vector<Tensor> expected =
+      dense_gradients(cost_of(node), {w[0].weight_ih, w[0].weight_hh, w[0].bias_ih, w[0].bias_hh});
+  Session reference(small, cpu(1), 5);
+  reference.run(expected, std::vector<Feed>{{series, values}});
+  for (std::size_t k = 0; k < slopes.size(); ++k) {
+    const std::vector<float> got = session.read(slopes[k]), want = reference.read(expected[k]);
+    float largest = 0;
+    for (const float value : want) largest = std::max(largest, std::abs(value));
+    // Sums of a term for each row of x, each with a rounding, in different orders.
+    const float tolerance = kSteps * kBatch * std::numeric_limits<float>::epsilon() * largest;
+    for (std::size_t e = 0; e < got.size(); ++e) EXPECT_NEAR(got[e], want[e], tolerance) << k;
+  }
 }
 
 }  // namespace

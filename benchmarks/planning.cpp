@@ -1,10 +1,12 @@
 /// What a large graph costs before its first run: a cell that is unrolled() over time, with its
-/// gradient and an optimiser. Times are of one thread, and none depends on the sizes of tensors.
+/// gradient and an optimiser. Times are the processor's, of one thread, and do not depend on the
+/// sizes of tensors.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdint>
+#include <ctime>
 #include <memory>
 #include <string>
 #include <vector>
@@ -24,6 +26,14 @@ struct Options {
   int samples = 5;
 };
 
+class ProcessorTime {
+ public:
+  double seconds() const { return double(std::clock() - start_) / CLOCKS_PER_SEC; }
+
+ private:
+  std::clock_t start_ = std::clock();
+};
+
 struct Sample {
   double building = 0, gradients = 0, planning = 0, binding = 0;  // seconds
   std::size_t nodes = 0, arena = 0;                               // arena: bytes
@@ -34,7 +44,7 @@ Sample measure(CellKind kind, std::int64_t steps) {
   Sample sample;
   Graph graph;
   const RecurrentSpec spec{.cell = kind, .hidden = {kUnits}};
-  const Stopwatch building;
+  const ProcessorTime building;
   const Tensor x = graph.placeholder("x", {steps, kBatch, kInput});
   const Tensor zero = graph.constant(0, {kBatch, kUnits});
   const CellWeights weights = recurrent_weights(graph, spec, kInput).front();
@@ -42,7 +52,7 @@ Sample measure(CellKind kind, std::int64_t steps) {
   const Tensor cost = reduce_mean(y * y);
   sample.building = building.seconds();
 
-  const Stopwatch gradients;
+  const ProcessorTime gradients;
   const Tensor step = AdamOptimizer(1e-3).minimize(cost);
   sample.gradients = gradients.seconds();
   sample.nodes = graph.nodes().size();
@@ -51,10 +61,10 @@ Sample measure(CellKind kind, std::int64_t steps) {
   const std::vector<float> values(std::size_t(x.shape().elements()));
   const std::vector<Tensor> fetches{step, cost};
   const std::vector<Feed> feeds{{x, values}};
-  const Stopwatch planning;
+  const ProcessorTime planning;
   sample.arena = session.required_bytes(fetches, feeds);
   sample.planning = planning.seconds();
-  const Stopwatch binding;
+  const ProcessorTime binding;
   session.prepare(fetches, feeds);
   sample.binding = binding.seconds();
   return sample;

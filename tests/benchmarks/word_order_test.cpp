@@ -102,7 +102,7 @@ TEST(BagOfWords, LearnsWhatWordsTell) {
   const auto& per_class = texts.test->statistics.per_class;
   const double most = double(std::ranges::max(per_class)) / double(texts.test->size());
   EXPECT_LT(most, 0.9);
-  EXPECT_GT(accuracy(texts), 0.98);
+  EXPECT_GT(accuracy(texts), 0.95);
 }
 
 }  // namespace

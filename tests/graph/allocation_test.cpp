@@ -8,9 +8,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "host/data/batch_queue.h"
+#include "host/data/batches.h"
+#include "host/data/text_batches.h"
 #include "tests/support/language_model.h"
 #include "unroll/backend.h"
 #include "unroll/session.h"
@@ -156,6 +160,21 @@ TEST_F(Allocation, ReadingBatchesAheadMakesNone) {
     while (const Batch* batch = queue.next()) tokens += batch->count;
   EXPECT_EQ(count.stop(), 0);
   EXPECT_EQ(tokens, 20'000);
+}
+
+TEST_F(Allocation, BatchingTextsMakesNone) {
+  LabelledSplit split;
+  for (std::size_t k = 0; k < 500; ++k)
+    split.add(std::vector<std::int32_t>(1 + k * k % 90), kIgnoredId);
+  TextBatches batches(std::make_shared<const LabelledSplit>(std::move(split)),
+                      {.batch = 8, .mean = true, .seed = 1});
+  Batch batch = batches.largest();
+  AllocationCount count;
+  std::int64_t texts = 0;
+  for (std::int64_t epoch = 1; epoch <= 2; ++epoch)
+    for (batches.seek(epoch, 0); batches.next(batch);) texts += batch.count;
+  EXPECT_EQ(count.stop(), 0);
+  EXPECT_EQ(texts, 1000);
 }
 
 }  // namespace

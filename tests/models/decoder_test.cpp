@@ -32,9 +32,9 @@ struct DecoderCase {
 const DecoderCase kCases[] = {
     {1, 1, 2},
     {5, 3, 2, true},
-    {31, 33, 32, true, LossReduction::kTime},
-    {32, 5, 257, false, LossReduction::kTime},
-    {33, 4, 255, true},
+    {31, 9, 33, true, LossReduction::kTime},
+    {32, 3, 257, false, LossReduction::kTime},
+    {33, 2, 255, true},
     {257, 4, 3},
     {7, 6, 5, false, LossReduction::kMean, true},
 };

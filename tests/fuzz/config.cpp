@@ -2,6 +2,7 @@
 /// unchanged.
 #include "host/base/strict_json.h"
 #include "host/models/language_model.h"
+#include "host/models/sequence_classifier.h"
 #include "tests/fuzz/target.h"
 
 namespace unroll::fuzz {
@@ -37,6 +38,8 @@ std::vector<std::string> seeds() {
           R"("embedding":1,"hidden":[7],"dropout":0,"tied":false})",
           R"({"type":"language_model","cell":"lstm","lstm_gates":"capped","layer_norm":true,)"
           R"("projection":5,"vocabulary":3,"embedding":5,"hidden":[7],"dropout":0,"tied":true})",
+          R"({"type":"sequence_classifier","cell":"lstm","classes":3,"pooling":"mean",)"
+          R"("directions":2,"vocabulary":3,"embedding":5,"hidden":[7],"dropout":0})",
           R"([null,true,-1,18446744073709551615,1e-300,"\u0000\ud83d\ude00\n",{"a\nb":{}},[[[]]]])",
           R"({"a\n":1,"a\n":2})"};
 }
@@ -55,6 +58,13 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const nlohmann::json written = to_json(model);
     const LanguageModelConfig again = language_model_from_json(JsonObject(written, "written"));
     fuzz::require(to_json(again) == written, "a configuration comes back");
+  }
+  SequenceClassifierConfig classifier;
+  if (fuzz::accepts([&] { classifier = sequence_classifier_from(JsonObject(value, "model")); })) {
+    classifier.check();
+    const nlohmann::json written = to_json(classifier);
+    const SequenceClassifierConfig again = sequence_classifier_from(JsonObject(written, "written"));
+    fuzz::require(to_json(again) == written, "a classifier's configuration comes back");
   }
   return 0;
 }

@@ -29,7 +29,7 @@ std::string error(const std::string& train, const std::string& valid = kValid,
   return error_of<std::runtime_error>([&] { read(train, valid, options); });
 }
 
-Strings tokens(const LabelledTexts& texts, const LabelledSplit& split, std::int64_t k) {
+Strings text_tokens(const LabelledTexts& texts, const LabelledSplit& split, std::int64_t k) {
   Strings tokens;
   for (const std::int32_t id : split.text(k)) tokens.push_back(texts.tokenizer.text(id));
   return tokens;
@@ -39,11 +39,11 @@ TEST(LabelledTexts, HaveWordsAndAClass) {
   const LabelledTexts texts = read(kTrain);
   EXPECT_EQ(texts.labels.to_text(), "bad\ngood\n");
   EXPECT_EQ(texts.train->classes, (std::vector<std::int32_t>{1, 0, 1}));
-  EXPECT_EQ(tokens(texts, *texts.train, 0), (Strings{"the", "film", "was", "good", "<eos>"}));
-  EXPECT_EQ(tokens(texts, *texts.train, 1), (Strings{"the", "film", "was", "bad", "<eos>"}));
-  EXPECT_EQ(tokens(texts, *texts.train, 2), (Strings{"the", "end", "<eos>"}));
+  EXPECT_EQ(text_tokens(texts, *texts.train, 0), (Strings{"the", "film", "was", "good", "<eos>"}));
+  EXPECT_EQ(text_tokens(texts, *texts.train, 1), (Strings{"the", "film", "was", "bad", "<eos>"}));
+  EXPECT_EQ(text_tokens(texts, *texts.train, 2), (Strings{"the", "end", "<eos>"}));
   EXPECT_EQ(texts.valid->classes, (std::vector<std::int32_t>{0}));
-  EXPECT_EQ(tokens(texts, *texts.valid, 0), (Strings{"the", "<unk>", "film", "<eos>"}));
+  EXPECT_EQ(text_tokens(texts, *texts.valid, 0), (Strings{"the", "<unk>", "film", "<eos>"}));
   const LabelledStatistics& train = texts.train->statistics;
   EXPECT_EQ(train.texts, 3);
   EXPECT_EQ(train.tokens, 13);
@@ -63,9 +63,9 @@ TEST(LabelledTexts, TheVocabularyIsThatOfTheTrainingTexts) {
 TEST(LabelledTexts, CharactersAndBytesEndWithTheNewline) {
   const LabelledTexts chars =
       read("x\tab\ny\t\xC3\xA9 a\n", "x\tac\n", {.tokenizer = TokenizerKind::kChar});
-  EXPECT_EQ(tokens(chars, *chars.train, 0), (Strings{"a", "b", "\n"}));
-  EXPECT_EQ(tokens(chars, *chars.train, 1), (Strings{"\xC3\xA9", " ", "a", "\n"}));
-  EXPECT_EQ(tokens(chars, *chars.valid, 0), (Strings{"a", "<unk>", "\n"}));
+  EXPECT_EQ(text_tokens(chars, *chars.train, 0), (Strings{"a", "b", "\n"}));
+  EXPECT_EQ(text_tokens(chars, *chars.train, 1), (Strings{"\xC3\xA9", " ", "a", "\n"}));
+  EXPECT_EQ(text_tokens(chars, *chars.valid, 0), (Strings{"a", "<unk>", "\n"}));
   const LabelledTexts bytes =
       read(std::string("x\ta\0\xFF\ny\tb\n", 9), "x\tc\n", {.tokenizer = TokenizerKind::kByte});
   EXPECT_EQ(bytes.tokenizer.size(), 256);
@@ -93,15 +93,15 @@ TEST(LabelledTexts, LineEndsByteOrderMarksAndTabsAreTolerated) {
     }
   }
   const LabelledTexts texts = read("x\ta\tb\t\ny\t \tc\n", "x\ta\n");
-  EXPECT_EQ(tokens(texts, *texts.train, 0), (Strings{"a", "b", "<eos>"}));
-  EXPECT_EQ(tokens(texts, *texts.train, 1), (Strings{"c", "<eos>"}));
+  EXPECT_EQ(text_tokens(texts, *texts.train, 0), (Strings{"a", "b", "<eos>"}));
+  EXPECT_EQ(text_tokens(texts, *texts.train, 1), (Strings{"c", "<eos>"}));
 }
 
 TEST(LabelledTexts, ALineMayBeLongerThanABlock) {
   const std::string longest(300'000, 'a');
   const LabelledTexts texts = read("x\t" + longest + "\ny\tb " + longest + " c\n", "x\ta\n");
-  EXPECT_EQ(tokens(texts, *texts.train, 0), (Strings{longest, "<eos>"}));
-  EXPECT_EQ(tokens(texts, *texts.train, 1), (Strings{"b", longest, "c", "<eos>"}));
+  EXPECT_EQ(text_tokens(texts, *texts.train, 0), (Strings{longest, "<eos>"}));
+  EXPECT_EQ(text_tokens(texts, *texts.train, 1), (Strings{"b", longest, "c", "<eos>"}));
 }
 
 TEST(LabelledTexts, BadLinesAreNamed) {

@@ -27,8 +27,8 @@ struct ClassifierCase {
   std::int64_t batch;  // at least as many as lengths
 };
 
-SequenceClassifierConfig config_of(const CellForm& form, std::vector<std::int64_t> hidden,
-                                   int directions, Pooling pooling) {
+SequenceClassifierConfig classifier_config(const CellForm& form, std::vector<std::int64_t> hidden,
+                                           int directions, Pooling pooling) {
   SequenceClassifierConfig config;
   config.cell = form.cell;
   config.reset = form.reset;
@@ -49,8 +49,8 @@ std::vector<ClassifierCase> small_cases() {
   for (const CellForm& form : kCellForms)
     for (const int directions : {1, 2})
       for (const Pooling pooling : kPoolings)
-        all.push_back({config_of(form, {4, 4}, directions, pooling), {1, 6, 3, 6, 2}, 6});
-  all.push_back({config_of(kCellForms[3], {5}, 2, Pooling::kMean), {4, 1}, 2});
+        all.push_back({classifier_config(form, {4, 4}, directions, pooling), {1, 6, 3, 6, 2}, 6});
+  all.push_back({classifier_config(kCellForms[3], {5}, 2, Pooling::kMean), {4, 1}, 2});
   all.back().config.embedding = 0;
   return all;
 }
@@ -62,8 +62,9 @@ std::vector<ClassifierCase> wide_cases() {
       for (const Pooling pooling : kPoolings) {
         std::vector<std::int64_t> lengths;
         for (std::int64_t k = 0; k < batch - 1; ++k) lengths.push_back(1 + (k * 7) % 35);
-        all.push_back({config_of(kCellForms[batch == 31 ? 3 : 5], {33, 17}, directions, pooling),
-                       lengths, batch});
+        all.push_back(
+            {classifier_config(kCellForms[batch == 31 ? 3 : 5], {33, 17}, directions, pooling),
+             lengths, batch});
         all.back().config.classes = 257;
       }
   return all;
@@ -79,7 +80,7 @@ RecurrentCase recurrent_case(const ClassifierCase& c) {
 }
 
 /// Values of the parameters, in their order.
-std::vector<Reals> random_parameters(const SequenceClassifier& model, std::uint64_t seed) {
+std::vector<Reals> classifier_parameters(const SequenceClassifier& model, std::uint64_t seed) {
   Random random(seed);
   const SequenceClassifierConfig& config = model.config();
   std::vector<Reals> values;
@@ -182,7 +183,7 @@ class SequenceClassifiers : public OnEachBackend {
  protected:
   void check_values(const ClassifierCase& c) {
     const SequenceClassifier model = classifier_of(c.config);
-    const std::vector<Reals> parameters = random_parameters(model, 3);
+    const std::vector<Reals> parameters = classifier_parameters(model, 3);
     const Batch batch = first_batch(model, c, 4);
     const Reals expected = reference_log_prob(model, parameters, batch);
 
@@ -215,7 +216,7 @@ class SequenceClassifiers : public OnEachBackend {
   /// One step of gradient descent with rate 1 gives the gradient.
   void check_gradients(const ClassifierCase& c, LossReduction reduction) {
     const SequenceClassifier model = classifier_of(c.config);
-    const std::vector<Reals> parameters = random_parameters(model, 5);
+    const std::vector<Reals> parameters = classifier_parameters(model, 5);
     const Batch batch = first_batch(model, c, 6);
     const double share =
         reduction == LossReduction::kTime ? double(batch.count) / double(c.batch) : 1;
@@ -330,7 +331,7 @@ TEST_P(SequenceClassifiers, LearnTheOrderOfTwoWords) {
   const auto texts = std::make_shared<const LabelledSplit>(std::move(split));
   for (const int directions : {1, 2})
     for (const Pooling pooling : kPoolings) {
-      SequenceClassifierConfig config = config_of(kCellForms[3], {8}, directions, pooling);
+      SequenceClassifierConfig config = classifier_config(kCellForms[3], {8}, directions, pooling);
       config.classes = 2;
       const SequenceClassifier model = classifier_of(config);
       SCOPED_TRACE(model.describe());
@@ -362,7 +363,7 @@ TEST_P(SequenceClassifiers, LearnTheOrderOfTwoWords) {
 }
 
 TEST(SequenceClassifier, DropsOutInTrainingOnly) {
-  SequenceClassifierConfig config = config_of(kCellForms[3], {4}, 1, Pooling::kLast);
+  SequenceClassifierConfig config = classifier_config(kCellForms[3], {4}, 1, Pooling::kLast);
   const SequenceClassifier kept = classifier_of(config);
   config.dropout = 0.5;
   const SequenceClassifier dropped = classifier_of(config);
@@ -387,7 +388,7 @@ TEST(SequenceClassifier, DropsOutInTrainingOnly) {
 
 TEST(SequenceClassifier, BeginsAsAskedFor) {
   const SequenceClassifier model =
-      classifier_of(config_of(kCellForms[3], {4, 3}, 2, Pooling::kLast));
+      classifier_of(classifier_config(kCellForms[3], {4, 3}, 2, Pooling::kLast));
   const Initialization how{.range = 0.25, .forget_bias = 2};
   const auto graph = model.training_graph(
       {.batch = 2, .optimizer = {}, .learning_rate = 1, .guard = {}, .initialization = how});
@@ -410,7 +411,7 @@ TEST(SequenceClassifier, BeginsAsAskedFor) {
 TEST(SequenceClassifier, HasParametersInTheOrderOfAStateDict) {
   std::vector<std::string> got;
   for (const VariableInfo& info :
-       classifier_of(config_of(kCellForms[0], {4}, 2, Pooling::kLast)).parameters())
+       classifier_of(classifier_config(kCellForms[0], {4}, 2, Pooling::kLast)).parameters())
     got.push_back(info.name + " " + to_string(info.type.shape));
   EXPECT_EQ(got, (std::vector<std::string>{
                      "encoder.weight [11, 5]", "rnn.weight_ih_l0 [4, 5]", "rnn.weight_hh_l0 [4, 4]",
@@ -421,13 +422,15 @@ TEST(SequenceClassifier, HasParametersInTheOrderOfAStateDict) {
 
 TEST(SequenceClassifier, CountsItsParameters) {
   // Encoder 11 x 5; a cell 4 (5 + 4 + 2) 4 in each direction; decoder 3 x 8 + 3.
-  const SequenceClassifier model = classifier_of(config_of(kCellForms[3], {4}, 2, Pooling::kLast));
+  const SequenceClassifier model =
+      classifier_of(classifier_config(kCellForms[3], {4}, 2, Pooling::kLast));
   EXPECT_EQ(parameter_count(model), 55 + 2 * 176 + 27);
   EXPECT_EQ(model.gradient_bytes(), 4 * (2 * 176 + 27));
 }
 
 TEST(SequenceClassifier, MeasuresAccuracy) {
-  const SequenceClassifier model = classifier_of(config_of(kCellForms[3], {4}, 2, Pooling::kMean));
+  const SequenceClassifier model =
+      classifier_of(classifier_config(kCellForms[3], {4}, 2, Pooling::kMean));
   const std::vector<Measure> measures = model.measures({.loss_sum = 4, .count = 8, .hits = 7});
   ASSERT_EQ(measures.size(), 1U);
   EXPECT_EQ(measures[0].name, "accuracy");
@@ -459,7 +462,7 @@ TEST(SequenceClassifier, IsReadAsItIsWritten) {
   for (const CellForm& form : kCellForms)
     for (const int directions : {1, 2})
       for (const Pooling pooling : kPoolings) {
-        SequenceClassifierConfig config = config_of(form, {4, 4}, directions, pooling);
+        SequenceClassifierConfig config = classifier_config(form, {4, 4}, directions, pooling);
         config.dropout = 0.25;
         const SequenceClassifier model = classifier_of(config);
         SCOPED_TRACE(model.describe());
@@ -476,7 +479,7 @@ TEST(SequenceClassifier, IsReadAsItIsWritten) {
         EXPECT_EQ(to_json(configured->config()), to_json(config));
         EXPECT_EQ(parameter_count(*configured), parameter_count(model));
       }
-  SequenceClassifierConfig bytes = config_of(kCellForms[3], {4}, 1, Pooling::kLast);
+  SequenceClassifierConfig bytes = classifier_config(kCellForms[3], {4}, 1, Pooling::kLast);
   bytes.vocabulary = 256;
   const SequenceClassifier of_bytes(bytes, Tokenizer::parse(TokenizerKind::kByte, "", ""),
                                     numbered_labels(3));
@@ -486,7 +489,8 @@ TEST(SequenceClassifier, IsReadAsItIsWritten) {
 }
 
 TEST(SequenceClassifier, SaysWhatIsWrongWithItsFiles) {
-  const SequenceClassifier model = classifier_of(config_of(kCellForms[3], {4}, 2, Pooling::kMean));
+  const SequenceClassifier model =
+      classifier_of(classifier_config(kCellForms[3], {4}, 2, Pooling::kMean));
   const auto error = [&](auto change) {
     Checkpoint checkpoint = checkpoint_of(model);
     change(checkpoint);
@@ -524,7 +528,7 @@ TEST(SequenceClassifier, SaysWhatIsWrongWithItsFiles) {
 }
 
 TEST(SequenceClassifier, RefusesWhatDoesNotFit) {
-  SequenceClassifierConfig config = config_of(kCellForms[3], {4}, 1, Pooling::kLast);
+  SequenceClassifierConfig config = classifier_config(kCellForms[3], {4}, 1, Pooling::kLast);
   for (const std::int64_t classes : {std::int64_t(1), ClassLabels::kMost + 1}) {
     config.classes = classes;
     EXPECT_THROW(config.check(), std::invalid_argument);

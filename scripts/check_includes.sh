@@ -72,8 +72,8 @@ BEGIN {
   rule("host/bench", "unroll/|host/(bench|pages|cpu|base)/", anything)
   rule("host/cli", public "|host/(cli|bench|pages|train|infer|models|data|base)/", anything)
 
-  rule("examples", "unroll/(cpu_limits|cuda_report|device|gradients|graph|initializer|layers|ops|optimizer|" \
-       "recurrent|recurrent_algorithm|session|tensor|unroll|variable_store|version)[.]h", standard)
+  rule("examples", "unroll/(cpu_limits|cuda_report|device|gradients|graph|initializer|language_model|" \
+       "layers|ops|optimizer|recurrent|recurrent_algorithm|session|tensor|unroll|variable_store|version)[.]h", standard)
   rule("tests", "", anything)
   rule("benchmarks", "", anything)
 
@@ -102,7 +102,7 @@ function is_light(file, layer) {
 
 # The seam is between the engine and its devices: a user of the library never meets it.
 function meets_seam(file, layer) {
-  return is_cuda(layer) || layer ~ "^(host(/(graph|ops|cpu|models|train|bench|cli))?|tests|benchmarks)$" ||
+  return is_cuda(layer) || layer ~ "^(host(/(graph|ops|cpu|models|infer|train|bench|cli))?|tests|benchmarks)$" ||
          file ~ "^include/unroll/((backend|cuda_module)[.]h$|kernels/)"
 }
 

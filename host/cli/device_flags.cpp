@@ -13,34 +13,18 @@
 namespace unroll::cli {
 namespace {
 
-std::shared_ptr<Backend> use(std::shared_ptr<Backend> backend, const std::string& why) {
-  note("device: " + backend->name() + why);
-  return backend;
-}
-
-std::shared_ptr<Backend> use_cpu(int threads, const std::string& why) {
+void warn_of_many_threads(int threads) {
   const ProcessorLimit limit = processor_limit();
   if (threads > limit.processors)
     warn(fmt::format("{} threads take turns on {} processor{}{}", threads, limit.processors,
                      limit.processors == 1 ? "" : "s",
                      limit.file.empty() ? "" : ", the limit in " + limit.file));
-  return use(cpu(threads), why);
 }
 
 }  // namespace
 
-std::string AutoDevice::why() const {
-  return gpu ? ", the first usable GPU" : "; no GPU: " + why_no_gpu;
-}
-
-AutoDevice choose_automatically(int devices, const std::string& none,
-                                const std::function<std::string(int)>& why_not) {
-  std::string why = none;
-  for (int ordinal = 0; ordinal < devices; ++ordinal) {
-    why = why_not(ordinal);
-    if (why.empty()) return {ordinal, ""};
-  }
-  return {std::nullopt, why};
+std::string why_automatic(const std::string& why_no_gpu) {
+  return why_no_gpu.empty() ? ", the first usable GPU" : "; no GPU: " + why_no_gpu;
 }
 
 void DeviceFlags::add_to(CLI::App& command) {
@@ -75,38 +59,25 @@ int DeviceFlags::ordinal() const {
 
 std::shared_ptr<Backend> DeviceFlags::open(const RecurrentAlgorithm& algorithm) const {
   check(algorithm);
-  if (device == "cpu") return use_cpu(threads, ", as asked");
-  const CudaOptions options{choose_precision(precision), algorithm, warn};
-  if (device == "auto") return open_automatically(options);
+  OpenedDevice opened;
   try {
-    return use(cuda(ordinal(), options), ", as asked");
+    opened = open_device(device, threads, {choose_precision(precision), algorithm, warn});
   } catch (const Unsupported&) {
     throw;  // it is not the device
   } catch (const std::runtime_error& error) {
+    if (!device.starts_with("cuda")) throw;
     throw std::runtime_error(
         fmt::format("--device {}: {}; --device cpu works without a GPU", device, error.what()));
   }
-}
-
-std::shared_ptr<Backend> DeviceFlags::open_automatically(const CudaOptions& options) const {
-  std::string none;
-  const int devices = cuda_device_count(&none);
-  std::shared_ptr<Backend> gpu;
-  const AutoDevice choice = choose_automatically(devices, none, [&](int ordinal) -> std::string {
-    try {
-      gpu = cuda(ordinal, options);
-      return "";
-    } catch (const Unsupported&) {
-      throw;  // on no device
-    } catch (const std::runtime_error& error) {
-      return error.what();
-    }
-  });
-  if (choice.gpu) return use(gpu, choice.why());
-  if (const std::string what = beyond_cpu(options.recurrent_algorithm); !what.empty())
-    throw std::runtime_error(
-        fmt::format("{}, and no GPU can be used: {}", what, choice.why_no_gpu));
-  return use_cpu(threads, choice.why());
+  if (opened.backend->kind() == DeviceKind::kCpu) {
+    if (const std::string what = beyond_cpu(algorithm); !what.empty())
+      throw std::runtime_error(
+          fmt::format("{}, and no GPU can be used: {}", what, opened.why_no_gpu));
+    warn_of_many_threads(threads);
+  }
+  note("device: " + opened.backend->name() +
+       (device == "auto" ? why_automatic(opened.why_no_gpu) : ", as asked"));
+  return opened.backend;
 }
 
 }  // namespace unroll::cli

@@ -2,27 +2,15 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "unroll/device.h"
 
 namespace unroll::cli {
 
-/// What --device auto means here: the first GPU that can be used, else the CPU.
-struct AutoDevice {
-  std::optional<int> gpu;  // its ordinal
-  std::string why_no_gpu;  // why the last one looked at cannot be used; empty if `gpu` is set
-
-  /// The end of a line that has named the device.
-  std::string why() const;
-};
-/// `none`: why there are no devices, if there are none. `why_not` is called for one ordinal after
-/// the other, and returns an empty text for a device that can be used.
-AutoDevice choose_automatically(int devices, const std::string& none,
-                                const std::function<std::string(int)>& why_not);
+/// The end of a line that has named the device of --device auto. `why_no_gpu`: empty for a GPU.
+std::string why_automatic(const std::string& why_no_gpu);
 
 struct DeviceFlags {
   std::string device = "auto";
@@ -44,7 +32,6 @@ struct DeviceFlags {
   std::shared_ptr<Backend> open(const RecurrentAlgorithm& algorithm = {}) const;
 
  private:
-  std::shared_ptr<Backend> open_automatically(const CudaOptions& options) const;
   /// One line about a flag that asks for something that the CPU does not do; empty if none does.
   std::string beyond_cpu(const RecurrentAlgorithm& algorithm) const;
 

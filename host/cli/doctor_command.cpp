@@ -31,17 +31,15 @@ CpuReport report_cpu() {
   }
 }
 
-/// What --device auto means, by the report.
+/// What --device auto takes.
 struct Choice {
   std::string device;
-  AutoDevice automatic;
+  std::string why_no_gpu;
 };
 
-Choice choose_device(const CudaReport& cuda) {
-  const AutoDevice automatic = choose_automatically(
-      int(cuda.devices.size()), cuda.module.why_not.empty() ? cuda.why_not : cuda.module.why_not,
-      [&](int ordinal) { return cuda.devices[std::size_t(ordinal)].why_not; });
-  return {automatic.gpu ? fmt::format("cuda:{}", *automatic.gpu) : "cpu", automatic};
+Choice choose_device() {
+  const FoundGpu gpu = find_gpu();
+  return {gpu.backend ? fmt::format("cuda:{}", gpu.ordinal) : "cpu", gpu.why_not};
 }
 
 std::string gigabytes(std::size_t bytes) {
@@ -97,7 +95,7 @@ std::string page(const CpuReport& host, const CudaReport& cuda, const Choice& ch
   } else {
     text += row("CUDA module", cuda.module.why_not);
   }
-  return text + row("--device auto", choice.device + choice.automatic.why());
+  return text + row("--device auto", choice.device + why_automatic(choice.why_no_gpu));
 }
 
 /// Texts that are empty are null.
@@ -123,31 +121,30 @@ Json to_json(const CpuReport& host, const CudaReport& cuda, const Choice& choice
                        {"free_bytes", device.free_bytes},
                        {"total_bytes", device.total_bytes},
                        {"why_not", or_null(device.why_not)}});
-  return {
-      {"version", kVersion},
-      {"cpu",
-       {{"name", or_null(host.name)},
-        {"available_bytes", host.memory.available},
-        {"memory_limit", limit_json(host.memory.group_bytes, host.memory.file)},
-        {"processors", host.processors.processors},
-        {"processor_limit", limit_json(host.processors.group_share, host.processors.file)},
-        {"why_not", or_null(host.why_not)}}},
-      {"cuda",
-       {{"module", to_json(cuda.module)},
-        {"architectures", cuda.architectures},
-        {"driver", to_json(cuda.driver)},
-        {"runtime", to_json(cuda.runtime)},
-        {"cublas", to_json(cuda.cublas)},
-        {"cudnn", to_json(cuda.cudnn)},
-        {"why_not", or_null(cuda.why_not)},
-        {"devices", std::move(devices)}}},
-      {"auto", {{"device", choice.device}, {"why_no_gpu", or_null(choice.automatic.why_no_gpu)}}}};
+  return {{"version", kVersion},
+          {"cpu",
+           {{"name", or_null(host.name)},
+            {"available_bytes", host.memory.available},
+            {"memory_limit", limit_json(host.memory.group_bytes, host.memory.file)},
+            {"processors", host.processors.processors},
+            {"processor_limit", limit_json(host.processors.group_share, host.processors.file)},
+            {"why_not", or_null(host.why_not)}}},
+          {"cuda",
+           {{"module", to_json(cuda.module)},
+            {"architectures", cuda.architectures},
+            {"driver", to_json(cuda.driver)},
+            {"runtime", to_json(cuda.runtime)},
+            {"cublas", to_json(cuda.cublas)},
+            {"cudnn", to_json(cuda.cudnn)},
+            {"why_not", or_null(cuda.why_not)},
+            {"devices", std::move(devices)}}},
+          {"auto", {{"device", choice.device}, {"why_no_gpu", or_null(choice.why_no_gpu)}}}};
 }
 
 void run_doctor(bool json) {
   const CpuReport host = report_cpu();
   const CudaReport cuda = cuda_report();
-  const Choice choice = choose_device(cuda);
+  const Choice choice = choose_device();
   if (json)
     print_json(to_json(host, cuda, choice));
   else

@@ -8,8 +8,11 @@
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
 #include "host/cli/terminal.h"
-#include "host/cli/text_state.h"
+#include "host/cli/token_json.h"
+#include "host/cli/truth.h"
 #include "host/cli/values.h"
+#include "host/infer/encode_text.h"
+#include "host/infer/generate.h"
 
 namespace unroll::cli {
 namespace {
@@ -51,8 +54,8 @@ void run_generate(const GenerateFlags& flags) {
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
   const Tokenizer& tokenizer = task_of<LanguageModelTask>(model).tokenizer();
   const Truth truth(model);
-  TextState state(model, flags.sampling);
-  state.read(flags.prompt);
+  TokenStates states(model, {.sampler = flags.sampling});
+  const std::vector<std::int32_t> prompt = encode_text(tokenizer, flags.prompt, warn);
 
   TokenWriter writer(tokenizer);
   TextOutput output;
@@ -63,13 +66,11 @@ void run_generate(const GenerateFlags& flags) {
     if (!flags.json) output.write(piece);
   };
   write(writer.begin(flags.prompt));
-  for (std::int64_t k = 0; k < flags.length; ++k) {
-    const std::int32_t token = state.next();
+  generate(states, std::span(&prompt, 1), flags.length, [&](std::int64_t, std::int32_t token) {
     write(writer.next(token));
     ids.push_back(token);
     tokens.push_back(json_text(tokenizer, token));
-    if (k + 1 < flags.length) state.advance(token);
-  }
+  });
   if (!flags.json) output.end(writer.in_line());
 
   Json json = {{"prompt", flags.prompt}, {"text", text}, {"ids", ids}, {"tokens", tokens}};

@@ -1,17 +1,17 @@
 /// unroll predict: P(next word | history).
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
-#include <limits>
 #include <memory>
-#include <numeric>
 
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
-#include "host/cli/text_state.h"
+#include "host/cli/token_json.h"
+#include "host/cli/truth.h"
 #include "host/cli/values.h"
+#include "host/infer/encode_text.h"
+#include "host/infer/predict.h"
 
 namespace unroll::cli {
 namespace {
@@ -36,34 +36,27 @@ void predict_word(const PredictFlags& flags, const Tokenizer& tokenizer, const T
     throw std::runtime_error(
         fmt::format("--word: '{}' is not among the {} tokens of the model's vocabulary", flags.word,
                     tokenizer.size()));
-  const float own = log_prob[std::size_t(*id)];
-  const auto better = std::ranges::count_if(log_prob, [&](float p) { return p > own; });
-  const double probability = std::exp(double(own));
+  const double probability = std::exp(double(log_prob[std::size_t(*id)]));
+  const std::int64_t rank = rank_of(log_prob, *id);
   const std::optional<double> exact = truth.probability(flags.text, flags.word);
   Json json = {{"history", flags.text},
                {"id", *id},
                {"word", json_text(tokenizer, *id)},
                {"probability", probability},
-               {"rank", better + 1}};
+               {"rank", rank}};
   if (exact) json["true_probability"] = *exact;
   if (flags.json)
     print_json(json);
   else
-    print(fmt::format("P({} | {}) = {:.6f}, rank {}{}\n", flags.word, flags.text, probability,
-                      better + 1, beside(exact)));
+    print(fmt::format("P({} | {}) = {:.6f}, rank {}{}\n", flags.word, flags.text, probability, rank,
+                      beside(exact)));
 }
 
 void predict_top(const PredictFlags& flags, const Tokenizer& tokenizer, const Truth& truth,
                  const std::vector<float>& log_prob) {
-  std::vector<std::int32_t> order(log_prob.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](std::int32_t a, std::int32_t b) {
-    return log_prob[std::size_t(a)] > log_prob[std::size_t(b)];
-  });
-  order.resize(std::min(order.size(), std::size_t(flags.top)));
   Json json = {{"history", flags.text}, {"next", Json::array()}};
   std::string lines;
-  for (const std::int32_t id : order) {
+  for (const std::int32_t id : most_probable(log_prob, std::size_t(flags.top))) {
     const std::string word = tokenizer.text(id);
     const double probability = std::exp(double(log_prob[std::size_t(id)]));
     const std::optional<double> exact = truth.probability(flags.text, word);
@@ -83,12 +76,13 @@ void run_predict(const PredictFlags& flags) {
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
   const Tokenizer& tokenizer = task_of<LanguageModelTask>(model).tokenizer();
   const Truth truth(model);
-  TextState state(model);
-  state.read(flags.text);
+  TokenStates states(model, {});
+  const std::vector<std::int32_t> history = encode_text(tokenizer, flags.text, warn);
+  const std::vector<float> log_prob = predict(states, std::span(&history, 1))[0];
   if (flags.word.empty())
-    predict_top(flags, tokenizer, truth, state.log_prob());
+    predict_top(flags, tokenizer, truth, log_prob);
   else
-    predict_word(flags, tokenizer, truth, state.log_prob());
+    predict_word(flags, tokenizer, truth, log_prob);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 
 #include "host/cli/commands.h"
 #include "host/cli/output.h"
-#include "host/cli/text_state.h"
+#include "host/infer/generate.h"
 #include "host/models/model_file.h"
 #include "host/pages/report.h"
 #include "host/train/run_folder.h"
@@ -24,14 +24,13 @@ ReportSample draw_sample(const LoadedModel& model, double temperature) {
   const Tokenizer& tokenizer = task_of<LanguageModelTask>(model).tokenizer();
   const bool words = tokenizer.kind() == TokenizerKind::kWord;
   const std::int64_t tokens = words ? kSampleWords : kSampleCharacters;
-  TextState state(model, SamplingOptions{.temperature = temperature, .seed = kSampleSeed});
+  TokenStates states(model,
+                     {.sampler = SamplingOptions{.temperature = temperature, .seed = kSampleSeed}});
   TokenWriter writer(tokenizer);
   ReportSample sample{temperature, ""};
-  for (std::int64_t k = 0; k < tokens; ++k) {
-    const std::int32_t token = state.next();
-    sample.text += writer.next(token);
-    if (k + 1 < tokens) state.advance(token);
-  }
+  const std::vector<std::int32_t> nothing;
+  generate(states, std::span(&nothing, 1), tokens,
+           [&](std::int64_t, std::int32_t token) { sample.text += writer.next(token); });
   return sample;
 }
 

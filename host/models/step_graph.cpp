@@ -3,11 +3,12 @@
 namespace unroll {
 
 StepGraph::StepGraph(const LanguageModelConfig& config,
-                     const std::optional<SamplingOptions>& sampler) {
+                     const std::optional<SamplingOptions>& sampler, std::int64_t batch,
+                     const std::string& name) {
   config.check();
-  input = graph.placeholder("input", {1, 1}, DType::kInt32);
-  const LanguageModelBody body = language_model_body(graph, config, {input, 1, "generate"}, false);
-  log_prob = reshape(body.decoder.output(body.h), {config.vocabulary});
+  input = graph.placeholder("input", {1, batch}, DType::kInt32);
+  const LanguageModelBody body = language_model_body(graph, config, {input, batch, name}, false);
+  log_prob = body.decoder.output(body.h);
   if (sampler) token = sample(log_prob, *sampler);
   fetches = {sampler ? token : log_prob, group(body.carries)};
   carried = body.carried;

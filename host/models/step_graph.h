@@ -1,6 +1,7 @@
-/// A language model one token at a time.
+/// A language model one token at a time, for N texts at once.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -10,18 +11,20 @@
 
 namespace unroll {
 
-/// One token of one text.
+/// One token of each text.
 struct StepGraph {
   Graph graph;
-  Tensor input;     // [1, 1] int32
-  Tensor log_prob;  // [V] ln p of every next token
-  Tensor token;     // [1] int32 drawn from them, with a sampler
-  /// The token, or without a sampler the log probabilities; and the step to the next state.
+  Tensor input;     // [1, N] int32
+  Tensor log_prob;  // [N, V] ln p of every next token
+  Tensor token;     // [N] int32 drawn from them, with a sampler
+  /// The tokens, or without a sampler the log probabilities; and the step to the next state.
   std::vector<Tensor> fetches;
-  std::vector<std::string> carried;  // variables with the state
+  std::vector<std::string> carried;  // variables with the state, each [D, N, ...]
 
+  /// `name` is the beginning of the names of carried variables.
   explicit StepGraph(const LanguageModelConfig& config,
-                     const std::optional<SamplingOptions>& sampler = {});
+                     const std::optional<SamplingOptions>& sampler = {}, std::int64_t batch = 1,
+                     const std::string& name = "step");
 };
 
 }  // namespace unroll

@@ -1,4 +1,4 @@
-/// The devices that a session computes on: make one with cpu() or cuda().
+/// The devices that a session computes on: make one with open_device(), cpu() or cuda().
 ///
 /// A device may serve several sessions of one thread. Only one thread at a time may use it.
 #pragma once
@@ -70,5 +70,25 @@ int cuda_device_count(std::string* why = nullptr) noexcept;
 /// Errors    std::runtime_error, with the reason, if there is no such device; Unsupported for an
 ///           algorithm whose library is not installed.
 std::shared_ptr<Backend> cuda(int ordinal = 0, const CudaOptions& options = {});
+
+struct FoundGpu {
+  std::shared_ptr<Backend> backend;  // null if there is none
+  int ordinal = -1;                  // as CUDA counts
+  std::string why_not;  // if there is none: why not the last one, or why there are no devices
+};
+/// The first GPU that can be used, in CUDA's order.
+/// Errors    Unsupported as cuda(): that is so on every device.
+FoundGpu find_gpu(const CudaOptions& options = {});
+
+struct OpenedDevice {
+  std::shared_ptr<Backend> backend;
+  std::string why_no_gpu;  // where "auto" took the processor
+};
+/// The device of that name: "cpu"; "cuda", which is the first GPU; "cuda:N"; or "auto", which is
+/// what find_gpu() finds, else the processor. `threads` are for the processor, and `options` for a
+/// GPU: the processor always computes in fp32.
+/// Errors    std::invalid_argument for another name; others as cpu() and cuda().
+OpenedDevice open_device(const std::string& name = "auto", int threads = 0,
+                         const CudaOptions& options = {});
 
 }  // namespace unroll

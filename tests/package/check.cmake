@@ -53,8 +53,43 @@ must(${CMAKE_COMMAND} -S ${EXAMPLES} -B ${WORK}/build -G ${GENERATOR}
   -DCMAKE_PREFIX_PATH=${WORK}/installed -DCMAKE_BUILD_TYPE=${CONFIG}
   -DCMAKE_CXX_COMPILER=${CXX} "-DCMAKE_CXX_FLAGS=${CXX_FLAGS}")
 must(${CMAKE_COMMAND} --build ${WORK}/build --config ${CONFIG})
+# What each example is given on its command line: a model that is made here, of a small text.
+string(REPEAT "he ate the cake with the fork .\nthe dog saw the man with the fork .\nhe ate the cake .\n"
+  60 text)
+file(WRITE ${WORK}/text ${text})
+execute_process(COMMAND ${WORK}/installed/bin/unroll train --device cpu --save ${WORK}/run
+    --data ${WORK}/text --valid-fraction 0.1 --test-fraction 0
+    --cache-dir ${WORK}/cache --nhid 16 --emsize 8 --nlayers 1 --dropout 0 --batch-size 2 --bptt 9
+    --optimizer adam --lr 0.03 --epochs 3
+  RESULT_VARIABLE result ERROR_VARIABLE said OUTPUT_QUIET)
+if(NOT result EQUAL 0)
+  message(FATAL_ERROR "a small model could not be trained:\n${said}")
+endif()
+set(arguments_of_language_model ${WORK}/run)
 file(GLOB sources ${EXAMPLES}/*.cpp)
 foreach(source ${sources})
   cmake_path(GET source STEM name)
-  must(${WORK}/build/${name})
+  must(${WORK}/build/${name} ${arguments_of_${name}})
 endforeach()
+
+# What the example of the language model says is what the program says.
+execute_process(COMMAND ${WORK}/build/language_model ${WORK}/run OUTPUT_VARIABLE example)
+execute_process(COMMAND ${WORK}/installed/bin/unroll predict --checkpoint ${WORK}/run
+    --text "he ate the cake with the" --word fork OUTPUT_VARIABLE program ERROR_QUIET)
+string(REGEX MATCH "= ([0-9.]+)," ignored "${program}")
+if(NOT CMAKE_MATCH_1 OR NOT example MATCHES "with the. = ${CMAKE_MATCH_1}\n")
+  message(FATAL_ERROR "the example says\n${example}and the program\n${program}")
+endif()
+execute_process(COMMAND ${WORK}/build/language_model ${WORK}/nothing
+  RESULT_VARIABLE result ERROR_VARIABLE said)
+if(NOT result EQUAL 1 OR NOT said MATCHES "^[^\n]*nothing[^\n]*\n$")
+  message(FATAL_ERROR "the example without a model: got ${result} and\n${said}")
+endif()
+
+# It needs neither the engine's library nor those that unroll_lm is made with, and shows no names of
+# theirs.
+execute_process(COMMAND nm -DC --defined-only ${WORK}/installed/lib/libunroll_lm.so
+  RESULT_VARIABLE result OUTPUT_VARIABLE names ERROR_VARIABLE ignored)
+if(result EQUAL 0 AND (names MATCHES "nlohmann|unroll::Session" OR NOT names MATCHES "LanguageModel::load"))
+  message(FATAL_ERROR "libunroll_lm.so shows:\n${names}")
+endif()

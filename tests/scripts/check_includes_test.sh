@@ -56,7 +56,9 @@ refuses host/ops host/cpu/gemm.h host/base/file.h cuda/device/runtime.h
 refuses host/cpu host/base/file.h host/ops/rows.h unroll/graph.h cuda/device/runtime.h
 refuses host/data host/models/language_model.h host/graph/plan.h host/train/trainer.h unroll/backend.h unroll/kernels/loss.h
 refuses host/models host/train/trainer.h host/ops/elementwise.h
-refuses host/train host/pages/chart.h host/bench/shapes.h host/cli/output.h host/cpu/gemm.h \
+refuses host/infer host/train/trainer.h host/cli/output.h host/pages/chart.h host/graph/plan.h
+refuses host/models host/infer/score.h
+refuses host/train host/infer/score.h host/pages/chart.h host/bench/shapes.h host/cli/output.h host/cpu/gemm.h \
   unroll/cuda_module.h
 refuses host/pages unroll/backend.h host/train/trainer.h host/bench/shapes.h host/cli/output.h
 refuses host/bench host/train/trainer.h host/data/batches.h host/cli/output.h

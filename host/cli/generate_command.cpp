@@ -11,8 +11,8 @@
 #include "host/cli/token_json.h"
 #include "host/cli/truth.h"
 #include "host/cli/values.h"
-#include "host/infer/encode_text.h"
 #include "host/infer/generate.h"
+#include "host/infer/text_ids.h"
 
 namespace unroll::cli {
 namespace {
@@ -55,7 +55,7 @@ void run_generate(const GenerateFlags& flags) {
   const Tokenizer& tokenizer = task_of<LanguageModelTask>(model).tokenizer();
   const Truth truth(model);
   TokenStates states(model, {.sampler = flags.sampling});
-  const std::vector<std::int32_t> prompt = encode_text(tokenizer, flags.prompt, warn);
+  const std::vector<std::int32_t> prompt = text_ids(tokenizer, flags.prompt, warn);
 
   TokenWriter writer(tokenizer);
   TextOutput output;

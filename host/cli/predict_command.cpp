@@ -10,8 +10,8 @@
 #include "host/cli/token_json.h"
 #include "host/cli/truth.h"
 #include "host/cli/values.h"
-#include "host/infer/encode_text.h"
 #include "host/infer/predict.h"
+#include "host/infer/text_ids.h"
 
 namespace unroll::cli {
 namespace {
@@ -77,7 +77,7 @@ void run_predict(const PredictFlags& flags) {
   const Tokenizer& tokenizer = task_of<LanguageModelTask>(model).tokenizer();
   const Truth truth(model);
   TokenStates states(model, {});
-  const std::vector<std::int32_t> history = encode_text(tokenizer, flags.text, warn);
+  const std::vector<std::int32_t> history = text_ids(tokenizer, flags.text, warn);
   const std::vector<float> log_prob = predict(states, std::span(&history, 1))[0];
   if (flags.word.empty())
     predict_top(flags, tokenizer, truth, log_prob);

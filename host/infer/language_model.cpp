@@ -8,10 +8,10 @@
 #include <utility>
 
 #include "host/base/utf8.h"
-#include "host/infer/encode_text.h"
 #include "host/infer/generate.h"
 #include "host/infer/predict.h"
 #include "host/infer/score.h"
+#include "host/infer/text_ids.h"
 #include "unroll/device.h"
 
 namespace unroll {
@@ -100,7 +100,7 @@ struct LanguageModel::Parts {
           at < text.size() && tokenizer().kind() != TokenizerKind::kByte)
         throw std::invalid_argument(
             fmt::format("text: got a byte {} that is not UTF-8, expected a text of UTF-8", at));
-      ids.push_back(encode_text(tokenizer(), text, warn));
+      ids.push_back(text_ids(tokenizer(), text, warn));
     }
     return ids;
   }

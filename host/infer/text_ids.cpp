@@ -1,4 +1,4 @@
-#include "host/infer/encode_text.h"
+#include "host/infer/text_ids.h"
 
 #include <fmt/format.h>
 
@@ -28,8 +28,8 @@ std::string about_unknown(const std::map<std::string, std::int64_t>& unknown) {
 
 }  // namespace
 
-std::vector<std::int32_t> encode_text(const Tokenizer& tokenizer, std::string_view text,
-                                      const std::function<void(const std::string&)>& warn) {
+std::vector<std::int32_t> text_ids(const Tokenizer& tokenizer, std::string_view text,
+                                   const std::function<void(const std::string&)>& warn) {
   std::map<std::string, std::int64_t> unknown;  // and how often
   std::vector<std::int32_t> ids =
       tokenizer.encode(text, [&](std::string_view token) { ++unknown[std::string(token)]; });

@@ -13,7 +13,7 @@ namespace unroll {
 
 /// The ids of a beginning of a text: with words, <eos> stands only where there is a newline. `warn`
 /// is told, in one line, which words or characters the model does not know and reads as <unk>.
-std::vector<std::int32_t> encode_text(const Tokenizer& tokenizer, std::string_view text,
-                                      const std::function<void(const std::string&)>& warn);
+std::vector<std::int32_t> text_ids(const Tokenizer& tokenizer, std::string_view text,
+                                   const std::function<void(const std::string&)>& warn);
 
 }  // namespace unroll

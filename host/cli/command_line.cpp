@@ -32,9 +32,9 @@ struct Command {
   void (*add)(CLI::App* command, std::function<void()>& run);
 };
 constexpr Command kCommands[] = {
-    {"train", "Train a language model on text", add_train},
-    {"eval", "Perplexity of a model on a text", add_eval},
-    {"predict", "P(next word | history)", add_predict},
+    {"train", "Train a language model or a classifier on text", add_train},
+    {"eval", "How good a model is on a text", add_eval},
+    {"predict", "P(next word | history), or P(class | text)", add_predict},
     {"generate", "Draw text from a model", add_generate},
     {"import", "Make a checkpoint of PyTorch's weights", add_import},
     {"report", "Describe a training run in an HTML page", add_report},

@@ -1,17 +1,22 @@
-/// unroll eval: perplexity of a model on a text, beside the truth where that is known.
+/// unroll eval: how good a model is. A language model: perplexity on a text, beside the truth where
+/// that is known. A classifier: accuracy on labelled texts, and F1 of each class.
 #include <fmt/format.h>
 
 #include <memory>
 
+#include "host/cli/classify_report.h"
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
 #include "host/cli/values.h"
 #include "host/data/grammar.h"
+#include "host/data/labelled_texts.h"
 #include "host/data/language_corpus.h"
+#include "host/infer/classifier.h"
 #include "host/models/evaluate.h"
 #include "host/models/language_model.h"
 #include "host/models/model_file.h"
+#include "host/models/sequence_classifier.h"
 
 namespace unroll::cli {
 namespace {
@@ -27,8 +32,7 @@ std::string report_line(const std::string& who, double loss, double bpc, const s
                      bpc, rest);
 }
 
-void run_eval(const EvalFlags& flags) {
-  const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
+void eval_language_model(const EvalFlags& flags, const LoadedModel& model) {
   const auto& task = task_of<LanguageModelTask>(model);
   const bool built_in = flags.data.empty();
   if (built_in && model.description.corpus != kBuiltInCorpus)
@@ -68,6 +72,27 @@ void run_eval(const EvalFlags& flags) {
     print(lines);
 }
 
+void eval_classifier(const EvalFlags& flags, const LoadedModel& model) {
+  if (flags.data.empty())
+    throw UsageError("--data is required: a file of lines of label, tab, text");
+  const auto task = std::dynamic_pointer_cast<const SequenceClassifier>(model.task);
+  const auto texts = std::make_shared<const LabelledSplit>(
+      read_labelled_split(TextSource(flags.data), task->tokenizer(), task->labels()));
+  TextClassifier classifier(task, model.store);
+  const ClassifierEvaluation result = evaluate(classifier, texts, flags.data);
+  const ClassifyReport report = evaluation_report(result, task->labels(), texts->statistics);
+  if (flags.json)
+    print_json(report.json);
+  else
+    print(report.lines);
+}
+
+void run_eval(const EvalFlags& flags) {
+  const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
+  const bool classifies = model.task->name() == SequenceClassifier::kName;
+  (classifies ? eval_classifier : eval_language_model)(flags, model);
+}
+
 }  // namespace
 
 void add_eval(CLI::App* command, std::function<void()>& run) {
@@ -75,7 +100,8 @@ void add_eval(CLI::App* command, std::function<void()>& run) {
   command->add_option("--checkpoint", flags->checkpoint, "Run folder (its best) or one checkpoint")
       ->required();
   command->add_option("--data", flags->data,
-                      "Text file; without it, the held-out text of the built-in grammar");
+                      "Text file; without it, the held-out text of the built-in grammar. For a "
+                      "classifier, a file of lines of label, tab, text");
   command->add_flag("--json", flags->json, "One JSON object");
   flags->device.add_to(*command);
   command->callback([flags, &run] { run = [flags] { run_eval(*flags); }; });

@@ -1,17 +1,20 @@
-/// unroll predict: P(next word | history).
+/// unroll predict: P(next word | history), or P(class | text) of a classifier.
 #include <fmt/format.h>
 
 #include <cmath>
 #include <memory>
 
+#include "host/cli/classify_report.h"
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
 #include "host/cli/token_json.h"
 #include "host/cli/truth.h"
 #include "host/cli/values.h"
+#include "host/infer/classifier.h"
 #include "host/infer/predict.h"
 #include "host/infer/text_ids.h"
+#include "host/models/sequence_classifier.h"
 
 namespace unroll::cli {
 namespace {
@@ -71,9 +74,7 @@ void predict_top(const PredictFlags& flags, const Tokenizer& tokenizer, const Tr
     print(lines);
 }
 
-void run_predict(const PredictFlags& flags) {
-  require_range("--top", double(flags.top), 1, 1 << 30);
-  const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
+void predict_token(const PredictFlags& flags, const LoadedModel& model) {
   const Tokenizer& tokenizer = task_of<LanguageModelTask>(model).tokenizer();
   const Truth truth(model);
   TokenStates states(model, {});
@@ -85,15 +86,40 @@ void run_predict(const PredictFlags& flags) {
     predict_word(flags, tokenizer, truth, log_prob);
 }
 
+void predict_class(const PredictFlags& flags, const LoadedModel& model) {
+  if (!flags.word.empty())
+    throw UsageError(
+        "--word: got one for a classifier, expected only --text, whose class it predicts");
+  const auto task = std::dynamic_pointer_cast<const SequenceClassifier>(model.task);
+  text_ids(task->tokenizer(), flags.text, warn);  // says what it does not know
+  const std::vector<float> log_prob =
+      TextClassifier(task, model.store, 1).log_prob(std::span(&flags.text, 1));
+  const ClassifyReport report =
+      prediction_report({flags.text, log_prob}, task->labels(), flags.top);
+  if (flags.json)
+    print_json(report.json);
+  else
+    print(report.lines);
+}
+
+void run_predict(const PredictFlags& flags) {
+  require_range("--top", double(flags.top), 1, 1 << 30);
+  const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
+  const bool classifies = model.task->name() == SequenceClassifier::kName;
+  (classifies ? predict_class : predict_token)(flags, model);
+}
+
 }  // namespace
 
 void add_predict(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<PredictFlags>();
   command->add_option("--checkpoint", flags->checkpoint, "Run folder (its best) or one checkpoint")
       ->required();
-  command->add_option("--text", flags->text, "The history, from the beginning of a line");
-  CLI::Option* top = command->add_option("--top", flags->top, "So many of the most probable tokens")
-                         ->capture_default_str();
+  command->add_option("--text", flags->text,
+                      "The history, from the beginning of a line; for a classifier, the text");
+  CLI::Option* top =
+      command->add_option("--top", flags->top, "So many of the most probable tokens or classes")
+          ->capture_default_str();
   command
       ->add_option("--word", flags->word,
                    "The probability and rank of this word, character or byte")

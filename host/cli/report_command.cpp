@@ -38,8 +38,9 @@ ReportModel describe_best(const std::filesystem::path& run) {
   const Checkpoint checkpoint = load_checkpoint(run, {.damaged = warn, .most_bytes = most_bytes});
   const LoadedModel model = model_from(checkpoint, cpu(0));
   ReportModel report{model.task, checkpoint.config};
-  for (const double temperature : {0.5, 0.8, 1.0})
-    report.samples.push_back(draw_sample(model, temperature));
+  if (model.task->name() == LanguageModelTask::kName)
+    for (const double temperature : {0.5, 0.8, 1.0})
+      report.samples.push_back(draw_sample(model, temperature));
   return report;
 }
 

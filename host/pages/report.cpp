@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <functional>
 
@@ -30,11 +31,30 @@ std::string perplexity(double loss) {
   return value >= 1e6 ? fmt::format("{:.2e}", value) : fmt::format("{:.2f}", value);
 }
 
+/// What the page says of an evaluation beside its loss.
+struct Measurement {
+  const RunHistory& history;
+
+  bool is_perplexity() const { return history.unit == "tokens"; }
+  std::string name() const { return is_perplexity() ? "perplexity" : "accuracy"; }
+  std::string of(const EvaluationRecord& record) const {
+    if (is_perplexity()) return perplexity(record.loss);
+    return std::isfinite(record.accuracy) ? fmt::format("{:.2f} %", 100 * record.accuracy) : "–";
+  }
+};
+
+/// "Tokens per second".
+std::string rate_name(const RunHistory& history) {
+  std::string name = history.unit + " per second";
+  name[0] = char(std::toupper(static_cast<unsigned char>(name[0])));
+  return name;
+}
+
 /// NaN if there is none.
 double median_rate(const RunHistory& history) {
   std::vector<double> rates;
   for (const TrainRecord& record : history.train)
-    if (std::isfinite(record.tokens_per_second)) rates.push_back(record.tokens_per_second);
+    if (std::isfinite(record.rate)) rates.push_back(record.rate);
   if (rates.empty()) return std::nan("");
   const auto middle = rates.begin() + std::ssize(rates) / 2;
   std::ranges::nth_element(rates, middle);
@@ -46,15 +66,16 @@ std::string summary(const ReportData& data) {
   const EvaluationRecord* best = history.best();
   const double rate = median_rate(history);
   std::string html = "<dl class=\"summary\">\n";
-  html += summary_item("Validation perplexity", best ? perplexity(best->loss) : "–",
+  const Measurement measurement{history};
+  html += summary_item("Validation " + measurement.name(), best ? measurement.of(*best) : "–",
                        best ? fmt::format("best, at step {}", grouped(best->step)) : "none yet");
   html +=
-      summary_item("Test perplexity", history.test ? perplexity(history.test->loss) : "–",
+      summary_item("Test " + measurement.name(), history.test ? measurement.of(*history.test) : "–",
                    history.test ? fmt::format("step {}", grouped(history.test->step)) : "none yet");
   html += summary_item("Steps", grouped(history.steps),
                        fmt::format("{} epoch{}", history.epochs, history.epochs == 1 ? "" : "s"));
   html += summary_item(
-      "Tokens per second",
+      rate_name(history),
       std::isfinite(rate) ? grouped(std::llround(std::clamp(rate, 0.0, 1e15))) : "–", "median");
   html += summary_item("Time", duration(history.seconds), "validation included");
   html += summary_item("Parameters", data.model ? grouped(parameter_count(*data.model->task)) : "–",
@@ -88,7 +109,7 @@ Chart loss_chart(const RunHistory& history) {
   Chart chart{.title = "Training and validation loss by step",
               .unit = "loss, nats per token",
               .from_zero = false,
-              .perplexity = true};
+              .perplexity = Measurement{history}.is_perplexity()};
   chart.series = {series_of("training", history.train, &TrainRecord::loss),
                   series_of("validation", history.valid, &EvaluationRecord::loss)};
   chart.series.back().dots = true;
@@ -99,12 +120,14 @@ Chart loss_chart(const RunHistory& history) {
                            k < kEvents ? std::to_string(k + 1) : "",
                            event_text(event)});
   }
+  const Measurement measurement{history};
   if (const EvaluationRecord* best = history.best())
-    chart.marks.push_back({{double(best->step), best->loss},
-                           "best",
-                           "best " + perplexity(best->loss),
-                           fmt::format("Best validation: step {}, loss {:.4f}, perplexity {}",
-                                       grouped(best->step), best->loss, perplexity(best->loss))});
+    chart.marks.push_back(
+        {{double(best->step), best->loss},
+         "best",
+         "best " + measurement.of(*best),
+         fmt::format("Best validation: step {}, loss {:.4f}, {} {}", grouped(best->step),
+                     best->loss, measurement.name(), measurement.of(*best))});
   return chart;
 }
 
@@ -146,14 +169,13 @@ std::string loss_figure(const RunHistory& history) {
 std::string small_figures(const RunHistory& history) {
   if (history.train.empty()) return "";
   struct SmallChart {
-    const char* name;
+    std::string name;
     double TrainRecord::*member;
   };
   std::string html = "<div class=\"small\">\n";
-  for (const SmallChart& small :
-       {SmallChart{"Learning rate", &TrainRecord::learning_rate},
-        SmallChart{"Gradient norm", &TrainRecord::gradient_norm},
-        SmallChart{"Tokens per second", &TrainRecord::tokens_per_second}}) {
+  for (const SmallChart& small : {SmallChart{"Learning rate", &TrainRecord::learning_rate},
+                                  SmallChart{"Gradient norm", &TrainRecord::gradient_norm},
+                                  SmallChart{rate_name(history), &TrainRecord::rate}}) {
     Chart chart{.title = std::string(small.name) + " by step", .unit = ""};
     chart.series = {series_of(small.name, history.train, small.member)};
     html +=

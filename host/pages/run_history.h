@@ -14,12 +14,12 @@ namespace unroll {
 /// A number that is null or missing in the file is NaN.
 struct TrainRecord {
   std::int64_t step, epoch;
-  double loss, gradient_norm, learning_rate, tokens_per_second;  // loss: nats per token
+  double loss, gradient_norm, learning_rate, rate;  // rate: units per second
 };
 
 struct EvaluationRecord {
   std::int64_t step, epoch;
-  double loss;  // nats per token
+  double loss, accuracy;
 };
 
 /// A refused step, or one whose loss jumped.
@@ -35,6 +35,7 @@ struct RunHistory {
   std::vector<EvaluationRecord> valid{};
   std::optional<EvaluationRecord> test{};
   std::vector<EventRecord> events{};
+  std::string unit = "tokens";         // what the rate counts
   std::int64_t steps = 0, epochs = 0;  // of the last event
   double seconds = 0;                  // of the last event
 

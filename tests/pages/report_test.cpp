@@ -38,7 +38,7 @@ TEST(RunHistory, HoldsWhatWasLogged) {
   EXPECT_EQ(run.train[1].loss, 5.0);
   EXPECT_EQ(run.train[1].gradient_norm, 0.25);
   EXPECT_EQ(run.train[1].learning_rate, 0.05);
-  EXPECT_EQ(run.train[1].tokens_per_second, 3000);
+  EXPECT_EQ(run.train[1].rate, 3000);
   ASSERT_EQ(run.valid.size(), 2U);
   ASSERT_NE(run.best(), nullptr);
   EXPECT_EQ(run.best()->step, 10);

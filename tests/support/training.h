@@ -67,10 +67,9 @@ struct TrainParts {
       {};  // called with the number of steps so far in this part
 };
 
-inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelConfig& config,
-                              const SmallOptions& options, const TrainParts& parts = {}) {
-  const LanguageModelTask task(config, corpus.tokenizer);
-  const TaskExamples examples = corpus.examples(options.batch, options.bptt);
+/// A run of any task.
+inline TrainedRun train_task(const Task& task, const TaskExamples& examples,
+                             const TrainingOptions& options, const TrainParts& parts = {}) {
   RunLock lock(options.run_dir);
   TrainedRun trained;
   std::optional<Checkpoint> checkpoint;
@@ -97,6 +96,12 @@ inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelC
                           .resume = checkpoint ? &*checkpoint : nullptr,
                           .stop = &stop});
   return trained;
+}
+
+inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelConfig& config,
+                              const SmallOptions& options, const TrainParts& parts = {}) {
+  return train_task(LanguageModelTask(config, corpus.tokenizer),
+                    corpus.examples(options.batch, options.bptt), options, parts);
 }
 
 /// The bits at the end of a run: parameters, optimiser, carried state, and progress without times.

@@ -26,6 +26,8 @@ bool same(const std::optional<SamplingOptions>& a, const std::optional<SamplingO
          a->seed == b->seed;
 }
 
+}  // namespace
+
 /// A graph packs weights, so the one that was used last is kept.
 class KeptStates {
  public:
@@ -46,8 +48,6 @@ class KeptStates {
   TokenStates::Options options_;
   std::unique_ptr<TokenStates> states_;
 };
-
-}  // namespace
 
 struct NextTokens::Values {
   Tokenizer tokenizer;

@@ -18,7 +18,7 @@ TEST(ProgressLine, FormatsDurations) {
 }
 
 TEST(ProgressLine, FitsTheTerminal) {
-  const TrainingStatus status{12, 1500, 2983, 4.6123, 20123.4, 125};
+  const TrainingStatus status{12, 1500, 2983, 4.6123, "tokens", 20123.4, 125};
   EXPECT_EQ(cli::progress_text(status, 40, 80),
             "epoch 12/40 [######......]  50% | 20123 tokens/s | loss 4.612 | 2:05 left");
   for (const int columns : {0, 1, 2, 20, 79})

@@ -10,6 +10,7 @@
 
 #include "host/base/strict_json.h"
 #include "host/models/checkpoint.h"
+#include "host/train/checkpoint_writer.h"
 #include "tests/fuzz/target.h"
 
 #define XXH_INLINE_ALL  // NOLINT(readability-identifier-naming): the library's own name

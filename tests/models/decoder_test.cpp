@@ -45,7 +45,7 @@ std::string describe(const DecoderCase& c) {
          (c.reduction == LossReduction::kTime ? " over time" : "") + (c.tied ? " tied" : "");
 }
 
-constexpr std::int64_t kBatch = 4;  // N
+constexpr std::int64_t kDecoderBatch = 4;  // N
 
 /// Random h, weight, bias and weights of rows.
 struct DecoderData {
@@ -78,7 +78,7 @@ struct DecoderGraph {
     const auto decoder = make(graph, DecoderShape{c.inputs, c.outputs}, weight);
     if (!c.tied) weight = graph.variable(kDecoder, {c.outputs, c.inputs}, uniform(-0.1, 0.1));
     bias = graph.variable(kDecoderBias, {c.outputs}, constant(0));
-    loss = decoder.loss(h, targets, rows, {.reduction = c.reduction, .batch = kBatch});
+    loss = decoder.loss(h, targets, rows, {.reduction = c.reduction, .batch = kDecoderBatch});
     output = decoder.output(h);
     slopes = dense_gradients(loss.cost, {h, weight, bias});
   }
@@ -102,7 +102,7 @@ struct DecoderGraph {
 
 /// The factor of the summed loss.
 double reduction_factor(const DecoderCase& c, double weights) {
-  return c.reduction == LossReduction::kMean ? 1 / weights : 1 / double(kBatch);
+  return c.reduction == LossReduction::kMean ? 1 / weights : 1 / double(kDecoderBatch);
 }
 
 class Decoders : public OnEachBackend {
@@ -127,7 +127,7 @@ TEST_P(Decoders, SoftmaxIsThatOfTheReference) {
         random.integers(std::size_t(c.rows), 0, std::int32_t(c.outputs));
     if (c.rows > 1) targets[std::size_t(c.rows / 2)] = kIgnoredId;
     const reference::LossOptions how{.mean = c.reduction == LossReduction::kMean,
-                                     .scale = 1 / double(kBatch)};
+                                     .scale = 1 / double(kDecoderBatch)};
     const auto reference = [&](const auto& h, const auto& weight, const auto& bias) {
       return reference::softmax_cross_entropy(h, weight, bias, targets, data.rows.values, how);
     };

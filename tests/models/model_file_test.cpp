@@ -60,10 +60,10 @@ TEST(ModelFile, ComesBackAsItWas) {
     EXPECT_EQ(loaded.step, 7);
     EXPECT_EQ(loaded.description.corpus, "a text");
     EXPECT_EQ(loaded.description.training["lr"], 1.5);
-    EXPECT_EQ(config_of(loaded).cell, config.cell);
-    EXPECT_EQ(config_of(loaded).reset, config.reset);
-    EXPECT_EQ(config_of(loaded).hidden, config.hidden);
-    EXPECT_EQ(config_of(loaded).tied, tied);
+    EXPECT_EQ(loaded_config(loaded).cell, config.cell);
+    EXPECT_EQ(loaded_config(loaded).reset, config.reset);
+    EXPECT_EQ(loaded_config(loaded).hidden, config.hidden);
+    EXPECT_EQ(loaded_config(loaded).tied, tied);
     for (const VariableInfo& info : parameters(config))
       EXPECT_EQ(loaded.store->read<float>(info.name), store->read<float>(info.name)) << info.name;
   }
@@ -80,7 +80,7 @@ TEST(ModelFile, VariantsOfAnLstmComeBack) {
       const auto store = random_parameters(config);
       SavedLanguageModel{config, tokenizer()}.save(folder.path(), 7, *store);
       const LoadedModel loaded = load_model(folder.path(), cpu(1));
-      const LanguageModelConfig& back = config_of(loaded);
+      const LanguageModelConfig& back = loaded_config(loaded);
       EXPECT_EQ(back.input_gate, variant.input_gate);
       EXPECT_EQ(back.layer_norm, variant.layer_norm);
       EXPECT_EQ(back.projection, variant.projection);

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <sstream>
 
+#include "host/models/language_model.h"
 #include "host/pages/chart.h"
 #include "tests/support/temp_folder.h"
 
@@ -140,7 +141,7 @@ ReportData example(const std::string& text) {
   model.vocabulary = 12345;
   model.hidden = {30, 20};
   ReportData data{"run <1> & \"more\"", parse(text)};
-  data.model = ReportModel{model,
+  data.model = ReportModel{std::make_shared<LanguageModelTask>(model),
                            {{"model", {{"cell", "lstm"}, {"hidden", {30, 20}}, {"tied", false}}},
                             {"corpus", "<script>alert('1')</script>"},
                             {"training", {{"lr", 0.25}, {"recipe", ""}}},
@@ -152,7 +153,7 @@ ReportData example(const std::string& text) {
 TEST(Report, IsAWholePageWithItsNumbers) {
   const std::string html = make_report(example(kRun));
   EXPECT_TRUE(balanced(html));
-  for (const char* part : {"layers of 30, 20 units", "12,345 tokens", ">190.57<", ">168.17<",
+  for (const char* part : {"layers of 30, 20 units", "dropout 0", ">190.57<", ">168.17<",
                            "1 min 15 s", "best 190.57", "temperature 0.5", "<td>0.25</td>",
                            "<td>30, 20</td>", "class=\"line validation\""})
     EXPECT_TRUE(contains(html, part));

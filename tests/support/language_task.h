@@ -37,7 +37,7 @@ struct SavedLanguageModel {
   }
 };
 
-inline const LanguageModelConfig& config_of(const LoadedModel& model) {
+inline const LanguageModelConfig& loaded_config(const LoadedModel& model) {
   return task_of<LanguageModelTask>(model).config();
 }
 

@@ -1,3 +1,4 @@
+#include "host/models/checkpoint.h"
 #include "host/train/checkpoint_writer.h"
 
 #include <gtest/gtest.h>

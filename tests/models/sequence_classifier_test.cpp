@@ -306,7 +306,12 @@ TEST_P(SequenceClassifiers, PaddingChangesNothing) {
       session.run(evaluation->fetches, feeds_of(evaluation->inputs, fed));
       return session.read(evaluation->loss);
     };
-    EXPECT_TRUE(identical(asked(more), asked(batch)));
+    // A GPU adds the states for a mean as a tree that depends on the number of steps.
+    if (c.config.pooling == Pooling::kMean && GetParam() == "Cuda") {
+      EXPECT_TRUE(close(asked(more), doubles(asked(batch)), log_prob_ulps(c)));
+    } else {
+      EXPECT_TRUE(identical(asked(more), asked(batch)));
+    }
     // A weight's gradient is a sum over all steps, in pieces, so that more of them may round
     // otherwise. What padding adds is zero.
     const auto few = trained(batch), many = trained(more);

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -69,7 +70,9 @@ double NextTokens::probability(std::string_view token) const {
 }
 
 double NextTokens::log_probability(std::string_view token) const {
-  const auto id = values_->tokenizer.find(token);
+  const Tokenizer& tokenizer = values_->tokenizer;
+  std::optional<std::int32_t> id = tokenizer.find(token);
+  if (const auto unk = tokenizer.unk(); !id && unk && tokenizer.text(*unk) == token) id = unk;
   if (!id)
     throw std::invalid_argument(
         fmt::format("token: got {}, expected one of the {} of the model's vocabulary",

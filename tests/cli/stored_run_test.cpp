@@ -109,17 +109,5 @@ TEST(StoredRun, RefusesSettingsOfAnotherModel) {
   EXPECT_TRUE(contains(error(config), "config.json: training: threads: got"));
 }
 
-TEST(AutoDevice, IsTheFirstThatCanBeUsed) {
-  const auto choose = [](const std::vector<std::string>& why_not) {
-    return cli::choose_automatically(int(why_not.size()), "no driver",
-                                     [&](int ordinal) { return why_not[std::size_t(ordinal)]; });
-  };
-  EXPECT_EQ(choose({"busy", "", ""}).gpu, 1);
-  EXPECT_EQ(choose({"busy", "", ""}).why(), ", the first usable GPU");
-  EXPECT_EQ(choose({"busy", "too old"}).gpu, std::nullopt);
-  EXPECT_EQ(choose({"busy", "too old"}).why(), "; no GPU: too old");
-  EXPECT_EQ(choose({}).why(), "; no GPU: no driver");
-}
-
 }  // namespace
 }  // namespace unroll::test

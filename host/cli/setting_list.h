@@ -41,10 +41,13 @@ void for_each_setting(Visit&& visit) {
   visit(
       Setting{"--split", kText,
               "Of a single file: fraction (train, then valid, then test) or streams (valid is the "
-              "last part of each of the batch's streams, as in char-rnn)", false, kLanguageModel},
+              "last part of each of the batch's streams, as in char-rnn)",
+              false, kLanguageModel},
       &S::split);
-  visit(Setting{"--valid-fraction", kText, "Of a single file", false, kLanguageModel}, &S::valid_fraction);
-  visit(Setting{"--test-fraction", kText, "Of a single file split by fraction [0.05]", false, kLanguageModel},
+  visit(Setting{"--valid-fraction", kText, "Of a single file", false, kLanguageModel},
+        &S::valid_fraction);
+  visit(Setting{"--test-fraction", kText, "Of a single file split by fraction [0.05]", false,
+                kLanguageModel},
         &S::test_fraction);
   visit(Setting{"--vocab-size", kText, "At most this many tokens; 0: no limit"}, &S::vocab_size);
   visit(Setting{"--min-count", kText, "Tokens seen fewer times become <unk>"}, &S::min_count);
@@ -68,7 +71,8 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--nlayers", kModel, "Recurrent layers"}, &S::nlayers);
   visit(Setting{"--dropout", kModel, "Rate on all connections but the recurrent ones"},
         &S::dropout);
-  visit(Setting{"--tied", kModel, "One matrix for embedding and decoder", false, kLanguageModel}, &S::tied);
+  visit(Setting{"--tied", kModel, "One matrix for embedding and decoder", false, kLanguageModel},
+        &S::tied);
   visit(Setting{"--init-range", kModel,
                 "All parameters start uniform in +- this; 0: Xavier and orthogonal"},
         &S::init_range);
@@ -80,15 +84,16 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--directions", kModel,
                 "1, or 2: a second stack of layers reads the text backwards", false, kClassify},
         &S::directions);
-  visit(Setting{"--pooling", kModel,
-                "State that stands for a text: last, or the mean over its tokens", false,
-                kClassify},
-        &S::pooling);
+  visit(
+      Setting{"--pooling", kModel,
+              "State that stands for a text: last, or the mean over its tokens", false, kClassify},
+      &S::pooling);
 
   visit(
       Setting{"--recipe", kTraining,
               "Published settings, which further flags override: zaremba-small, -medium, -large or "
-              "char-rnn", false, kLanguageModel},
+              "char-rnn",
+              false, kLanguageModel},
       &S::recipe);
   visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
   visit(Setting{"--lr", kTraining,
@@ -109,13 +114,16 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--clip-value", kTraining, "Largest element of the gradient; 0: no limit"},
         &S::clip_value);
   visit(Setting{"--reduction", kTraining,
-                "Loss averaged over tokens (mean), or summed over time (time)", false, kLanguageModel},
+                "Loss averaged over tokens (mean), or summed over time (time)", false,
+                kLanguageModel},
         &S::reduction);
-  visit(Setting{"--batch-size,--batch_size", kTraining, "Parallel streams of text, or texts that are classified at once"},
+  visit(Setting{"--batch-size,--batch_size", kTraining,
+                "Parallel streams of text, or texts that are classified at once"},
         &S::batch_size);
   visit(Setting{"--bptt", kTraining, "Timesteps of a batch", false, kLanguageModel}, &S::bptt);
   visit(Setting{"--chunk-rows", kTraining,
-                "Rows of logits in memory at a time; 0: as many as suit the device", false, kLanguageModel},
+                "Rows of logits in memory at a time; 0: as many as suit the device", false,
+                kLanguageModel},
         &S::chunk_rows);
   visit(Setting{"--seed", kTraining, "Of every random number"}, &S::seed);
   visit(Setting{"--overfit-one-batch", kTraining,

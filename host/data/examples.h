@@ -17,8 +17,8 @@ inline constexpr std::int32_t kIgnoredId = -1;
 /// The values of one placeholder. Its memory is used again by the batches that follow, so `ids` or
 /// `values` may be longer than the shape says: the first elements count.
 struct Column {
-  DType dtype = DType::kInt32;    // or kFloat32
-  Shape shape = {};               // in this batch
+  DType dtype = DType::kInt32;         // or kFloat32
+  Shape shape = {};                    // in this batch
   std::vector<std::int32_t> ids = {};  // kInt32
   std::vector<float> values = {};      // kFloat32
 };
@@ -54,7 +54,7 @@ class Examples {
   /// Positions of a whole batch; the last one of an epoch may have fewer.
   virtual std::int64_t stride() const = 0;
 
-  std::int64_t batches() const { return (length() + stride() - 1) / stride(); }
+  std::int64_t batches() const { return length() == 0 ? 0 : 1 + (length() - 1) / stride(); }
 
  protected:
   Examples() = default;

@@ -77,8 +77,7 @@ class Reader {
     const JsonObject fields(manifest, name);
     if (const std::string format = fields.string("format"); format != kFormat)
       fail(name, fmt::format("got format {}, expected '{}'", in_quotes(format), kFormat));
-    if (const auto version = fields.integer("version", 1, kMaxBytes);
-        version > kFormatVersion)
+    if (const auto version = fields.integer("version", 1, kMaxBytes); version > kFormatVersion)
       fail(name,
            fmt::format("got format version {}, expected at most {}: it was written by a newer "
                        "version of this program",

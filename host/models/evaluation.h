@@ -26,7 +26,7 @@ struct Measure {
   double value = 0;
   std::string text;      // formatted for lines
   bool of_loss = false;  // follows from the loss, so that a mean training loss has it, too
-  bool in_lines = true;  // else only in metrics.jsonl and in --json
+  bool in_lines = true;  // else only in metrics.jsonl and in JSON
 };
 
 }  // namespace unroll

@@ -62,7 +62,7 @@ class Task {
  public:
   virtual ~Task() = default;
 
-  /// What --task and config.json call it.
+  /// What config.json and a user call it.
   virtual std::string name() const = 0;
   /// Of what it writes to config.json.
   virtual int version() const = 0;

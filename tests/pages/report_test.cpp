@@ -153,9 +153,9 @@ ReportData example(const std::string& text) {
 TEST(Report, IsAWholePageWithItsNumbers) {
   const std::string html = make_report(example(kRun));
   EXPECT_TRUE(balanced(html));
-  for (const char* part : {"layers of 30, 20 units", "dropout 0", ">190.57<", ">168.17<",
-                           "1 min 15 s", "best 190.57", "temperature 0.5", "<td>0.25</td>",
-                           "<td>30, 20</td>", "class=\"line validation\""})
+  for (const char* part :
+       {"layers of 30, 20 units", "dropout 0", ">190.57<", ">168.17<", "1 min 15 s", "best 190.57",
+        "temperature 0.5", "<td>0.25</td>", "<td>30, 20</td>", "class=\"line validation\""})
     EXPECT_TRUE(contains(html, part));
   EXPECT_FALSE(contains(html, "recipe")) << "what was not given is left out";
 }

@@ -60,7 +60,9 @@ TEST_P(ClassAndCommands, SayTheSame) {
                                            .top_k = 20,
                                            .top_p = 0.9,
                                            .seed = 3}));
-  EXPECT_EQ(ask("generate")["text"], model.generate());
+  // Not as JSON, which holds no bytes that are not UTF-8.
+  const Output bytes = run_script("unroll generate --device cpu --checkpoint run", folder.path());
+  EXPECT_TRUE(bytes.out.starts_with(model.generate()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, ClassAndCommands, ::testing::Values("word", "char", "byte"),

@@ -130,6 +130,11 @@ void read_encoder(const JsonObject& model, EncoderConfig& config) {
   if (model.has("directions")) config.directions = int(model.integer("directions", 1, 2));
 }
 
+TensorMetadata encoder_metadata(const EncoderConfig& config) {
+  if (config.cell != CellKind::kGru || config.reset == GruReset::kAfter) return {};
+  return {{"gru_reset", "before: not PyTorch's GRU, which would compute something else"}};
+}
+
 EncoderParameters declare_encoder(Graph& graph, const EncoderConfig& config,
                                   const Initialization& how) {
   RecurrentWeightsOptions recurrent{.prefix = kRecurrentPrefix};

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "host/base/safetensors.h"
 #include "host/base/strict_json.h"
 #include "host/models/initialization.h"
 #include "unroll/graph.h"
@@ -49,6 +50,9 @@ std::string describe_encoder(const EncoderConfig& config);
 void write_encoder(const EncoderConfig& config, nlohmann::json& model);
 /// Errors    std::runtime_error if a member is missing, of another type or out of its range.
 void read_encoder(const JsonObject& model, EncoderConfig& config);
+
+/// What the metadata of model.safetensors say to people who read it PyTorch's way.
+TensorMetadata encoder_metadata(const EncoderConfig& config);
 
 struct EncoderParameters {
   Tensor table;  // encoder.weight [V, E]; empty: one-hot

@@ -17,7 +17,6 @@ namespace {
 /// Rows of logits that an evaluation holds at a time.
 constexpr std::int64_t kChunkRows = 256;
 constexpr const char* kModelKey = "unroll";
-constexpr const char* kResetKey = "gru_reset";  // for people who read PyTorch's way
 
 struct StreamColumns {
   Tensor ids, targets;
@@ -204,9 +203,8 @@ TensorMetadata LanguageModelTask::metadata() const {
 TensorMetadata metadata_of(const StoredModel& model) {
   const nlohmann::json json = {{"model", to_json(model.config)},
                                {"tokenizer", tokenizer_to_json(model.tokenizer)}};
-  TensorMetadata metadata = {{kModelKey, json.dump()}};
-  if (model.config.cell == CellKind::kGru && model.config.reset == GruReset::kBefore)
-    metadata[kResetKey] = "before: not PyTorch's GRU, which would compute something else";
+  TensorMetadata metadata = encoder_metadata(model.config);
+  metadata[kModelKey] = json.dump();
   return metadata;
 }
 

@@ -238,7 +238,9 @@ TaskFiles SequenceClassifier::files() const {
 }
 
 TensorMetadata SequenceClassifier::metadata() const {
-  return {{"unroll", to_json().dump()}};
+  TensorMetadata metadata = encoder_metadata(config_);
+  metadata["unroll"] = to_json().dump();
+  return metadata;
 }
 
 }  // namespace unroll

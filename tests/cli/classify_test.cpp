@@ -104,7 +104,8 @@ TEST_F(Classify, FlagsOfAnotherTaskAreRefused) {
   const Output backwards = run_unroll("train --directions 2 --save " + run());
   EXPECT_EQ(backwards.status, 2);
   EXPECT_TRUE(contains(backwards.err, "--directions: got --task language_model, expected --task "));
-  EXPECT_TRUE(contains(train("--directions 3").err, "--directions: got 3, expected a number of at least 1"));
+  EXPECT_TRUE(contains(train("--directions 3").err,
+                       "--directions: got 3, expected a number of at least 1"));
   EXPECT_TRUE(contains(train("--pooling sum").err, "--pooling: got 'sum', expected"));
   const Output none = run_unroll("train --task classify --save " + run());
   EXPECT_EQ(none.status, 2);

@@ -213,8 +213,7 @@ TEST_F(BadCheckpoints, NotFinite) {
   expect_all({{"rnn.weight_hh_l0", std::numeric_limits<float>::infinity()}},
              "tensor 'rnn.weight_hh_l0': value 0 of [16, 4] is inf", "expected finite numbers");
   // Every weight is finite, and every logit is not: the units are saturated.
-  expect_all({{"rnn.bias_ih_l0", 1e30F}, {"decoder.weight", 3e38F}},
-             "data/test.txt: got loss ",
+  expect_all({{"rnn.bias_ih_l0", 1e30F}, {"decoder.weight", 3e38F}}, "data/test.txt: got loss ",
              "probabilities of the next token that are not numbers");
 }
 

@@ -186,7 +186,8 @@ TEST(CommandsOfAnLstmWithEverything, SayWhichItIs) {
       "--data " +
       path + "/text.txt" + go);
   ASSERT_EQ(trained.status, 0) << trained.err;
-  EXPECT_TRUE(contains(trained.err, "model: " + which + ", layers of 9, 9 units, dropout 0.2, tied"));
+  EXPECT_TRUE(
+      contains(trained.err, "model: " + which + ", layers of 9, 9 units, dropout 0.2, tied"));
   EXPECT_TRUE(contains(trained.err, "rnn.weight_hr_l1"));
   for (const auto& [flag, message] :
        {std::pair("--proj 5", "--proj: got 5, expected 6: "),

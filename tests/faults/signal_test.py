@@ -253,7 +253,7 @@ class Signals:
                 shutil.copytree(kept, self.run, symlinks=True)
             process = self.start(*["--resume"] * again, text=self.large)
             lines = self.stop(process, number, ready)
-            if any("while reading the text" in line for line in lines):
+            if any("while reading the data" in line for line in lines):
                 break
             delay *= 0.6  # the machine was slower during the timing of the whole
         else:

@@ -156,6 +156,38 @@ void save_changed(const std::filesystem::path& folder,
   save_checkpoint(folder, 1, content, {.best = true, .keep = 1});
 }
 
+/// The error of a checkpoint whose configuration is changed.
+std::string error_with_config(const std::function<void(nlohmann::json&)>& change) {
+  const TempFolder folder;
+  save_changed(folder.path(), [&](CheckpointContent& c) { change(c.config); });
+  return model_error(folder.path());
+}
+
+TEST(ModelFile, SaysWhichTaskItIsOf) {
+  EXPECT_EQ(error_with_config([](nlohmann::json& config) {
+              EXPECT_EQ(config.at("task").at("name"), "language_model");
+              EXPECT_EQ(config.at("task").at("version"), 1);
+            }),
+            "no exception");
+  // Files of versions that knew only language models have no such member.
+  EXPECT_EQ(error_with_config([](nlohmann::json& config) { config.erase("task"); }),
+            "no exception");
+  EXPECT_TRUE(
+      contains(error_with_config([](nlohmann::json& config) { config["task"]["name"] = "tag\n"; }),
+               "config.json: task: name: got 'tag\\n', expected one of language_model, classify"));
+  EXPECT_TRUE(
+      contains(error_with_config([](nlohmann::json& config) { config["task"]["version"] = 2; }),
+               "version: got 2, expected at most 1: it was written by a newer version"));
+  EXPECT_TRUE(
+      contains(error_with_config([](nlohmann::json& config) { config["task"]["version"] = 0; }),
+               "version: got 0"));
+  EXPECT_TRUE(contains(
+      error_with_config([](nlohmann::json& config) { config["task"] = "classify"; }), "task: got"));
+  EXPECT_TRUE(contains(
+      error_with_config([](nlohmann::json& config) { config["task"]["name"] = "classify"; }),
+      "type: got 'language_model', expected"));
+}
+
 TEST(ModelFile, RefusesTensorsThatDoNotFit) {
   const TempFolder missing, surplus, shape, tied;
   save_changed(missing.path(), [](CheckpointContent& c) { c.tensors.erase(c.tensors.begin()); });

@@ -172,9 +172,9 @@ TEST(ModelFile, SaysWhichTaskItIsOf) {
   // Files of versions that knew only language models have no such member.
   EXPECT_EQ(error_with_config([](nlohmann::json& config) { config.erase("task"); }),
             "no exception");
-  EXPECT_TRUE(
-      contains(error_with_config([](nlohmann::json& config) { config["task"]["name"] = "tag\n"; }),
-               "config.json: task: name: got 'tag\\n', expected one of language_model, classify"));
+  EXPECT_TRUE(contains(
+      error_with_config([](nlohmann::json& config) { config["task"]["name"] = "tag\n"; }),
+      "config.json: task: name: got 'tag\\x0a', expected one of language_model, classify"));
   EXPECT_TRUE(
       contains(error_with_config([](nlohmann::json& config) { config["task"]["version"] = 2; }),
                "version: got 2, expected at most 1: it was written by a newer version"));

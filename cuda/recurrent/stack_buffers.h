@@ -158,7 +158,7 @@ class StackBuffers {
   };
   static constexpr State kH{&CellBuffers::width, &CellBuffers::padded_width, &CellBuffers::dh};
   static constexpr State kC{&CellBuffers::units, &CellBuffers::padded, &CellBuffers::dc};
-  /// Of the stage's cells, which the caller fills in.
+  /// Copies for the stage's cells, which the caller fills in.
   StateCopies copies_of(const State& state, const Stage& stage) const;
   /// Between the given tensors and the buffers of the gradients.
   StateCopies gradient_copies(const State& state, const Stage& stage, std::span<const View> given,

@@ -13,7 +13,7 @@ struct Initialization {
   std::optional<double> forget_bias;
 
   static constexpr double kTableRange = 0.1;
-  /// Of the embedding and of a decoder's matrix.
+  /// The range of the embedding and of a decoder's matrix.
   double table_range() const { return range > 0 ? range : kTableRange; }
 };
 

@@ -64,7 +64,7 @@ class Task {
 
   /// What config.json and a user call it.
   virtual std::string name() const = 0;
-  /// Of what it writes to config.json.
+  /// The version of what it writes to config.json.
   virtual int version() const = 0;
 
   // The model.
@@ -98,7 +98,7 @@ class Task {
   /// The members of config.json: `model` and what else the task needs.
   virtual nlohmann::json to_json() const = 0;
   virtual TaskFiles files() const = 0;
-  /// Of model.safetensors.
+  /// The metadata of model.safetensors.
   virtual TensorMetadata metadata() const = 0;
 
  protected:

@@ -110,7 +110,7 @@ TEST(Arena, ManyRandomLifetimes) {
     }
 }
 
-// Of a training step: what the forward pass leaves, the backward pass takes in the reverse order.
+// As in a training step: what the forward pass leaves, the backward pass takes in the reverse order.
 TEST(Arena, NestedLifetimes) {
   std::vector<Lifetime> buffers;
   constexpr int kLayers = 300;

@@ -14,6 +14,7 @@
 #include "tests/cuda_emulation/calls.h"
 #include "tests/support/asked_model.h"
 #include "tests/support/temp_folder.h"
+#include "unroll/backend.h"
 #include "unroll/device.h"
 
 namespace unroll::test {
@@ -90,6 +91,27 @@ TEST_P(AskedModel, TextsAtOnceAreWhatTheyAreOneByOne) {
   EXPECT_TRUE(model.next_batch({}).empty());
   EXPECT_TRUE(model.score_batch({}).empty());
   EXPECT_TRUE(model.generate_batch({}).empty());
+}
+
+TEST_P(AskedModel, TheOptionsOfOneCallAreNotTheNextOnes) {
+  unroll::LanguageModel model = load();
+  std::vector<std::string> drawn;
+  for (const GenerateOptions& options : {GenerateOptions{.length = 30},
+                                         {.length = 30, .seed = 4},
+                                         {.length = 30, .temperature = 0.1},
+                                         {.length = 30, .top_k = 2},
+                                         {.length = 30, .top_p = 0.5}}) {
+    drawn.push_back(model.generate(options));
+    EXPECT_EQ(drawn.back(), load().generate(options));
+  }
+  for (std::size_t k = 1; k < drawn.size(); ++k) EXPECT_NE(drawn[k], drawn[k - 1]) << k;
+}
+
+TEST_P(AskedModel, WhatIsDrawnGoesOnWhereThePromptEnds) {
+  const std::string prompt = texts()[2], text = load().generate({.prompt = prompt, .length = 1});
+  const bool words = GetParam() == TokenizerKind::kWord;
+  EXPECT_TRUE(text.starts_with(prompt + (words && !text.ends_with('\n') ? " " : ""))) << text;
+  EXPECT_GT(text.size(), prompt.size());
 }
 
 // P(a b) = P(a) P(b | a), and the end of the text is no token.
@@ -238,6 +260,7 @@ TEST(OpenDevice, AutoIsTheFirstGpuOrElseTheProcessor) {
   EXPECT_EQ(bool(gpu.backend), gpu.why_not.empty());
   const OpenedDevice chosen = open_device("auto", 1);
   ASSERT_TRUE(chosen.backend);
+  EXPECT_EQ(chosen.backend->kind(), gpu.backend ? DeviceKind::kCuda : DeviceKind::kCpu);
   EXPECT_EQ(chosen.why_no_gpu, gpu.why_not);
   EXPECT_EQ(chosen.why_no_gpu.empty(), gpu.backend != nullptr);
   if (devices == 0) {

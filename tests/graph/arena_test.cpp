@@ -110,7 +110,7 @@ TEST(Arena, ManyRandomLifetimes) {
     }
 }
 
-// As in a training step: what the forward pass leaves, the backward pass takes in the reverse order.
+// As in a training step: the backward pass takes in reverse what the forward pass leaves.
 TEST(Arena, NestedLifetimes) {
   std::vector<Lifetime> buffers;
   constexpr int kLayers = 300;

@@ -38,7 +38,7 @@ BEGIN {
   anything = "."
   formulas = "(cells|math)/|host_device[.]h"
   device = "kernels/|(backend|device|loop_nest|optimizer_spec|recurrent_(algorithm|spec)|tensor|version)[.]h|" formulas
-  public = "unroll/[a-z_]+[.]h|unroll/math/"
+  public = "unroll/[a-z_]+[.]h|unroll/(math|ops)/"
 
   rule("include/unroll/cells", "unroll/(cell_kind[.]h|host_device[.]h|cells/)",
        "^(bit|cmath|concepts|cstddef|cstdint|limits|stdexcept|type_traits)$")
@@ -46,6 +46,7 @@ BEGIN {
        "^(bit|cmath|concepts|cstddef|cstdint|limits|type_traits)$")
   rule("include/unroll/kernels",
        "unroll/(kernels/|math/|(optimizer_spec|recurrent_algorithm|recurrent_spec|tensor)[.]h)", standard)
+  rule("include/unroll/ops", "unroll/(ops/|(graph|initializer|tensor)[.]h)", standard)
   rule("include/unroll", "unroll/", standard)
 
   # libunroll
@@ -72,7 +73,7 @@ BEGIN {
   rule("host/bench", "unroll/|host/(bench|pages|cpu|base)/", anything)
   rule("host/cli", public "|host/(cli|bench|pages|train|infer|models|data|base)/", anything)
 
-  rule("examples", "unroll/(cpu_limits|cuda_report|device|gradients|graph|initializer|language_model|" \
+  rule("examples", "unroll/ops/|unroll/(cpu_limits|cuda_report|device|gradients|graph|initializer|language_model|" \
        "layers|ops|optimizer|recurrent|recurrent_algorithm|session|tensor|unroll|variable_store|version)[.]h", standard)
   rule("tests", "", anything)
   rule("benchmarks", "", anything)

@@ -113,10 +113,14 @@ StoredType stored_type_of(DType dtype) {
   switch (dtype) {
     case DType::kFloat32:
       return StoredType::kF32;
+    case DType::kFloat64:
+      return StoredType::kF64;
     case DType::kInt32:
       return StoredType::kI32;
     case DType::kInt64:
       return StoredType::kI64;
+    case DType::kBool:
+      return StoredType::kBool;
     case DType::kByte:
       return StoredType::kU8;
   }

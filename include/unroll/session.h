@@ -21,7 +21,9 @@ namespace unroll {
 /// A value for a placeholder. The values stay where they are and must live until run() returns.
 /// Shapes    the placeholder's. The number of values decides an open dimension. If there are
 ///           several, say the shape.
-/// Units     T is the placeholder's element type: float, std::int32_t or std::int64_t.
+/// Units     T is the placeholder's element type: float, double, std::int32_t, std::int64_t, or
+/// bool
+///           in a std::span (std::vector<bool> has no array of bools).
 /// Errors    std::invalid_argument if shape, size or element type do not fit the placeholder.
 class Feed {
  public:
@@ -73,9 +75,8 @@ class Session {
   ///           there is room for another number of values.
   template <typename T = float>
   std::vector<T> read(Tensor fetched) const {
-    std::vector<T> values(std::size_t(shape(fetched).elements()));
-    read(fetched, std::span<T>(values));
-    return values;
+    const auto size = std::size_t(shape(fetched).elements());
+    return read_vector<T>(size, [&](std::span<T> values) { read(fetched, values); });
   }
   template <typename T>
   void read(Tensor fetched, std::span<T> values) const {

@@ -14,16 +14,19 @@ namespace unroll {
 
 /// Element types. kByte is for buffers that only a device can read, such as a recurrent node's
 /// reserve.
-enum class DType : std::uint8_t { kFloat32, kInt32, kInt64, kByte };
+enum class DType : std::uint8_t { kFloat32, kFloat64, kInt32, kInt64, kBool, kByte };
 
 /// The element type that a C++ type stands for. Any other type does not compile.
 template <typename T>
 constexpr DType dtype_of() {
-  static_assert(std::is_same_v<T, float> || std::is_same_v<T, std::int32_t> ||
-                    std::is_same_v<T, std::int64_t> || std::is_same_v<T, std::byte>,
-                "Unroll's tensors hold float, std::int32_t or std::int64_t: convert values of "
-                "another type, such as double, to float first");
+  static_assert(std::is_same_v<T, float> || std::is_same_v<T, double> ||
+                    std::is_same_v<T, std::int32_t> || std::is_same_v<T, std::int64_t> ||
+                    std::is_same_v<T, bool> || std::is_same_v<T, std::byte>,
+                "Unroll's tensors hold float, double, std::int32_t, std::int64_t or bool: convert "
+                "values of another type, such as unsigned, first");
   if constexpr (std::is_same_v<T, float>) return DType::kFloat32;
+  if constexpr (std::is_same_v<T, double>) return DType::kFloat64;
+  if constexpr (std::is_same_v<T, bool>) return DType::kBool;
   if constexpr (std::is_same_v<T, std::int32_t>) return DType::kInt32;
   if constexpr (std::is_same_v<T, std::int64_t>) return DType::kInt64;
   return DType::kByte;
@@ -99,8 +102,10 @@ inline std::size_t size_of(DType dtype) {
     case DType::kFloat32:
     case DType::kInt32:
       return 4;
+    case DType::kFloat64:
     case DType::kInt64:
       return 8;
+    case DType::kBool:
     case DType::kByte:
       return 1;
   }
@@ -111,10 +116,14 @@ inline std::string to_string(DType dtype) {
   switch (dtype) {
     case DType::kFloat32:
       return "float32";
+    case DType::kFloat64:
+      return "float64";
     case DType::kInt32:
       return "int32";
     case DType::kInt64:
       return "int64";
+    case DType::kBool:
+      return "bool";
     case DType::kByte:
       return "byte";
   }

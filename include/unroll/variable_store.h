@@ -8,12 +8,27 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "unroll/device.h"
 #include "unroll/graph.h"
 
 namespace unroll {
+
+/// The vector that `read` fills, through an array where T is bool.
+template <typename T, typename Read>
+std::vector<T> read_vector(std::size_t size, const Read& read) {
+  if constexpr (std::is_same_v<T, bool>) {
+    const auto values = std::make_unique<bool[]>(size);
+    read(std::span<bool>(values.get(), size));
+    return {values.get(), values.get() + size};
+  } else {
+    std::vector<T> values(size);
+    read(std::span<T>(values));
+    return values;
+  }
+}
 
 /// The variables of one graph, or of several that share them. A session makes a store if it is
 /// given none. Not thread-safe.
@@ -43,8 +58,7 @@ class VariableStore {
   void load(const std::filesystem::path& file);
 
   /// Copies values between a variable and the host.
-  /// Shapes    as many values as the variable has elements; T is its element type: float,
-  ///           std::int32_t or std::int64_t.
+  /// Shapes    as many values as the variable has elements; T is its element type.
   /// Errors    std::invalid_argument if these differ, or if there is no variable of that name.
   template <typename T>
   void write(const std::string& name, std::span<const T> values) {
@@ -56,9 +70,8 @@ class VariableStore {
   }
   template <typename T>
   std::vector<T> read(const std::string& name) const {
-    std::vector<T> values(std::size_t(view(name).elements()));
-    read(name, std::span<T>(values));
-    return values;
+    const auto size = std::size_t(view(name).elements());
+    return read_vector<T>(size, [&](std::span<T> values) { read(name, values); });
   }
 
   /// The variable's memory on the device.

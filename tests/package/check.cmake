@@ -38,14 +38,14 @@ if(included MATCHES "unroll/(backend.h|kernels/)" OR NOT included MATCHES "unrol
   message(FATAL_ERROR "unroll.h includes, expected all but backend.h and kernels/:\n${included}")
 endif()
 
-# Feeding doubles is the likeliest mistake: one error, and it says what to do.
-execute_process(COMMAND ${compile} ${CMAKE_CURRENT_LIST_DIR}/feed_of_doubles.cpp
+# Feeding values of a type that no tensor has: one error, and it says what to do.
+execute_process(COMMAND ${compile} ${CMAKE_CURRENT_LIST_DIR}/feed_of_unsigned.cpp
   RESULT_VARIABLE result ERROR_VARIABLE said)
 string(REGEX MATCHALL "error: " errors "${said}")
 list(LENGTH errors count)
 if(result EQUAL 0 OR NOT count EQUAL 1 OR
-    NOT said MATCHES "Unroll's tensors hold float, std::int32_t or std::int64_t: convert")
-  message(FATAL_ERROR "a feed of doubles: got ${count} errors, expected one that explains:\n${said}")
+    NOT said MATCHES "Unroll's tensors hold float, double, std::int32_t, std::int64_t or bool: convert")
+  message(FATAL_ERROR "a feed of unsigned: got ${count} errors, expected one that explains:\n${said}")
 endif()
 
 must(${WORK}/installed/bin/unroll --version)

@@ -3,7 +3,7 @@
 
 #include "unroll/unroll.h"
 
-void feed_doubles(unroll::Session& session, unroll::Tensor x) {
-  const std::vector<double> values{1, 2};
+void feed_unsigned(unroll::Session& session, unroll::Tensor x) {
+  const std::vector<unsigned> values{1, 2};
   session.run(x, {{x, values}});
 }

@@ -1,0 +1,63 @@
+/// What networks are made of beside products: softmax, dropout, losses, draws from a distribution.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "unroll/graph.h"
+
+namespace unroll {
+
+// Over the last dimension.
+Tensor softmax(Tensor x);
+Tensor log_softmax(Tensor x);
+
+/// Zeroes each element with probability `rate` in [0, 1) and divides the rest by 1 - rate. The mask
+/// depends only on (seed, node name, step, index).
+Tensor dropout(Tensor x, double rate, std::string_view name = "dropout");
+
+/// The mean over all elements of (a - b)^2. Nothing is broadcast.
+/// Shapes    a and b have the same shape -> a scalar.
+Tensor mean_squared_error(Tensor a, Tensor b);
+
+struct SoftmaxCrossEntropyOptions {
+  std::int64_t chunk_rows = 0;  // rows of logits in memory at a time; 0: as many as suit the device
+  std::int64_t ignored_id = -1;  // rows with this target count for nothing
+  bool mean = false;             // divides the sum of the losses by the sum of the rows' weights
+  double scale = 1;              // multiplies the sum, unless `mean`
+};
+
+struct SoftmaxCrossEntropyResult {
+  Tensor loss;      // [1]
+  Tensor log_prob;  // [M] ln p[target]; 0 where ignored. No gradient
+  Tensor hit;       // [M] 1 where the target is the best class. No gradient
+};
+
+/// The loss of a classifier: decoder, softmax and cross-entropy in one node, which never holds more
+/// than a chunk of the logits h W^T + b.
+/// Shapes    h [M, H], weight [V, H], bias [V], targets [M] int32, row_weights [M] or empty (ones)
+SoftmaxCrossEntropyResult softmax_cross_entropy(Tensor h, Tensor weight, Tensor bias,
+                                                Tensor targets, Tensor row_weights = {},
+                                                const SoftmaxCrossEntropyOptions& options = {});
+
+struct SamplingOptions {
+  double temperature = 1;  // divides the logarithms; 0: always the most probable id
+  std::int64_t top_k = 0;  // only the k most probable ids; 0: all
+  double top_p = 1;        // only the most probable ids that together reach this
+  std::uint64_t seed = 0;  // not the session's
+
+  /// Errors    std::invalid_argument for a negative or non-finite temperature, a negative top_k, or
+  ///           top_p outside (0, 1].
+  void check() const;
+};
+
+/// Draws an id from each distribution. Temperature comes first, then top_k, then top_p. The draw of
+/// row n depends only on (seed, step, n) and the row, so row 0 draws what a single distribution
+/// would. It is -1 if a log probability is NaN or the greatest is not finite. No gradient.
+/// Shapes    log_prob [N, V] -> [N] int32, or one distribution [V] -> [1]; normalised or not, -inf
+///           for an id that is excluded
+/// Source    of top_p: Holtzman et al. 2020.
+Tensor sample(Tensor log_prob, const SamplingOptions& options = {},
+              std::string_view name = "sample");
+
+}  // namespace unroll

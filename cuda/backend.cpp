@@ -4,6 +4,7 @@
 #include "cuda/device/device.h"
 #include "cuda/device/graph.h"
 #include "cuda/device/staging.h"
+#include "cuda/ops/cumulative_sum.h"
 #include "cuda/ops/dropout.h"
 #include "cuda/ops/elementwise.h"
 #include "cuda/ops/layout.h"
@@ -12,6 +13,7 @@
 #include "cuda/ops/reduce.h"
 #include "cuda/ops/rows.h"
 #include "cuda/ops/sample.h"
+#include "cuda/ops/shuffle.h"
 #include "cuda/ops/softmax.h"
 #include "cuda/ops/softmax_cross_entropy.h"
 #include "cuda/recurrent_planner.h"
@@ -78,6 +80,8 @@ class CudaBackend final : public Backend, private DeviceClock {
   void softmax_gradient(const SoftmaxGradient& args) override {
     gpu::softmax_gradient(device_, args);
   }
+  void fill(const Fill& args) override { gpu::fill(device_, args); }
+  void cumulative_sum(const CumulativeSum& args) override { gpu::cumulative_sum(device_, args); }
   void gather_rows(const GatherRows& args) override { gpu::gather_rows(device_, args); }
   void scatter_add_rows(const ScatterAddRows& args) override {
     gpu::scatter_add_rows(device_, args);
@@ -87,11 +91,16 @@ class CudaBackend final : public Backend, private DeviceClock {
   }
   void coalesce_rows(const CoalesceRows& args) override { gpu::coalesce_rows(device_, args); }
   void one_hot(const OneHot& args) override { gpu::one_hot(device_, args); }
+  void narrow_ids(const NarrowIds& args) override { gpu::narrow_ids(device_, args); }
   void dropout(const Dropout& args) override { gpu::dropout(device_, args); }
   std::size_t sample_scratch_bytes(std::int64_t ids) const override {
     return gpu::sample_scratch_bytes(ids);
   }
   void sample(const Sample& args) override { gpu::sample(device_, args); }
+  std::size_t permutation_scratch_bytes(std::int64_t ids) const override {
+    return gpu::permutation_scratch_bytes(ids);
+  }
+  void permutation(const Permutation& args) override { gpu::permutation(device_, args); }
   std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) override {
     return recurrent_.plan(args);
   }

@@ -20,6 +20,7 @@ set(UNROLL_CUDA_SOURCES
   cuda/device/staging.cpp
   cuda/device/variable_copies.cpp
   cuda/module.cpp
+  cuda/ops/cumulative_sum.cu
   cuda/ops/dropout.cu
   cuda/ops/elementwise.cu
   cuda/ops/layout.cu
@@ -28,6 +29,7 @@ set(UNROLL_CUDA_SOURCES
   cuda/ops/reduce.cu
   cuda/ops/rows.cu
   cuda/ops/sample.cu
+  cuda/ops/shuffle.cu
   cuda/ops/softmax.cu
   cuda/ops/softmax_cross_entropy.cpp
   cuda/ops/softmax_rows.cu

@@ -30,9 +30,10 @@ __device__ void for_each_column(std::int64_t columns, const F& f) {
     f(c);
 }
 
-template <int width>
+/// Rows as words of 4 bytes, or of 1 where elements are smaller.
+template <typename Word, int width>
 __global__ __launch_bounds__(kThreads) void gather_rows_kernel(
-    const float* __restrict__ table, const std::int32_t* __restrict__ ids, float* __restrict__ out,
+    const Word* __restrict__ table, const std::int32_t* __restrict__ ids, Word* __restrict__ out,
     std::int64_t rows, std::int64_t columns, std::int64_t limit) {
   const std::int64_t row = std::int64_t(blockIdx.x) * kGridRows + threadIdx.y;
   if (row >= rows) return;
@@ -40,8 +41,15 @@ __global__ __launch_bounds__(kThreads) void gather_rows_kernel(
   const bool known = id >= 0 && id < limit;
   for_each_column<width>(columns, [&](std::int64_t c) {
     store(out + row * columns + c,
-          known ? load<width>(table + id * columns + c) : Pack<float, width>{});
+          known ? load<width>(table + id * columns + c) : Pack<Word, width>{});
   });
+}
+
+__global__ __launch_bounds__(kThreads) void narrow_ids_kernel(const std::int64_t* ids,
+                                                              std::int32_t* narrow,
+                                                              std::int64_t count) {
+  const std::int64_t k = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (k < count) narrow[k] = std::int32_t(ids[k]) == ids[k] ? std::int32_t(ids[k]) : -1;
 }
 
 template <int width>
@@ -195,14 +203,28 @@ unsigned threads_for(std::int64_t columns, int width) {
 }  // namespace
 
 void gather_rows(Device& device, const GatherRows& args) {
-  const std::int64_t rows = args.ids.elements(), columns = args.table.shape[1];
-  if (rows * columns == 0) return;
-  const float* table = args.table.as<float>();
-  float* out = args.out.as<float>();
-  const bool packs = packs_of_four(table, columns) && packs_of_four(out, columns);
-  launch(device.stream(), row_grid(rows, columns, packs ? 4 : 1), kRowBlock,
-         packs ? gather_rows_kernel<4> : gather_rows_kernel<1>, table, args.ids.as<std::int32_t>(),
-         out, rows, columns, args.table.shape[0]);
+  const std::int64_t rows = args.ids.elements(), limit = args.table.shape[0];
+  const auto bytes = args.table.shape[1] * std::int64_t(size_of(args.table.dtype));
+  if (rows * bytes == 0) return;
+  const std::int32_t* ids = args.ids.as<std::int32_t>();
+  if (size_of(args.table.dtype) == 1)
+    return launch(device.stream(), row_grid(rows, bytes, 1), kRowBlock,
+                  gather_rows_kernel<std::uint8_t, 1>,
+                  static_cast<const std::uint8_t*>(args.table.data), ids,
+                  static_cast<std::uint8_t*>(args.out.data), rows, bytes, limit);
+  const std::int64_t words = bytes / 4;
+  const auto* table = static_cast<const std::uint32_t*>(args.table.data);
+  auto* out = static_cast<std::uint32_t*>(args.out.data);
+  const bool packs = packs_of_four(table, words) && packs_of_four(out, words);
+  launch(device.stream(), row_grid(rows, words, packs ? 4 : 1), kRowBlock,
+         packs ? gather_rows_kernel<std::uint32_t, 4> : gather_rows_kernel<std::uint32_t, 1>, table,
+         ids, out, rows, words, limit);
+}
+
+void narrow_ids(Device& device, const NarrowIds& args) {
+  const std::int64_t count = args.ids.elements();
+  launch(device.stream(), blocks_for(count, kThreads), kThreads, narrow_ids_kernel,
+         args.ids.as<std::int64_t>(), args.narrow.as<std::int32_t>(), count);
 }
 
 void one_hot(Device& device, const OneHot& args) {

@@ -14,5 +14,6 @@ void scatter_add_rows(Device& device, const ScatterAddRows& args);
 std::size_t coalesce_scratch_bytes(std::int64_t rows);
 void coalesce_rows(Device& device, const CoalesceRows& args);
 void one_hot(Device& device, const OneHot& args);
+void narrow_ids(Device& device, const NarrowIds& args);
 
 }  // namespace unroll::gpu

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "host/cpu/cumulative_sum.h"
 #include "host/cpu/device.h"
 #include "host/cpu/dropout.h"
 #include "host/cpu/elementwise.h"
@@ -15,6 +16,7 @@
 #include "host/cpu/reduce.h"
 #include "host/cpu/rows.h"
 #include "host/cpu/sample.h"
+#include "host/cpu/shuffle.h"
 #include "host/cpu/softmax.h"
 #include "host/cpu/softmax_cross_entropy.h"
 #include "host/cpu/subnormals.h"
@@ -88,6 +90,11 @@ class CpuBackend final : public Backend {
     const host::FlushSubnormals flush;
     host::softmax_gradient(device_, args);
   }
+  void fill(const Fill& args) override { host::fill(device_, args); }
+  void cumulative_sum(const CumulativeSum& args) override {
+    const host::FlushSubnormals flush;
+    host::cumulative_sum(device_, args);
+  }
   void gather_rows(const GatherRows& args) override { host::gather_rows(device_, args); }
   void scatter_add_rows(const ScatterAddRows& args) override {
     const host::FlushSubnormals flush;
@@ -101,6 +108,7 @@ class CpuBackend final : public Backend {
     host::coalesce_rows(device_, args);
   }
   void one_hot(const OneHot& args) override { host::one_hot(device_, args); }
+  void narrow_ids(const NarrowIds& args) override { host::narrow_ids(device_, args); }
   void dropout(const Dropout& args) override {
     const host::FlushSubnormals flush;
     host::dropout(device_, args);
@@ -112,6 +120,10 @@ class CpuBackend final : public Backend {
     const host::FlushSubnormals flush;
     host::sample(args);
   }
+  std::size_t permutation_scratch_bytes(std::int64_t ids) const override {
+    return host::permutation_scratch_bytes(ids);
+  }
+  void permutation(const Permutation& args) override { host::permutation(device_, args); }
   std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) override {
     return host::make_recurrent_plan(device_, args);
   }

@@ -1,7 +1,9 @@
 #include "host/cpu/rows.h"
 
 #include <algorithm>
+#include <cstddef>
 #include <cstring>
+#include <utility>
 
 #include "host/cpu/kernels.h"
 
@@ -10,13 +12,15 @@ namespace unroll::host {
 void gather_rows(Device& device, const GatherRows& args) {
   const std::int64_t columns = args.table.shape[1], rows = args.table.shape[0];
   const std::int32_t* ids = args.ids.as<std::int32_t>();
-  const auto bytes = std::size_t(columns) * sizeof(float);
+  const std::size_t bytes = std::size_t(columns) * size_of(args.table.dtype);
+  const auto* table = static_cast<const std::byte*>(args.table.data);
+  auto* out = static_cast<std::byte*>(args.out.data);
   device.pool.parallel_for(args.ids.elements(), grain_of(columns),
                            [&](std::int64_t begin, std::int64_t end) {
                              for (std::int64_t k = begin; k < end; ++k) {
-                               float* to = args.out.as<float>() + k * columns;
+                               std::byte* to = out + std::size_t(k) * bytes;
                                if (ids[k] >= 0 && ids[k] < rows)
-                                 std::memcpy(to, args.table.as<float>() + ids[k] * columns, bytes);
+                                 std::memcpy(to, table + std::size_t(ids[k]) * bytes, bytes);
                                else
                                  std::memset(to, 0, bytes);
                              }
@@ -77,6 +81,15 @@ void one_hot(Device& device, const OneHot& args) {
                              for (std::int64_t k = begin; k < end; ++k)
                                if (ids[k] >= 0 && ids[k] < classes) out[k * classes + ids[k]] = 1;
                            });
+}
+
+void narrow_ids(Device& device, const NarrowIds& args) {
+  const std::int64_t* ids = args.ids.as<std::int64_t>();
+  std::int32_t* narrow = args.narrow.as<std::int32_t>();
+  device.pool.parallel_for(args.ids.elements(), kGrain, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t k = begin; k < end; ++k)
+      narrow[k] = std::in_range<std::int32_t>(ids[k]) ? std::int32_t(ids[k]) : -1;
+  });
 }
 
 }  // namespace unroll::host

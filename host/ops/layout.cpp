@@ -1,4 +1,6 @@
-/// Operations that move elements and compute nothing: slice, concat, transpose, reshape.
+/// Operations that move elements and compute nothing: slice, concat, split, transpose, reshape.
+#include "host/ops/layout.h"
+
 #include <algorithm>
 #include <numeric>
 #include <optional>
@@ -8,7 +10,6 @@
 #include "unroll/ops.h"
 
 namespace unroll {
-namespace {
 
 Shape row_major_strides(const Shape& shape) {
   Shape strides = shape;
@@ -19,6 +20,26 @@ Shape row_major_strides(const Shape& shape) {
   }
   return strides;
 }
+
+View around_axis(View view, int axis) {
+  axis = normal_axis(axis, view.shape.rank());
+  const std::int64_t size = view.shape[axis], inner = row_major_strides(view.shape)[axis];
+  std::int64_t outer = 1;
+  for (int k = 0; k < axis; ++k) outer *= view.shape[k];
+  view.shape = {outer, size, inner};
+  return view;
+}
+
+int axis_of(Tensor x, int axis, int rank, const char* operation) {
+  if (!x) throw std::invalid_argument(std::string(operation) + ": an input is an empty tensor");
+  try {
+    return normal_axis(axis, rank);
+  } catch (const std::invalid_argument& error) {
+    throw std::invalid_argument(std::string(operation) + ": " + error.what());
+  }
+}
+
+namespace {
 
 /// The block of `whole` that begins at `begin` along `axis` has the shape of `part`.
 std::int64_t block_offset(const View& whole, int axis, std::int64_t begin) {
@@ -76,7 +97,7 @@ class SliceOperation final : public Operation {
   }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
-    require_dtype(inputs[0], DType::kFloat32, "the input");
+    const DType dtype = inputs[0].dtype;
     Shape shape = inputs[0].shape;
     const int axis = normal_axis(axis_, shape.rank());
     const std::int64_t dim = shape[axis];
@@ -84,7 +105,7 @@ class SliceOperation final : public Operation {
       const std::int64_t end = end_ == kEnd && begin_ < 0 ? 0 : end_;
       const bool known = (begin_ < 0) == (end_ < 0 || (end_ == kEnd && begin_ < 0)) && end != kEnd;
       shape[axis] = known ? end - begin_ : kOpen;
-      return {{shape, DType::kFloat32}};
+      return {{shape, dtype}};
     }
     const std::int64_t begin = begin_ < 0 ? begin_ + dim : begin_;
     const std::int64_t end = end_ == kEnd ? dim : end_ < 0 ? end_ + dim : end_;
@@ -93,7 +114,7 @@ class SliceOperation final : public Operation {
                   "a range within the " + std::to_string(dim) + " elements of axis " +
                       std::to_string(axis));
     shape[axis] = end - begin;
-    return {{shape, DType::kFloat32}};
+    return {{shape, dtype}};
   }
 
   void run(const RunContext& c) const override {
@@ -198,6 +219,75 @@ class ConcatOperation final : public Operation {
   int axis_;
 };
 
+/// Into equal parts, or into parts of given sizes.
+class SplitOperation final : public Operation {
+ public:
+  SplitOperation(int axis, int parts, std::vector<std::int64_t> sizes)
+      : axis_(axis), parts_(parts), sizes_(std::move(sizes)) {}
+
+  std::string kind() const override { return "split"; }
+
+  void attributes(const AttributeVisitor& visit) const override {
+    visit("axis", axis_);
+    if (sizes_.empty())
+      visit("parts", parts_);
+    else
+      visit("sizes", sizes_);
+  }
+
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    const Shape& whole = inputs[0].shape;
+    const int axis = normal_axis(axis_, whole.rank());
+    const std::int64_t dim = whole[axis];
+    const std::string of = "the " + std::to_string(dim) + " elements of axis " +
+                           std::to_string(axis) + " of " + to_string(whole);
+    std::vector<std::int64_t> sizes = sizes_;
+    if (sizes_.empty()) {
+      if (parts_ < 1) shape_error(std::to_string(parts_) + " parts", "1 or more");
+      if (dim != kOpen && (dim % parts_ != 0 || dim == 0))
+        shape_error(std::to_string(parts_) + " parts", "a number that divides " + of);
+      sizes.assign(std::size_t(parts_), dim == kOpen ? kOpen : dim / parts_);
+    } else {
+      for (const std::int64_t size : sizes)
+        if (size < 1) shape_error("a part of " + std::to_string(size), "1 or more");
+      const std::int64_t sum = std::accumulate(sizes.begin(), sizes.end(), std::int64_t{0});
+      if (dim != kOpen && sum != dim) shape_error("parts of " + std::to_string(sum), "all " + of);
+    }
+    std::vector<TensorType> parts(sizes.size(), inputs[0]);
+    for (std::size_t k = 0; k < sizes.size(); ++k) parts[k].shape[axis] = sizes[k];
+    return parts;
+  }
+
+  void run(const RunContext& c) const override {
+    const Shape& whole = c.inputs[0].shape;
+    const int axis = normal_axis(axis_, whole.rank());
+    std::int64_t begin = 0;
+    for (std::size_t k = 0; k < c.outputs.size(); ++k) {
+      if (c.outputs[k]) copy_block_out(c.backend, c.inputs[0], c.outputs[k], axis, begin);
+      begin += sizes_.empty() ? whole[axis] / parts_ : sizes_[k];
+    }
+  }
+
+  std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
+    std::vector<Tensor> parts;
+    for (std::size_t k = 0; k < dy.size(); ++k)
+      parts.push_back(dy[k] ? dy[k] : zeros_like({&node, int(k)}));
+    return {concat(parts, axis_)};
+  }
+
+ private:
+  int axis_, parts_;
+  std::vector<std::int64_t> sizes_;  // empty: equal parts
+};
+
+std::vector<Tensor> split_with(Tensor x, std::shared_ptr<const Operation> operation) {
+  const Tensor first = add_node(std::move(operation), {x});
+  std::vector<Tensor> parts;
+  for (std::size_t k = 0; k < first.node().outputs.size(); ++k)
+    parts.emplace_back(&first.node(), int(k));
+  return parts;
+}
+
 class TransposeOperation final : public Operation {
  public:
   explicit TransposeOperation(std::vector<int> order) : order_(std::move(order)) {}
@@ -209,7 +299,6 @@ class TransposeOperation final : public Operation {
   }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
-    require_dtype(inputs[0], DType::kFloat32, "the input");
     const int rank = inputs[0].shape.rank();
     std::vector<int> sorted = order_, all(std::size_t(rank), 0);
     std::ranges::sort(sorted);
@@ -219,7 +308,7 @@ class TransposeOperation final : public Operation {
                   "each axis of " + to_string(inputs[0].shape) + " once");
     Shape shape;
     for (const int axis : order_) shape.append(inputs[0].shape[axis]);
-    return {{shape, DType::kFloat32}};
+    return {{shape, inputs[0].dtype}};
   }
 
   void run(const RunContext& c) const override {
@@ -291,6 +380,41 @@ class ReshapeOperation final : public Operation {
   std::optional<Shape> shape_;
 };
 
+/// Adds an axis of one element, or takes one away. The axis is one of the longer shape's.
+class UnitAxisOperation final : public Operation {
+ public:
+  UnitAxisOperation(bool adds, int axis) : adds_(adds), axis_(axis) {}
+
+  std::string kind() const override { return adds_ ? "expand_dims" : "squeeze"; }
+  void attributes(const AttributeVisitor& visit) const override { visit("axis", axis_); }
+
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    const Shape& from = inputs[0].shape;
+    if (!adds_) {
+      const int axis = normal_axis(axis_, from.rank());
+      if (!dims_agree(from[axis], 1))
+        shape_error(to_string(from), "1 element along axis " + std::to_string(axis));
+      return {{from.without(axis), inputs[0].dtype}};
+    }
+    const int axis = normal_axis(axis_, from.rank() + 1);
+    Shape shape;
+    for (int k = 0; k <= from.rank(); ++k)
+      shape.append(k < axis ? from[k] : k == axis ? 1 : from[k - 1]);
+    return {{shape, inputs[0].dtype}};
+  }
+
+  int alias(std::span<const TensorType>) const override { return 0; }
+  void run(const RunContext&) const override {}
+
+  std::vector<Gradient> gradient(const Node&, std::span<const Tensor> dy) const override {
+    return {add_node(std::make_shared<UnitAxisOperation>(!adds_, axis_), {dy[0]})};
+  }
+
+ private:
+  bool adds_;
+  int axis_;
+};
+
 }  // namespace
 
 Tensor slice(Tensor x, int axis, std::int64_t begin, std::int64_t end) {
@@ -311,6 +435,40 @@ Tensor transpose(Tensor x, std::vector<int> order) {
 
 Tensor reshape(Tensor x, const Shape& shape) {
   return add_node(std::make_shared<ReshapeOperation>(shape), {x});
+}
+
+Tensor expand_dims(Tensor x, int axis) {
+  return add_node(std::make_shared<UnitAxisOperation>(true, axis), {x});
+}
+
+Tensor squeeze(Tensor x, int axis) {
+  return add_node(std::make_shared<UnitAxisOperation>(false, axis), {x});
+}
+
+std::vector<Tensor> split(Tensor x, int parts, int axis) {
+  return split_with(x, std::make_shared<SplitOperation>(axis, parts, std::vector<std::int64_t>()));
+}
+
+std::vector<Tensor> split(Tensor x, const std::vector<std::int64_t>& sizes, int axis) {
+  return split_with(x, std::make_shared<SplitOperation>(axis, 0, sizes));
+}
+
+Tensor stack(const std::vector<Tensor>& parts, int axis) {
+  std::vector<Tensor> expanded;
+  for (const Tensor& part : parts) expanded.push_back(expand_dims(part, axis));
+  return concat(expanded, axis);
+}
+
+std::vector<Tensor> unstack(Tensor x, int axis) {
+  const int counted = axis_of(x, axis, x ? x.shape().rank() : 0, "unstack");
+  const std::int64_t parts = x.shape()[counted];
+  if (parts == kOpen || parts > INT32_MAX)
+    throw std::invalid_argument("unstack: got " + to_string(x.shape()) +
+                                ", expected a known number of elements along axis " +
+                                std::to_string(counted));
+  std::vector<Tensor> all = split(x, int(parts), counted);
+  for (Tensor& part : all) part = squeeze(part, counted);
+  return all;
 }
 
 }  // namespace unroll

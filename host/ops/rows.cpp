@@ -1,9 +1,10 @@
-/// Operations that address rows of a table by id: embedding, one_hot, and the sparse gradients that
-/// embedding gives rise to.
+/// Operations that address rows of a table by id: embedding, gather, one_hot, and the sparse
+/// gradients that embedding gives rise to.
 #include "host/ops/rows.h"
 
 #include "host/graph/operation.h"
 #include "host/ops/elementwise.h"
+#include "host/ops/layout.h"
 #include "unroll/ops.h"
 
 namespace unroll {
@@ -14,6 +15,43 @@ View flat(View ids) {
   return ids;
 }
 
+/// The same elements as `rows` rows.
+View as_rows_of(View view, std::int64_t rows) {
+  view.shape = {rows, rows == 0 ? 0 : view.elements() / rows};
+  return view;
+}
+
+/// x [V, ...], ids [M, ...] -> [M, ..., ...]: the rows of x.
+class GatherOperation final : public Operation {
+ public:
+  std::string kind() const override { return "gather"; }
+
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    require_dtype(inputs[1], DType::kInt32, "ids");
+    const Shape& from = inputs[0].shape;
+    if (from.rank() < 1) shape_error("a scalar", "1 or more dimensions");
+    require_addressable(from[0]);
+    Shape shape = inputs[1].shape;
+    for (const std::int64_t dim : from.without(0).dims()) shape.append(dim);
+    return {{shape, inputs[0].dtype}};
+  }
+
+  void run(const RunContext& c) const override {
+    const std::int64_t rows = c.inputs[0].shape[0], ids = c.inputs[1].elements();
+    c.backend.gather_rows(
+        {as_rows_of(c.inputs[0], rows), flat(c.inputs[1]), as_rows_of(c.outputs[0], ids)});
+  }
+
+  std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
+    return {scatter_add_rows(zeros_like(node.inputs[0]), node.inputs[1], dy[0]), {}};
+  }
+
+  static void require_addressable(std::int64_t rows) {
+    if (rows > INT32_MAX)
+      shape_error(std::to_string(rows) + " rows", "at most " + std::to_string(INT32_MAX));
+  }
+};
+
 class EmbeddingOperation final : public Operation {
  public:
   std::string kind() const override { return "embedding"; }
@@ -22,6 +60,7 @@ class EmbeddingOperation final : public Operation {
     require_dtype(inputs[0], DType::kFloat32, "the table");
     require_rank(inputs[0], 2, "the table");
     require_dtype(inputs[1], DType::kInt32, "ids");
+    GatherOperation::require_addressable(inputs[0].shape[0]);
     Shape shape = inputs[1].shape;
     shape.append(inputs[0].shape[1]);
     return {{shape, DType::kFloat32}};
@@ -39,6 +78,29 @@ class EmbeddingOperation final : public Operation {
   }
 };
 
+class NarrowIdsOperation final : public Operation {
+ public:
+  std::string kind() const override { return "narrow_ids"; }
+
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    return {{inputs[0].shape, DType::kInt32}};
+  }
+
+  void run(const RunContext& c) const override {
+    c.backend.narrow_ids({flat(c.inputs[0]), flat(c.outputs[0])});
+  }
+
+  std::vector<Gradient> gradient(const Node&, std::span<const Tensor>) const override {
+    return {{}};
+  }
+};
+
+/// Ids as the kernels and sparse gradients have them.
+Tensor int32_ids(Tensor ids) {
+  if (!ids || ids.dtype() != DType::kInt64) return ids;
+  return add_node(std::make_shared<NarrowIdsOperation>(), {ids});
+}
+
 class ScatterAddRowsOperation final : public Operation {
  public:
   std::string kind() const override { return "scatter_add_rows"; }
@@ -50,13 +112,15 @@ class ScatterAddRowsOperation final : public Operation {
   void run(const RunContext& c) const override {
     const View& out = c.outputs[0];
     if (out.data != c.inputs[0].data) c.backend.copy(out.data, c.inputs[0].data, out.bytes());
-    c.backend.scatter_add_rows({c.inputs[1], c.inputs[2], out});
+    const std::int64_t ids = c.inputs[1].elements();
+    c.backend.scatter_add_rows(
+        {flat(c.inputs[1]), as_rows_of(c.inputs[2], ids), as_rows_of(out, out.shape[0])});
   }
 
   int in_place(int) const override { return 0; }
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
-    return {dy[0], {}, embedding(dy[0], node.inputs[1])};
+    return {dy[0], {}, gather(dy[0], node.inputs[1])};
   }
 };
 
@@ -115,11 +179,31 @@ class OneHotOperation final : public Operation {
 }  // namespace
 
 Tensor embedding(Tensor table, Tensor ids) {
-  return add_node(std::make_shared<EmbeddingOperation>(), {table, ids});
+  return add_node(std::make_shared<EmbeddingOperation>(), {table, int32_ids(ids)});
+}
+
+Tensor gather(Tensor x, Tensor ids, int axis) {
+  const int counted = axis_of(x, axis, x ? x.shape().rank() : 0, "gather");
+  const auto gather_first = [&](Tensor rows) {
+    return add_node(std::make_shared<GatherOperation>(), {rows, int32_ids(ids)});
+  };
+  if (counted == 0) return gather_first(x);
+  // The axis first, then the ids' axes back in its place.
+  const int rank = x.shape().rank();
+  std::vector<int> order{counted};
+  for (int k = 0; k < rank; ++k)
+    if (k != counted) order.push_back(k);
+  const Tensor rows = gather_first(transpose(x, order));
+  const int id_axes = rows.shape().rank() - (rank - 1);
+  order.clear();
+  for (int k = 0; k < counted; ++k) order.push_back(id_axes + k);
+  for (int k = 0; k < id_axes; ++k) order.push_back(k);
+  for (int k = counted; k < rank - 1; ++k) order.push_back(id_axes + k);
+  return transpose(rows, order);
 }
 
 Tensor one_hot(Tensor ids, std::int64_t classes) {
-  return add_node(std::make_shared<OneHotOperation>(classes), {ids});
+  return add_node(std::make_shared<OneHotOperation>(classes), {int32_ids(ids)});
 }
 
 Tensor scatter_add_rows(Tensor table, Tensor ids, Tensor rows) {

@@ -6,7 +6,7 @@
 
 namespace unroll {
 
-/// `table` [V, E] plus each row of `rows` [M, E] at its id of `ids` [M].
+/// `table` [V, ...] plus each row of `rows` [M, ..., ...] at its id of `ids` [M, ...].
 Tensor scatter_add_rows(Tensor table, Tensor ids, Tensor rows);
 
 struct CoalescedRows {

@@ -18,6 +18,7 @@
 #include <string>
 
 #include "unroll/device.h"
+#include "unroll/kernels/array.h"
 #include "unroll/kernels/loss.h"
 #include "unroll/kernels/random.h"
 #include "unroll/kernels/recurrent.h"
@@ -61,6 +62,7 @@ class DeviceClock {
 
 class Backend : public DeviceMemory,
                 public TensorKernels,
+                public ArrayKernels,
                 public TableRowKernels,
                 public RandomKernels,
                 public RecurrentKernels,

@@ -79,7 +79,15 @@ Tensor cost_of(Graph& g, Tensor x, Tensor ids) {
                             reduce_max(x, 0),
                             dropout(x, 0.25, "site"),
                             stop_gradient(x),
-                            equal(x, row)};
+                            equal(x, row),
+                            stack(split(x, {1, 1}, 1)),
+                            pad(x, {{1, 0}, {0, 2}}, 0.5),
+                            tile(x, {1, 3}),
+                            squeeze(expand_dims(x, 1), 1),
+                            cumulative_sum(x, -1, {.reverse = true}),
+                            shuffle(x, 5),
+                            gather(x, shape(x), 1),
+                            gather(x, rank(x))};
   const Tensor table = g.variable("table", {5, 2}, uniform(-1, 1));
   const Tensor dense_table = g.variable("dense_table", {5, 2}, xavier());
   terms.push_back(embedding(table, ids));
@@ -129,14 +137,17 @@ TEST(Attributes, OfEachOperation) {
       {"broadcast_like", ""},
       {"coalesce_rows", ""},
       {"concat", "axis int 1"},
-      {"concat_gradient", "axis int 1"},
+      {"concat_gradient", "axis int 0"},
       {"constant", "values reals 1 2.5"},
       {"copy", ""},
+      {"cumulative_sum", "axis int -1, exclusive bool 0, reverse bool 1"},
       {"div", ""},
       {"dropout", "rate real 0.25"},
       {"embedding", ""},
       {"equal", ""},
       {"exp", ""},
+      {"expand_dims", "axis int 0"},
+      {"gather", ""},
       {"group", ""},
       {"log", ""},
       {"log_softmax", ""},
@@ -145,8 +156,12 @@ TEST(Attributes, OfEachOperation) {
       {"matmul", "transpose_a bool 0, transpose_b bool 1"},
       {"mean_squared_error", ""},
       {"mul", ""},
+      {"narrow_ids", ""},
       {"one_hot", "classes int 5"},
+      {"pad", "padding ints 1 0 0 2, value real 0.5"},
+      {"permutation", "seed text 5"},
       {"placeholder", ""},
+      {"rank", ""},
       {"reciprocal_count", ""},
       {"recurrent",
        "cell text lstm, hidden ints 3, directions int 1, dropout real 0.5, "
@@ -161,16 +176,22 @@ TEST(Attributes, OfEachOperation) {
       {"restore_dims", ""},
       {"sample", "temperature real 1, top_k int 3, top_p real 1, seed text 7"},
       {"scatter_add_rows", ""},
+      {"shape", ""},
+      {"shuffle", ""},
       {"slice", "axis int 0, begin int 0, end int 1"},
       {"slice_gradient", "axis int 0, begin int 0"},
       {"softmax", ""},
       {"softmax_cross_entropy", "chunk_rows int 0, ignored_id int -1, mean bool 0, scale real 0.5"},
       {"softmax_gradient", "log bool 1"},
+      {"split", "axis int 1, sizes ints 1 1"},
+      {"squeeze", "axis int 1"},
       {"stop_gradient", ""},
       {"sub", ""},
       {"sum_to", ""},
       {"tanh", ""},
       {"tanh_gradient", ""},
+      {"tile", "axis int 1, repeats int 3"},
+      {"tile_gradient", "axis int 1, repeats int 3"},
       {"transpose", "order ints 1 0"},
       {"variable", "trainable bool 1, initializer text orthogonal, blocks int 1"},
       {"zero_state", "directions int 1, elements int 2"},
@@ -215,6 +236,7 @@ TEST(Attributes, OfVariants) {
   Graph g;
   const Tensor x = g.placeholder("x", {2, 3});
   EXPECT_EQ(attributes_of(slice(x, -1, -2)), "axis int -1, begin int -2");
+  EXPECT_EQ(attributes_of(split(x, 3, -1)[2]), "axis int -1, parts int 3");
   EXPECT_EQ(attributes_of(reduce_max(x)), "keep_dims bool 0");
   EXPECT_EQ(attributes_of(reshape(x, {3, 2})), "shape shape [3, 2]");
   const Tensor flat = reshape(x, {6});

@@ -39,7 +39,7 @@ std::vector<Step> random_steps(Random& random) {
                                        : random.integer(std::max(0, last - 3), last);
     };
     const int a = operand(), b = operand();
-    steps.push_back({random.integer(0, 12), a, b});
+    steps.push_back({random.integer(0, 16), a, b});
   }
   return steps;
 }
@@ -70,6 +70,16 @@ Tensor in_graph(const Step& step, const std::vector<Tensor>& v) {
       return relu(a) - b * 0.5;
     case 10:
       return tanh(reduce_sum(a, 0, {.keep_dims = true}) + b);
+    case 12:
+      return cumulative_sum(a, 1, {.exclusive = true}) * 0.25;
+    case 13: {  // of which one part is not read
+      const std::vector<Tensor> rows = unstack(a, 0);
+      return stack({rows[3], rows[0], rows[3], rows[1]}, 1);
+    }
+    case 14:
+      return pad(slice(a, 1, 1, 3), {{0, 0}, {2, 0}}, 0.5) * b;
+    case 15:
+      return tile(slice(a, 0, 1, 3), {2, 1}) + reshape(gather(b, rank(a), 1), {kSize, 1}) * 0.5;
     default:
       return stop_gradient(a) * 0.5 + reshape(b, {kSize, kSize}) * 0.5;
   }
@@ -105,6 +115,19 @@ ComplexArray in_reference(const Step& step, const std::vector<ComplexArray>& v) 
       return zip(a, b, [](Complex x, Complex y) { return reference::relu(x) - y * 0.5; });
     case 10:
       return map(zip(reference::reduce_sum(a, {true, false}), b, sum), tanh_of);
+    case 12:
+      return map(reference::cumulative_sum(a, 1, true, false), quarter);
+    case 13: {
+      const auto row = [&](std::int64_t k) { return reference::slice(a, 0, k, k + 1); };
+      return reference::transpose(reference::concat<Complex>({row(3), row(0), row(3), row(1)}, 0),
+                                  {1, 0});
+    }
+    case 14:
+      return zip(reference::pad(reference::slice(a, 1, 1, 3), {0, 2}, {0, 0}, 0.5), b,
+                 [](Complex x, Complex y) { return x * y; });
+    case 15:
+      return zip(reference::tile(reference::slice(a, 0, 1, 3), {2, 1}),
+                 reference::slice(b, 1, 2, 3), [](Complex x, Complex y) { return x + y * 0.5; });
     default:
       return zip(a, b, [](Complex x, Complex y) { return x.real() * 0.5 + y * 0.5; });
   }

@@ -7,6 +7,7 @@
 
 #include "tests/support/backends.h"
 #include "tests/support/compare.h"
+#include "tests/support/element_types.h"
 #include "tests/support/graph_case.h"
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
@@ -82,6 +83,34 @@ TEST_P(CopyRegionKernel, WalksEachSideWithItsOwnStrides) {
   check({4}, {4}, region({0}, {1}, {1}));  // nothing
   check({2, 3, 2, 3, 2, 7}, {7, 2, 3, 2, 3, 2},
         region({7, 2, 3, 2, 3, 2}, {1, 7, 14, 42, 84, 252}, {72, 36, 12, 6, 2, 1}));
+}
+
+// Elements of 1 and 8 bytes, whose walks have kernels of their own.
+TEST_P(CopyRegionKernel, KeepsTheBitsOfEveryElementType) {
+  for (const std::int64_t n : {1, 15, 16, 31, 32, 33, 255, 256, 257}) {
+    SCOPED_TRACE(n);
+    check_moves_of_each_type(
+        backend_, {3, n}, [](Tensor x) { return transpose(x); },
+        [](const Reals& x) {
+          return reference::transpose(x, {1, 0});
+        });
+    check_moves_of_each_type(
+        backend_, {40, n}, [](Tensor x) { return transpose(x); },
+        [](const Reals& x) {
+          return reference::transpose(x, {1, 0});
+        });
+    check_moves_of_each_type(
+        backend_, {4, n}, [](Tensor x) { return slice(x, 0, 1, 3); },
+        [](const Reals& x) { return reference::slice(x, 0, 1, 3); });
+    check_moves_of_each_type(
+        backend_, {4, n},
+        [](Tensor x) {
+          return concat({x, slice(x, 0, 1, 2), x}, 0);
+        },
+        [](const Reals& x) {
+          return reference::concat<double>({x, reference::slice(x, 0, 1, 2), x}, 0);
+        });
+  }
 }
 
 UNROLL_FOR_EACH_BACKEND(CopyRegionKernel);
@@ -163,6 +192,152 @@ std::vector<GraphCase> layout_cases() {
                      },
                  .ulps = 0});
   return all;
+}
+
+/// The parts of a split, weighted so that they differ, side by side.
+GraphCase split_case(const Dims& dims, int axis, const std::vector<std::int64_t>& sizes) {
+  const std::size_t k = std::size_t(axis < 0 ? axis + int(dims.size()) : axis);
+  return {.name = "split " + to_string(shape_of(dims)) + " axis " + std::to_string(axis),
+          .operands = {{dims}},
+          .build =
+              [=](const auto& x) {
+                std::vector<Tensor> parts = split(x[0], sizes, axis);
+                for (std::size_t p = 0; p < parts.size(); ++p) parts[p] = parts[p] * double(p + 1);
+                return concat(parts, axis);
+              },
+          .reference =
+              [=](const auto& x) {
+                std::vector<ComplexArray> parts;
+                std::int64_t begin = 0;
+                for (std::size_t p = 0; p < sizes.size(); begin += sizes[p++])
+                  parts.push_back(reference::map(reference::slice(x[0], k, begin, begin + sizes[p]),
+                                                 [=](Complex v) { return v * double(p + 1); }));
+                return reference::concat(parts, k);
+              }};
+}
+
+class SplitStack : public OnEachBackend {};
+
+TEST_P(SplitStack, ValuesAndGradientsMatchTheReference) {
+  std::vector<GraphCase> all = {
+      split_case({5}, 0, {2, 3}),          split_case({3, 64}, 1, {31, 32, 1}),
+      split_case({3, 289}, -1, {256, 33}), split_case({6, 2, 3}, 0, {1, 2, 3}),
+      split_case({2, 5, 2, 3}, 1, {4, 1}), split_case({2, 3}, 1, {3}),
+      split_case({2, 3, 257}, -2, {1, 2}),
+  };
+  // A part that nothing reads has no gradient of its own.
+  all.push_back({.name = "one part of a split",
+                 .operands = {{{6, 5}}},
+                 .build = [](const auto& x) { return split(x[0], 3, 0)[1]; },
+                 .reference = [](const auto& x) { return reference::slice(x[0], 0, 2, 4); },
+                 .ulps = 0});
+  for (const int axis : {0, 1, 2, -1, -3})
+    all.push_back({.name = "stack along " + std::to_string(axis),
+                   .operands = {{{3, 33}}, {{3, 33}}},
+                   .build =
+                       [=](const auto& x) {
+                         return stack({x[0], x[1], x[0]}, axis);
+                       },
+                   .reference =
+                       [=](const auto& x) {
+                         const Dims dims[] = {{1, 3, 33}, {3, 1, 33}, {3, 33, 1}};
+                         const std::size_t k = std::size_t(axis < 0 ? axis + 3 : axis);
+                         const ComplexArray a(dims[k], x[0].values), b(dims[k], x[1].values);
+                         return reference::concat<Complex>({a, b, a}, k);
+                       },
+                   .ulps = 0});
+  all.push_back({.name = "unstack",
+                 .operands = {{{2, 3, 4}}},
+                 .build =
+                     [](const auto& x) {
+                       const std::vector<Tensor> parts = unstack(x[0], -2);
+                       return parts.at(0) * parts.at(2);
+                     },
+                 .reference =
+                     [](const auto& x) {
+                       const auto part = [&](std::int64_t k) {
+                         return ComplexArray({2, 4}, reference::slice(x[0], 1, k, k + 1).values);
+                       };
+                       return reference::zip(part(0), part(2),
+                                             [](Complex a, Complex b) { return a * b; });
+                     }});
+  for (const GraphCase& test : all) check_graph_case(test, backend_);
+}
+
+TEST_P(SplitStack, OpenDimensionsAreFixedByTheFeeds) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {kOpen, kOpen});
+  const std::vector<Tensor> halves = split(x, 2, 0);
+  EXPECT_EQ(halves[1].shape(), (Shape{kOpen, kOpen}));
+  const std::vector<Tensor> sized = split(x, {1, 2}, 1);
+  EXPECT_EQ(sized[1].shape(), (Shape{kOpen, 2}));
+  const Tensor stacked = stack({x, x}, 1), column = squeeze(sized[0], 1);
+  EXPECT_EQ(stacked.shape(), (Shape{kOpen, 2, kOpen}));
+  const std::vector<float> values{1, 2, 3, 4, 5, 6};
+  const std::vector<Feed> feeds{{x, std::span<const float>(values), {2, 3}}};
+  const std::vector<Tensor> fetches{halves[1], sized[1], stacked, column};
+  Session session(g, backend_);
+  session.run(fetches, feeds);
+  EXPECT_EQ(session.read(halves[1]), (std::vector<float>{4, 5, 6}));
+  EXPECT_EQ(session.read(sized[1]), (std::vector<float>{2, 3, 5, 6}));
+  EXPECT_EQ(session.read(stacked), (std::vector<float>{1, 2, 3, 1, 2, 3, 4, 5, 6, 4, 5, 6}));
+  EXPECT_EQ(session.shape(column), Shape{2});
+  EXPECT_EQ(session.read(column), (std::vector<float>{1, 4}));
+  const std::vector<Feed> odd{{x, std::span<const float>(values), {3, 2}}};
+  EXPECT_THROW(session.run(halves, odd), std::invalid_argument);
+  EXPECT_THROW(session.run(sized, odd), std::invalid_argument);
+}
+
+TEST_P(SplitStack, MoveEveryElementType) {
+  check_moves_of_each_type(
+      backend_, {6, 33},
+      [](Tensor x) {
+        return split(x, {1, 5}, 0)[1];
+      },
+      [](const Reals& x) { return reference::slice(x, 0, 1, 6); });
+  check_moves_of_each_type(
+      backend_, {6, 33}, [](Tensor x) { return stack(unstack(x, 0), 0); },
+      [](const Reals& x) { return x; });
+}
+
+UNROLL_FOR_EACH_BACKEND(SplitStack);
+
+TEST(SplitStackShapes, AreChecked) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {6, 4}), y = g.placeholder("y", {4, 6}),
+               open = g.placeholder("open", {kOpen, 4});
+  const auto said = [](const auto& call) {
+    try {
+      call();
+    } catch (const std::invalid_argument& error) {
+      return std::string(error.what());
+    }
+    return std::string("nothing");
+  };
+  EXPECT_EQ(
+      said([&] { split(x, 4, 0); }),
+      "split: got 4 parts, expected a number that divides the 6 elements of axis 0 of [6, 4]");
+  EXPECT_EQ(said([&] {
+              split(x, {1, 2}, 1);
+            }),
+            "split: got parts of 3, expected all the 4 elements of axis 1 of [6, 4]");
+  EXPECT_EQ(said([&] { split(x, {4, 0}, 1); }), "split: got a part of 0, expected 1 or more");
+  EXPECT_EQ(said([&] { split(x, 0, 0); }), "split: got 0 parts, expected 1 or more");
+  EXPECT_EQ(said([&] { split(x, 2, 2); }),
+            "split: got axis 2, expected one of a tensor of 2 dimensions");
+  EXPECT_THROW(split(Tensor(), 2, 0), std::invalid_argument);
+  EXPECT_THROW(stack({x, y}, 0), std::invalid_argument);
+  EXPECT_THROW(stack({x, x}, 3), std::invalid_argument);
+  EXPECT_THROW(stack({}, 0), std::invalid_argument);
+  EXPECT_EQ(said([&] { unstack(open, 0); }),
+            "unstack: got [?, 4], expected a known number of elements along axis 0");
+  EXPECT_EQ(said([&] { unstack(x, -3); }),
+            "unstack: got axis -3, expected one of a tensor of 2 dimensions");
+  EXPECT_THROW(unstack(Tensor()), std::invalid_argument);
+  EXPECT_EQ(said([&] { squeeze(x, 0); }), "squeeze: got [6, 4], expected 1 element along axis 0");
+  EXPECT_THROW(expand_dims(x, 3), std::invalid_argument);
+  EXPECT_EQ(expand_dims(x, -1).shape(), (Shape{6, 4, 1}));
+  EXPECT_EQ(expand_dims(x, 0).shape(), (Shape{1, 6, 4}));
 }
 
 class SliceConcat : public OnEachBackend {};

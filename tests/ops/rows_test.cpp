@@ -10,6 +10,8 @@
 
 #include "tests/support/backends.h"
 #include "tests/support/compare.h"
+#include "tests/support/element_types.h"
+#include "tests/support/graph_case.h"
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
 #include "unroll/gradients.h"
@@ -261,6 +263,127 @@ TEST(EmbeddingShapes, AreChecked) {
   EXPECT_THROW(embedding(ids, ids), std::invalid_argument);
 }
 
+// The gradient of two tables that are one: int64 ids are as good, also beside int32 ones.
+TEST_P(Embedding, TakesInt64Ids) {
+  Graph g;
+  const Tensor long_ids = g.placeholder("long_ids", {2, 3}, DType::kInt64),
+               ids = g.placeholder("ids", {2}, DType::kInt32);
+  const Tensor table = g.variable("table", {4, 3}, uniform(-1, 1));
+  const Tensor y = embedding(table, long_ids);
+  EXPECT_EQ(y.shape(), (Shape{2, 3, 3}));
+  const Tensor cost = reduce_sum(y) + 10 * reduce_sum(embedding(table, ids));
+  EXPECT_TRUE(gradients(cost, {table})[0].is_sparse());
+  const Tensor slope = dense_gradients(cost, {table})[0];
+  // Outside int32, among them one whose lowest 32 bits are an id.
+  const std::vector<std::int64_t> values{3, -1, std::int64_t{1} << 32, 3, 0, INT64_MIN};
+  const std::vector<std::int32_t> short_values{1, 3};
+  Session session(g, backend_);
+  session.run({y, slope}, {{long_ids, values}, {ids, short_values}});
+  const Reals rows({4, 3}, doubles(session.variables().read<float>("table")));
+  EXPECT_TRUE(
+      close(session.read(y), reference::gather(rows, {3, -1, -1, 3, 0, -1}, {2, 3}).values, 0));
+  EXPECT_EQ(session.read(slope), (std::vector<float>{1, 1, 1, 10, 10, 10, 0, 0, 0, 12, 12, 12}));
+}
+
+class Gather : public OnEachBackend {
+ protected:
+  struct Case {
+    Dims x;
+    int axis;
+    Dims ids;
+  };
+
+  template <typename Id>
+  void check(const Case& test) {
+    SCOPED_TRACE(to_string(shape_of(test.x)) + " axis " + std::to_string(test.axis) + " ids " +
+                 to_string(shape_of(test.ids)));
+    const auto axis = std::size_t(test.axis < 0 ? test.axis + int(test.x.size()) : test.axis);
+    Random random(17);
+    std::vector<std::int64_t> ids;  // some out of range on both sides
+    for (const std::int32_t id :
+         random.integers(reference::elements(test.ids), -1, std::int32_t(test.x[axis]) + 1))
+      ids.push_back(id);
+    const std::vector<Id> fed(ids.begin(), ids.end());
+    const Reals values = random.array(test.x, -2, 2);
+    const Reals expected = reference::gather_along(values, axis, ids, test.ids);
+    const Reals weights = random.array(expected.dims, -1, 1);
+
+    Graph g;
+    const Tensor x = g.placeholder("x", shape_of(test.x)),
+                 id = g.placeholder("ids", shape_of(test.ids), dtype_of<Id>()),
+                 w = g.placeholder("w", shape_of(expected.dims));
+    const Tensor y = gather(x, id, test.axis);
+    const Tensor slope = dense_gradients(reduce_sum(w * y), {x})[0];
+    Session session(g, backend_);
+    session.run({y, slope}, {{x, floats(values)}, {id, fed}, {w, floats(weights)}});
+    EXPECT_TRUE(close(session.read(y), expected.values, 0));
+    const auto slopes = reference::complex_step({values}, [&](const auto& point) {
+      return reference::weighted_sum(weights,
+                                     reference::gather_along(point[0], axis, ids, test.ids));
+    });
+    // At most some 30 of the ids are equal: so many terms below 1 in a sum below 8.
+    EXPECT_TRUE(close(session.read(slope), slopes[0].values, 30, 4));
+  }
+};
+
+TEST_P(Gather, ValuesAndGradientsMatchTheReference) {
+  for (const Case& test : {
+           Case{{5}, 0, {3}},
+           Case{{5}, 0, {}},
+           Case{{33}, 0, {2, 257}},
+           Case{{4, 31}, 0, {6}},
+           Case{{4, 32}, 1, {6}},
+           Case{{4, 33}, -1, {3, 2}},
+           Case{{7, 257}, 0, {5}},
+           Case{{3, 4, 5}, 0, {2, 2}},
+           Case{{3, 4, 5}, 1, {2, 3}},
+           Case{{3, 4, 5}, 2, {}},
+           Case{{2, 3, 2, 3, 2, 2}, 3, {4}},
+           Case{{2, 3, 4}, 1, {2, 1, 2, 2}},
+       }) {
+    check<std::int32_t>(test);
+    check<std::int64_t>(test);
+  }
+}
+
+TEST_P(Gather, MovesEveryElementType) {
+  for (const std::int64_t n : {1, 3, 4, 31, 32, 33, 255, 256, 257})
+    for (const int axis : {0, 1}) {
+      SCOPED_TRACE(n);
+      check_moves_of_each_type(
+          backend_, {3, n},
+          [=](Tensor x) {
+            const Tensor id = shape(slice(x, 0, 0, 1));  // [1, n]
+            return gather(x, id, axis);
+          },
+          [=](const Reals& x) {
+            const auto one_more = [](double place) { return place + 1; };  // 0: out of range
+            return reference::map(reference::gather_along(reference::map(x, one_more),
+                                                          std::size_t(axis), {1, n}, {2}),
+                                  [](double place) { return place - 1; });
+          });
+    }
+}
+
+UNROLL_FOR_EACH_BACKEND(Gather);
+
+TEST(GatherShapes, AreChecked) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {4, kOpen, 3}),
+               ids = g.placeholder("ids", {2, kOpen}, DType::kInt64);
+  EXPECT_EQ(gather(x, ids).shape(), (Shape{2, kOpen, kOpen, 3}));
+  EXPECT_EQ(gather(x, ids, -2).shape(), (Shape{4, 2, kOpen, 3}));
+  EXPECT_EQ(gather(x, ids, 2).shape(), (Shape{4, kOpen, 2, kOpen}));
+  EXPECT_EQ(gather(x, g.placeholder("id", {}, DType::kInt32), 1).shape(), (Shape{4, 3}));
+  EXPECT_THROW(gather(x, ids, 3), std::invalid_argument);
+  EXPECT_THROW(gather(x, x), std::invalid_argument);
+  EXPECT_THROW(gather(x, g.placeholder("many", {1, 1, 1, 1, 1}, DType::kInt32)),
+               std::invalid_argument);
+  EXPECT_THROW(gather(g.placeholder("scalar", {}), ids), std::invalid_argument);
+  EXPECT_THROW(gather(Tensor(), ids), std::invalid_argument);
+  EXPECT_THROW(gather(x, Tensor()), std::invalid_argument);
+}
+
 class OneHotTest : public OnEachBackend {};
 
 TEST_P(OneHotTest, KernelMatchesTheDefinition) {
@@ -290,6 +413,16 @@ TEST_P(OneHotTest, OpAppendsADimension) {
   EXPECT_EQ(session.evaluate(y, {{ids, std::vector<std::int32_t>{0, 2, 3, -1}}}),
             (std::vector<float>{1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0}));
   EXPECT_EQ(session.shape(y), (Shape{2, 2, 3}));
+}
+
+TEST_P(OneHotTest, TakesInt64Ids) {
+  Graph g;
+  const Tensor ids = g.placeholder("ids", {4}, DType::kInt64);
+  const Tensor y = one_hot(ids, 2);
+  Session session(g, backend_);
+  EXPECT_EQ(
+      session.evaluate(y, {{ids, std::vector<std::int64_t>{1, 0, std::int64_t{1} << 32, -1}}}),
+      (std::vector<float>{0, 1, 1, 0, 0, 0, 0, 0}));
 }
 
 UNROLL_FOR_EACH_BACKEND(OneHotTest);

@@ -48,6 +48,9 @@ class ForwardingBackend : public Backend {
   void softmax(const Softmax& args) override { inner_->softmax(args); }
   void softmax_gradient(const SoftmaxGradient& args) override { inner_->softmax_gradient(args); }
 
+  void fill(const Fill& args) override { inner_->fill(args); }
+  void cumulative_sum(const CumulativeSum& args) override { inner_->cumulative_sum(args); }
+
   void gather_rows(const GatherRows& args) override { inner_->gather_rows(args); }
   void scatter_add_rows(const ScatterAddRows& args) override { inner_->scatter_add_rows(args); }
   std::size_t coalesce_scratch_bytes(std::int64_t rows) const override {
@@ -55,12 +58,17 @@ class ForwardingBackend : public Backend {
   }
   void coalesce_rows(const CoalesceRows& args) override { inner_->coalesce_rows(args); }
   void one_hot(const OneHot& args) override { inner_->one_hot(args); }
+  void narrow_ids(const NarrowIds& args) override { inner_->narrow_ids(args); }
 
   void dropout(const Dropout& args) override { inner_->dropout(args); }
   std::size_t sample_scratch_bytes(std::int64_t ids) const override {
     return inner_->sample_scratch_bytes(ids);
   }
   void sample(const Sample& args) override { inner_->sample(args); }
+  std::size_t permutation_scratch_bytes(std::int64_t ids) const override {
+    return inner_->permutation_scratch_bytes(ids);
+  }
+  void permutation(const Permutation& args) override { inner_->permutation(args); }
 
   RecurrentAlgorithm recurrent_algorithm() const override { return inner_->recurrent_algorithm(); }
   std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) override {

@@ -242,6 +242,75 @@ Array<S> gather(const Array<S>& table, const std::vector<std::int32_t>& ids, Dim
   return out;
 }
 
+/// The elements along an axis by their ids of shape `id_dims`; an id out of range gives zeros.
+template <typename S>
+Array<S> gather_along(const Array<S>& a, std::size_t axis, const std::vector<std::int64_t>& ids,
+                      const Dims& id_dims) {
+  Dims dims(a.dims.begin(), a.dims.begin() + std::ptrdiff_t(axis));
+  dims.insert(dims.end(), id_dims.begin(), id_dims.end());
+  dims.insert(dims.end(), a.dims.begin() + std::ptrdiff_t(axis) + 1, a.dims.end());
+  Array<S> out(dims);
+  std::size_t k = 0;
+  for_each_index(dims, [&](const Dims& index) {
+    Dims source(index.begin(), index.begin() + std::ptrdiff_t(axis));
+    std::size_t place = 0;
+    for (std::size_t d = 0; d < id_dims.size(); ++d)
+      place = place * std::size_t(id_dims[d]) + std::size_t(index[axis + d]);
+    const std::int64_t id = ids[place];
+    source.push_back(id);
+    source.insert(source.end(), index.begin() + std::ptrdiff_t(axis + id_dims.size()), index.end());
+    out.values[k++] = id >= 0 && id < a.dims[axis] ? broadcast_at(a, source) : S(0);
+  });
+  return out;
+}
+
+/// `value` around an array: so many before and after each axis.
+template <typename S>
+Array<S> pad(const Array<S>& a, const Dims& before, const Dims& after, double value) {
+  Dims dims = a.dims;
+  for (std::size_t axis = 0; axis < dims.size(); ++axis) dims[axis] += before[axis] + after[axis];
+  Array<S> out(dims);
+  std::size_t k = 0;
+  for_each_index(dims, [&](Dims index) {
+    bool inside = true;
+    for (std::size_t axis = 0; axis < index.size(); ++axis) {
+      index[axis] -= before[axis];
+      inside = inside && index[axis] >= 0 && index[axis] < a.dims[axis];
+    }
+    out.values[k++] = inside ? broadcast_at(a, index) : S(value);
+  });
+  return out;
+}
+
+template <typename S>
+Array<S> tile(const Array<S>& a, const Dims& repeats) {
+  Dims dims = a.dims;
+  for (std::size_t axis = 0; axis < dims.size(); ++axis) dims[axis] *= repeats[axis];
+  Array<S> out(dims);
+  std::size_t k = 0;
+  for_each_index(dims, [&](Dims index) {
+    for (std::size_t axis = 0; axis < index.size(); ++axis) index[axis] %= a.dims[axis];
+    out.values[k++] = broadcast_at(a, index);
+  });
+  return out;
+}
+
+template <typename S>
+Array<S> cumulative_sum(const Array<S>& a, std::size_t axis, bool exclusive, bool reverse) {
+  Array<S> out(a.dims);
+  std::size_t k = 0;
+  for_each_index(a.dims, [&](Dims index) {
+    const std::int64_t own = index[axis];
+    S sum = 0;
+    for (index[axis] = 0; index[axis] < a.dims[axis]; ++index[axis]) {
+      const bool earlier = reverse ? index[axis] > own : index[axis] < own;
+      if (earlier || (!exclusive && index[axis] == own)) sum += broadcast_at(a, index);
+    }
+    out.values[k++] = sum;
+  });
+  return out;
+}
+
 /// sum(weights * a): the scalar whose gradient the tests check.
 template <typename S>
 S weighted_sum(const Array<double>& weights, const Array<S>& a) {

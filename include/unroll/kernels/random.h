@@ -35,12 +35,23 @@ struct Sample {
   View scratch;        // sample_scratch_bytes(V)
 };
 
+/// The ids 0 to N - 1 in ascending order of their Philox words; equal words keep the ids' order.
+struct Permutation {
+  std::uint64_t key;  // math::philox_key(seed, site)
+  View step;          // [1] int64
+  View order;         // [N] int32 out
+  View inverse;       // [N] int32 out: inverse[order[k]] = k
+  View scratch;       // permutation_scratch_bytes(N)
+};
+
 class RandomKernels {
  public:
   virtual ~RandomKernels() = default;
   virtual void dropout(const Dropout& args) = 0;
   virtual std::size_t sample_scratch_bytes(std::int64_t ids) const = 0;
   virtual void sample(const Sample& args) = 0;
+  virtual std::size_t permutation_scratch_bytes(std::int64_t ids) const = 0;
+  virtual void permutation(const Permutation& args) = 0;
 };
 
 }  // namespace unroll

@@ -9,9 +9,15 @@
 namespace unroll {
 
 struct GatherRows {
-  View table;  // [V, E]
+  View table;  // [V, E], any element type
   View ids;    // [M] int32 in: rows outside [0, V) give zeros
   View out;    // [M, E]
+};
+
+/// Ids as int32; those that it cannot hold become -1.
+struct NarrowIds {
+  View ids;     // [M] int64
+  View narrow;  // [M] int32 out
 };
 
 /// table[id] += row for every pair, in order of position. Ids outside [0, V) are skipped.
@@ -44,6 +50,7 @@ class TableRowKernels {
   virtual std::size_t coalesce_scratch_bytes(std::int64_t rows) const = 0;
   virtual void coalesce_rows(const CoalesceRows& args) = 0;
   virtual void one_hot(const OneHot& args) = 0;
+  virtual void narrow_ids(const NarrowIds& args) = 0;
 };
 
 }  // namespace unroll

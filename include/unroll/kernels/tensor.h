@@ -46,7 +46,8 @@ struct Reduce {
 };
 
 /// Copies out[j] = in[i] over a grid of `extent`. Each side walks the grid with strides of its own,
-/// which makes slices, concatenation, transposition and their gradients.
+/// which makes slices, concatenation, transposition and their gradients. Both have one element
+/// type, any.
 struct CopyRegion {
   View in, out;
   Shape extent;

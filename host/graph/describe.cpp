@@ -57,10 +57,7 @@ std::string shown(const std::vector<T>& list) {
   std::string text = "[";
   for (std::size_t k = 0; k < std::min(list.size(), kMost); ++k) {
     if (k > 0) text += ", ";
-    if constexpr (std::is_same_v<T, float>)
-      text += shown(double(list[k]));
-    else
-      text += shown(list[k]);
+    text += shown(list[k]);
   }
   if (list.size() > kMost) text += ", ... " + std::to_string(list.size()) + " in all";
   return text + "]";

@@ -1,6 +1,8 @@
 #include "unroll/graph.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <stdexcept>
 
 #include "host/graph/operation.h"
@@ -76,24 +78,77 @@ Tensor Graph::variable(std::string_view name, const Shape& shape, const Initiali
   return {&add(name, std::make_shared<VariableOperation>(std::move(info)), {}), 0};
 }
 
-Tensor Graph::constant(double value, const Shape& shape) {
-  if (shape.is_open())
-    throw std::invalid_argument("constant: got shape " + to_string(shape) +
-                                ", expected a closed one");
+namespace {
+
+/// Whether `value` is a whole number that T holds; then sets `whole` to it.
+template <typename T>
+bool is_exactly(double value, T& whole) {
+  // The limits are powers of two, so they are exact.
+  if (!(value >= double(std::numeric_limits<T>::min()) &&
+        value < -double(std::numeric_limits<T>::min()) && value == std::floor(value)))
+    return false;
+  whole = T(value);
+  return true;
+}
+
+TensorType listed(std::size_t values, const Shape& shape, DType dtype) {
+  if (shape.is_open() || std::int64_t(values) != shape.elements())
+    throw std::invalid_argument("constant: got " + std::to_string(values) +
+                                " values, expected those of shape " + to_string(shape));
+  return {shape, dtype};
+}
+
+}  // namespace
+
+Tensor Graph::constant_of(std::span<const std::byte> bytes, const TensorType& type) {
   auto operation = std::make_shared<ConstantOperation>();
-  operation->shape = shape;
-  operation->values = {float(value)};
+  operation->type = type;
+  operation->bytes.assign(bytes.begin(), bytes.end());
   return {&add("", std::move(operation), {}), 0};
 }
 
+Tensor Graph::constant(double value, const Shape& shape, DType dtype) {
+  if (shape.is_open())
+    throw std::invalid_argument("constant: got shape " + to_string(shape) +
+                                ", expected a closed one");
+  const auto of = [&]<typename T>(T converted) {
+    return constant_of(std::as_bytes(std::span(&converted, 1)), {shape, dtype});
+  };
+  switch (dtype) {
+    case DType::kFloat32:
+      return of(float(value));
+    case DType::kFloat64:
+      return of(value);
+    case DType::kInt32:
+      if (std::int32_t whole = 0; is_exactly(value, whole)) return of(whole);
+      break;
+    case DType::kInt64:
+      if (std::int64_t whole = 0; is_exactly(value, whole)) return of(whole);
+      break;
+    case DType::kBool:
+      if (value == 0 || value == 1) return of(value == 1);
+      break;
+    case DType::kByte:
+      break;
+  }
+  throw std::invalid_argument("constant: got " + std::to_string(value) + ", expected a value of " +
+                              to_string(dtype));
+}
+
 Tensor Graph::constant(std::span<const float> values, const Shape& shape) {
-  if (shape.is_open() || std::int64_t(values.size()) != shape.elements())
-    throw std::invalid_argument("constant: got " + std::to_string(values.size()) +
-                                " values, expected those of shape " + to_string(shape));
-  auto operation = std::make_shared<ConstantOperation>();
-  operation->shape = shape;
-  operation->values.assign(values.begin(), values.end());
-  return {&add("", std::move(operation), {}), 0};
+  return constant_of(std::as_bytes(values), listed(values.size(), shape, dtype_of<float>()));
+}
+Tensor Graph::constant(std::span<const double> values, const Shape& shape) {
+  return constant_of(std::as_bytes(values), listed(values.size(), shape, dtype_of<double>()));
+}
+Tensor Graph::constant(std::span<const std::int32_t> values, const Shape& shape) {
+  return constant_of(std::as_bytes(values), listed(values.size(), shape, dtype_of<std::int32_t>()));
+}
+Tensor Graph::constant(std::span<const std::int64_t> values, const Shape& shape) {
+  return constant_of(std::as_bytes(values), listed(values.size(), shape, dtype_of<std::int64_t>()));
+}
+Tensor Graph::constant(std::span<const bool> values, const Shape& shape) {
+  return constant_of(std::as_bytes(values), listed(values.size(), shape, dtype_of<bool>()));
 }
 
 std::vector<Tensor> Graph::variables() const {
@@ -134,10 +189,26 @@ void VariableOperation::attributes(const AttributeVisitor& visit) const {
 }
 
 void ConstantOperation::attributes(const AttributeVisitor& visit) const {
-  if (values.size() == 1)
-    visit("value", values.front());
-  else
-    visit("values", values);
+  const auto visit_values = [&]<typename T, typename Shown>(std::span<const T> list, Shown) {
+    if (list.size() == 1)
+      visit("value", Shown(list.front()));
+    else
+      visit("values", std::vector<Shown>(list.begin(), list.end()));
+  };
+  switch (type.dtype) {
+    case DType::kFloat32:
+      return visit_values(values<float>(), double());
+    case DType::kFloat64:
+      return visit_values(values<double>(), double());
+    case DType::kInt32:
+      return visit_values(values<std::int32_t>(), std::int64_t());
+    case DType::kInt64:
+      return visit_values(values<std::int64_t>(), std::int64_t());
+    case DType::kBool:
+      return visit_values(values<bool>(), std::int64_t());
+    case DType::kByte:
+      return;
+  }
 }
 
 Tensor add_node(std::shared_ptr<const Operation> operation, std::vector<Tensor> inputs,

@@ -49,7 +49,7 @@ struct RunContext {
 /// What an operation is beside its inputs: a flag, an integer, a real number, a text, a list of
 /// either kind of number, or a shape.
 using Attribute = std::variant<bool, std::int64_t, double, std::string, std::vector<std::int64_t>,
-                               std::vector<float>, Shape>;
+                               std::vector<double>, Shape>;
 using AttributeVisitor = std::function<void(std::string_view name, const Attribute& value)>;
 
 class Operation {
@@ -120,14 +120,17 @@ struct VariableOperation final : Operation {
 };
 
 struct ConstantOperation final : Operation {
-  Shape shape;
-  std::vector<float> values;  // one value stands for all elements
+  TensorType type;
+  std::vector<std::byte> bytes;  // of all elements, or of one that stands for all
 
+  /// T is the element type.
+  template <typename T>
+  std::span<const T> values() const {
+    return {reinterpret_cast<const T*>(bytes.data()), bytes.size() / sizeof(T)};
+  }
   std::string kind() const override { return "constant"; }
   void attributes(const AttributeVisitor& visit) const override;
-  std::vector<TensorType> infer(std::span<const TensorType>) const override {
-    return {{shape, DType::kFloat32}};
-  }
+  std::vector<TensorType> infer(std::span<const TensorType>) const override { return {type}; }
   void run(const RunContext&) const override {}
   std::vector<Gradient> gradient(const Node&, std::span<const Tensor>) const override { return {}; }
 };

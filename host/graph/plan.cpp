@@ -157,12 +157,13 @@ int Session::Plan::new_storage(std::size_t bytes, std::int64_t position) {
 
 View Session::Plan::constant_view(const Step& step) {
   const auto* constant = operation_as<ConstantOperation>({step.node, 0});
-  const std::size_t elements = std::size_t(constant->shape.elements());
-  std::vector<float> values(elements, constant->values.empty() ? 0.0F : constant->values.front());
-  if (constant->values.size() == elements) values = constant->values;
-  constants_.push_back(backend_->allocate(elements * sizeof(float)));
-  backend_->upload(constants_.back().get(), values.data(), elements * sizeof(float));
-  return {constants_.back().get(), constant->shape};
+  std::vector<std::byte> bytes = constant->bytes;
+  const std::size_t size = size_of(constant->type.dtype), all = bytes_of(constant->type);
+  bytes.resize(std::max(all, size));
+  for (std::size_t k = constant->bytes.size(); k < all; ++k) bytes[k] = bytes[k - size];
+  constants_.push_back(backend_->allocate(all));
+  backend_->upload(constants_.back().get(), bytes.data(), all);
+  return {constants_.back().get(), constant->type.shape, constant->type.dtype};
 }
 
 void Session::Plan::assign_storage(VariableStore& store) {

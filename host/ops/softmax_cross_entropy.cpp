@@ -91,7 +91,8 @@ class SoftmaxCrossEntropyOperation final : public Operation {
   /// The gradient of a loss that is itself the cost: no need to multiply by it.
   static bool is_one(const Tensor& dy) {
     const auto* constant = operation_as<ConstantOperation>(dy);
-    return constant && constant->values.size() == 1 && constant->values.front() == 1;
+    return constant && constant->type.dtype == DType::kFloat32 &&
+           constant->values<float>().size() == 1 && constant->values<float>().front() == 1;
   }
 
   SoftmaxCrossEntropyOptions options_;

@@ -87,9 +87,15 @@ class Graph {
                   const VariableOptions& options = {});
 
   /// Every element is `value`. Broadcasting lets a scalar (the default) stand for any shape.
-  Tensor constant(double value, const Shape& shape = {});
+  /// Errors    std::invalid_argument if an integer type or bool has no such value.
+  Tensor constant(double value, const Shape& shape = {}, DType dtype = DType::kFloat32);
+  /// The element type is the values'. An int64 above 2^53 is exact only in this form.
   /// Errors    std::invalid_argument unless there are as many values as the shape has elements.
   Tensor constant(std::span<const float> values, const Shape& shape);
+  Tensor constant(std::span<const double> values, const Shape& shape);
+  Tensor constant(std::span<const std::int32_t> values, const Shape& shape);
+  Tensor constant(std::span<const std::int64_t> values, const Shape& shape);
+  Tensor constant(std::span<const bool> values, const Shape& shape);
 
   /// Adds a node. `name` is made unique by a suffix; it keys dropout's random numbers.
   const Node& add(std::string_view name, std::shared_ptr<const Operation> operation,
@@ -116,6 +122,8 @@ class Graph {
   std::string dot() const;
 
  private:
+  Tensor constant_of(std::span<const std::byte> bytes, const TensorType& type);
+
   struct Name {
     Node* node = nullptr;
     int next_suffix = 1;  // all below are taken

@@ -34,9 +34,9 @@ struct Printed {
     out << "ints";
     for (const std::int64_t value : list) out << ' ' << value;
   }
-  void operator()(const std::vector<float>& list) {
+  void operator()(const std::vector<double>& list) {
     out << "reals";
-    for (const float value : list) out << ' ' << value;
+    for (const double value : list) out << ' ' << value;
   }
   void operator()(const Shape& shape) { out << "shape " << to_string(shape); }
 };

@@ -113,35 +113,55 @@ const char* dot_shape(const Node& node) {
   return "box";
 }
 
-}  // namespace
-
-std::string Graph::describe() const {
-  std::string text;
-  for (const auto& node : nodes_) {
-    text += shown(node->name) + " = " + node->operation->kind();
+void add_lines(const Graph& graph, const std::string& margin, std::string& text) {
+  for (const auto& node : graph.nodes()) {
+    text += margin + shown(node->name) + " = " + node->operation->kind();
     if (!node->inputs.empty()) text += "(" + inputs_of(*node) + ")";
     if (const auto attributes = attributes_of(*node); !attributes.empty())
       text += " {" + joined(attributes) + "}";
     text += " -> " + types_of(*node) + "\n";
+    for (const NamedBody& body : node->operation->bodies()) {
+      text += margin + "  " + std::string(body.name) + ":\n";
+      add_lines(*body.graph, margin + "    ", text);
+    }
   }
-  return text;
 }
 
-std::string Graph::dot() const {
-  std::string text = "digraph {\n";
-  for (const auto& node : nodes_) {
-    const std::string id = "n" + std::to_string(node->id);
+/// `prefix`: of the nodes' ids, which differ from graph to graph.
+void add_dot(const Graph& graph, const std::string& prefix, std::string& text) {
+  for (const auto& node : graph.nodes()) {
+    const std::string id = prefix + std::to_string(node->id);
     text += "  " + id + " [shape=" + dot_shape(*node) + ", label=\"" +
             label_line(shown(node->name)) + "\\n" + label_line(node->operation->kind());
     for (const std::string& attribute : attributes_of(*node)) text += "\\n" + label_line(attribute);
     text += "\\n" + label_line(types_of(*node)) + "\"];\n";
     for (const Tensor& input : node->inputs) {
-      text += "  n" + std::to_string(input.node().id) + " -> " + id;
+      text += "  " + prefix + std::to_string(input.node().id) + " -> " + id;
       if (input.node().outputs.size() > 1)
         text += " [taillabel=\"" + std::to_string(input.index()) + "\"]";
       text += ";\n";
     }
+    for (const NamedBody& body : node->operation->bodies()) {
+      const std::string name = id + "_" + std::string(body.name);
+      text += "  subgraph cluster_" + name + " {\n  label=\"" + label_line(shown(node->name)) +
+              ": " + std::string(body.name) + "\";\n";
+      add_dot(*body.graph, name + "_", text);
+      text += "  }\n";
+    }
   }
+}
+
+}  // namespace
+
+std::string Graph::describe() const {
+  std::string text;
+  add_lines(*this, "", text);
+  return text;
+}
+
+std::string Graph::dot() const {
+  std::string text = "digraph {\n";
+  add_dot(*this, "n", text);
   return text + "}\n";
 }
 

@@ -27,14 +27,22 @@ Graph::~Graph() = default;
 
 const Node& Graph::add(std::string_view name, std::shared_ptr<const Operation> operation,
                        std::vector<Tensor> inputs) {
-  std::vector<TensorType> types;
-  for (const Tensor& input : inputs) {
+  if (body_) return body_->add(name, std::move(operation), std::move(inputs));
+  for (Tensor& input : inputs) {
     if (!input) throw std::invalid_argument(operation->kind() + ": an input is an empty tensor");
-    if (&input.graph() != this)
+    const Tensor here = inside(input);
+    if (!here)
       throw std::invalid_argument(operation->kind() + ": input '" + input.name() +
                                   "' belongs to another graph");
-    types.push_back({input.shape(), input.dtype()});
+    input = here;
   }
+  return add_here(name, std::move(operation), std::move(inputs));
+}
+
+const Node& Graph::add_here(std::string_view name, std::shared_ptr<const Operation> operation,
+                            std::vector<Tensor> inputs) {
+  std::vector<TensorType> types;
+  for (const Tensor& input : inputs) types.push_back({input.shape(), input.dtype()});
   auto node = std::make_unique<Node>();
   node->graph = this;
   node->id = std::int64_t(nodes_.size());
@@ -53,12 +61,31 @@ const Node& Graph::add(std::string_view name, std::shared_ptr<const Operation> o
   return *nodes_.back();
 }
 
+/// The tensor as this graph's nodes may read it: itself, or, in a body, the placeholder of one from
+/// around it. Empty if it belongs elsewhere.
+Tensor Graph::inside(Tensor tensor) {
+  if (&tensor.graph() == this) return tensor;
+  if (!parent_) return {};
+  const Tensor outside = parent_->inside(tensor);
+  if (!outside) return {};
+  for (const auto& [known, here] : captured_)
+    if (known == outside) return here;
+  const TensorType type{outside.shape(), outside.dtype()};
+  const Tensor here(&add_here(outside.name(), std::make_shared<PlaceholderOperation>(type), {}), 0);
+  captured_.emplace_back(outside, here);
+  return here;
+}
+
 Tensor Graph::placeholder(std::string_view name, const Shape& shape, DType dtype) {
-  return {&add(name, std::make_shared<PlaceholderOperation>(TensorType{shape, dtype}), {}), 0};
+  if (body_ || parent_)
+    throw std::invalid_argument("placeholder '" + std::string(name) +
+                                "': got one in a body, expected it outside");
+  return {&add_here(name, std::make_shared<PlaceholderOperation>(TensorType{shape, dtype}), {}), 0};
 }
 
 Tensor Graph::variable(std::string_view name, const Shape& shape, const Initializer& initializer,
                        const VariableOptions& options) {
+  if (parent_) return inside(parent_->variable(name, shape, initializer, options));
   if (shape.is_open())
     throw std::invalid_argument("variable '" + std::string(name) + "': shape " + to_string(shape) +
                                 " is open");
@@ -75,7 +102,7 @@ Tensor Graph::variable(std::string_view name, const Shape& shape, const Initiali
     return known;
   }
   VariableInfo info{std::string(name), {shape, options.dtype}, initializer, options.trainable};
-  return {&add(name, std::make_shared<VariableOperation>(std::move(info)), {}), 0};
+  return {&add_here(name, std::make_shared<VariableOperation>(std::move(info)), {}), 0};
 }
 
 namespace {

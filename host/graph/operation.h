@@ -24,6 +24,18 @@ struct OperationState {
   virtual ~OperationState() = default;
 };
 
+/// Numbers of the run that differ from iteration to iteration, for a node with a loop in it. They
+/// lie in device memory: for each iteration its own number, then the numbers for the nodes inside.
+struct StepNumbers {
+  std::int64_t iterations = 0;
+  std::vector<StepNumbers> inside = {};
+
+  std::int64_t count() const;          // of all numbers
+  std::int64_t per_iteration() const;  // its own included
+  /// Writes them to the front of `out` and moves it behind them. `step`: the number outside.
+  void fill(std::int64_t step, std::span<std::int64_t>& out) const;
+};
+
 struct PlanContext {
   Backend& backend;
   std::uint64_t seed;
@@ -35,6 +47,7 @@ struct PlanContext {
 
   std::size_t scratch_bytes = 0;          // out
   std::shared_ptr<OperationState> state;  // out
+  StepNumbers numbers;                    // out
 };
 
 struct RunContext {
@@ -42,8 +55,9 @@ struct RunContext {
   std::span<const View> inputs;
   std::span<const View> outputs;  // empty views for outputs that are not read
   View scratch;
-  View step;  // [1] int64: the run's number
+  View step;  // [1] int64: the run's number, in a loop's body the iteration's
   OperationState* state;
+  View numbers;  // [count] int64: what plan() asked for
 };
 
 /// What an operation is beside its inputs: a flag, an integer, a real number, a text, a list of
@@ -51,6 +65,11 @@ struct RunContext {
 using Attribute = std::variant<bool, std::int64_t, double, std::string, std::vector<std::int64_t>,
                                std::vector<double>, Shape>;
 using AttributeVisitor = std::function<void(std::string_view name, const Attribute& value)>;
+
+struct NamedBody {
+  std::string_view name;
+  const Graph* graph;
+};
 
 class Operation {
  public:
@@ -60,10 +79,13 @@ class Operation {
   virtual std::string kind() const = 0;
 
   /// Calls `visit` for each attribute, always in the same order. Two nodes of one kind with equal
-  /// attributes and types compute the same of their inputs, but for random numbers, which the
-  /// node's name keys unless an attribute does. What has no meaning for this operation (a setting
-  /// of another optimiser, the axis of a reduction over all axes) is left out.
+  /// attributes, types and bodies compute the same of their inputs, but for random numbers, which
+  /// the node's name keys unless an attribute does. What has no meaning for this operation (a
+  /// setting of another optimiser, the axis of a reduction over all axes) is left out.
   virtual void attributes(const AttributeVisitor&) const {}
+
+  /// The graphs of a loop or branch.
+  virtual std::vector<NamedBody> bodies() const { return {}; }
 
   /// The shape rule: called with open dimensions when a node is added and with closed ones when a
   /// run is planned. Throws std::invalid_argument without the kind in front: the caller adds it.
@@ -71,11 +93,16 @@ class Operation {
 
   virtual void plan(PlanContext&) const {}
 
+  /// Called when the memory of a plan has its place, before anything below, and again if it moves.
+  virtual void bind(const RunContext&) const {}
+
   /// Called outside any capture before a run in which the version of a variable among the inputs is
   /// new to this plan.
   virtual void prepare(const RunContext&) const {}
 
+  /// Queues kernels. Only if host_decides() it may read results, and is then outside any capture.
   virtual void run(const RunContext& context) const = 0;
+  virtual bool host_decides() const { return false; }
 
   /// Gradients of the inputs from those of the outputs (empty where an output has none).
   virtual std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const = 0;

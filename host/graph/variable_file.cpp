@@ -22,6 +22,43 @@ std::string described(StoredType type, std::span<const std::int64_t> shape) {
   return text + "]";
 }
 
+[[noreturn]] void refuse(const std::filesystem::path& file, const std::string& name,
+                         const std::string& why) {
+  throw std::runtime_error(file.string() + ": variable " + in_quotes(name) + ": " + why);
+}
+
+struct Wanted {
+  const std::filesystem::path& file;
+  std::span<const std::string> names;
+};
+
+void require_stored(const VariableStore& store, const SafetensorsFile& stored,
+                    const Wanted& wanted) {
+  for (const std::string& name : wanted.names) {
+    const TensorData* tensor = stored.find(name);
+    if (!tensor) refuse(wanted.file, name, "got none, expected one of that name");
+    const View view = store.view(name);
+    const StoredType type = stored_type_of(view.dtype);
+    const auto shape = view.shape.dims();
+    if (tensor->type != type || !std::ranges::equal(tensor->shape, shape))
+      refuse(
+          wanted.file, name,
+          "got " + described(tensor->type, tensor->shape) + ", expected " + described(type, shape));
+  }
+}
+
+/// All of them are read before the first variable is written: a file that cannot be read to its end
+/// changes nothing.
+void copy_stored(const SafetensorsFile& stored, std::span<const std::string> names,
+                 VariableStore& store) {
+  std::vector<std::vector<std::byte>> values;
+  for (const std::string& name : names) values.push_back(stored.find(name)->bytes.all());
+  for (std::size_t k = 0; k < names.size(); ++k) {
+    store.backend().upload(store.view(names[k]).data, values[k].data(), values[k].size());
+    store.touch(names[k]);
+  }
+}
+
 }  // namespace
 
 void VariableStore::save(const std::filesystem::path& file) const {
@@ -58,30 +95,19 @@ void VariableStore::save(const std::filesystem::path& file) const {
 
 void VariableStore::load(const std::filesystem::path& file) {
   const SafetensorsFile stored = SafetensorsFile::read(file);
-  const auto fail = [&](const std::string& name, const std::string& what) {
-    throw std::runtime_error(file.string() + ": variable " + in_quotes(name) + ": " + what);
-  };
-  for (const auto& [name, variable] : variables_) {
-    const TensorData* tensor = stored.find(name);
-    if (!tensor) fail(name, "got none, expected one of that name");
-    const StoredType type = stored_type_of(variable.type.dtype);
-    const auto shape = variable.type.shape.dims();
-    if (tensor->type != type || !std::ranges::equal(tensor->shape, shape))
-      fail(name, "got " + described(tensor->type, tensor->shape) + ", expected " +
-                     described(type, shape));
-  }
+  const std::vector<std::string> all = names();
+  require_stored(*this, stored, {file, all});
   for (const TensorData& tensor : stored.tensors())
-    if (!contains(tensor.name)) fail(tensor.name, "got one, expected no variable of that name");
+    if (!contains(tensor.name))
+      refuse(file, tensor.name, "got one, expected no variable of that name");
+  copy_stored(stored, all, *this);
+}
 
-  // All of the file is read before the first variable is written: a file that cannot be read to its
-  // end changes nothing.
-  std::vector<std::vector<std::byte>> values;
-  for (const TensorData& tensor : stored.tensors()) values.push_back(tensor.bytes.all());
-  for (std::size_t k = 0; k < values.size(); ++k) {
-    const std::string& name = stored.tensors()[k].name;
-    backend_->upload(view(name).data, values[k].data(), values[k].size());
-    touch(name);
-  }
+void VariableStore::load(const std::filesystem::path& file, std::span<const std::string> names) {
+  for (const std::string& name : names) find(name);
+  const SafetensorsFile stored = SafetensorsFile::read(file);
+  require_stored(*this, stored, {file, names});
+  copy_stored(stored, names, *this);
 }
 
 }  // namespace unroll

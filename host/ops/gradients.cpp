@@ -1,7 +1,8 @@
 /// Reverse-mode differentiation, graph to graph: walks the nodes from the cost backwards and adds
 /// the nodes that compute each gradient.
-#include "unroll/gradients.h"
+#include "host/ops/gradients.h"
 
+#include <algorithm>
 #include <map>
 #include <stdexcept>
 #include <vector>
@@ -20,15 +21,15 @@ TensorKey key_of(const Tensor& tensor) {
   return {tensor.node().id, tensor.index()};
 }
 
-/// Nodes on a path from one of xs to cost, by id.
-std::vector<char> nodes_between(Tensor cost, const std::vector<Tensor>& xs) {
-  const auto& nodes = cost.graph().nodes();
+/// Nodes on a path from one of xs to one of ys, by id.
+std::vector<char> nodes_between(const std::vector<Tensor>& xs, const std::vector<Tensor>& ys) {
+  const auto& nodes = ys.front().graph().nodes();
   std::vector<char> depends(nodes.size(), 0), reached(nodes.size(), 0);
   for (const Tensor& x : xs) depends[std::size_t(x.node().id)] = 1;
   for (const auto& node : nodes)
     for (const Tensor& input : node->inputs)
       if (depends[std::size_t(input.node().id)]) depends[std::size_t(node->id)] = 1;
-  reached[std::size_t(cost.node().id)] = 1;
+  for (const Tensor& y : ys) reached[std::size_t(y.node().id)] = 1;
   for (auto node = nodes.rbegin(); node != nodes.rend(); ++node)
     if (reached[std::size_t((*node)->id)])
       for (const Tensor& input : (*node)->inputs) reached[std::size_t(input.node().id)] = 1;
@@ -69,13 +70,23 @@ std::vector<Gradient> gradients(Tensor cost, const std::vector<Tensor>& xs) {
     if (!x || &x.graph() != &cost.graph())
       throw std::invalid_argument("gradients: a variable is not of the cost's graph");
 
-  const std::vector<char> relevant = nodes_between(cost, xs);
+  return vector_jacobian({cost}, {cost.graph().constant(1, cost.shape())}, xs);
+}
+
+std::vector<Gradient> vector_jacobian(const std::vector<Tensor>& ys, const std::vector<Tensor>& dys,
+                                      const std::vector<Tensor>& xs) {
+  if (ys.empty()) return std::vector<Gradient>(xs.size());
+  const std::vector<char> relevant = nodes_between(xs, ys);
   std::map<TensorKey, std::vector<Gradient>> parts;
-  parts[key_of(cost)].emplace_back(cost.graph().constant(1, cost.shape()));
+  std::int64_t last = 0;
+  for (std::size_t k = 0; k < ys.size(); ++k) {
+    parts[key_of(ys[k])].emplace_back(dys[k]);
+    last = std::max(last, ys[k].node().id);
+  }
 
   // Nodes added on the way are numbered above these and need no visit.
-  for (std::int64_t id = cost.node().id; id >= 0; --id) {
-    const Node& node = *cost.graph().nodes()[std::size_t(id)];
+  for (std::int64_t id = last; id >= 0; --id) {
+    const Node& node = *ys.front().graph().nodes()[std::size_t(id)];
     if (!relevant[std::size_t(id)] || node.inputs.empty()) continue;
     std::vector<Tensor> dy;
     bool any = false;

@@ -103,4 +103,14 @@ Unrolled unrolled(const Cell& cell, Tensor x, CellState initial) {
   return {concat(rows, 0), std::move(state)};
 }
 
+Unrolled scanned(const Cell& cell, Tensor x, CellState initial, std::string_view name) {
+  const ScanBody step = [&](const std::vector<Tensor>& states,
+                            const std::vector<Tensor>& elements) -> ScanStep {
+    auto [y, next] = cell(elements[0], states);
+    return {std::move(next), {y}};
+  };
+  ScanResult result = scan(step, initial, {x}, name);
+  return {result.outputs[0], std::move(result.states)};
+}
+
 }  // namespace unroll

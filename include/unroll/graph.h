@@ -1,6 +1,10 @@
 /// A graph of operations on tensors, built once and run by a Session. Building is cheap and knows
 /// no device. Shapes are checked when a node is added, and again with the feeds' sizes when a
 /// session plans a run. Not thread-safe.
+///
+/// While the function that describes a loop's or a branch's body runs (ops/control_flow.h), what it
+/// adds goes into the body's own graph, whichever graph it asks. A body may use tensors from
+/// outside and declare variables, which are the outer graph's.
 #pragma once
 
 #include <cstdint>
@@ -77,6 +81,7 @@ class Graph {
   Graph& operator=(const Graph&) = delete;
 
   /// A tensor that every run which needs it is fed with. Dimensions may be kOpen.
+  /// Errors    std::invalid_argument in a body.
   Tensor placeholder(std::string_view name, const Shape& shape, DType dtype = DType::kFloat32);
 
   /// A tensor that keeps its value between runs. It lives in the session's store under `name`;
@@ -114,22 +119,31 @@ class Graph {
   ///     matmul = matmul(x, w) {transpose_a: false, transpose_b: true} -> float32 [?, 10]
   ///
   /// Output k > 0 of a node is NAME:k. A name of other characters than letters, digits and _ - . /
-  /// stands in quotes, with what a terminal would obey escaped. Long lists are cut.
+  /// stands in quotes, with what a terminal would obey escaped. Long lists are cut. The bodies of a
+  /// loop or branch follow its line, indented.
   std::string describe() const;
   /// The same for Graphviz, where `dot -Tsvg` draws it: placeholders are ellipses, variables
-  /// cylinders, constants have no frame, operations are boxes. An edge from a node with several
-  /// outputs says which one it is.
+  /// cylinders, constants have no frame, operations are boxes, bodies are frames of their own. An
+  /// edge from a node with several outputs says which one it is.
   std::string dot() const;
 
  private:
+  friend class BodyBuilder;
   Tensor constant_of(std::span<const std::byte> bytes, const TensorType& type);
 
   struct Name {
     Node* node = nullptr;
     int next_suffix = 1;  // all below are taken
   };
+  const Node& add_here(std::string_view name, std::shared_ptr<const Operation> operation,
+                       std::vector<Tensor> inputs);
+  Tensor inside(Tensor tensor);
+
   std::vector<std::unique_ptr<Node>> nodes_;
   std::unordered_map<std::string, Name> names_;
+  Graph* body_ = nullptr;    // the body that is being described, where nodes now go
+  Graph* parent_ = nullptr;  // of such a body
+  std::vector<std::pair<Tensor, Tensor>> captured_;  // a body's: outside, and its placeholder here
 };
 
 }  // namespace unroll

@@ -6,6 +6,7 @@
 #pragma once
 
 #include "unroll/ops/array.h"
+#include "unroll/ops/control_flow.h"
 #include "unroll/ops/elementwise.h"
 #include "unroll/ops/matrix.h"
 #include "unroll/ops/neural.h"

@@ -82,4 +82,9 @@ struct Unrolled {
 /// Errors    std::invalid_argument if x is empty or has another shape.
 Unrolled unrolled(const Cell& cell, Tensor x, CellState initial);
 
+/// The same as a loop in the graph: scan() with one copy of the cell's nodes, and T may be open.
+/// `name` keys random numbers in the cell, which draw anew at every step.
+/// Errors    std::invalid_argument as scan().
+Unrolled scanned(const Cell& cell, Tensor x, CellState initial, std::string_view name = "scan");
+
 }  // namespace unroll

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -31,7 +32,15 @@ std::vector<T> read_vector(std::size_t size, const Read& read) {
 }
 
 /// The variables of one graph, or of several that share them. A session makes a store if it is
-/// given none. Not thread-safe.
+/// given none.
+///
+/// Threads may share a store, each with a session of its own, if a thread holds lock() while it
+/// uses the session or the store:
+///
+///     const auto guard = store->lock();
+///     session.run(step, feeds);
+///
+/// Otherwise neither the store nor its backend is thread-safe.
 class VariableStore {
  public:
   /// `seed` decides the variables' first values, and dropout's masks.
@@ -39,6 +48,10 @@ class VariableStore {
 
   Backend& backend() const { return *backend_; }
   std::uint64_t seed() const { return seed_; }
+
+  /// Waits until no other thread holds the store, and holds it as long as the result lives. A
+  /// thread that holds it may take it again.
+  std::unique_lock<std::recursive_mutex> lock() { return std::unique_lock(mutex_); }
 
   bool contains(const std::string& name) const { return variables_.contains(name); }
   std::vector<std::string> names() const;  // in alphabetical order
@@ -56,6 +69,9 @@ class VariableStore {
   /// Errors    std::runtime_error, naming file and variable, for anything else; no variable has
   ///           changed then. DeviceError if the device fails while they are copied to it.
   void load(const std::filesystem::path& file);
+  /// The same for these variables only. The file may hold others, and so may the store.
+  /// Errors    as above; std::invalid_argument if the store has no variable of such a name.
+  void load(const std::filesystem::path& file, std::span<const std::string> names);
 
   /// Copies values between a variable and the host.
   /// Shapes    as many values as the variable has elements; T is its element type.
@@ -92,6 +108,7 @@ class VariableStore {
 
   std::shared_ptr<Backend> backend_;
   std::uint64_t seed_;
+  std::recursive_mutex mutex_;
   std::map<std::string, Variable> variables_;  // a map's elements stay where they are
 };
 

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -16,7 +17,12 @@
 #include "host/data/batches.h"
 #include "host/data/text_batches.h"
 #include "tests/support/language_model.h"
+#include "tests/support/predicate.h"
 #include "unroll/backend.h"
+#include "unroll/layers.h"
+#include "unroll/ops.h"
+#include "unroll/optimizer.h"
+#include "unroll/recurrent.h"
 #include "unroll/session.h"
 
 #if UNROLL_SANITIZED || defined(__SANITIZE_THREAD__) || !defined(__GLIBC__)
@@ -147,6 +153,37 @@ TEST_F(Allocation, ChangingBetweenKnownShapesMakesNone) {
   }
   EXPECT_EQ(count.stop(), 0);
   EXPECT_GT(loss[0], 0.0F);
+}
+
+TEST_F(Allocation, LoopsAndBranchesMakeNone) {
+  Graph graph;
+  const Tensor x = graph.placeholder("x", {kOpen, 4, 3});
+  const Tensor p = graph.placeholder("p", {}, DType::kBool);
+  const Tensor zero = graph.constant(0, {4, 3}), none = graph.constant(0);
+  const Unrolled out = scanned(
+      [](Tensor x_t, const CellState& s) {
+        const Tensor h = tanh(dense(concat({x_t, s[0]}, 1), 3, "layer"));
+        return std::pair<Tensor, CellState>(dropout(h, 0.5), {h});
+      },
+      x, {zero});
+  const Tensor cost = cond(
+      p, [&] { return std::vector{reduce_sum(out.y)}; },
+      [&] { return std::vector{reduce_sum(out.state[0])}; })[0];
+  const Tensor step = GradientDescentOptimizer(0.1).minimize(cost);
+  const Tensor count = while_loop([](const auto& s) { return is_below(s[0], 5); },
+                                  [](const auto& s) { return std::vector{s[0] + 1}; }, {none},
+                                  {.max_iterations = 5})[0];
+  Session session(graph, cpu(2), 1);
+  const std::vector<float> in(5 * 4 * 3, 1);
+  const bool both[] = {true, false};
+  const std::span<const bool> yes(&both[0], 1), no(&both[1], 1);
+  const std::vector<Feed> first{{x, in}, {p, yes}}, second{{x, in}, {p, no}};
+  const std::vector<Tensor> fetches{step, cost, count};
+  session.run(fetches, first);
+  AllocationCount counted;
+  for (int run = 0; run < 5; ++run) session.run(fetches, run % 2 == 0 ? second : first);
+  EXPECT_EQ(counted.stop(), 0);
+  EXPECT_EQ(session.read(count), std::vector<float>{5});
 }
 
 // Batches are read ahead by another thread, whose allocations count too.

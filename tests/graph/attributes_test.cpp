@@ -114,6 +114,12 @@ TEST(Attributes, OfEachOperation) {
                           .minimize(cost, {.guard = {.ceiling = 9, .halts = true}});
   one_hot(ids, 5);
   sample(slice(reshape(x, {4}), 0, 1), {.top_k = 3, .seed = 7});
+  const Tensor p = g.placeholder("p", {}, DType::kBool);
+  scan([](const auto& s, const auto&) -> ScanStep { return {s, {}}; }, {x}, {x});
+  cond(
+      p, [&] { return std::vector{x}; }, [&] { return std::vector{x}; });
+  while_loop([&](const auto&) { return p; }, [](const auto& s) { return s; }, {x},
+             {.max_iterations = 3});
   assign_finite(x, x);
   group({assign(x, x), assign_add(x, x), step});
 
@@ -138,6 +144,7 @@ TEST(Attributes, OfEachOperation) {
       {"coalesce_rows", ""},
       {"concat", "axis int 1"},
       {"concat_gradient", "axis int 0"},
+      {"cond", ""},
       {"constant", "values reals 1 2.5"},
       {"copy", ""},
       {"cumulative_sum", "axis int -1, exclusive bool 0, reverse bool 1"},
@@ -175,6 +182,7 @@ TEST(Attributes, OfEachOperation) {
       {"reshape", "shape shape [?]"},
       {"restore_dims", ""},
       {"sample", "temperature real 1, top_k int 3, top_p real 1, seed text 7"},
+      {"scan", "states int 1, sequences int 1, reverse bool 0"},
       {"scatter_add_rows", ""},
       {"shape", ""},
       {"shuffle", ""},
@@ -194,6 +202,7 @@ TEST(Attributes, OfEachOperation) {
       {"tile_gradient", "axis int 1, repeats int 3"},
       {"transpose", "order ints 1 0"},
       {"variable", "trainable bool 1, initializer text orthogonal, blocks int 1"},
+      {"while_loop", "states int 1, max_iterations int 3"},
       {"zero_state", "directions int 1, elements int 2"},
       {"zeros_like", ""},
   };

@@ -50,15 +50,24 @@ UNROLL_HD inline std::uint32_t dropout_threshold(float rate) {
   return std::uint32_t(double(rate) * 4294967296.0);
 }
 
-/// One key per (seed, site): FNV-1a over the site's name, then a finaliser (SplitMix64's) so that
-/// neighbouring seeds give unrelated keys.
-inline std::uint64_t philox_key(std::uint64_t seed, const char* site) {
-  std::uint64_t hash = 0xCBF29CE484222325u;
-  for (const char* c = site; *c; ++c) hash = (hash ^ std::uint8_t(*c)) * 0x100000001B3u;
-  std::uint64_t x = hash + seed * 0x9E3779B97F4A7C15u;
+/// SplitMix64's finaliser: a bijection that spreads each bit over all.
+inline std::uint64_t philox_mix(std::uint64_t x) {
   x = (x ^ (x >> 30)) * 0xBF58476D1CE4E5B9u;
   x = (x ^ (x >> 27)) * 0x94D049BB133111EBu;
   return x ^ (x >> 31);
+}
+
+/// The step number of iteration `k` of a loop inside step `step`. For one step no two are equal.
+inline std::uint64_t philox_step(std::uint64_t step, std::uint64_t k) {
+  return philox_mix(philox_mix(step) + (k + 1) * 0x9E3779B97F4A7C15u);
+}
+
+/// One key per (seed, site): FNV-1a over the site's name, then a finaliser so that neighbouring
+/// seeds give unrelated keys.
+inline std::uint64_t philox_key(std::uint64_t seed, const char* site) {
+  std::uint64_t hash = 0xCBF29CE484222325u;
+  for (const char* c = site; *c; ++c) hash = (hash ^ std::uint8_t(*c)) * 0x100000001B3u;
+  return philox_mix(hash + seed * 0x9E3779B97F4A7C15u);
 }
 
 }  // namespace unroll::math

@@ -1,0 +1,419 @@
+/// cond() and while_loop(): where the host decides in the middle of a run.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tests/support/backends.h"
+#include "tests/support/compare.h"
+#include "tests/support/predicate.h"
+#include "tests/support/recording_backend.h"
+#include "unroll/gradients.h"
+#include "unroll/layers.h"
+#include "unroll/ops.h"
+#include "unroll/optimizer.h"
+#include "unroll/recurrent.h"
+#include "unroll/session.h"
+
+namespace unroll::test {
+namespace {
+
+using Tensors = std::vector<Tensor>;
+
+class DecisionTest : public OnEachBackend {
+ protected:
+  /// Feeds a bool.
+  static Feed truth(Tensor predicate, bool value) {
+    static constexpr bool kBoth[] = {false, true};
+    return {predicate, std::span<const bool>(&kBoth[value ? 1 : 0], 1)};
+  }
+};
+
+/// Counts the kernels of some kinds, and what a capture is asked for.
+class CountingBackend final : public ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+  int products = 0, captures = 0, downloads = 0, uploads = 0;
+
+  void matmul(const Matmul& args) override {
+    ++products;
+    ForwardingBackend::matmul(args);
+  }
+  std::unique_ptr<Replay> capture(std::function<void()> work) override {
+    ++captures;
+    return ForwardingBackend::capture(std::move(work));
+  }
+  void download(void* host, const void* device, std::size_t bytes) override {
+    ++downloads;
+    ForwardingBackend::download(host, device, bytes);
+  }
+};
+
+TEST_P(DecisionTest, CondRunsTheChosenBranchAndItsGradient) {
+  Graph graph;
+  const Tensor p = graph.placeholder("p", {}, DType::kBool);
+  const Tensor x = graph.placeholder("x", {kOpen, 2}), w = graph.placeholder("w", {2});
+  const Tensor before = tanh(x);
+  const Tensors out = cond(
+      p,
+      [&] {
+        return Tensors{before * w, x};
+      },
+      [&] {
+        return Tensors{x * x, before};
+      });
+  EXPECT_EQ(out[0].shape(), (Shape{kOpen, 2}));
+  const Tensor after = out[0] * 3 + out[1];
+  const Tensors slopes = dense_gradients(reduce_sum(after), {x, w});
+  Session session(graph, backend_);
+  const std::vector<float> xs{0.5F, -1, 2, 0.25F}, ws{3, -2};
+  for (const bool value : {true, false, false, true}) {
+    session.run(Tensors{after, slopes[0], slopes[1]},
+                std::vector<Feed>{truth(p, value), {x, xs}, {w, ws}});
+    std::vector<double> y, dx, dw{0, 0};
+    for (std::size_t k = 0; k < xs.size(); ++k) {
+      const double t = std::tanh(double(xs[k])), a = xs[k], weight = ws[k % 2];
+      y.push_back(value ? 3 * t * weight + a : 3 * a * a + t);
+      dx.push_back(value ? 3 * weight * (1 - t * t) + 1 : 6 * a + 1 - t * t);
+      if (value) dw[k % 2] += 3 * t;
+    }
+    EXPECT_TRUE(close(session.read(after), y, 8, 4));
+    EXPECT_TRUE(close(session.read(slopes[0]), dx, 16, 8));
+    EXPECT_TRUE(close(session.read(slopes[1]), dw, 8, 4));
+  }
+}
+
+// Three segments, one wait, and not a kernel of the other branch.
+TEST_P(DecisionTest, CondIsSegmentsAroundADecision) {
+  Graph graph;
+  const Tensor p = graph.placeholder("p", {1}, DType::kBool);
+  const Tensor x = graph.placeholder("x", {2, 2});
+  const Tensor out = cond(
+      p, [&] { return Tensors{matmul(x, matmul(x, x))}; }, [&] { return Tensors{x + 1}; })[0];
+  const Tensor y = tanh(out);
+  const auto backend = std::make_shared<CountingBackend>(backend_);
+  Session session(graph, backend);
+  const std::vector<float> xs{1, 2, 3, 4};
+  session.prepare(Tensors{y}, std::vector<Feed>{truth(p, true), {x, xs}});
+  EXPECT_EQ(backend->captures, 2 + 2);  // before it and after it; the branches
+  session.run(y, {truth(p, true), {x, xs}});
+  EXPECT_EQ(backend->products, 2);
+  EXPECT_EQ(backend->downloads, 1);
+  session.run(y, {truth(p, false), {x, xs}});
+  EXPECT_EQ(backend->products, 2);
+  EXPECT_EQ(backend->downloads, 2);
+  EXPECT_EQ(backend->captures, 4);
+
+  // Without a decision a graph is one segment, as ever.
+  const auto plain = std::make_shared<CountingBackend>(backend_);
+  Session other(graph, plain);
+  other.run(tanh(x), {{x, xs}});
+  EXPECT_EQ(plain->captures, 1);
+  EXPECT_EQ(plain->downloads, 0);
+}
+
+// A predicate that the run itself computes, variables declared in a branch, and training.
+TEST_P(DecisionTest, ABranchTrainsItsLayers) {
+  Graph graph;
+  const Tensor x = graph.placeholder("x", {4, 3}), choice = graph.placeholder("choice", {});
+  const auto layer = [&](const char* name) {
+    return [&graph, x, name] {
+      static_cast<void>(graph);
+      return Tensors{reduce_mean(dense(x, 2, name) * dense(x, 2, name))};
+    };
+  };
+  const Tensor cost = cond(is_one(choice * 1), layer("one"), layer("other"))[0];
+  EXPECT_EQ(graph.trainable_variables().size(), 4U);
+  const Tensor step = GradientDescentOptimizer(0.5).minimize(cost);
+  Session session(graph, backend_, 3);
+  const std::vector<float> xs{1, 2, 3, -1, 0, 1, 2, -2, 1, 0.5F, 1, -1};
+  const auto before = session.variables().read<float>("other.weight");
+  const auto one = session.variables().read<float>("one.weight");
+  std::vector<float> costs;
+  for (int k = 0; k < 5; ++k) {
+    session.run({step, cost}, {{x, xs}, {choice, std::vector<float>{1}}});
+    costs.push_back(session.read(cost)[0]);
+  }
+  EXPECT_LT(costs.back(), costs.front());
+  EXPECT_NE(session.variables().read<float>("one.weight"), one);
+  EXPECT_EQ(session.variables().read<float>("other.weight"), before);
+}
+
+TEST_P(DecisionTest, RandomNumbersInABranchComeBackInItsGradient) {
+  Graph graph;
+  const Tensor p = graph.placeholder("p", {}, DType::kBool), x = graph.placeholder("x", {2, 64});
+  const Tensor y = cond(
+      p,
+      [&] {
+        return scan(
+                   [](const Tensors&, const Tensors& e) -> ScanStep {
+                     return {{}, {dropout(e[0], 0.5)}};
+                   },
+                   {}, {x})
+            .outputs;
+      },
+      [&] { return Tensors{dropout(x, 0.5)}; })[0];
+  const Tensor slope = dense_gradients(reduce_sum(y), {x})[0];
+  const std::vector<float> ones(128, 1);
+  Session session(graph, backend_, 5);
+  std::set<std::vector<float>> halves;
+  for (int run = 0; run < 4; ++run) {
+    session.run({y, slope}, {truth(p, run % 2 == 0), {x, ones}});
+    const std::vector<float> seen = session.read(y);
+    EXPECT_TRUE(identical(seen, session.read(slope)));
+    halves.insert({seen.begin(), seen.begin() + 64});
+    halves.insert({seen.begin() + 64, seen.end()});
+  }
+  EXPECT_EQ(halves.size(), 8U);
+}
+
+/// Newton's iterations towards the root of `a`; counts them.
+Tensors newton(Tensor a, double steps) {
+  return while_loop([&](const Tensors& s) { return is_below(s[1], steps); },
+                    [&](const Tensors& s) {
+                      return Tensors{(s[0] + a / s[0]) * 0.5, s[1] + 1};
+                    },
+                    {a, a.graph().constant(0)}, {.max_iterations = 20, .name = "newton"});
+}
+
+TEST_P(DecisionTest, WhileLoopRunsAsLongAsTheConditionHolds) {
+  Graph graph;
+  const Tensor a = graph.placeholder("a", {});
+  const Tensors out = newton(a * 1, 6), none = newton(a, 0);
+  Session session(graph, backend_);
+  for (const float value : {2.0F, 9.0F, 2.0F}) {
+    session.run({out[0], out[1], none[0]}, {{a, std::vector<float>{value}}});
+    EXPECT_TRUE(close(session.read(out[0]), {std::sqrt(double(value))}, 4));
+    EXPECT_EQ(session.read(out[1]), std::vector<float>{6});
+    EXPECT_EQ(session.read(none[0]), std::vector<float>{value});
+    session.run(out[0], {{a, std::vector<float>{value}}});  // a state that is not read
+    EXPECT_TRUE(close(session.read(out[0]), {std::sqrt(double(value))}, 4));
+  }
+}
+
+TEST_P(DecisionTest, ALoopThatDoesNotEndIsAnError) {
+  Graph graph;
+  const Tensor a = graph.placeholder("a", {}), v = graph.variable("v", {}, constant(1));
+  const Tensor out = newton(a, 21)[0];
+  const Tensor write = assign(v, out);
+  Session session(graph, backend_);
+  try {
+    session.run(write, {{a, std::vector<float>{2}}});
+    FAIL() << "the loop ended";
+  } catch (const std::runtime_error& error) {
+    EXPECT_STREQ(error.what(),
+                 "while_loop 'newton': the condition still holds after 20 iterations, expected an "
+                 "end by then");
+  }
+  EXPECT_EQ(session.variables().read<float>("v"), std::vector<float>{1});
+  EXPECT_EQ(session.step(), 0);
+  const Tensor good = newton(a, 20)[1];  // as many as there may be
+  session.run(good, {{a, std::vector<float>{2}}});
+  EXPECT_EQ(session.read(good), std::vector<float>{20});
+}
+
+TEST_P(DecisionTest, LoopsAndBranchesMayBeInEachOther) {
+  Graph graph;
+  const Tensor x = graph.placeholder("x", {3}), p = graph.placeholder("p", {1}, DType::kBool);
+  const Tensor one = graph.constant(1), zero = graph.constant(0);
+  // Adds 1 six times in an inner loop, in each of four rounds; p makes it 2.
+  const Tensors out = while_loop(
+      [&](const Tensors& s) { return is_below(s[0], 4); },
+      [&](const Tensors& s) {
+        const Tensor sum = while_loop([&](const Tensors& t) { return is_below(t[0], 6); },
+                                      [&](const Tensors& t) {
+                                        const Tensor more = cond(
+                                            p, [&] { return Tensors{t[1] + 2}; },
+                                            [&] { return Tensors{t[1] + one}; })[0];
+                                        return Tensors{t[0] + 1, more};
+                                      },
+                                      {zero, s[1]}, {.max_iterations = 6})[1];
+        const Tensor steps = scan(
+                                 [](const Tensors& t, const Tensors& e) -> ScanStep {
+                                   return {{t[0] + e[0]}, {}};
+                                 },
+                                 {zero}, {x})
+                                 .states[0];
+        return Tensors{s[0] + 1, sum + steps};
+      },
+      {zero, zero}, {.max_iterations = 4});
+  Session session(graph, backend_);
+  const std::vector<float> xs{100, 200, 300};
+  for (const bool value : {false, true, false}) {
+    session.run(out[1], {truth(p, value), {x, xs}});
+    EXPECT_EQ(session.read(out[1]), std::vector<float>{4 * 600 + 4 * 6 * (value ? 2.0F : 1.0F)});
+  }
+}
+
+// One pass of the loop per number, and a scan inside: all draw their own.
+TEST_P(DecisionTest, RandomNumbersDifferFromIterationToIteration) {
+  Graph graph;
+  const Tensor x = graph.placeholder("x", {2, 64});
+  const Tensor zero = graph.constant(0);
+  const Tensors out = while_loop([&](const Tensors& s) { return is_below(s[0], 3); },
+                                 [&](const Tensors& s) {
+                                   const Tensor rows =
+                                       scan(
+                                           [](const Tensors&, const Tensors& e) -> ScanStep {
+                                             return {{}, {dropout(e[0], 0.5)}};
+                                           },
+                                           {}, {x})
+                                           .outputs[0];
+                                   return Tensors{s[0] + 1, s[2], s[3], dropout(rows, 0.5) + rows};
+                                 },
+                                 {zero, x, x, x}, {.max_iterations = 3});
+  Session session(graph, backend_, 5);
+  const std::vector<float> ones(128, 1);
+  session.run({out[1], out[2], out[3]}, {{x, ones}});
+  std::set<std::vector<float>> rows;
+  for (const int k : {1, 2, 3}) {
+    const std::vector<float> all = session.read(out[std::size_t(k)]);
+    rows.insert({all.begin(), all.begin() + 64});
+    rows.insert({all.begin() + 64, all.end()});
+  }
+  EXPECT_EQ(rows.size(), 6U);
+}
+
+// A recurrent node keeps its weights in a form of its own, which a new value has to renew.
+TEST_P(DecisionTest, WeightsThatADeviceKeepsAreRenewed) {
+  Graph graph;
+  const RecurrentSpec spec{.cell = CellKind::kRnnTanh, .hidden = {3}};
+  const auto weights = recurrent_weights(graph, spec, 2);
+  const Tensor x = graph.placeholder("x", {4, 1, 2}), p = graph.placeholder("p", {}, DType::kBool);
+  const auto node = [&] { return recurrent(spec, {.x = x, .weights = weights}).y; };
+  const Tensor plain = node();
+  const Tensor chosen = cond(
+      p, [&] { return Tensors{node()}; }, [&] { return Tensors{plain}; })[0];
+  const Tensor looped = while_loop([&](const Tensors& s) { return is_below(s[0], 1); },
+                                   [&](const Tensors& s) {
+                                     return Tensors{s[0] + 1, node()};
+                                   },
+                                   {graph.constant(0), plain * 0}, {.max_iterations = 1})[1];
+  const Tensor scanned = scan(
+                             [&](const Tensors&, const Tensors&) -> ScanStep {
+                               return {{}, {node()}};
+                             },
+                             {}, {graph.constant(0, {1})})
+                             .outputs[0];
+  Session session(graph, backend_, 3);
+  const std::vector<float> xs{1, 2, -1, 0.5F, 0, 1, 1, 1};
+  std::vector<float> last;
+  for (const float value : {0.5F, -0.25F}) {
+    const std::vector<float> values(6, value);
+    session.variables().write<float>("rnn.weight_ih_l0", values);
+    session.run({plain, chosen, looped, scanned}, {{x, xs}, truth(p, true)});
+    const std::vector<float> expected = session.read(plain);
+    EXPECT_NE(expected, last);
+    EXPECT_TRUE(identical(session.read(chosen), expected));
+    EXPECT_TRUE(identical(session.read(looped), expected));
+    EXPECT_TRUE(identical(session.read(scanned), expected));
+    last = expected;
+  }
+}
+
+UNROLL_FOR_EACH_BACKEND(DecisionTest);
+
+template <typename Call>
+std::string error_of(const Call& call) {
+  try {
+    call();
+  } catch (const std::exception& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST(Decisions, RefuseWhatDoesNotFit) {
+  Graph g;
+  const Tensor p = g.placeholder("p", {}, DType::kBool), x = g.placeholder("x", {3});
+  const Tensor v = g.variable("v", {3}, constant(0));
+  const auto give = [](const Tensors& tensors) { return [tensors] { return tensors; }; };
+  const auto branches = [&](Tensor predicate, const Tensors& then, const Tensors& otherwise) {
+    return error_of([&] { cond(predicate, give(then), give(otherwise), "branch"); });
+  };
+  EXPECT_EQ(branches(x, {x}, {x}),
+            "cond: got the predicate float32 [3], expected bool with one element");
+  EXPECT_EQ(branches(g.placeholder("many", {2}, DType::kBool), {x}, {x}),
+            "cond: got the predicate bool [2], expected bool with one element");
+  EXPECT_EQ(branches(Tensor(), {x}, {x}), "cond 'branch': an input is an empty tensor");
+  EXPECT_EQ(branches(p, {x}, {slice(x, 0, 0, 2)}),
+            "cond: got from the second branch result 0 float32 [2], expected float32 [3]");
+  EXPECT_EQ(branches(p, {x}, {p}),
+            "cond: got from the second branch result 0 bool [], expected float32 [3]");
+  EXPECT_EQ(branches(p, {x}, {x, x}),
+            "cond 'branch': got 1 and 2 results from the branches, expected as many, 1 or more");
+  EXPECT_EQ(error_of([&] {
+              cond(
+                  p, [&] { return Tensors{assign(v, x)}; }, give({x}));
+            }),
+            "cond 'cond': got assign 'assign' in its body, expected nothing that writes to a "
+            "variable");
+
+  const auto hold = [&](const Tensors&) { return p; };
+  const auto stay = [](const Tensors& s) { return s; };
+  EXPECT_EQ(error_of([&] { while_loop(hold, stay, {x}, {}); }),
+            "while_loop 'while_loop': got max_iterations 0, expected 1 or more");
+  EXPECT_EQ(error_of([&] { while_loop(hold, stay, {}, {.max_iterations = 1}); }),
+            "while_loop 'while_loop': got no state, expected one or more");
+  EXPECT_EQ(error_of([&] {
+              while_loop([](const Tensors& s) { return s[0]; }, stay, {x}, {.max_iterations = 1});
+            }),
+            "while_loop: got the condition float32 [3], expected bool with one element");
+  EXPECT_EQ(error_of([&] {
+              while_loop(hold, [](const Tensors&) { return Tensors{}; }, {x},
+                         {.max_iterations = 1});
+            }),
+            "while_loop 'while_loop': got 0 states from the body, expected 1 as at the beginning");
+  EXPECT_EQ(error_of([&] {
+              while_loop(hold, [&](const Tensors&) { return Tensors{p}; }, {x},
+                         {.max_iterations = 1});
+            }),
+            "while_loop: got from the body state 0 bool [], expected float32 [3]");
+  const Tensor loop = while_loop(hold, stay, {x}, {.max_iterations = 1, .name = "loop"})[0];
+  EXPECT_EQ(error_of([&] { gradients(reduce_sum(loop), {x}); }),
+            "while_loop 'loop': has no gradient; a loop over a known number of steps has one as "
+            "scan()");
+  EXPECT_EQ(error_of([&] {
+              scan(
+                  [&](const Tensors&, const Tensors& e) -> ScanStep {
+                    return {{}, cond(p, give({e[0]}), give({e[0]}))};
+                  },
+                  {}, {x});
+            }),
+            "scan 'scan': got cond 'cond' in its body, expected nothing that the host decides");
+  EXPECT_EQ(&tanh(x).graph(), &g);
+}
+
+TEST(Decisions, AreDescribedWithTheirBodies) {
+  Graph g;
+  const Tensor p = g.placeholder("p", {}, DType::kBool), x = g.placeholder("x", {3});
+  cond(
+      p, [&] { return Tensors{tanh(x)}; }, [&] { return Tensors{x}; });
+  while_loop([&](const Tensors&) { return p; }, [](const Tensors& s) { return s; }, {x},
+             {.max_iterations = 7});
+  EXPECT_EQ(g.describe(), R"(p = placeholder -> bool []
+x = placeholder -> float32 [3]
+cond = cond(p, x, x) -> float32 [3]
+  then:
+    x = placeholder -> float32 [3]
+    tanh = tanh(x) -> float32 [3]
+  otherwise:
+    x = placeholder -> float32 [3]
+while_loop = while_loop(x, p) {states: 1, max_iterations: 7} -> float32 [3]
+  condition:
+    state = placeholder -> float32 [3]
+    p = placeholder -> bool []
+  body:
+    state = placeholder -> float32 [3]
+)");
+}
+
+}  // namespace
+}  // namespace unroll::test

@@ -23,7 +23,7 @@ std::vector<T> read_vector(std::size_t size, const Read& read) {
   if constexpr (std::is_same_v<T, bool>) {
     const auto values = std::make_unique<bool[]>(size);
     read(std::span<bool>(values.get(), size));
-    return {values.get(), values.get() + size};
+    return std::vector<bool>(values.get(), values.get() + size);
   } else {
     std::vector<T> values(size);
     read(std::span<T>(values));

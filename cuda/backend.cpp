@@ -73,6 +73,8 @@ class CudaBackend final : public Backend, private DeviceClock {
   }
 
   void elementwise(const Elementwise& args) override { gpu::elementwise(device_, args); }
+  void cast(const Cast& args) override { gpu::cast(device_, args); }
+  void where(const Where& args) override { gpu::where(device_, args); }
   void reduce(const Reduce& args) override { gpu::reduce(device_, args); }
   void copy_region(const CopyRegion& args) override { gpu::copy_region(device_, args); }
   void matmul(const Matmul& args) override { gpu::matmul(device_, args); }

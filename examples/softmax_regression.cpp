@@ -47,7 +47,7 @@ float train(const Points& points) {
     session.run({step, cost}, {{x, points.x}, {y, points.y}});
     if (epoch % 20 == 0) std::printf("epoch %3d  cost %.4f\n", epoch, session.read(cost)[0]);
   }
-  const Tensor best = equal(p, reduce_max(p, 1, {.keep_dims = true}));
+  const Tensor best = cast(equal(p, reduce_max(p, 1, {.keep_dims = true})), DType::kFloat32);
   return session.evaluate(reduce_mean(reduce_sum(best * y, 1)), {{x, points.x}, {y, points.y}})[0];
 }
 

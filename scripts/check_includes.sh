@@ -45,7 +45,7 @@ BEGIN {
   rule("include/unroll/math", "unroll/(host_device[.]h|math/)",
        "^(bit|cmath|concepts|cstddef|cstdint|limits|type_traits)$")
   rule("include/unroll/kernels",
-       "unroll/(kernels/|math/|(optimizer_spec|recurrent_algorithm|recurrent_spec|tensor)[.]h)", standard)
+       "unroll/(kernels/|math/|cells/activations[.]h|host_device[.]h|(optimizer_spec|recurrent_algorithm|recurrent_spec|tensor)[.]h)", standard)
   rule("include/unroll/ops", "unroll/(ops/|(graph|initializer|tensor)[.]h)", standard)
   rule("include/unroll", "unroll/", standard)
 

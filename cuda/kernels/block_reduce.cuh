@@ -20,6 +20,12 @@ struct Max {
   __device__ float operator()(float a, float b) const { return a < b || b != b ? b : a; }
 };
 
+/// Propagates NaN.
+struct Min {
+  static constexpr float kIdentity = INFINITY;
+  __device__ float operator()(float a, float b) const { return b < a || b != b ? b : a; }
+};
+
 /// Every lane of the warp gets the result.
 template <typename Combine>
 __device__ float warp_reduce(float x, Combine combine) {

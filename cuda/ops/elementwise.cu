@@ -1,45 +1,19 @@
 #include "cuda/ops/elementwise.h"
 
-#include <cmath>
+#include <cstdint>
+#include <type_traits>
 
 #include "cuda/device/launch.h"
 #include "cuda/kernels/strided.cuh"
-#include "unroll/cells/activations.h"
+#include "unroll/kernels/elementwise.h"
+#include "unroll/math/convert.h"
 
 namespace unroll::gpu {
 namespace {
 
 using Kind = ElementwiseKind;
-using cells::Activation;
 
 constexpr int kThreads = 256;
-
-__host__ __device__ constexpr bool has_two_arguments(Kind kind) {
-  return kind == Kind::kAdd || kind == Kind::kSubtract || kind == Kind::kMultiply ||
-         kind == Kind::kDivide || kind == Kind::kEqual || kind == Kind::kTanhGradient ||
-         kind == Kind::kLogisticGradient || kind == Kind::kReluGradient;
-}
-
-template <Kind kind>
-__device__ float apply(float a, float b, float alpha, float beta) {
-  if constexpr (kind == Kind::kCopy) return a;
-  if constexpr (kind == Kind::kAffine) return alpha * a + beta;
-  if constexpr (kind == Kind::kAdd) return a + b;
-  if constexpr (kind == Kind::kSubtract) return a - b;
-  if constexpr (kind == Kind::kMultiply) return a * b;
-  if constexpr (kind == Kind::kDivide) return a / b;
-  if constexpr (kind == Kind::kTanh) return tanhf(a);
-  if constexpr (kind == Kind::kLogistic) return cells::logistic(a);
-  if constexpr (kind == Kind::kRelu) return cells::relu(a);
-  if constexpr (kind == Kind::kExp) return expf(a);
-  if constexpr (kind == Kind::kLog) return logf(a);
-  if constexpr (kind == Kind::kEqual) return a == b ? 1.0F : 0.0F;
-  if constexpr (kind == Kind::kTanhGradient) return b * cells::derivative<Activation::kTanh>(a);
-  if constexpr (kind == Kind::kLogisticGradient)
-    return b * cells::derivative<Activation::kLogistic>(a);
-  if constexpr (kind == Kind::kReluGradient) return b * cells::derivative<Activation::kRelu>(a);
-  if constexpr (kind == Kind::kFinite) return isfinite(a) ? a : 0.0F;
-}
 
 enum Operand { kA, kB, kOut };
 
@@ -59,9 +33,10 @@ __device__ Pack<float, width> load_or_repeat(const float* from, std::int64_t str
   return pack;
 }
 
-/// One pack per thread.
+/// float32 to float32: one pack per thread.
 template <Kind kind, int width>
 __global__ __launch_bounds__(kThreads) void elementwise_kernel(__grid_constant__ const Walk walk) {
+  constexpr bool kTwo = has_two_arguments(kind);
   const std::int64_t first = (std::int64_t(blockIdx.x) * kThreads + threadIdx.x) * width;
   if (first >= walk.elements) return;
   std::int64_t at[3];
@@ -71,14 +46,13 @@ __global__ __launch_bounds__(kThreads) void elementwise_kernel(__grid_constant__
   const std::int64_t a_stride = walk.nest.inner_stride(kA), b_stride = walk.nest.inner_stride(kB);
   if (const std::int64_t rest = walk.elements - first; rest < width) {
     for (std::int64_t k = 0; k < rest; ++k)
-      out[k] = apply<kind>(a[k * a_stride], has_two_arguments(kind) ? b[k * b_stride] : 0.0F,
-                           walk.alpha, walk.beta);
+      out[k] = element<kind>(a[k * a_stride], kTwo ? b[k * b_stride] : 0.0F, walk.alpha, walk.beta);
     return;
   }
   const Pack<float, width> x = load_or_repeat<width>(a, a_stride);
   Pack<float, width> y = x;
-  if constexpr (has_two_arguments(kind)) y = load_or_repeat<width>(b, b_stride);
-  for (int k = 0; k < width; ++k) y.v[k] = apply<kind>(x.v[k], y.v[k], walk.alpha, walk.beta);
+  if constexpr (kTwo) y = load_or_repeat<width>(b, b_stride);
+  for (int k = 0; k < width; ++k) y.v[k] = element<kind>(x.v[k], y.v[k], walk.alpha, walk.beta);
   store(out, y);
 }
 
@@ -90,52 +64,135 @@ void start(const Device& device, const Walk& walk) {
          packs ? elementwise_kernel<kind, 4> : elementwise_kernel<kind, 1>, walk);
 }
 
+/// The kinds that take or give another element type: one element per thread.
+template <typename T, typename Result>
+struct TypedWalk {
+  const T *a, *b;
+  Result* out;
+  Strided<3> nest;
+  std::int64_t elements;
+  T alpha, beta;
+};
+
+template <Kind kind, typename T, typename Result>
+__global__ __launch_bounds__(kThreads) void typed_elementwise_kernel(
+    __grid_constant__ const TypedWalk<T, Result> walk) {
+  const std::int64_t index = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (index >= walk.elements) return;
+  std::int64_t at[3];
+  walk.nest.locate(std::uint64_t(index), at);
+  const T a = walk.a[at[kA]], b = walk.b[at[kB]];
+  if constexpr (gives_bool(kind))
+    walk.out[at[kOut]] = truth<kind>(a, b);
+  else
+    walk.out[at[kOut]] = element<kind>(a, b, walk.alpha, walk.beta);
+}
+
+template <Kind kind, typename T, typename Result>
+void start_typed(const Device& device, const Elementwise& args, const Strided<3>& nest) {
+  const T* const a = args.a.as<T>();
+  launch(device.stream(), blocks_for(args.out.elements(), kThreads), kThreads,
+         typed_elementwise_kernel<kind, T, Result>,
+         TypedWalk<T, Result>{a, args.b ? args.b.as<T>() : a, args.out.as<Result>(), nest,
+                              args.out.elements(), math::converted<T>(args.alpha),
+                              math::converted<T>(args.beta)});
+}
+
+template <typename To, typename From>
+__global__ __launch_bounds__(kThreads) void cast_kernel(const From* in, To* out,
+                                                        std::int64_t elements) {
+  const std::int64_t k = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (k < elements) out[k] = math::converted<To>(in[k]);
+}
+
+/// T: an unsigned integer of the elements' size, because only bits are moved.
+template <typename T>
+struct Choice {
+  const bool* condition;
+  const T *a, *b;
+  T* out;
+  Strided<4> nest;
+  std::int64_t elements;
+};
+
+template <typename T>
+__global__ __launch_bounds__(kThreads) void where_kernel(__grid_constant__ const Choice<T> choice) {
+  const std::int64_t index = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
+  if (index >= choice.elements) return;
+  std::int64_t at[4];
+  choice.nest.locate(std::uint64_t(index), at);
+  choice.out[at[3]] = choice.condition[at[0]] ? choice.a[at[1]] : choice.b[at[2]];
+}
+
+template <typename T>
+void choose(const Device& device, const Where& args) {
+  const Choice<T> choice{
+      args.condition.as<bool>(),
+      static_cast<const T*>(args.a.data),
+      static_cast<const T*>(args.b.data),
+      static_cast<T*>(args.out.data),
+      {broadcast_nest(args.condition.shape, args.a.shape, args.b.shape, args.out.shape)},
+      args.out.elements()};
+  launch(device.stream(), blocks_for(choice.elements, kThreads), kThreads, where_kernel<T>, choice);
+}
+
+void elementwise_floats(const Device& device, const Elementwise& args, const Strided<3>& nest) {
+  const float* const a = args.a.as<float>();
+  const Walk walk{a,
+                  args.b ? args.b.as<float>() : a,
+                  args.out.as<float>(),
+                  nest,
+                  args.out.elements(),
+                  float(args.alpha),
+                  float(args.beta)};
+  with_kind<float>(args.kind, [&](auto constant) {
+    constexpr Kind kKind = decltype(constant)::value;
+    if constexpr (!gives_bool(kKind)) start<kKind>(device, walk);
+  });
+}
+
 }  // namespace
 
 void elementwise(Device& device, const Elementwise& args) {
-  const Shape& to = args.out.shape;
-  if (to.elements() == 0) return;
-  const View b = args.b ? args.b : args.a;
-  Walk walk{args.a.as<float>(),
-            b.as<float>(),
-            args.out.as<float>(),
-            {broadcast_nest(args.a.shape, b.shape, to)},
-            to.elements(),
-            args.alpha,
-            args.beta};
-  switch (args.kind) {
-    case Kind::kCopy:
-      return start<Kind::kCopy>(device, walk);
-    case Kind::kAffine:
-      return start<Kind::kAffine>(device, walk);
-    case Kind::kAdd:
-      return start<Kind::kAdd>(device, walk);
-    case Kind::kSubtract:
-      return start<Kind::kSubtract>(device, walk);
-    case Kind::kMultiply:
-      return start<Kind::kMultiply>(device, walk);
-    case Kind::kDivide:
-      return start<Kind::kDivide>(device, walk);
-    case Kind::kTanh:
-      return start<Kind::kTanh>(device, walk);
-    case Kind::kLogistic:
-      return start<Kind::kLogistic>(device, walk);
-    case Kind::kRelu:
-      return start<Kind::kRelu>(device, walk);
-    case Kind::kExp:
-      return start<Kind::kExp>(device, walk);
-    case Kind::kLog:
-      return start<Kind::kLog>(device, walk);
-    case Kind::kEqual:
-      return start<Kind::kEqual>(device, walk);
-    case Kind::kTanhGradient:
-      return start<Kind::kTanhGradient>(device, walk);
-    case Kind::kLogisticGradient:
-      return start<Kind::kLogisticGradient>(device, walk);
-    case Kind::kReluGradient:
-      return start<Kind::kReluGradient>(device, walk);
-    case Kind::kFinite:
-      return start<Kind::kFinite>(device, walk);
+  if (args.out.elements() == 0) return;
+  const Strided<3> nest{
+      broadcast_nest(args.a.shape, args.b ? args.b.shape : args.a.shape, args.out.shape)};
+  if (args.a.dtype == DType::kFloat32 && !gives_bool(args.kind))
+    return elementwise_floats(device, args, nest);
+  with_type(args.a.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    with_kind<T>(args.kind, [&](auto constant) {
+      constexpr Kind kKind = decltype(constant)::value;
+      if constexpr (gives_bool(kKind))
+        start_typed<kKind, T, bool>(device, args, nest);
+      else if constexpr (!std::is_same_v<T, float>)
+        start_typed<kKind, T, T>(device, args, nest);
+    });
+  });
+}
+
+void cast(Device& device, const Cast& args) {
+  const std::int64_t elements = args.in.elements();
+  if (elements == 0) return;
+  with_type(args.in.dtype, [&](auto from) {
+    with_type(args.out.dtype, [&](auto to) {
+      using From = decltype(from);
+      using To = decltype(to);
+      launch(device.stream(), blocks_for(elements, kThreads), kThreads, cast_kernel<To, From>,
+             args.in.as<From>(), args.out.as<To>(), elements);
+    });
+  });
+}
+
+void where(Device& device, const Where& args) {
+  if (args.out.elements() == 0) return;
+  switch (size_of(args.out.dtype)) {
+    case 1:
+      return choose<std::uint8_t>(device, args);
+    case 4:
+      return choose<std::uint32_t>(device, args);
+    default:
+      return choose<std::uint64_t>(device, args);
   }
 }
 

@@ -7,5 +7,7 @@
 namespace unroll::gpu {
 
 void elementwise(Device& device, const Elementwise& args);
+void cast(Device& device, const Cast& args);
+void where(Device& device, const Where& args);
 
 }  // namespace unroll::gpu

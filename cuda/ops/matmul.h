@@ -1,4 +1,4 @@
-/// A product of two matrices, each optionally transposed.
+/// Products of matrices, each optionally transposed, and of stacks of them.
 #pragma once
 
 #include "cuda/device/device.h"

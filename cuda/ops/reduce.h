@@ -1,4 +1,5 @@
-/// Sums and maxima over dimensions of a tensor. The order of additions depends only on the shape.
+/// Sums, extremes and their places over dimensions of a tensor. The order of additions depends only
+/// on the shape.
 #pragma once
 
 #include "cuda/device/device.h"

@@ -73,6 +73,11 @@ class CpuBackend final : public Backend {
     const host::FlushSubnormals flush;
     host::elementwise(device_, args);
   }
+  void cast(const Cast& args) override {
+    const host::FlushSubnormals flush;
+    host::cast(device_, args);
+  }
+  void where(const Where& args) override { host::where(device_, args); }
   void reduce(const Reduce& args) override {
     const host::FlushSubnormals flush;
     host::reduce(device_, args);

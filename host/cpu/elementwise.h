@@ -1,4 +1,5 @@
-/// Elementwise operations, with broadcasting.
+/// Elementwise operations, with broadcasting. Those on float32 run in vector registers, those that
+/// take or give another element type in plain loops.
 #pragma once
 
 #include "host/cpu/device.h"
@@ -7,5 +8,7 @@
 namespace unroll::host {
 
 void elementwise(Device& device, const Elementwise& args);
+void cast(Device& device, const Cast& args);
+void where(Device& device, const Where& args);
 
 }  // namespace unroll::host

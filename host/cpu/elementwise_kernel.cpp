@@ -1,7 +1,7 @@
-/// Elementwise operations, written once per kind as a functor over packets.
+/// Elementwise operations that take and give float32, by packets.
 #include "host/cpu/kernels.h"
 #include "host/cpu/packet.h"
-#include "unroll/cells/activations.h"
+#include "unroll/kernels/elementwise.h"
 
 namespace unroll::host::UNROLL_ISA {
 namespace {
@@ -26,54 +26,28 @@ UNROLL_INLINE void map_with(std::int64_t n, const float* a, int a_step, const fl
     store(out + i, f(load_step(a, a_step, i, n - i), load_step(b, b_step, i, n - i)), n - i);
 }
 
+/// Whether it may give an operand as it is. Subnormal ones must become zero.
+constexpr bool passes_through(Kind kind) {
+  return kind == Kind::kRelu || kind == Kind::kLeakyRelu || kind == Kind::kFinite ||
+         kind == Kind::kAbs || kind == Kind::kMaximum || kind == Kind::kMinimum ||
+         kind == Kind::kClip || kind == Kind::kClipGradient;
+}
+
 void map(Kind kind, std::int64_t n, const float* a, int a_step, const float* b, int b_step,
          float* out, float alpha, float beta) {
   if (!b) {
     b = a;  // never used, but loaded
     b_step = a_step;
   }
-  const auto with = [&](const auto& f) { map_with(n, a, a_step, b, b_step, out, f); };
-  const Packet one(1.0f), zero(0.0f);
-  switch (kind) {
-    case Kind::kCopy:
-      return with([](Packet x, Packet) { return x; });
-    case Kind::kAffine: {
-      const Packet scale(alpha), shift(beta);
-      return with([=](Packet x, Packet) { return x * scale + shift; });
-    }
-    case Kind::kAdd:
-      return with([](Packet x, Packet y) { return x + y; });
-    case Kind::kSubtract:
-      return with([](Packet x, Packet y) { return x - y; });
-    case Kind::kMultiply:
-      return with([](Packet x, Packet y) { return x * y; });
-    case Kind::kDivide:
-      return with([](Packet x, Packet y) { return x / y; });
-    case Kind::kTanh:
-      return with([](Packet x, Packet) { return tanh(x); });
-    case Kind::kLogistic:
-      return with([](Packet x, Packet) { return cells::logistic(x); });
-    case Kind::kRelu:
-      return with([](Packet x, Packet) { return flushed(cells::relu(x)); });
-    case Kind::kExp:
-      return with([](Packet x, Packet) { return exp(x); });
-    case Kind::kLog:
-      return with([](Packet x, Packet) { return log(x); });
-    case Kind::kEqual:
-      return with([=](Packet x, Packet y) { return select(x == y, one, zero); });
-    case Kind::kFinite:  // infinity - infinity is NaN
-      return with([=](Packet x, Packet) { return flushed(select(x - x == zero, x, zero)); });
-    case Kind::kTanhGradient:
-      return with(
-          [](Packet y, Packet dy) { return dy * cells::derivative<cells::Activation::kTanh>(y); });
-    case Kind::kLogisticGradient:
-      return with([](Packet y, Packet dy) {
-        return dy * cells::derivative<cells::Activation::kLogistic>(y);
+  const Packet first(alpha), second(beta);
+  with_kind<float>(kind, [&](auto constant) {
+    constexpr Kind kKind = decltype(constant)::value;
+    if constexpr (!gives_bool(kKind))
+      map_with(n, a, a_step, b, b_step, out, [&](Packet x, Packet y) {
+        const Packet result = element<kKind>(x, y, first, second);
+        return passes_through(kKind) ? flushed(result) : result;
       });
-    case Kind::kReluGradient:
-      return with(
-          [](Packet y, Packet dy) { return dy * cells::derivative<cells::Activation::kRelu>(y); });
-  }
+  });
 }
 
 }  // namespace

@@ -12,7 +12,8 @@
 namespace unroll::host {
 
 struct ElementwiseKernels {
-  /// out[i] = kind(a[i a_step], b[i b_step]) for i < n. A step is 1, or 0 for a broadcast value.
+  /// out[i] = kind(a[i a_step], b[i b_step]) for i < n, of a kind that takes and gives float32. A
+  /// step is 1, or 0 for a broadcast value.
   void (*map)(ElementwiseKind kind, std::int64_t n, const float* a, int a_step, const float* b,
               int b_step, float* out, float alpha, float beta);
 };
@@ -83,6 +84,9 @@ struct RowKernels {
   void (*accumulate_product)(const float* a, const float* b, float* y, std::int64_t n);
   /// y = max(x, y), or NaN if either is NaN.
   void (*accumulate_max)(const float* x, float* y, std::int64_t n);
+  float (*min_or_nan)(const float* x, std::int64_t n);  // NaN if there is one
+  /// y = min(x, y), or NaN if either is NaN.
+  void (*accumulate_min)(const float* x, float* y, std::int64_t n);
 };
 
 /// The update of each element by one optimiser step; g is the gradient after scaling and clipping.

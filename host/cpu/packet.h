@@ -345,4 +345,35 @@ UNROLL_INLINE Packet log(Packet x) {
   return select(x < Packet(0.0f), Packet(__builtin_nanf("")), y);
 }
 
+/// ln(1 + x) for x >= 0, within 3 ulp. What is lost when 1 + x is rounded is made good by the
+/// factor x / ((1 + x) - 1), so it stays exact near 0. Source    Kahan, as given by Goldberg 1991,
+/// theorem 4.
+UNROLL_INLINE Packet log1p(Packet x) {
+  const Packet one(1.0f), sum = one + x, kept = sum - one;
+  const Packet y = log(sum) * (x / kept);
+  return select((kept == Packet(0.0f)) | (sum == Packet(__builtin_inff())), x, y);
+}
+
+/// f of each lane (and of that of y), by the C library. It takes subnormal numbers apart by their
+/// bits, so it must not see them.
+template <typename Function>
+UNROLL_INLINE Packet lane_by_lane(Packet x, Packet y, const Function& f) {
+  x = flushed(x);
+  y = flushed(y);
+  for (int i = 0; i < kPacketWidth; ++i) x.v[i] = f(x.v[i], y.v[i]);
+  return flushed(x);
+}
+UNROLL_INLINE Packet sin(Packet x) {
+  return lane_by_lane(x, x, [](float a, float) { return __builtin_sinf(a); });
+}
+UNROLL_INLINE Packet cos(Packet x) {
+  return lane_by_lane(x, x, [](float a, float) { return __builtin_cosf(a); });
+}
+UNROLL_INLINE Packet erfc(Packet x) {
+  return lane_by_lane(x, x, [](float a, float) { return __builtin_erfcf(a); });
+}
+UNROLL_INLINE Packet pow(Packet x, Packet y) {
+  return lane_by_lane(x, y, [](float a, float b) { return __builtin_powf(a, b); });
+}
+
 }  // namespace unroll::host::UNROLL_ISA

@@ -1,4 +1,4 @@
-/// Sums and maxima over axes.
+/// Sums, extremes and their places over axes.
 #pragma once
 
 #include "host/cpu/device.h"

@@ -1,6 +1,7 @@
 /// Loops over one row: sums, maxima, and the pieces of a softmax.
 #include "host/cpu/kernels.h"
 #include "host/cpu/packet.h"
+#include "unroll/math/elementwise.h"
 
 namespace unroll::host::UNROLL_ISA {
 namespace {
@@ -20,29 +21,39 @@ UNROLL_INLINE Packet first_lanes(Packet x, std::int64_t n, float other) {
   return load(lanes);
 }
 
+constexpr float kInfinity = __builtin_inff();
+
+/// `worst` is what the best of no elements is.
 template <typename Combine>
-UNROLL_INLINE float best_of(const float* x, std::int64_t n, const Combine& combine) {
-  const float lowest = -__builtin_inff();
-  Packet best(lowest);
+UNROLL_INLINE float best_of(const float* x, std::int64_t n, float worst, const Combine& combine) {
+  Packet best(worst);
   for_each_packet(
       n, [&](std::int64_t i) { best = combine(best, load(x + i)); },
       [&](std::int64_t i, std::int64_t count) {
-        best = combine(best, first_lanes(load(x + i, count), count, lowest));
+        best = combine(best, first_lanes(load(x + i, count), count, worst));
       });
   return reduce(best, combine);
 }
 
 float max_of(const float* x, std::int64_t n) {
-  return best_of(x, n, [](Packet a, Packet b) { return max(a, b); });
+  return best_of(x, n, -kInfinity, [](Packet a, Packet b) { return max(a, b); });
 }
 
 /// The greater, or NaN if either is NaN.
 UNROLL_INLINE Packet max_or_nan(Packet a, Packet b) {
-  return flushed(select((a < b) | (b != b), b, a));
+  return flushed(math::maximum(a, b));
+}
+/// The lesser, or NaN if either is NaN.
+UNROLL_INLINE Packet min_or_nan(Packet a, Packet b) {
+  return flushed(math::minimum(a, b));
 }
 
 float max_or_nan_of(const float* x, std::int64_t n) {
-  return best_of(x, n, [](Packet a, Packet b) { return max_or_nan(a, b); });
+  return best_of(x, n, -kInfinity, [](Packet a, Packet b) { return max_or_nan(a, b); });
+}
+
+float min_or_nan_of(const float* x, std::int64_t n) {
+  return best_of(x, n, kInfinity, [](Packet a, Packet b) { return min_or_nan(a, b); });
 }
 
 /// Blocks are added up, then their sums: one chain over millions of numbers would lose precision. A
@@ -164,6 +175,10 @@ void accumulate_max(const float* x, float* y, std::int64_t n) {
   map(x, y, y, n, [](Packet a, Packet b) { return max_or_nan(b, a); });
 }
 
+void accumulate_min(const float* x, float* y, std::int64_t n) {
+  map(x, y, y, n, [](Packet a, Packet b) { return min_or_nan(b, a); });
+}
+
 }  // namespace
 
 extern const RowKernels kRowKernels;
@@ -182,6 +197,8 @@ const RowKernels kRowKernels = {
     accumulate_scaled,
     accumulate_product,
     accumulate_max,
+    min_or_nan_of,
+    accumulate_min,
 };
 
 }  // namespace unroll::host::UNROLL_ISA

@@ -30,7 +30,10 @@ class AssignOperation final : public Operation {
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
     require_dtype(inputs[1], inputs[0].dtype, "the value");
-    if (assignment_ != Assignment::kSet) require_dtype(inputs[0], DType::kFloat32, "the variable");
+    if (assignment_ == Assignment::kSetFinite)
+      require_dtype(inputs[0], DType::kFloat32, "the variable");
+    if (assignment_ == Assignment::kAdd && !computes(ElementwiseKind::kAdd, inputs[0].dtype))
+      shape_error("a variable of " + to_string(inputs[0].dtype), "numbers");
     if (!shapes_agree(inputs[0].shape, inputs[1].shape))
       shape_error("a value " + to_string(inputs[1].shape),
                   "the variable's shape " + to_string(inputs[0].shape));

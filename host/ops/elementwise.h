@@ -5,6 +5,9 @@
 
 namespace unroll {
 
+/// The shape to which both broadcast. An open dimension beside one above 1 can only be equal to it,
+/// or 1.
+Shape broadcast_shape(const Shape& a, const Shape& b);
 /// A tensor of x's shape filled with zeros.
 Tensor zeros_like(Tensor x);
 /// x, repeated along broadcast dimensions to `like`'s shape.

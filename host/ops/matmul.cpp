@@ -1,9 +1,20 @@
-/// Matrix product: shape rule, forward and gradient.
+/// Products of matrices: shape rule, forward and gradient.
 #include "host/graph/operation.h"
+#include "host/ops/elementwise.h"
+#include "host/ops/reduce.h"
 #include "unroll/ops.h"
 
 namespace unroll {
 namespace {
+
+std::int64_t from_last(const Shape& shape, int k) {
+  return shape[shape.rank() - k];
+}
+
+/// The dimensions before the last two.
+Shape stack(const Shape& shape) {
+  return Shape(shape.dims().first(std::size_t(shape.rank() - 2)));
+}
 
 class MatmulOperation final : public Operation {
  public:
@@ -21,26 +32,25 @@ class MatmulOperation final : public Operation {
     const TensorType &a = inputs[0], &b = inputs[1];
     require_dtype(a, DType::kFloat32, "a");
     require_dtype(b, DType::kFloat32, "b");
-    require_rank(b, 2, "b");
-    if (transpose_a_) require_rank(a, 2, "a");
-    if (a.shape.rank() < 2) shape_error("a " + to_string(a.shape), "2 or more dimensions");
-    const std::int64_t k = transpose_a_ ? a.shape[0] : a.shape.last();
-    if (!dims_agree(k, b.shape[transpose_b_ ? 1 : 0]))
+    for (const TensorType* operand : {&a, &b})
+      if (operand->shape.rank() < 2)
+        shape_error((operand == &a ? "a " : "b ") + to_string(operand->shape),
+                    "2 or more dimensions");
+    const std::int64_t k = from_last(a.shape, transpose_a_ ? 2 : 1);
+    if (!dims_agree(k, from_last(b.shape, transpose_b_ ? 1 : 2)))
       shape_error("a " + to_string(a.shape) + (transpose_a_ ? " transposed" : "") + " and b " +
                       to_string(b.shape) + (transpose_b_ ? " transposed" : ""),
                   "equal inner dimensions");
-    Shape shape;
-    if (transpose_a_)
-      shape.append(a.shape[1]);
-    else
-      for (int axis = 0; axis < a.shape.rank() - 1; ++axis) shape.append(a.shape[axis]);
-    shape.append(b.shape[transpose_b_ ? 0 : 1]);
+    Shape shape = broadcast_shape(stack(a.shape), stack(b.shape));
+    shape.append(from_last(a.shape, transpose_a_ ? 1 : 2));
+    shape.append(from_last(b.shape, transpose_b_ ? 2 : 1));
     return {{shape, DType::kFloat32}};
   }
 
   void run(const RunContext& c) const override {
-    const auto flat = [](View v) {  // leading dimensions are rows
-      v.shape = {v.shape.rows(), v.shape.last()};
+    const bool rows = is_one_product(c.inputs[0].shape, c.inputs[1].shape);
+    const auto flat = [&](View v) {
+      if (rows) v.shape = {v.shape.rows(), v.shape.last()};
       return v;
     };
     c.backend.matmul(
@@ -49,8 +59,9 @@ class MatmulOperation final : public Operation {
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dys) const override {
     const Tensor a = node.inputs[0], b = node.inputs[1], dy = dys[0];
-    const auto flat = [](Tensor t) {
-      return t.shape().rank() == 2 ? t : reshape(t, {kOpen, t.shape().last()});
+    const bool rows = is_one_product(a.shape(), b.shape());
+    const auto flat = [&](Tensor t) {
+      return !rows || t.shape().rank() == 2 ? t : reshape(t, {kOpen, t.shape().last()});
     };
     // da = dy op(b)^T, db = op(a)^T dy, each transposed where its operand is.
     const Tensor da = transpose_a_
@@ -59,10 +70,16 @@ class MatmulOperation final : public Operation {
     const Tensor db =
         transpose_b_ ? matmul(flat(dy), flat(a), {.transpose_a = true, .transpose_b = transpose_a_})
                      : matmul(flat(a), flat(dy), {.transpose_a = !transpose_a_});
-    return {da, db};
+    if (rows) return {da, db};
+    return {sum_to(da, a), sum_to(db, b)};
   }
 
  private:
+  /// One matrix b multiplies every matrix of a: the dimensions before a's last are rows.
+  bool is_one_product(const Shape& a, const Shape& b) const {
+    return b.rank() == 2 && (a.rank() == 2 || !transpose_a_);
+  }
+
   bool transpose_a_, transpose_b_;
 };
 

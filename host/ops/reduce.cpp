@@ -1,5 +1,9 @@
-/// Reductions over one axis or all: shape rule, forward and gradient.
+/// Reductions over axes: shape rule, forward and gradient.
 #include "host/ops/reduce.h"
+
+#include <string>
+#include <utility>
+#include <vector>
 
 #include "host/graph/operation.h"
 #include "host/ops/elementwise.h"
@@ -8,34 +12,109 @@
 namespace unroll {
 namespace {
 
-enum class Reduction { kSum, kMean, kMax };
+enum class Reduction : std::uint8_t { kSum, kMean, kMax, kMin, kAny, kAll, kArgMax, kArgMin };
+
+const char* name_of(Reduction reduction) {
+  switch (reduction) {
+    case Reduction::kSum:
+      return "reduce_sum";
+    case Reduction::kMean:
+      return "reduce_mean";
+    case Reduction::kMax:
+      return "reduce_max";
+    case Reduction::kMin:
+      return "reduce_min";
+    case Reduction::kAny:
+      return "reduce_any";
+    case Reduction::kAll:
+      return "reduce_all";
+    case Reduction::kArgMax:
+      return "argmax";
+    case Reduction::kArgMin:
+      return "argmin";
+  }
+  return "?";
+}
+
+ReduceKind kernel_of(Reduction reduction) {
+  switch (reduction) {
+    case Reduction::kSum:
+    case Reduction::kMean:
+      return ReduceKind::kSum;
+    case Reduction::kMax:
+    case Reduction::kAny:
+      return ReduceKind::kMax;
+    case Reduction::kMin:
+    case Reduction::kAll:
+      return ReduceKind::kMin;
+    case Reduction::kArgMax:
+      return ReduceKind::kArgMax;
+    case Reduction::kArgMin:
+      break;
+  }
+  return ReduceKind::kArgMin;
+}
+
+void require_type_of(Reduction reduction, const TensorType& type) {
+  const bool real = computes(ElementwiseKind::kDivide, type.dtype);
+  const bool number = computes(ElementwiseKind::kAdd, type.dtype);
+  const auto require = [&](bool met, const char* expected) {
+    if (!met) shape_error("an input of " + to_string(type.dtype), expected);
+  };
+  if (reduction == Reduction::kAny || reduction == Reduction::kAll)
+    require(type.dtype == DType::kBool, "bool");
+  else if (reduction == Reduction::kMean)
+    require(real, "float32 or float64");
+  else
+    require(number, "float32, float64, int32 or int64");
+}
+
+/// Which dimensions of a tensor of this rank are reduced.
+std::vector<bool> reduced_axes(const Axes& axes, int rank) {
+  std::vector<bool> reduced(std::size_t(rank), axes == Axes(kAllAxes));
+  if (axes == Axes(kAllAxes)) return reduced;
+  if (axes.list().empty()) shape_error("an empty list of axes", "one or more, or kAllAxes");
+  for (const int axis : axes.list()) {
+    const auto k = std::size_t(normal_axis(axis, rank));
+    if (reduced[k]) shape_error("axis " + std::to_string(k) + " twice", "each axis once");
+    reduced[k] = true;
+  }
+  return reduced;
+}
 
 /// `shape` with 1 for the reduced dimensions.
-Shape kept_shape(const Shape& shape, int axis) {
+Shape kept_shape(const Shape& shape, const Axes& axes) {
+  const std::vector<bool> reduced = reduced_axes(axes, shape.rank());
   Shape kept;
-  for (int k = 0; k < shape.rank(); ++k)
-    kept.append(axis == kAllAxes || k == normal_axis(axis, shape.rank()) ? 1 : shape[k]);
+  for (int k = 0; k < shape.rank(); ++k) kept.append(reduced[std::size_t(k)] ? 1 : shape[k]);
   return kept;
 }
 
-Shape reduced_shape(const Shape& shape, int axis, bool keep_dims) {
-  if (axis != kAllAxes) normal_axis(axis, shape.rank());
-  if (keep_dims) return kept_shape(shape, axis);
-  return axis == kAllAxes ? Shape() : shape.without(normal_axis(axis, shape.rank()));
+Shape reduced_shape(const Shape& shape, const Axes& axes, bool keep_dims) {
+  if (keep_dims) return kept_shape(shape, axes);
+  const std::vector<bool> reduced = reduced_axes(axes, shape.rank());
+  Shape left;
+  for (int k = 0; k < shape.rank(); ++k)
+    if (!reduced[std::size_t(k)]) left.append(shape[k]);
+  return left;
 }
 
-void visit_axis(const AttributeVisitor& visit, int axis) {
-  if (axis != kAllAxes) visit("axis", axis);
+void visit_axes(const AttributeVisitor& visit, const Axes& axes) {
+  if (axes == Axes(kAllAxes)) return;
+  if (axes.list().size() == 1)
+    visit("axis", axes.list().front());
+  else
+    visit("axes", std::vector<std::int64_t>(axes.list().begin(), axes.list().end()));
 }
 
 /// The same tensor with the reduced dimensions back as 1, open dimensions included.
 class RestoreDimsOperation final : public Operation {
  public:
-  explicit RestoreDimsOperation(int axis) : axis_(axis) {}
+  explicit RestoreDimsOperation(Axes axes) : axes_(std::move(axes)) {}
   std::string kind() const override { return "restore_dims"; }
-  void attributes(const AttributeVisitor& visit) const override { visit_axis(visit, axis_); }
+  void attributes(const AttributeVisitor& visit) const override { visit_axes(visit, axes_); }
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
-    return {{kept_shape(inputs[1].shape, axis_), DType::kFloat32}};
+    return {{kept_shape(inputs[1].shape, axes_), inputs[0].dtype}};
   }
   int alias(std::span<const TensorType>) const override { return 0; }
   void run(const RunContext&) const override {}
@@ -44,49 +123,50 @@ class RestoreDimsOperation final : public Operation {
   }
 
  private:
-  int axis_;
+  Axes axes_;
 };
 
 class ReduceOperation final : public Operation {
  public:
-  ReduceOperation(Reduction reduction, int axis, bool keep_dims)
-      : reduction_(reduction), axis_(axis), keep_dims_(keep_dims) {}
+  ReduceOperation(Reduction reduction, Axes axes, bool keep_dims)
+      : reduction_(reduction), axes_(std::move(axes)), keep_dims_(keep_dims) {}
 
-  std::string kind() const override {
-    return reduction_ == Reduction::kSum    ? "reduce_sum"
-           : reduction_ == Reduction::kMean ? "reduce_mean"
-                                            : "reduce_max";
-  }
+  std::string kind() const override { return name_of(reduction_); }
 
   void attributes(const AttributeVisitor& visit) const override {
-    visit_axis(visit, axis_);
+    visit_axes(visit, axes_);
     visit("keep_dims", keep_dims_);
   }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
-    require_dtype(inputs[0], DType::kFloat32, "the input");
-    return {{reduced_shape(inputs[0].shape, axis_, keep_dims_), DType::kFloat32}};
+    require_type_of(reduction_, inputs[0]);
+    const Shape& in = inputs[0].shape;
+    const Shape shape = reduced_shape(in, axes_, keep_dims_);
+    if (!gives_place(kernel_of(reduction_))) return {{shape, inputs[0].dtype}};
+    if (!in.is_open() && in.elements() == 0 && shape.elements() > 0)
+      shape_error("no elements: " + to_string(in), "one or more to choose from");
+    return {{shape, DType::kInt64}};
   }
 
   void run(const RunContext& c) const override {
     View out = c.outputs[0];
     const auto averaged = double(c.inputs[0].elements()) / double(out.elements());
-    out.shape = kept_shape(c.inputs[0].shape, axis_);
-    c.backend.reduce({reduction_ == Reduction::kMax ? ReduceKind::kMax : ReduceKind::kSum,
-                      c.inputs[0], out,
-                      reduction_ == Reduction::kMean ? float(1 / averaged) : 1.0F});
+    out.shape = kept_shape(c.inputs[0].shape, axes_);
+    c.backend.reduce({kernel_of(reduction_), c.inputs[0], out,
+                      reduction_ == Reduction::kMean ? 1 / averaged : 1});
   }
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
+    if (gives_place(kernel_of(reduction_)) || dy[0].dtype() == DType::kBool) return {{}};
     const Tensor x = node.inputs[0], y(&node, 0);
     const auto restored = [&](Tensor t) {
-      return add_node(std::make_shared<RestoreDimsOperation>(axis_), {t, x});
+      return add_node(std::make_shared<RestoreDimsOperation>(axes_), {t, x});
     };
     const Tensor spread = broadcast_like(restored(dy[0]), x);
     if (reduction_ == Reduction::kSum) return {spread};
     if (reduction_ == Reduction::kMean) return {spread * reciprocal_count(x)};
-    const Tensor is_max = equal(x, restored(y));
-    const Tensor shared = spread * is_max / reduce_sum(is_max, axis_, {.keep_dims = true});
+    const Tensor is_best = cast(equal(x, restored(y)), x.dtype());
+    const Tensor shared = spread * is_best / reduce_sum(is_best, axes_, {.keep_dims = true});
     return {shared};
   }
 
@@ -95,36 +175,35 @@ class ReduceOperation final : public Operation {
   Tensor reciprocal_count(Tensor x) const;
 
   Reduction reduction_;
-  int axis_;
+  Axes axes_;
   bool keep_dims_;
 };
 
 /// [1] 1 / (number of elements that go into one output), as a node: dimensions may be open.
 class ReciprocalCountOperation final : public Operation {
  public:
-  explicit ReciprocalCountOperation(int axis) : axis_(axis) {}
+  explicit ReciprocalCountOperation(Axes axes) : axes_(std::move(axes)) {}
   std::string kind() const override { return "reciprocal_count"; }
-  void attributes(const AttributeVisitor& visit) const override { visit_axis(visit, axis_); }
-  std::vector<TensorType> infer(std::span<const TensorType>) const override {
-    return {{Shape{1}, DType::kFloat32}};
+  void attributes(const AttributeVisitor& visit) const override { visit_axes(visit, axes_); }
+  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    return {{Shape{1}, inputs[0].dtype}};
   }
   void run(const RunContext& c) const override {
     const Shape& shape = c.inputs[0].shape;
-    const double count = double(shape.elements()) / double(kept_shape(shape, axis_).elements());
+    const double count = double(shape.elements()) / double(kept_shape(shape, axes_).elements());
     c.backend.clear(c.outputs[0].data, c.outputs[0].bytes());
-    c.backend.elementwise(
-        {ElementwiseKind::kAffine, c.outputs[0], {}, c.outputs[0], 1, float(1 / count)});
+    c.backend.elementwise({ElementwiseKind::kAffine, c.outputs[0], {}, c.outputs[0], 1, 1 / count});
   }
   std::vector<Gradient> gradient(const Node&, std::span<const Tensor>) const override {
     return {{}};
   }
 
  private:
-  int axis_;
+  Axes axes_;
 };
 
 Tensor ReduceOperation::reciprocal_count(Tensor x) const {
-  return add_node(std::make_shared<ReciprocalCountOperation>(axis_), {x});
+  return add_node(std::make_shared<ReciprocalCountOperation>(axes_), {x});
 }
 
 class SumToOperation final : public Operation {
@@ -132,7 +211,7 @@ class SumToOperation final : public Operation {
   std::string kind() const override { return "sum_to"; }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
-    return {{inputs[1].shape, DType::kFloat32}};
+    return {{inputs[1].shape, inputs[0].dtype}};
   }
 
   int alias(std::span<const TensorType> inputs) const override {
@@ -155,20 +234,35 @@ class SumToOperation final : public Operation {
   }
 };
 
-Tensor reduce(Reduction reduction, Tensor x, int axis, const ReduceOptions& options) {
-  return add_node(std::make_shared<ReduceOperation>(reduction, axis, options.keep_dims), {x});
+Tensor reduce(Reduction reduction, Tensor x, const Axes& axes, const ReduceOptions& options) {
+  return add_node(std::make_shared<ReduceOperation>(reduction, axes, options.keep_dims), {x});
 }
 
 }  // namespace
 
-Tensor reduce_sum(Tensor x, int axis, const ReduceOptions& options) {
-  return reduce(Reduction::kSum, x, axis, options);
+Tensor reduce_sum(Tensor x, const Axes& axes, const ReduceOptions& options) {
+  return reduce(Reduction::kSum, x, axes, options);
 }
-Tensor reduce_mean(Tensor x, int axis, const ReduceOptions& options) {
-  return reduce(Reduction::kMean, x, axis, options);
+Tensor reduce_mean(Tensor x, const Axes& axes, const ReduceOptions& options) {
+  return reduce(Reduction::kMean, x, axes, options);
 }
-Tensor reduce_max(Tensor x, int axis, const ReduceOptions& options) {
-  return reduce(Reduction::kMax, x, axis, options);
+Tensor reduce_max(Tensor x, const Axes& axes, const ReduceOptions& options) {
+  return reduce(Reduction::kMax, x, axes, options);
+}
+Tensor reduce_min(Tensor x, const Axes& axes, const ReduceOptions& options) {
+  return reduce(Reduction::kMin, x, axes, options);
+}
+Tensor reduce_any(Tensor x, const Axes& axes, const ReduceOptions& options) {
+  return reduce(Reduction::kAny, x, axes, options);
+}
+Tensor reduce_all(Tensor x, const Axes& axes, const ReduceOptions& options) {
+  return reduce(Reduction::kAll, x, axes, options);
+}
+Tensor argmax(Tensor x, const Axes& axes, const ReduceOptions& options) {
+  return reduce(Reduction::kArgMax, x, axes, options);
+}
+Tensor argmin(Tensor x, const Axes& axes, const ReduceOptions& options) {
+  return reduce(Reduction::kArgMin, x, axes, options);
 }
 
 Tensor sum_to(Tensor x, Tensor like) {

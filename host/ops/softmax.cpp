@@ -1,4 +1,6 @@
 /// Softmax and its logarithm over the last dimension: shape rule, forward and gradient.
+#include "host/ops/softmax.h"
+
 #include "host/graph/operation.h"
 #include "unroll/ops.h"
 
@@ -29,6 +31,8 @@ class SoftmaxOperation final : public Operation {
  public:
   explicit SoftmaxOperation(bool log) : log_(log) {}
 
+  bool log() const { return log_; }
+
   std::string kind() const override { return log_ ? "log_softmax" : "softmax"; }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
@@ -51,6 +55,11 @@ class SoftmaxOperation final : public Operation {
 };
 
 }  // namespace
+
+Tensor softmax_input(Tensor x) {
+  const auto* operation = x ? operation_as<SoftmaxOperation>(x) : nullptr;
+  return operation && !operation->log() ? x.node().inputs[0] : Tensor();
+}
 
 Tensor softmax(Tensor x) {
   return add_node(std::make_shared<SoftmaxOperation>(false), {x});

@@ -68,4 +68,22 @@ inline LoopNest<3> broadcast_nest(const Shape& a, const Shape& b, const Shape& t
   return nest;
 }
 
+/// A loop over stacks of matrices: the dimensions before the last two, those of a and b broadcast
+/// to those of c. Strides are in matrices.
+inline LoopNest<3> stack_nest(const Shape& a, const Shape& b, const Shape& c) {
+  const auto before = [](const Shape& shape) {
+    return Shape(shape.dims().first(shape.dims().size() - 2));
+  };
+  return broadcast_nest(before(a), before(b), before(c));
+}
+
+/// A loop over three operands that are broadcast to the shape of the fourth.
+inline LoopNest<4> broadcast_nest(const Shape& a, const Shape& b, const Shape& c, const Shape& to) {
+  LoopNest<4> nest;
+  for (int axis = 0; axis < to.rank(); ++axis)
+    nest.push(to[axis], {broadcast_stride(a, to, axis), broadcast_stride(b, to, axis),
+                         broadcast_stride(c, to, axis), broadcast_stride(to, to, axis)});
+  return nest;
+}
+
 }  // namespace unroll

@@ -150,13 +150,14 @@ TEST_P(Subnormals, ElementwiseReadsAndWritesThemAsZero) {
   constexpr float kAlpha = 1e-20F, kBeta = kSubnormal;
   const Floats a = edge_values(1), b = edge_values(2);
   const Shape shape{std::int64_t(a.size())};
-  for (int kind = 0; kind <= int(ElementwiseKind::kReluGradient); ++kind) {
+  for (int kind = 0; kind < int(ElementwiseKind::kEqual); ++kind) {  // all that give float32
     const auto which = ElementwiseKind(kind);
     if (which == ElementwiseKind::kCopy) continue;  // moves bits
     const Floats got = check("kind " + std::to_string(kind), [&](const auto& backend) {
       GuardedMemory memory(*backend);
       const View out = memory.out(shape);
-      backend->elementwise({which, memory.in(a, shape), memory.in(b, shape), out, kAlpha, kBeta});
+      backend->elementwise(
+          {which, memory.in(a, shape), memory.in(b, shape), out, double(kAlpha), double(kBeta)});
       return memory.get(out);
     });
     for (std::size_t k = 0; k < a.size(); ++k) {
@@ -168,6 +169,13 @@ TEST_P(Subnormals, ElementwiseReadsAndWritesThemAsZero) {
       if (which == ElementwiseKind::kMultiply) expected = x * y;
       if (which == ElementwiseKind::kRelu) expected = x > 0 ? x : 0;
       if (which == ElementwiseKind::kFinite) expected = x;
+      if (which == ElementwiseKind::kAbs) expected = std::abs(x);
+      if (which == ElementwiseKind::kMaximum) expected = x < y ? y : x;
+      if (which == ElementwiseKind::kMinimum) expected = y < x ? y : x;
+      if (which == ElementwiseKind::kLeakyRelu) expected = x < 0 ? x * kAlpha : x;
+      if (which == ElementwiseKind::kSqrt) expected = std::sqrt(x);
+      if (which == ElementwiseKind::kAbsGradient)
+        expected = x == 0 ? 0 : std::copysign(1.0F, x) * y;
       if (which == ElementwiseKind::kReluGradient) expected = x > 0 ? y : 0;
       if (which == ElementwiseKind::kLog && x == 0)
         expected = -std::numeric_limits<float>::infinity();
@@ -183,18 +191,37 @@ TEST_P(Subnormals, ReductionsGiveZero) {
   for (const Shape& out : {Shape{1, 33, 29}, Shape{40, 1, 29}, Shape{40, 33, 1}, Shape{1, 33, 1},
                            Shape{1, 1, 1}, shape})
     for (const bool scaled : {false, true})
-      for (const ReduceKind kind : {ReduceKind::kSum, ReduceKind::kMax}) {
-        if (scaled && kind == ReduceKind::kMax) continue;
-        if (out == shape && kind == ReduceKind::kMax) continue;  // of one element: it is only moved
+      for (const ReduceKind kind : {ReduceKind::kSum, ReduceKind::kMax, ReduceKind::kMin}) {
+        if (scaled && kind != ReduceKind::kSum) continue;
+        if (out == shape && kind != ReduceKind::kSum) continue;  // of one element: it is only moved
         const Floats got = check(to_string(out), [&](const auto& backend) {
           GuardedMemory memory(*backend);
           const View to = memory.out(out);
           backend->reduce({kind, memory.in(scaled ? small : tiny, shape), to,
-                           scaled ? 1e-24F : 1.0F});  // of 40 x 29 elements at most: 1e-41
+                           scaled ? 1e-24 : 1.0});  // of 40 x 29 elements at most: 1e-41
           return memory.get(to);
         });
         EXPECT_EQ(got, Floats(got.size(), 0.0F)) << to_string(out) << " " << int(kind);
       }
+}
+
+// What compares or converts reads them as zero: 1e-40 is not above 0, and false.
+TEST_P(Subnormals, ComparisonsPlacesAndConversionsReadZero) {
+  const Floats values(40, kSubnormal), zeros(40, 0.0F);
+  GuardedMemory memory(*backend_);
+  const View in = memory.in(values, {40}), zero = memory.in(zeros, {40});
+  const View above = memory.out({40}, DType::kBool), is = memory.out({40}, DType::kBool);
+  const View wide = memory.out({40}, DType::kFloat64), place = memory.out({1}, DType::kInt64);
+  backend_->elementwise({ElementwiseKind::kGreater, in, zero, above});
+  backend_->cast({in, is});
+  backend_->cast({in, wide});
+  Floats rising(40, 0.0F);
+  rising.back() = kSubnormal;
+  backend_->reduce({ReduceKind::kArgMax, memory.in(rising, {40}), place});
+  EXPECT_EQ(memory.get<bool>(above), std::vector<bool>(40, false));
+  EXPECT_EQ(memory.get<bool>(is), std::vector<bool>(40, false));
+  EXPECT_EQ(memory.get<double>(wide), std::vector<double>(40, 0.0));
+  EXPECT_EQ(memory.get<std::int64_t>(place), std::vector<std::int64_t>{0});
 }
 
 TEST_P(Subnormals, SoftmaxAndItsGradientsGiveZero) {
@@ -269,11 +296,12 @@ TEST_P(Subnormals, WhatMovesNumbersMovesTheseToo) {
   GuardedMemory memory(*backend_);
   const Floats values{kSubnormal, 1, -kSubnormal, FLT_TRUE_MIN};
   const View table = memory.in(values, {2, 2}), rows = memory.out({2, 2});
-  const View region = memory.out({2, 2}), copy = memory.out({2, 2});
+  const View region = memory.out({2, 2}), copy = memory.out({2, 2}), chosen = memory.out({2, 2});
   backend_->gather_rows({table, memory.in<std::int32_t>({0, 1}, {2}), rows});
   backend_->copy_region({table, region, Shape{2, 2}, Shape{2, 1}, Shape{2, 1}});
   backend_->elementwise({ElementwiseKind::kCopy, table, {}, copy});
-  for (const View& view : {rows, region, copy}) EXPECT_EQ(memory.get(view), values);
+  backend_->where({memory.in(std::vector<bool>{true}, {1}), table, copy, chosen});
+  for (const View& view : {rows, region, copy, chosen}) EXPECT_EQ(memory.get(view), values);
 }
 
 /// Values of all fetches, one after the other.

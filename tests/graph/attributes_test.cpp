@@ -79,7 +79,6 @@ Tensor cost_of(Graph& g, Tensor x, Tensor ids) {
                             reduce_max(x, 0),
                             dropout(x, 0.25, "site"),
                             stop_gradient(x),
-                            equal(x, row),
                             stack(split(x, {1, 1}, 1)),
                             pad(x, {{1, 0}, {0, 2}}, 0.5),
                             tile(x, {1, 3}),
@@ -87,7 +86,27 @@ Tensor cost_of(Graph& g, Tensor x, Tensor ids) {
                             cumulative_sum(x, -1, {.reverse = true}),
                             shuffle(x, 5),
                             gather(x, shape(x), 1),
-                            gather(x, rank(x))};
+                            gather(x, rank(x)),
+                            abs(x),
+                            maximum(x, row),
+                            minimum(x, row),
+                            clip(x, -1, 2),
+                            leaky_relu(x, 0.5),
+                            gelu(x),
+                            softplus(x),
+                            sqrt(x),
+                            sin(x),
+                            cos(x),
+                            pow(x, row),
+                            reduce_min(x, {0, 1}),
+                            where(logical_not(equal(x, row)), x, row),
+                            cast(cast(x, DType::kFloat64), DType::kFloat32)};
+  const Tensor flags =
+      logical_xor(logical_and(not_equal(x, row), greater(x, row)),
+                  logical_or(greater_equal(x, row), logical_and(less(x, row), less_equal(x, row))));
+  for (const Tensor& flag : {flags, reduce_any(flags, 0), reduce_all(flags)})
+    terms.push_back(cast(flag, DType::kFloat32));
+  terms.push_back(cast(argmax(x, -1) - argmin(x, -1), DType::kFloat32));
   const Tensor table = g.variable("table", {5, 2}, uniform(-1, 1));
   const Tensor dense_table = g.variable("dense_table", {5, 2}, xavier());
   terms.push_back(embedding(table, ids));
@@ -131,6 +150,40 @@ TEST(Attributes, OfEachOperation) {
     seen.try_emplace(operation.kind(), attributes_of(*node));
   }
   const std::map<std::string, std::string> expected{
+      {"abs", ""},
+      {"abs_gradient", ""},
+      {"argmax", "axis int -1, keep_dims bool 0"},
+      {"argmin", "axis int -1, keep_dims bool 0"},
+      {"cast", "dtype text float64"},
+      {"clip", "low real -1, high real 2"},
+      {"clip_gradient", "low real -1, high real 2"},
+      {"cos", ""},
+      {"gelu", ""},
+      {"gelu_gradient", ""},
+      {"greater", ""},
+      {"greater_equal", ""},
+      {"leaky_relu", "slope real 0.5"},
+      {"leaky_relu_gradient", "slope real 0.5"},
+      {"less", ""},
+      {"less_equal", ""},
+      {"logical_and", ""},
+      {"logical_not", ""},
+      {"logical_or", ""},
+      {"logical_xor", ""},
+      {"maximum", ""},
+      {"maximum_share", ""},
+      {"minimum", ""},
+      {"not_equal", ""},
+      {"pow", ""},
+      {"pow_base_slope", ""},
+      {"pow_exponent_slope", ""},
+      {"reduce_all", "keep_dims bool 0"},
+      {"reduce_any", "axis int 0, keep_dims bool 0"},
+      {"reduce_min", "axes ints 0 1, keep_dims bool 0"},
+      {"sin", ""},
+      {"softplus", ""},
+      {"sqrt", ""},
+      {"where", ""},
       {"add", ""},
       {"affine", "alpha real 1, beta real -1.5"},
       {"apply_gradients",
@@ -238,6 +291,11 @@ TEST(Attributes, OfVariablesAndConstants) {
   EXPECT_EQ(attributes_of(g.constant(std::vector<float>{1, 2.5F}, {2})), "values reals 1 2.5");
   EXPECT_EQ(attributes_of(g.constant(std::vector<float>{}, {0})), "values reals");
   EXPECT_EQ(attributes_of(g.constant(4, {7})), "value real 4");
+  EXPECT_EQ(attributes_of(g.constant(0.1, {}, DType::kFloat64)), "value real 0.1");
+  EXPECT_EQ(attributes_of(g.constant(4, {7}, DType::kInt32)), "value int 4");
+  EXPECT_EQ(attributes_of(g.constant(1, {}, DType::kBool)), "value int 1");
+  EXPECT_EQ(attributes_of(g.constant(std::vector<std::int64_t>{4, 1LL << 60}, {2})),
+            "values ints 4 1152921504606846976");
 }
 
 // What has no meaning is left out.

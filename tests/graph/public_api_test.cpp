@@ -28,7 +28,16 @@ Tensor every_operation(Graph& graph, Tensor x, Tensor ids) {
         static_cast<Tensor (*)(Tensor)>(log), &logistic, &relu, &softmax, &log_softmax,
         &stop_gradient})
     add(function(x));
-  add(tanh(x) + exp(x) + log(x) + equal(x, x));
+  add(tanh(x) + exp(x) + log(x) + abs(x) + sqrt(x) + sin(x) + cos(x) + pow(x, x) + pow(x, 2));
+  add(maximum(x, minimum(x, clip(x, 0, 1))) + leaky_relu(x) + gelu(x) + softplus(x));
+  const Tensor ordered = logical_and(logical_or(equal(x, x), not_equal(x, x)),
+                                     logical_xor(greater(x, x), less_equal(x, x)));
+  const Tensor other = logical_not(logical_and(less(x, x), greater_equal(x, x)));
+  add(where(logical_and(ordered, other), x, cast(cast(x, DType::kInt64) + 1, DType::kFloat32)));
+  add(cast(reduce_any(ordered, 0), DType::kFloat32) +
+      cast(reduce_all(ordered, 0), DType::kFloat32));
+  add(cast(argmax(x, 0) + argmin(x, 0), DType::kFloat32) + reduce_min(x, {0}));
+  add(reduce_sum(x, {0, 1}));
   add(matmul(x, transpose(x)));
   add(matmul(x, x, {.transpose_b = true}));
   add(slice(x, 0, 0, kEnd));

@@ -39,7 +39,7 @@ std::vector<Step> random_steps(Random& random) {
                                        : random.integer(std::max(0, last - 3), last);
     };
     const int a = operand(), b = operand();
-    steps.push_back({random.integer(0, 16), a, b});
+    steps.push_back({random.integer(0, 22), a, b});
   }
   return steps;
 }
@@ -80,6 +80,16 @@ Tensor in_graph(const Step& step, const std::vector<Tensor>& v) {
       return pad(slice(a, 1, 1, 3), {{0, 0}, {2, 0}}, 0.5) * b;
     case 15:
       return tile(slice(a, 0, 1, 3), {2, 1}) + reshape(gather(b, rank(a), 1), {kSize, 1}) * 0.5;
+    case 16:
+      return where(greater(a, b), a * 0.5, sin(b));
+    case 17:
+      return cast(cast(gelu(a), DType::kFloat64) * cast(b, DType::kFloat64), DType::kFloat32);
+    case 18:
+      return maximum(a, b) - minimum(a, b * 0.5);
+    case 19:
+      return clip(a + b, -0.75, 0.5) + leaky_relu(b, 0.25) * 0.5;
+    case 20:
+      return reshape(matmul(reshape(a, {1, 4, 4}), reshape(b, {1, 4, 4})), {4, 4}) * 0.25;
     default:
       return stop_gradient(a) * 0.5 + reshape(b, {kSize, kSize}) * 0.5;
   }
@@ -128,6 +138,25 @@ ComplexArray in_reference(const Step& step, const std::vector<ComplexArray>& v) 
     case 15:
       return zip(reference::tile(reference::slice(a, 0, 1, 3), {2, 1}),
                  reference::slice(b, 1, 2, 3), [](Complex x, Complex y) { return x + y * 0.5; });
+    case 16:
+      return zip(a, b,
+                 [](Complex x, Complex y) { return x.real() > y.real() ? x * 0.5 : std::sin(y); });
+    case 17:
+      return zip(a, b, [](Complex x, Complex y) { return reference::gelu(x) * y; });
+    case 18:
+      return zip(a, b, [](Complex x, Complex y) {
+        return (x.real() > y.real() ? x : y) - (x.real() < y.real() * 0.5 ? x : y * 0.5);
+      });
+    case 19:
+      return zip(a, b, [](Complex x, Complex y) {
+        const Complex s = x + y;
+        return (s.real() < -0.75 ? -0.75
+                : s.real() > 0.5 ? 0.5
+                                 : s) +
+               (y.real() > 0 ? y : 0.25 * y) * 0.5;
+      });
+    case 20:
+      return map(reference::matmul(a, b), quarter);
     default:
       return zip(a, b, [](Complex x, Complex y) { return x.real() * 0.5 + y * 0.5; });
   }

@@ -44,7 +44,8 @@ TEST_P(SessionTest, LinearRegressionTrains) {
   const Tensor p = softmax(matmul(x, beta));
   const Tensor cost = reduce_mean(-reduce_sum(y * log(p), 1));
   const Tensor step = GradientDescentOptimizer(0.5).minimize(cost);
-  const Tensor right = reduce_sum(equal(p, reduce_max(p, 1, {.keep_dims = true})) *
+  const Tensor right = reduce_sum(cast(equal(p, reduce_max(p, 1, {.keep_dims = true})),
+                                       DType::kFloat32) *
                                   y);  // rows whose best class is theirs
   Session session(g, backend_, 3);
   const float before = session.evaluate(cost, {{x, x_batch}, {y, y_batch}})[0];

@@ -1,8 +1,11 @@
 /// Elementwise kernels with broadcasting, and the operators and functions built on them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
+#include <numbers>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -26,8 +29,10 @@ struct KindCase {
   bool binary;
   double low, high;  // the range of a and b
   /// The result is rounded once, and each intermediate (up to three, of size below 8) once more.
-  /// tanh, exp and log are within 2 ulp by the CUDA manual; the CPU must reach the same.
+  /// tanh, exp, log, sin and cos are within 2 ulp by the CUDA manual, pow and erfc within 4; the
+  /// CPU must reach the same.
   double ulps;
+  float alpha = kAlpha, beta = kBeta;
 };
 
 const KindCase kKinds[] = {
@@ -42,19 +47,44 @@ const KindCase kKinds[] = {
     {"relu", ElementwiseKind::kRelu, false, -4, 4, 0},
     {"exp", ElementwiseKind::kExp, false, -80, 80, 3},
     {"log", ElementwiseKind::kLog, false, 1e-30, 100, 3},
-    {"equal", ElementwiseKind::kEqual, true, -1, 1, 0},
+    {"abs", ElementwiseKind::kAbs, false, -4, 4, 0},
+    {"maximum", ElementwiseKind::kMaximum, true, -1, 1, 0},
+    {"minimum", ElementwiseKind::kMinimum, true, -1, 1, 0},
+    {"leaky relu", ElementwiseKind::kLeakyRelu, false, -4, 4, 1, 0.3F},
+    {"gelu", ElementwiseKind::kGelu, false, -6, 6, 6},
+    {"softplus", ElementwiseKind::kSoftplus, false, -30, 30, 4},
+    {"sqrt", ElementwiseKind::kSqrt, false, 0, 100, 1},
+    {"sin", ElementwiseKind::kSin, false, -100, 100, 2},
+    {"cos", ElementwiseKind::kCos, false, -100, 100, 2},
+    {"power", ElementwiseKind::kPower, true, 0.1, 3, 5},
+    {"clip", ElementwiseKind::kClip, false, -3, 3, 0, -1.25F, 0.75F},
     {"finite", ElementwiseKind::kFinite, false, -4, 4, 0},
     {"tanh gradient", ElementwiseKind::kTanhGradient, true, -1, 1, 3},
     {"logistic gradient", ElementwiseKind::kLogisticGradient, true, 0, 1, 3},
     {"relu gradient", ElementwiseKind::kReluGradient, true, -1, 1, 0},
+    {"abs gradient", ElementwiseKind::kAbsGradient, true, -1, 1, 0},
+    {"maximum share", ElementwiseKind::kMaximumShare, true, -1, 1, 0},
+    {"leaky relu gradient", ElementwiseKind::kLeakyReluGradient, true, -1, 1, 1, 0.3F},
+    // A probability and |x| density of at most 1 with 8 roundings, times at most 3.
+    {"gelu gradient", ElementwiseKind::kGeluGradient, true, -3, 3, 24},
+    {"clip gradient", ElementwiseKind::kClipGradient, true, -3, 3, 0, -1.25F, 0.75F},
+    {"power base slope", ElementwiseKind::kPowerBaseSlope, true, 0.3, 3, 7},
+    {"power exponent slope", ElementwiseKind::kPowerExponentSlope, true, 0.3, 3, 8},
 };
+// All but those that give bool.
+static_assert(std::size(kKinds) == std::size_t(ElementwiseKind::kEqual));
 
-double expected_of(ElementwiseKind kind, double a, double b) {
-  switch (kind) {
+double normal_below(double x) {
+  return (1 + std::erf(x / std::numbers::sqrt2)) / 2;
+}
+
+double expected_of(const KindCase& test, double a, double b) {
+  const auto alpha = double(test.alpha), beta = double(test.beta);
+  switch (test.kind) {
     case ElementwiseKind::kCopy:
       return a;
     case ElementwiseKind::kAffine:
-      return double(kAlpha) * a + double(kBeta);
+      return alpha * a + beta;
     case ElementwiseKind::kAdd:
       return a + b;
     case ElementwiseKind::kSubtract:
@@ -73,8 +103,42 @@ double expected_of(ElementwiseKind kind, double a, double b) {
       return std::exp(a);
     case ElementwiseKind::kLog:
       return std::log(a);
-    case ElementwiseKind::kEqual:
-      return a == b ? 1 : 0;
+    case ElementwiseKind::kAbs:
+      return std::abs(a);
+    case ElementwiseKind::kMaximum:
+      return std::max(a, b);
+    case ElementwiseKind::kMinimum:
+      return std::min(a, b);
+    case ElementwiseKind::kLeakyRelu:
+      return a > 0 ? a : alpha * a;
+    case ElementwiseKind::kGelu:
+      return a * normal_below(a);
+    case ElementwiseKind::kSoftplus:
+      return std::log(1 + std::exp(a));
+    case ElementwiseKind::kSqrt:
+      return std::sqrt(a);
+    case ElementwiseKind::kSin:
+      return std::sin(a);
+    case ElementwiseKind::kCos:
+      return std::cos(a);
+    case ElementwiseKind::kPower:
+      return std::pow(a, b);
+    case ElementwiseKind::kClip:
+      return std::min(std::max(a, alpha), beta);
+    case ElementwiseKind::kAbsGradient:
+      return a > 0 ? b : a < 0 ? -b : 0;
+    case ElementwiseKind::kMaximumShare:
+      return a > b ? 1 : a == b ? 0.5 : 0;
+    case ElementwiseKind::kLeakyReluGradient:
+      return a > 0 ? b : alpha * b;
+    case ElementwiseKind::kGeluGradient:
+      return b * (normal_below(a) + a * std::exp(-a * a / 2) / std::sqrt(2 * std::numbers::pi));
+    case ElementwiseKind::kClipGradient:
+      return a >= alpha && a <= beta ? b : 0;
+    case ElementwiseKind::kPowerBaseSlope:
+      return b * std::pow(a, b - 1);
+    case ElementwiseKind::kPowerExponentSlope:
+      return std::pow(a, b) * std::log(a);
     case ElementwiseKind::kFinite:
       return std::isfinite(a) ? a : 0;
     case ElementwiseKind::kTanhGradient:
@@ -83,8 +147,9 @@ double expected_of(ElementwiseKind kind, double a, double b) {
       return b * a * (1 - a);
     case ElementwiseKind::kReluGradient:
       return a > 0 ? b : 0;
+    default:
+      return std::nan("");
   }
-  return 0;
 }
 
 /// Pairs of operand shapes around the sizes of a vector, a warp and a block, and every way in which
@@ -118,10 +183,13 @@ class ElementwiseKernel : public OnEachBackend {
  protected:
   Reals operand(const KindCase& test, const Dims& dims) {
     Reals values = random_.array(dims, test.low, test.high);
-    if (test.kind == ElementwiseKind::kEqual)  // few values, so that some are equal
+    using Kind = ElementwiseKind;
+    if (test.kind == Kind::kMaximumShare || test.kind == Kind::kMaximum)  // so that some are equal
       for (double& x : values.values) x = std::round(x * 2);
-    if (test.kind == ElementwiseKind::kReluGradient || test.kind == ElementwiseKind::kRelu)
-      values.values[0] = 0;  // the kink: no gradient there
+    for (const Kind kind : {Kind::kReluGradient, Kind::kRelu, Kind::kAbsGradient,
+                            Kind::kLeakyReluGradient, Kind::kLeakyRelu})
+      if (test.kind == kind) values.values[0] = 0;  // the kink
+    if (test.kind == Kind::kClipGradient) values.values[0] = double(test.alpha);
     return values;
   }
 
@@ -136,14 +204,14 @@ TEST_P(ElementwiseKernel, EveryKindAndBroadcastMatchesFloat64) {
       const Reals a = operand(test, a_dims), b = operand(test, b_dims);
       // An operation on a only broadcasts it to the same result.
       const Reals expected =
-          reference::zip(a, b, [&](double x, double y) { return expected_of(test.kind, x, y); });
+          reference::zip(a, b, [&](double x, double y) { return expected_of(test, x, y); });
       const View out = memory_->out(shape_of(expected.dims));
       backend_->elementwise({.kind = test.kind,
                              .a = memory_->in(a),
                              .b = test.binary ? memory_->in(b) : View{},
                              .out = out,
-                             .alpha = kAlpha,
-                             .beta = kBeta});
+                             .alpha = double(test.alpha),
+                             .beta = double(test.beta)});
       EXPECT_TRUE(close(memory_->get(out), expected.values, test.ulps));
       finish_case();
     }
@@ -155,7 +223,7 @@ TEST_P(ElementwiseKernel, OutMayBeAnOperand) {
       SCOPED_TRACE(::testing::Message() << test.name << " " << n);
       const Reals a = operand(test, {n}), b = operand(test, {n});
       const Reals expected =
-          reference::zip(a, b, [&](double x, double y) { return expected_of(test.kind, x, y); });
+          reference::zip(a, b, [&](double x, double y) { return expected_of(test, x, y); });
       for (const bool onto_b : {false, true}) {
         if (onto_b && !test.binary) continue;
         const View a_view = onto_b ? memory_->in(a) : memory_->inout(a);
@@ -165,8 +233,8 @@ TEST_P(ElementwiseKernel, OutMayBeAnOperand) {
                                .a = a_view,
                                .b = b_view,
                                .out = out,
-                               .alpha = kAlpha,
-                               .beta = kBeta});
+                               .alpha = double(test.alpha),
+                               .beta = double(test.beta)});
         EXPECT_TRUE(close(memory_->get(out), expected.values, test.ulps));
       }
       finish_case();
@@ -200,6 +268,7 @@ TEST_P(ElementwiseKernel, ExtremesSaturateAndNanPassesThrough) {
   struct Extreme {
     ElementwiseKind kind;
     float a, expected;
+    float b = 1;
   };
   const Extreme table[] = {
       {ElementwiseKind::kTanh, 30, 1},
@@ -232,15 +301,87 @@ TEST_P(ElementwiseKernel, ExtremesSaturateAndNanPassesThrough) {
       {ElementwiseKind::kFinite, 3e38F, 3e38F},
       {ElementwiseKind::kRelu, kInf, kInf},
       {ElementwiseKind::kRelu, -kInf, 0},
+      {ElementwiseKind::kAbs, -kInf, kInf},
+      {ElementwiseKind::kAbs, -0.0F, 0},
+      {ElementwiseKind::kAbs, kNan, kNan},
+      {ElementwiseKind::kMaximum, kNan, kNan, 1},
+      {ElementwiseKind::kMaximum, 1, kNan, kNan},
+      {ElementwiseKind::kMaximum, -kInf, -kInf, -kInf},
+      {ElementwiseKind::kMinimum, kNan, kNan, 1},
+      {ElementwiseKind::kMinimum, 1, kNan, kNan},
+      {ElementwiseKind::kMinimum, kInf, 2, 2},
+      {ElementwiseKind::kMaximumShare, kNan, kNan, 1},
+      {ElementwiseKind::kMaximumShare, 1, kNan, kNan},
+      {ElementwiseKind::kMaximumShare, kInf, 1, -kInf},
+      {ElementwiseKind::kMaximumShare, -kInf, 0, kInf},
+      {ElementwiseKind::kMaximumShare, kInf, 0.5F, kInf},
+      {ElementwiseKind::kLeakyRelu, -kInf, kInf},
+      {ElementwiseKind::kLeakyRelu, kInf, kInf},
+      {ElementwiseKind::kLeakyRelu, kNan, kNan},
+      {ElementwiseKind::kGelu, -kInf, 0},
+      {ElementwiseKind::kGelu, -1e30F, 0},
+      {ElementwiseKind::kGelu, -14, 0},
+      {ElementwiseKind::kGelu, 0, 0},
+      {ElementwiseKind::kGelu, 30, 30},
+      {ElementwiseKind::kGelu, kInf, kInf},
+      {ElementwiseKind::kGelu, kNan, kNan},
+      {ElementwiseKind::kGeluGradient, -kInf, 0, 3},
+      {ElementwiseKind::kGeluGradient, kInf, 3, 3},
+      {ElementwiseKind::kGeluGradient, kNan, kNan, 3},
+      {ElementwiseKind::kSoftplus, -kInf, 0},
+      {ElementwiseKind::kSoftplus, -200, 0},
+      {ElementwiseKind::kSoftplus, 1000, 1000},
+      {ElementwiseKind::kSoftplus, kInf, kInf},
+      {ElementwiseKind::kSoftplus, kNan, kNan},
+      {ElementwiseKind::kSqrt, -1, kNan},
+      {ElementwiseKind::kSqrt, 0, 0},
+      {ElementwiseKind::kSqrt, kInf, kInf},
+      {ElementwiseKind::kSqrt, kNan, kNan},
+      {ElementwiseKind::kSin, 0, 0},
+      {ElementwiseKind::kSin, kInf, kNan},
+      {ElementwiseKind::kSin, kNan, kNan},
+      {ElementwiseKind::kCos, 0, 1},
+      {ElementwiseKind::kCos, -kInf, kNan},
+      {ElementwiseKind::kCos, kNan, kNan},
+      {ElementwiseKind::kPower, 0, 1, 0},
+      {ElementwiseKind::kPower, kNan, 1, 0},
+      {ElementwiseKind::kPower, 1, 1, kNan},
+      {ElementwiseKind::kPower, 2, kNan, kNan},
+      {ElementwiseKind::kPower, -2, -8, 3},
+      {ElementwiseKind::kPower, -2, kNan, 0.5F},
+      {ElementwiseKind::kPower, 0, kInf, -1},
+      {ElementwiseKind::kPower, 2, kInf, kInf},
+      {ElementwiseKind::kPower, 2, 0, -kInf},
+      {ElementwiseKind::kPower, kInf, 0, -1},
+      {ElementwiseKind::kPowerBaseSlope, 0, 0, 0},
+      {ElementwiseKind::kPowerBaseSlope, 0, 1, 1},
+      {ElementwiseKind::kPowerBaseSlope, 0, 0, 2},
+      {ElementwiseKind::kPowerBaseSlope, -3, -6, 2},
+      {ElementwiseKind::kPowerBaseSlope, kNan, kNan, 2},
+      {ElementwiseKind::kPowerExponentSlope, 0, 0, 0},
+      {ElementwiseKind::kPowerExponentSlope, 0, 0, 2},
+      {ElementwiseKind::kPowerExponentSlope, 0, -kInf, -1},
+      {ElementwiseKind::kPowerExponentSlope, kNan, kNan, 2},
+      {ElementwiseKind::kClip, kInf, 0.5F},
+      {ElementwiseKind::kClip, -kInf, -2},
+      {ElementwiseKind::kClip, kNan, kNan},
+      {ElementwiseKind::kClipGradient, 0.5F, 3, 3},
+      {ElementwiseKind::kClipGradient, -2, 3, 3},
+      {ElementwiseKind::kClipGradient, 0.51F, 0, 3},
+      {ElementwiseKind::kAbsGradient, 0, 0, 3},
+      {ElementwiseKind::kAbsGradient, kNan, kNan, 3},
   };
   // 20 copies: vector lanes and the scalar tail must agree.
   for (const Extreme& row : table) {
-    SCOPED_TRACE(::testing::Message() << "kind " << int(row.kind) << " of " << row.a);
+    SCOPED_TRACE(::testing::Message()
+                 << "kind " << int(row.kind) << " of " << row.a << " and " << row.b);
     const View out = memory_->out({20});
     backend_->elementwise({.kind = row.kind,
                            .a = memory_->in(std::vector<float>(20, row.a), {20}),
-                           .b = {},
-                           .out = out});
+                           .b = memory_->in(std::vector<float>(20, row.b), {20}),
+                           .out = out,
+                           .alpha = -2,  // the slope of leaky relu, and the lower limit of clip
+                           .beta = 0.5});
     for (const float actual : memory_->get(out)) {
       const bool as_expected = std::isnan(row.expected) ? std::isnan(actual)
                                : std::isinf(row.expected)
@@ -252,14 +393,21 @@ TEST_P(ElementwiseKernel, ExtremesSaturateAndNanPassesThrough) {
   }
 }
 
-TEST_P(ElementwiseKernel, EqualIsFalseForNan) {
-  constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-  const View out = memory_->out({3});
-  backend_->elementwise({.kind = ElementwiseKind::kEqual,
-                         .a = memory_->in<float>({kNan, 1, 0}, {3}),
-                         .b = memory_->in<float>({kNan, 1, -0.0F}, {3}),
-                         .out = out});
-  EXPECT_EQ(memory_->get(out), (std::vector<float>{0, 1, 1}));
+TEST_P(ElementwiseKernel, SmallResultsKeepTheirRelativeAccuracy) {
+  const Reals x = random_.array({257}, -80, -1), lower = random_.array({257}, -5, -1);
+  const auto run = [&](ElementwiseKind kind, const Reals& in) {
+    const View out = memory_->out({257});
+    backend_->elementwise({.kind = kind, .a = memory_->in(in), .b = {}, .out = out});
+    return memory_->get(out);
+  };
+  const Reals softplus = reference::map(x, [](double a) { return std::log1p(std::exp(a)); });
+  EXPECT_TRUE(
+      close_to_sums(run(ElementwiseKind::kSoftplus, x), softplus.values, 6, softplus.values));
+  // Half an ulp of the argument, z^2 = 12.5, counts 2 z^2 times in erfc(z); erfc itself has 4.
+  const Reals gelu =
+      reference::map(lower, [](double a) { return a * std::erfc(-a / std::numbers::sqrt2) / 2; });
+  EXPECT_TRUE(close_to_sums(run(ElementwiseKind::kGelu, lower), gelu.values, 2 * 12.5 + 6,
+                            reference::map(gelu, [](double a) { return -a; }).values));
 }
 
 UNROLL_FOR_EACH_BACKEND(ElementwiseKernel);
@@ -289,6 +437,9 @@ std::vector<GraphCase> elementwise_cases() {
   const auto subtract = [](Complex a, Complex b) { return a - b; };
   const auto multiply = [](Complex a, Complex b) { return a * b; };
   const auto divide = [](Complex a, Complex b) { return a / b; };
+  const auto greater = [](Complex a, Complex b) { return a.real() > b.real() ? a : b; };
+  const auto lesser = [](Complex a, Complex b) { return a.real() < b.real() ? a : b; };
+  const auto power = [](Complex a, Complex b) { return std::pow(a, b); };
   std::vector<GraphCase> all = {
       unary(
           "tanh", tanh, [](Complex x) { return std::tanh(x); }, -3, 3),
@@ -298,6 +449,36 @@ std::vector<GraphCase> elementwise_cases() {
           "exp", exp, [](Complex x) { return std::exp(x); }, -3, 2),
       unary(
           "log", log, [](Complex x) { return std::log(x); }, 0.2, 9),
+      unary(
+          "abs", abs, [](Complex x) { return x.real() < 0 ? -x : x; }, -2, 2),
+      unary(
+          "leaky relu", [](Tensor x) { return leaky_relu(x); },
+          [](Complex x) { return x.real() < 0 ? 0.01 * x : x; }, -2, 2),
+      unary(
+          "leaky relu of 0.3", [](Tensor x) { return leaky_relu(x, 0.3); },
+          [](Complex x) { return x.real() < 0 ? 0.3 * x : x; }, -2, 2),
+      unary("gelu", gelu, reference::gelu<Complex>, -3, 3),
+      unary(
+          "softplus", softplus, [](Complex x) { return std::log(1.0 + std::exp(x)); }, -5, 5),
+      unary(
+          "sqrt", sqrt, [](Complex x) { return std::sqrt(x); }, 0.3, 9),
+      unary(
+          "sin", sin, [](Complex x) { return std::sin(x); }, -9, 9),
+      unary(
+          "cos", cos, [](Complex x) { return std::cos(x); }, -9, 9),
+      unary(
+          "x^2.5", [](Tensor x) { return pow(x, 2.5); }, [](Complex x) { return std::pow(x, 2.5); },
+          0.3, 2),
+      unary(
+          "x^2 of both signs", [](Tensor x) { return pow(x, 2); }, [](Complex x) { return x * x; },
+          -2, 2),
+      unary(
+          "x^-1", [](Tensor x) { return pow(x, -1); }, [](Complex x) { return 1.0 / x; }, 0.7, 2),
+      unary(
+          "clip", [](Tensor x) { return clip(x, -0.5, 1); },
+          [](Complex x) { return x.real() < -0.5 ? -0.5
+                                 : x.real() > 1  ? 1.0
+                                                 : x; }, -2, 2),
       unary(
           "negate", [](Tensor x) { return -x; }, [](Complex x) { return -x; }, -2, 2),
       unary(
@@ -327,6 +508,9 @@ std::vector<GraphCase> elementwise_cases() {
     all.push_back(binary("subtract", operator-, subtract, a, b));
     all.push_back(binary("multiply", operator*, multiply, a, b));
     all.push_back(binary("divide", operator/, divide, a, b));
+    all.push_back(binary("maximum", maximum, greater, a, b));
+    all.push_back(binary("minimum", minimum, lesser, a, b));
+    all.push_back(binary("power", pow, power, a, b));
   }
   // Both operands are the same tensor: d(x x) = 2 x dx.
   all.push_back(
@@ -343,10 +527,10 @@ TEST_P(ElementwiseOps, ValuesAndGradientsMatchTheReference) {
   for (const GraphCase& test : elementwise_cases()) check_graph_case(test, backend_);
 }
 
-TEST_P(ElementwiseOps, EqualHasValueButNoGradient) {
+TEST_P(ElementwiseOps, ComparisonsHaveNoGradient) {
   Graph g;
   const Tensor a = g.placeholder("a", {4}), b = g.placeholder("b", {4});
-  const Tensor y = equal(a, b) * b;
+  const Tensor y = cast(equal(a, b), DType::kFloat32) * b;
   const std::vector<Tensor> slopes = dense_gradients(reduce_sum(y), {a, b});
   const std::vector<float> av{1, 2, 3, 4}, bv{1, -2, 3, -4};
   const std::vector<Feed> feeds{{a, av}, {b, bv}};
@@ -356,6 +540,42 @@ TEST_P(ElementwiseOps, EqualHasValueButNoGradient) {
   EXPECT_EQ(session.read(y), (std::vector<float>{1, 0, 3, 0}));
   EXPECT_EQ(session.read(slopes[0]), (std::vector<float>{0, 0, 0, 0}));
   EXPECT_EQ(session.read(slopes[1]), (std::vector<float>{1, 0, 1, 0}));
+}
+
+TEST_P(ElementwiseOps, TwoThatAreEqualShareTheGradient) {
+  Graph g;
+  const Tensor a = g.placeholder("a", {3}), b = g.placeholder("b", {3}),
+               w = g.placeholder("w", {3});
+  for (const bool greatest : {true, false}) {
+    const Tensor y = greatest ? maximum(a, b) : minimum(a, b);
+    const std::vector<Tensor> slopes = dense_gradients(reduce_sum(w * y), {a, b});
+    const std::vector<float> av{1, 5, -2}, bv{3, 5, -4}, wv{10, 20, 30};
+    Session session(g, backend_);
+    session.run(slopes, std::vector<Feed>{{a, av}, {b, bv}, {w, wv}});
+    const std::vector<float> lower{10, 10, 0}, upper{0, 10, 30};
+    EXPECT_EQ(session.read(slopes[0]), greatest ? upper : lower);
+    EXPECT_EQ(session.read(slopes[1]), greatest ? lower : upper);
+  }
+}
+
+TEST_P(ElementwiseOps, GradientsAtKinksAndLimits) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {3});
+  const auto slope_of = [&](Tensor y, const std::vector<float>& at) {
+    const Tensor slope = dense_gradients(reduce_sum(y), {x})[0];
+    Session session(g, backend_);
+    return session.evaluate(slope, {{x, at}});
+  };
+  const std::vector<float> around{-1, 0, 1};
+  EXPECT_EQ(slope_of(abs(x), around), (std::vector<float>{-1, 0, 1}));
+  EXPECT_EQ(slope_of(leaky_relu(x, 0.25), around), (std::vector<float>{0.25F, 0.25F, 1}));
+  EXPECT_EQ(slope_of(clip(x, -1, 0), {-1.5F, -1, 0}), (std::vector<float>{0, 1, 1}));
+  EXPECT_EQ(slope_of(clip(x, 0, 0), around), (std::vector<float>{0, 1, 0}));
+  EXPECT_EQ(slope_of(pow(x, 0), around), (std::vector<float>{0, 0, 0}));
+  EXPECT_EQ(slope_of(pow(x, 1), around), (std::vector<float>{1, 1, 1}));
+  EXPECT_EQ(slope_of(pow(x, 3), around), (std::vector<float>{3, 0, 3}));
+  EXPECT_EQ(slope_of(softplus(x), {-1000, 0, 1000}), (std::vector<float>{0, 0.5F, 1}));
+  EXPECT_EQ(slope_of(gelu(x), {-1e30F, 0, 1e30F}), (std::vector<float>{0, 0.5F, 1}));
 }
 
 TEST_P(ElementwiseOps, ReluHasNoGradientAtItsKink) {
@@ -381,12 +601,22 @@ TEST(ElementwiseShapes, DisagreeingShapesAreRejected) {
   EXPECT_EQ((a + d).shape(), (Shape{5, 3, 4}));
 }
 
-TEST(ElementwiseShapes, IdsAreNotArithmetic) {
+TEST(ElementwiseShapes, FunctionsAreOfFloat32) {
   Graph g;
-  const Tensor ids = g.placeholder("ids", {3}, DType::kInt32), x = g.placeholder("x", {3});
-  EXPECT_THROW(tanh(ids), std::invalid_argument);
-  EXPECT_THROW(ids + x, std::invalid_argument);
-  EXPECT_THROW(x * ids, std::invalid_argument);
+  const Tensor ids = g.placeholder("ids", {3}, DType::kInt32);
+  for (Tensor (*const op)(Tensor) :
+       {static_cast<Tensor (*)(Tensor)>(tanh), static_cast<Tensor (*)(Tensor)>(exp),
+        static_cast<Tensor (*)(Tensor)>(log), static_cast<Tensor (*)(Tensor)>(sqrt),
+        static_cast<Tensor (*)(Tensor)>(sin), static_cast<Tensor (*)(Tensor)>(cos), &gelu,
+        &softplus, &relu, &logistic})
+    EXPECT_THROW(op(ids), std::invalid_argument);
+  EXPECT_THROW(leaky_relu(ids), std::invalid_argument);
+  EXPECT_THROW(pow(ids, ids), std::invalid_argument);
+  EXPECT_THROW(pow(Tensor(), 2), std::invalid_argument);
+  EXPECT_THROW(abs(Tensor()), std::invalid_argument);
+  const Tensor x = g.placeholder("x", {3});
+  EXPECT_THROW(clip(x, 1, 0.5), std::invalid_argument);
+  EXPECT_THROW(clip(x, 0, std::nan("")), std::invalid_argument);
 }
 
 TEST(ElementwiseShapes, OperandsOfTwoGraphsAreRejected) {

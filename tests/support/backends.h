@@ -16,6 +16,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -40,6 +41,10 @@ class GuardedMemory {
     return add(values.data(), values.size() * sizeof(T), shape, dtype_of<T>(), true);
   }
   View in(const Reals& values) { return in(floats(values), shape_of(values.dims)); }
+  View in(const std::vector<bool>& values, const Shape& shape) {
+    const std::vector<std::uint8_t> bytes(values.begin(), values.end());
+    return add(bytes.data(), bytes.size(), shape, DType::kBool, true);
+  }
   template <typename T>
   View inout(const std::vector<T>& values, const Shape& shape) {
     return add(values.data(), values.size() * sizeof(T), shape, dtype_of<T>(), false);
@@ -57,9 +62,13 @@ class GuardedMemory {
 
   template <typename T = float>
   std::vector<T> get(const View& view) const {
-    std::vector<T> host(std::size_t(view.elements()));
+    std::vector<std::conditional_t<std::is_same_v<T, bool>, std::uint8_t, T>> host(
+        std::size_t(view.elements()));
     backend_.download(host.data(), view.as<T>(), view.bytes());
-    return host;
+    if constexpr (std::is_same_v<T, bool>)
+      for (const std::uint8_t byte : host)
+        if (byte > 1) throw std::logic_error("an element is neither true nor false");
+    return {host.begin(), host.end()};
   }
 
   /// Whether guard words and inputs still have their bits.

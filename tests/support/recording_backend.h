@@ -42,6 +42,8 @@ class ForwardingBackend : public Backend {
   void clear(void* device, std::size_t bytes) override { inner_->clear(device, bytes); }
 
   void elementwise(const Elementwise& args) override { inner_->elementwise(args); }
+  void cast(const Cast& args) override { inner_->cast(args); }
+  void where(const Where& args) override { inner_->where(args); }
   void reduce(const Reduce& args) override { inner_->reduce(args); }
   void copy_region(const CopyRegion& args) override { inner_->copy_region(args); }
   void matmul(const Matmul& args) override { inner_->matmul(args); }

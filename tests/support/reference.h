@@ -126,6 +126,22 @@ S relu(S x) {
   return real(x) > 0 ? x : S(0);
 }
 
+/// 2 / sqrt(pi) times the integral of e^(-t^2) from 0 to x, by its power series: to about 1e-13 for
+/// |x| < 3.
+template <typename S>
+S erf(S x) {
+  S power = x, sum = x;  // (-1)^n x^(2n + 1) / n!
+  for (int n = 1; n < 80; ++n) {
+    power *= -x * x / double(n);
+    sum += power / double(2 * n + 1);
+  }
+  return sum * 2.0 / std::sqrt(std::acos(-1.0));
+}
+template <typename S>
+S gelu(S x) {
+  return x * (1.0 + erf(x / std::sqrt(2.0))) / 2.0;
+}
+
 /// Sum over the axes marked in `reduced`, which remain with size 1.
 template <typename S>
 Array<S> reduce_sum(const Array<S>& a, const std::vector<bool>& reduced) {
@@ -151,6 +167,28 @@ Array<S> reduce_max(const Array<S>& a, const std::vector<bool>& reduced) {
     const S& best = broadcast_at(out, index);
     const S& x = a.values[k++];
     if (real(x) > real(best)) out.values[std::size_t(&best - out.values.data())] = x;
+  });
+  return out;
+}
+
+/// The place of the first greatest element over these axes, in row-major order over them. NaN is
+/// greater than every number.
+template <typename S>
+Array<std::int64_t> place_of_max(const Array<S>& a, const std::vector<bool>& reduced) {
+  Dims dims = a.dims;
+  for (std::size_t axis = 0; axis < dims.size(); ++axis)
+    if (reduced[axis]) dims[axis] = 1;
+  Array<std::int64_t> out(dims), seen(dims);
+  Array<S> best(dims);
+  std::size_t k = 0;
+  for_each_index(a.dims, [&](const Dims& index) {
+    const std::size_t at = std::size_t(&broadcast_at(out, index) - out.values.data());
+    const S x = a.values[k++];
+    const std::int64_t place = seen.values[at]++;
+    if (place > 0 && !(x > best.values[at]) && !(x != x && best.values[at] == best.values[at]))
+      return;
+    best.values[at] = x;
+    out.values[at] = place;
   });
   return out;
 }

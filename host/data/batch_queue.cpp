@@ -1,6 +1,6 @@
 #include "host/data/batch_queue.h"
 
-#include <algorithm>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -15,6 +15,7 @@ BatchQueue::BatchQueue(Examples& examples)
       batches_(examples.batches()),
       largest_(examples.largest()) {
   slots_.fill(largest_);
+  free_all_slots();
   try {
     reader_ = std::thread([this] { read(); });
   } catch (const std::system_error& error) {
@@ -26,58 +27,55 @@ BatchQueue::BatchQueue(Examples& examples)
 BatchQueue::~BatchQueue() {
   {
     const std::lock_guard lock(mutex_);
-    stop_ = true;
+    ++pass_;
   }
-  changed_.notify_all();
+  free_.close();
   reader_.join();
 }
 
 const Batch* BatchQueue::next() {
-  std::unique_lock lock(mutex_);
-  if (std::exchange(in_use_, false)) {
-    ++freed_;
-    changed_.notify_all();
+  if (in_use_) free_.push({std::exchange(in_use_, nullptr), pass_});
+  if (error_) std::rethrow_exception(error_);
+  try {
+    in_use_ = filled_.pop().value_or(nullptr);
+  } catch (...) {
+    error_ = std::current_exception();
+    throw;
   }
-  changed_.wait(lock, [&] { return filled_ > freed_ || ended_; });
-  if (filled_ == freed_) {
-    if (error_) std::rethrow_exception(error_);
-    return nullptr;
-  }
-  in_use_ = true;
-  return &slot(freed_);
+  return in_use_;
 }
 
 void BatchQueue::seek(std::int64_t epoch, std::int64_t position) {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return !reading_; });
+  const std::lock_guard lock(mutex_);
   examples_.seek(epoch, position);
-  filled_ = freed_ = 0;
-  in_use_ = ended_ = false;
+  ++pass_;
+  ended_ = false;
+  in_use_ = nullptr;
   error_ = nullptr;
-  changed_.notify_all();
+  filled_.reopen();
+  free_.reopen();
+  free_all_slots();
 }
 
+void BatchQueue::free_all_slots() {
+  for (Batch& batch : slots_) free_.push({&batch, pass_});
+}
+
+/// There is room for every batch in both queues, so only the wait for a free one takes long.
 void BatchQueue::read() {
-  std::unique_lock lock(mutex_);
-  for (;;) {
-    changed_.wait(lock, [&] { return stop_ || (!ended_ && filled_ - freed_ < kBatches); });
-    if (stop_) return;
-    Batch& free = slot(filled_);
-    reading_ = true;
-    lock.unlock();
-    std::exception_ptr error;
-    bool got = false;
+  while (const std::optional<Slot> slot = free_.pop()) {
+    const std::lock_guard lock(mutex_);
+    if (ended_ || slot->pass != pass_) continue;
     try {
-      got = examples_.next(free);
+      ended_ = !examples_.next(*slot->batch);
+      if (ended_)
+        filled_.close();
+      else
+        filled_.push(slot->batch);
     } catch (...) {
-      error = std::current_exception();
+      ended_ = true;
+      filled_.fail(std::current_exception());
     }
-    lock.lock();
-    reading_ = false;
-    error_ = error;
-    ended_ = !got;
-    if (!ended_) ++filled_;
-    changed_.notify_all();
   }
 }
 

@@ -2,13 +2,13 @@
 #pragma once
 
 #include <array>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <mutex>
 #include <thread>
 
 #include "host/data/examples.h"
+#include "unroll/queue.h"
 
 namespace unroll {
 
@@ -36,21 +36,29 @@ class BatchQueue {
   const Batch& largest() const { return largest_; }
 
  private:
-  static constexpr std::int64_t kBatches = 4;  // read ahead, the one in use included
+  static constexpr std::size_t kBatches = 4;  // read ahead, the one in use included
+
+  struct Slot {
+    Batch* batch;
+    std::int64_t pass;
+  };
 
   void read();
-  Batch& slot(std::int64_t k) { return slots_[static_cast<std::size_t>(k % kBatches)]; }
+  void free_all_slots();
 
-  Examples& examples_;  // the reader's while `reading_`
+  Examples& examples_;
   const std::int64_t length_, stride_, batches_;
   const Batch largest_;
   std::array<Batch, kBatches> slots_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::int64_t filled_ = 0, freed_ = 0;  // batches since the last seek
-  bool in_use_ = false;                  // the caller holds batch `freed_`
-  bool reading_ = false, ended_ = false, stop_ = false;
-  std::exception_ptr error_;
+  Queue<Slot> free_{kBatches};
+  Queue<Batch*> filled_{kBatches};
+  // The caller's.
+  Batch* in_use_ = nullptr;
+  std::exception_ptr error_;  // of the reader, until the next seek
+  // What caller and reader share.
+  std::mutex mutex_;       // of the examples, too
+  std::int64_t pass_ = 0;  // a new one with each seek; slots of an older one are not used
+  bool ended_ = false;
   std::thread reader_;  // last: it uses all the others
 };
 

@@ -4,7 +4,8 @@
 /// network is made of), optimizer.h, session.h (runs it), device.h and recurrent_algorithm.h (where
 /// and how).
 ///
-/// Included, too: gradients.h, initializer.h, variable_store.h (saves and loads), version.h.
+/// Included, too: gradients.h, initializer.h, queue.h (from threads that read to the one that
+/// trains), variable_store.h (saves and loads), version.h.
 ///
 /// Not included, because few programs need them: cuda_report.h (what this machine has of CUDA),
 /// cpu_limits.h (what the process may use of the machine), and backend.h (for authors of devices).
@@ -17,6 +18,7 @@
 #include "unroll/layers.h"
 #include "unroll/ops.h"
 #include "unroll/optimizer.h"
+#include "unroll/queue.h"
 #include "unroll/recurrent.h"
 #include "unroll/recurrent_algorithm.h"
 #include "unroll/session.h"

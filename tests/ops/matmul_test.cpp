@@ -1,8 +1,9 @@
-/// Products of matrices and of stacks of rows, transposed or not.
+/// Products of matrices and of stacks of them, transposed or not.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "tests/support/backends.h"
@@ -10,6 +11,7 @@
 #include "tests/support/graph_case.h"
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 
 namespace unroll::test {
@@ -51,6 +53,48 @@ TEST_P(MatmulKernel, EverySizeAndTranspositionMatchesFloat64) {
         EXPECT_TRUE(close_to_sums(memory_->get(c), expected.values, double(k), magnitude.values));
         finish_case();
       }
+}
+
+/// The dimensions before the last two, of a, b and c: equal, broadcast each way, in runs that one
+/// call can take and in runs that it cannot.
+struct Stacks {
+  Dims a, b, c;
+};
+const Stacks kStacks[] = {
+    {{3}, {3}, {3}},          {{3}, {}, {3}},           {{}, {3}, {3}},
+    {{2, 3}, {2, 3}, {2, 3}}, {{2, 1}, {1, 3}, {2, 3}}, {{2, 3}, {3}, {2, 3}},
+    {{2, 3}, {2, 1}, {2, 3}}, {{1, 4}, {2, 1}, {2, 4}}, {{2, 1, 2}, {1, 3, 1}, {2, 3, 2}},
+    {{0}, {1}, {0}},          {{1, 1}, {1}, {1, 1}},    {{2, 3}, {1, 1}, {2, 3}},
+};
+
+TEST_P(MatmulKernel, StacksMatchFloat64) {
+  Random random(4);
+  const auto with = [](Dims dims, std::int64_t rows, std::int64_t columns) {
+    dims.push_back(rows);
+    dims.push_back(columns);
+    return dims;
+  };
+  for (const auto& [m, n, k] : {Sizes{1, 1, 1}, {2, 3, 4}, {31, 33, 32}, {5, 1, 257}, {33, 31, 7}})
+    for (const Stacks& stacks : kStacks)
+      for (const bool ta : {false, true})
+        for (const bool tb : {false, true}) {
+          const Reals a = random.array(ta ? with(stacks.a, k, m) : with(stacks.a, m, k), -1, 1);
+          const Reals b = random.array(tb ? with(stacks.b, n, k) : with(stacks.b, k, n), -1, 1);
+          SCOPED_TRACE(::testing::Message() << to_string(shape_of(a.dims)) << " "
+                                            << to_string(shape_of(b.dims)) << ta << tb);
+          const Reals expected = reference::stacked_matmul(a, b, ta, tb);
+          const auto size = [](double x) { return std::abs(x); };
+          const Reals magnitude =
+              reference::stacked_matmul(reference::map(a, size), reference::map(b, size), ta, tb);
+          const View c = memory_->out(shape_of(with(stacks.c, m, n)));
+          backend_->matmul({.a = memory_->in(a),
+                            .b = memory_->in(b),
+                            .transpose_a = ta,
+                            .transpose_b = tb,
+                            .c = c});
+          EXPECT_TRUE(close_to_sums(memory_->get(c), expected.values, double(k), magnitude.values));
+          finish_case();
+        }
 }
 
 TEST_P(MatmulKernel, ReplacesWhatWasInC) {
@@ -115,6 +159,23 @@ std::vector<GraphCase> matmul_cases() {
   add({4, 3, 7}, {7, 5});
   add({4, 3, 7}, {5, 7}, {.transpose_b = true});
   add({2, 2, 3, 7}, {7, 1});
+  const auto add_stacks = [&](const Dims& a, const Dims& b) {
+    for (const bool ta : {false, true})
+      for (const bool tb : {false, true}) {
+        Dims a_dims = a, b_dims = b;
+        if (ta) std::swap(a_dims[a.size() - 1], a_dims[a.size() - 2]);
+        if (tb) std::swap(b_dims[b.size() - 1], b_dims[b.size() - 2]);
+        add(a_dims, b_dims, {.transpose_a = ta, .transpose_b = tb});
+        all.back().reference = [=](const auto& x) {
+          return reference::stacked_matmul(x[0], x[1], ta, tb);
+        };
+      }
+  };
+  add_stacks({4, 3, 7}, {4, 7, 5});
+  add_stacks({3, 7}, {4, 7, 5});
+  add_stacks({4, 3, 7}, {7, 5});
+  add_stacks({2, 1, 3, 7}, {4, 7, 2});
+  add_stacks({1, 3, 2}, {2, 5, 2, 3});
   return all;
 }
 
@@ -136,7 +197,36 @@ TEST_P(MatmulOp, GradientOfASquareMatrixUsedTwice) {
                    backend_);
 }
 
+TEST_P(MatmulOp, OpenStacksAreBroadcastWhenTheyAreFed) {
+  Graph g;
+  const Tensor a = g.placeholder("a", {kOpen, 2, 3}), b = g.placeholder("b", {2, 3, 1});
+  const Tensor y = matmul(a, b), slope = dense_gradients(reduce_sum(y), {a})[0];
+  EXPECT_EQ(y.shape(), (Shape{2, 2, 1}));  // a's open dimension is 1 or 2
+  const std::vector<float> bv{1, 0, 2, 0, 3, 1}, one{1, 2, 3, 4, 5, 6},
+      two{1, 2, 3, 4, 5, 6, 1, 1, 1, 0, 2, 0};
+  Session session(g, backend_);
+  session.run({y, slope}, {{a, one}, {b, bv}});
+  EXPECT_EQ(session.read(y), (std::vector<float>{7, 16, 9, 21}));
+  EXPECT_EQ(session.read(slope), (std::vector<float>{1, 3, 3, 1, 3, 3}));
+  session.run({y, slope}, {{a, two}, {b, bv}});
+  EXPECT_EQ(session.read(y), (std::vector<float>{7, 16, 4, 6}));
+  EXPECT_EQ(session.read(slope), (std::vector<float>{1, 0, 2, 1, 0, 2, 0, 3, 1, 0, 3, 1}));
+}
+
 UNROLL_FOR_EACH_BACKEND(MatmulOp);
+
+TEST(MatmulThreads, GiveTheSameBits) {
+  Random random(6);
+  const Reals a = random.array({3, 1, 65, 130}, -1, 1), b = random.array({4, 130, 33}, -1, 1);
+  const auto run = [&](int threads) {
+    const auto backend = cpu(threads);
+    GuardedMemory memory(*backend);
+    const View c = memory.out({3, 4, 65, 33});
+    backend->matmul({.a = memory.in(a), .b = memory.in(b), .c = c});
+    return memory.get(c);
+  };
+  for (const int threads : {2, 7}) EXPECT_TRUE(identical(run(threads), run(1)));
+}
 
 TEST(MatmulShapes, AreChecked) {
   Graph g;
@@ -148,6 +238,12 @@ TEST(MatmulShapes, AreChecked) {
   EXPECT_THROW(matmul(b, stack), std::invalid_argument);
   EXPECT_THROW(matmul(stack, a), std::invalid_argument);
   EXPECT_THROW(matmul(scalar, b), std::invalid_argument);
+  const Tensor stacks = g.placeholder("stacks", {4, 5, 6});
+  EXPECT_THROW(matmul(a, g.placeholder("row", {4})), std::invalid_argument);
+  EXPECT_THROW(matmul(stack, stacks), std::invalid_argument);  // 2 and 4 products
+  EXPECT_THROW(matmul(g.placeholder("wide", {1, 5, 6}, DType::kFloat64), b), std::invalid_argument);
+  EXPECT_EQ(matmul(g.placeholder("one", {1, 3, 5}), stacks).shape(), (Shape{4, 3, 6}));
+  EXPECT_EQ(matmul(stacks, stacks, {.transpose_a = true}).shape(), (Shape{4, 6, 6}));
   EXPECT_THROW(matmul(a, g.placeholder("ids", {4, 2}, DType::kInt32)), std::invalid_argument);
   EXPECT_EQ(matmul(stack, b).shape(), (Shape{2, 3, 6}));
   EXPECT_EQ(matmul(a, g.placeholder("c", {3, 9}), {.transpose_a = true}).shape(), (Shape{4, 9}));

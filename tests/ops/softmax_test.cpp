@@ -11,6 +11,7 @@
 #include "tests/support/graph_case.h"
 #include "tests/support/random.h"
 #include "tests/support/reference.h"
+#include "unroll/gradients.h"
 #include "unroll/ops.h"
 
 namespace unroll::test {
@@ -158,6 +159,53 @@ class SoftmaxOps : public OnEachBackend {};
 // Values as in the kernel tests with |x| < 2; a gradient adds a sum over at most 33 terms.
 TEST_P(SoftmaxOps, ValuesAndGradientsMatchTheReference) {
   for (const GraphCase& test : softmax_cases()) check_graph_case(test, backend_);
+}
+
+// The lecture's cost, -y log(softmax(z)): probabilities of e^-1000 and e^-2000 underflow to 0.
+TEST_P(SoftmaxOps, TheLogarithmOfASoftmaxDoesNotUnderflow) {
+  Random random(12);
+  struct Row {
+    std::vector<double> y, z;
+  };
+  std::vector<Row> rows;
+  for (int hot = 0; hot < 3; ++hot) {
+    Row row{{0, 0, 0}, {1000, 0, -1000}};
+    row.y[std::size_t(hot)] = 1;
+    rows.push_back(row);
+  }
+  rows.push_back({{0.25, 0.25, 0.5}, {-3, 90, 88}});
+  for (const Row& row : rows) {
+    const Reals y({1, 3}, row.y), z({1, 3}, row.z);
+    Graph g;
+    const Tensor yt = g.placeholder("y", {1, 3}), zt = g.placeholder("z", {1, 3});
+    const Tensor p = softmax(zt);
+    const Tensor cost = -reduce_sum(yt * log(p));
+    const Tensor slope = dense_gradients(cost, {zt})[0];
+    const std::vector<float> yv = floats(y), zv = floats(z);
+    Session session(g, backend_);
+    session.run({cost, slope, p}, {{yt, yv}, {zt, zv}});
+    const auto loss = [&](const ComplexArray& at) {
+      return -reference::weighted_sum(y, reference::log_softmax(at));
+    };
+    // z is exact; subtracting the maximum and the logarithm rounds twice in values up to 2000.
+    EXPECT_TRUE(close(session.read(cost), {loss(ComplexArray(z)).real()}, 2));
+    const std::vector<Reals> slopes = reference::complex_step(
+        {z}, [&](const std::vector<ComplexArray>& x) { return loss(x[0]); });
+    EXPECT_TRUE(close(session.read(slope), slopes[0].values, 4));
+    EXPECT_TRUE(close(session.read(p), reference::softmax(z).values, 4));  // itself as ever
+  }
+}
+
+TEST(SoftmaxGraph, OnlyTheLogarithmOfASoftmaxIsReplaced) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {2, 3}), p = softmax(x);
+  const std::size_t nodes = g.nodes().size();
+  const Tensor y = log(p);
+  EXPECT_EQ(g.nodes().size(), nodes + 1);
+  EXPECT_EQ(y.node().inputs, std::vector<Tensor>{x});
+  EXPECT_EQ(log(y).node().inputs, std::vector<Tensor>{y});  // log_softmax is no softmax
+  EXPECT_EQ(log(p * 2).node().inputs[0].node().inputs, std::vector<Tensor>{p});
+  EXPECT_THROW(log(Tensor()), std::invalid_argument);
 }
 
 UNROLL_FOR_EACH_BACKEND(SoftmaxOps);

@@ -91,7 +91,7 @@ const S& broadcast_at(const Array<S>& a, const Dims& index) {
 inline Dims broadcast(Dims a, Dims b) {
   while (a.size() < b.size()) a.insert(a.begin(), 1);
   while (b.size() < a.size()) b.insert(b.begin(), 1);
-  for (std::size_t axis = 0; axis < a.size(); ++axis) a[axis] = std::max(a[axis], b[axis]);
+  for (std::size_t axis = 0; axis < a.size(); ++axis) a[axis] = a[axis] == 1 ? b[axis] : a[axis];
   return a;
 }
 
@@ -219,6 +219,35 @@ Array<S> matmul(Array<S> a, Array<S> b, bool transpose_a = false, bool transpose
   for (std::int64_t m = 0; m < a.rows(); ++m)
     for (std::int64_t k = 0; k < a.last(); ++k)
       for (std::int64_t n = 0; n < b.last(); ++n) out.at(m, n) += a.at(m, k) * b.at(k, n);
+  return out;
+}
+
+/// a [..., M, K] b [..., K, N] -> [..., M, N], the dimensions before the last two broadcast.
+template <typename S>
+Array<S> stacked_matmul(const Array<S>& a, const Array<S>& b, bool transpose_a, bool transpose_b) {
+  const auto before = [](const Dims& dims) { return Dims(dims.begin(), dims.end() - 2); };
+  const auto size = [](const Dims& dims, std::size_t k) { return dims[dims.size() - k]; };
+  const std::int64_t m = size(a.dims, transpose_a ? 1 : 2),
+                     inner = size(a.dims, transpose_a ? 2 : 1);
+  const std::int64_t n = size(b.dims, transpose_b ? 2 : 1);
+  Dims dims = broadcast(before(a.dims), before(b.dims));
+  dims.push_back(m);
+  dims.push_back(n);
+  Array<S> out(dims);
+  std::size_t at = 0;
+  for_each_index(dims, [&](const Dims& index) {
+    Dims left = index, right = index;
+    const std::size_t row = index.size() - 2, column = index.size() - 1;
+    S sum = 0;
+    for (std::int64_t k = 0; k < inner; ++k) {
+      left[row] = transpose_a ? k : index[row];
+      left[column] = transpose_a ? index[row] : k;
+      right[row] = transpose_b ? index[column] : k;
+      right[column] = transpose_b ? k : index[column];
+      sum += broadcast_at(a, left) * broadcast_at(b, right);
+    }
+    out.values[at++] = sum;
+  });
   return out;
 }
 

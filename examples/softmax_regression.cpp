@@ -1,68 +1,60 @@
-/// Softmax regression: a linear model learns which of three clouds a point of the plane comes from.
-/// The shortest program that builds a graph, trains it, and reads a result.
-#include <cstdint>
+/// Softmax regression by gradient descent: a linear model learns the species of an iris from the
+/// lengths and widths of its sepals and petals (Fisher 1936).
+/// Usage: softmax_regression data/iris.csv
 #include <cstdio>
-#include <exception>
-#include <random>
-#include <string>
-#include <vector>
+#include <map>
 
+#include "common/run.h"
+#include "common/table.h"
 #include "unroll/unroll.h"
 
 using namespace unroll;
 
 namespace {
 
-constexpr std::int64_t kPoints = 300, kFeatures = 2, kClasses = 3;
+constexpr std::int64_t kFeatures = 4, kClasses = 3;
 
-struct Points {
-  std::vector<float> x;  // [kPoints, kFeatures]
-  std::vector<float> y;  // [kPoints, kClasses]: 1 for the point's class, else 0
+struct Flowers {
+  std::vector<float> x;               // [N, kFeatures], in centimetres
+  std::vector<std::int64_t> species;  // [N]
 };
 
-Points make_points() {
-  constexpr float kCentres[kClasses][kFeatures] = {{2, 0}, {-1, 2}, {-1, -2}};
-  std::mt19937 random(1);
-  std::normal_distribution<float> noise;
-  Points points;
-  for (std::int64_t n = 0; n < kPoints; ++n) {
-    const std::int64_t label = n % kClasses;
-    for (const float centre : kCentres[label]) points.x.push_back(centre + noise(random));
-    for (std::int64_t k = 0; k < kClasses; ++k) points.y.push_back(k == label ? 1.0F : 0.0F);
+Flowers read_flowers(const std::string& file) {
+  Flowers flowers;
+  std::map<std::string, std::int64_t> ids;
+  for (const auto& row : read_table(file, ',')) {
+    if (row[0] == "sepal_length") continue;  // the columns' names
+    for (std::size_t k = 0; k < kFeatures; ++k) flowers.x.push_back(std::stof(row.at(k)));
+    flowers.species.push_back(ids.try_emplace(row.at(kFeatures), ids.size()).first->second);
   }
-  return points;
+  return flowers;
 }
 
-/// Returns the share of the points whose class the trained model finds.
-float train(const Points& points) {
+/// Returns the share of the flowers whose species the trained model finds.
+float train(const Flowers& flowers) {
   Graph graph;
   const Tensor x = graph.placeholder("x", {kOpen, kFeatures});
-  const Tensor y = graph.placeholder("y", {kOpen, kClasses});
+  const Tensor species = graph.placeholder("species", {kOpen}, DType::kInt64);
   const Tensor p = softmax(dense(x, kClasses, "classifier"));
-  const Tensor cost = reduce_mean(-reduce_sum(y * log(p), 1));
-  const Tensor step = GradientDescentOptimizer(0.5).minimize(cost);
+  const Tensor cost = -reduce_mean(reduce_sum(one_hot(species, kClasses) * log(p), 1));
+  const Tensor step = GradientDescentOptimizer(0.1).minimize(cost);
+  const Tensor right = reduce_mean(cast(equal(argmax(p, 1), species), DType::kFloat32));
 
-  Session session(graph, cpu());
-  for (int epoch = 0; epoch <= 100; ++epoch) {
-    session.run({step, cost}, {{x, points.x}, {y, points.y}});
-    if (epoch % 20 == 0) std::printf("epoch %3d  cost %.4f\n", epoch, session.read(cost)[0]);
+  Session session(graph, open_device().backend);
+  for (int epoch = 0; epoch <= 1'000; ++epoch) {
+    session.run({step, cost, right}, {{x, flowers.x}, {species, flowers.species}});
+    if (epoch % 200 == 0) std::printf("epoch %4d  cost %.4f\n", epoch, session.read(cost)[0]);
   }
-  const Tensor best = cast(equal(p, reduce_max(p, 1, {.keep_dims = true})), DType::kFloat32);
-  return session.evaluate(reduce_mean(reduce_sum(best * y, 1)), {{x, points.x}, {y, points.y}})[0];
+  return session.read(right)[0];
+}
+
+void learn(const std::string& file) {
+  const float right = train(read_flowers(file));
+  std::printf("%.1f %% of the flowers are named right\n", 100 * right);
 }
 
 }  // namespace
 
-int main() {
-  try {
-    const float right = train(make_points());
-    std::printf("%.1f %% of the points are classified right\n", 100 * right);
-    std::string why;
-    const int devices = cuda_device_count(&why);
-    std::printf("GPUs: %d%s%s\n", devices, why.empty() ? "" : ", because ", why.c_str());
-    return right > 0.9F ? 0 : 1;
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s\n", error.what());
-    return 1;
-  }
+int main(int argc, char** argv) {
+  return run(argc, argv, learn);
 }

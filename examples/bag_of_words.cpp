@@ -3,8 +3,8 @@
 #include <map>
 #include <sstream>
 
-#include "common/run.h"
-#include "common/table.h"
+#include "examples/common/run.h"
+#include "examples/common/table.h"
 #include "unroll/unroll.h"
 
 using namespace unroll;

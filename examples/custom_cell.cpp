@@ -8,7 +8,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/run.h"
+#include "examples/common/run.h"
 #include "unroll/unroll.h"
 
 using namespace unroll;

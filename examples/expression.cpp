@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <vector>
 
-#include "common/run.h"
+#include "examples/common/run.h"
 #include "unroll/unroll.h"
 
 using namespace unroll;

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <cstdio>
 
-#include "common/line_chart.h"
-#include "common/run.h"
+#include "examples/common/line_chart.h"
+#include "examples/common/run.h"
 #include "unroll/unroll.h"
 
 using namespace unroll;

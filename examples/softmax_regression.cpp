@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <map>
 
-#include "common/run.h"
-#include "common/table.h"
+#include "examples/common/run.h"
+#include "examples/common/table.h"
 #include "unroll/unroll.h"
 
 using namespace unroll;

@@ -4,8 +4,8 @@
 #include <cstdio>
 #include <random>
 
-#include "common/line_chart.h"
-#include "common/run.h"
+#include "examples/common/line_chart.h"
+#include "examples/common/run.h"
 #include "unroll/unroll.h"
 
 using namespace unroll;

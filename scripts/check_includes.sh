@@ -73,7 +73,7 @@ BEGIN {
   rule("host/bench", "unroll/|host/(bench|pages|cpu|base)/", anything)
   rule("host/cli", public "|host/(cli|bench|pages|train|infer|models|data|base)/", anything)
 
-  rule("examples", "unroll/ops/|unroll/(cpu_limits|cuda_report|device|gradients|graph|initializer|language_model|" \
+  rule("examples", "examples/common/|unroll/ops/|unroll/(cpu_limits|cuda_report|device|gradients|graph|initializer|language_model|" \
        "layers|ops|optimizer|recurrent|recurrent_algorithm|session|tensor|unroll|variable_store|version)[.]h", standard)
   rule("tests", "", anything)
   rule("benchmarks", "", anything)
@@ -122,7 +122,7 @@ function check(layer, quoted, target) {
     violation("<" target ">: only cuda/ may include headers of CUDA")
   } else if (is_foreign(target) && is_light(FILENAME, layer)) {
     violation("<" target ">: " layer " uses no other library")
-  } else if (quoted && layer !~ "^(tests|benchmarks)$" && target !~ "^(unroll|host|cuda)/") {
+  } else if (quoted && layer !~ "^(tests|benchmarks)$" && target !~ "^(unroll|host|cuda|examples)/") {
     violation("\"" target "\": expected a path from the project root, or <> for a library")
   } else if (target == "unroll/cuda_module.h" && !is_cuda(layer) && FILENAME != "host/cuda_module.cpp") {
     violation("\"" target "\" is between host/cuda_module.cpp and cuda/")

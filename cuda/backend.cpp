@@ -8,6 +8,7 @@
 #include "cuda/ops/dropout.h"
 #include "cuda/ops/elementwise.h"
 #include "cuda/ops/layout.h"
+#include "cuda/ops/linear_algebra.h"
 #include "cuda/ops/matmul.h"
 #include "cuda/ops/optimizer.h"
 #include "cuda/ops/reduce.h"
@@ -16,6 +17,7 @@
 #include "cuda/ops/shuffle.h"
 #include "cuda/ops/softmax.h"
 #include "cuda/ops/softmax_cross_entropy.h"
+#include "cuda/ops/windows.h"
 #include "cuda/recurrent_planner.h"
 
 namespace unroll::gpu {
@@ -35,6 +37,7 @@ class CudaBackend final : public Backend, private DeviceClock {
       : device_(ordinal, options),
         recurrent_(device_, options.recurrent_algorithm),
         staging_(device_.stream()),
+        linear_algebra_(make_linear_algebra(device_)),
         name_(device_name(device_)) {}
 
   DeviceKind kind() const override { return DeviceKind::kCuda; }
@@ -66,6 +69,7 @@ class CudaBackend final : public Backend, private DeviceClock {
     return std::make_unique<GraphReplay>(device_.stream(), std::move(work));
   }
   DeviceClock* clock() override { return this; }
+  LinearAlgebraKernels* linear_algebra() override { return linear_algebra_.get(); }
   double elapsed(const std::function<void()>& work) override {
     const double time = seconds(device_.stream(), work);
     device_.grid_watcher().check();
@@ -84,6 +88,7 @@ class CudaBackend final : public Backend, private DeviceClock {
   }
   void fill(const Fill& args) override { gpu::fill(device_, args); }
   void cumulative_sum(const CumulativeSum& args) override { gpu::cumulative_sum(device_, args); }
+  void fold(const Fold& args) override { gpu::fold(device_, args); }
   void gather_rows(const GatherRows& args) override { gpu::gather_rows(device_, args); }
   void scatter_add_rows(const ScatterAddRows& args) override {
     gpu::scatter_add_rows(device_, args);
@@ -124,6 +129,7 @@ class CudaBackend final : public Backend, private DeviceClock {
   Device device_;
   RecurrentPlanner recurrent_;
   Staging staging_;
+  std::unique_ptr<LinearAlgebraKernels> linear_algebra_;
   std::string name_;
 };
 

@@ -34,6 +34,7 @@ set(UNROLL_CUDA_SOURCES
   cuda/ops/softmax_cross_entropy.cpp
   cuda/ops/softmax_rows.cu
   cuda/ops/sort.cu
+  cuda/ops/windows.cu
   cuda/recurrent/gate_arguments.cpp
   cuda/recurrent/gates.cu
   cuda/recurrent/layer_norm.cu
@@ -55,7 +56,11 @@ set(UNROLL_CUDA_SOURCES
   cuda/recurrent_trial.cpp
   host/graph/recurrent_algorithm.cpp
 )
+set(UNROLL_CUDA_LIBRARY_SOURCES  # what a library of CUDA computes: not in the emulation
+  cuda/ops/linear_algebra.cu
+)
+list(TRANSFORM UNROLL_CUDA_LIBRARY_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
 list(TRANSFORM UNROLL_CUDA_SOURCES PREPEND ${PROJECT_SOURCE_DIR}/)
 # Each is compiled by itself also in a unity build: they use the same short names.
-set(UNROLL_CUDA_KERNELS ${UNROLL_CUDA_SOURCES})
+set(UNROLL_CUDA_KERNELS ${UNROLL_CUDA_SOURCES} ${UNROLL_CUDA_LIBRARY_SOURCES})
 list(FILTER UNROLL_CUDA_KERNELS INCLUDE REGEX "\\.cu$")

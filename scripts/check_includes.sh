@@ -50,11 +50,12 @@ BEGIN {
   rule("include/unroll", "unroll/", standard)
 
   # libunroll
-  rule("host", "unroll/(backend|device|cuda_module|version)[.]h", anything)
-  rule("host/base", "host/base/|unroll/tensor[.]h", anything)
+  rule("host", "unroll/(backend|device|cuda_module|version)[.]h|host/base/module[.]h", anything)
+  rule("host/base", "host/base/|unroll/(tensor|version)[.]h", anything)
   rule("host/graph", "unroll/|host/(graph|base)/", standard)
   rule("host/ops", "unroll/|host/(ops|graph)/", standard)
-  rule("host/cpu", "unroll/(" device "|cpu_limits[.]h)|host/cpu/", anything)
+  rule("host/cpu", "unroll/(" device "|cpu_limits[.]h)|host/(cpu/|base/module[.]h)", anything)
+  rule("host/lapack", "unroll/(" device ")|host/cpu/", anything)
 
   # libunroll_cuda.so
   room("kernels", "")
@@ -97,13 +98,13 @@ function is_cuda(layer) { return layer ~ "^cuda(/|$)" }
 # none. Three files of host/base are for the program.
 function is_foreign(target) { return target ~ "^(fmt/|nlohmann/|CLI/|xxhash[.]h)" }
 function is_light(file, layer) {
-  return layer ~ "^(include/|host$|host/(graph|ops|cpu|base)$|cuda|examples)" &&
+  return layer ~ "^(include/|host$|host/(graph|ops|cpu|lapack|base)$|cuda|examples)" &&
          file !~ "^host/base/(hash[.]h|file_hash[.]cpp|strict_json[.](h|cpp))$"
 }
 
 # The seam is between the engine and its devices: a user of the library never meets it.
 function meets_seam(file, layer) {
-  return is_cuda(layer) || layer ~ "^(host(/(graph|ops|cpu|models|infer|train|bench|cli))?|tests|benchmarks)$" ||
+  return is_cuda(layer) || layer ~ "^(host(/(graph|ops|cpu|lapack|models|infer|train|bench|cli))?|tests|benchmarks)$" ||
          file ~ "^include/unroll/((backend|cuda_module)[.]h$|kernels/)"
 }
 

@@ -30,8 +30,16 @@ has_header() {
   fi
 }
 
-# Sets `missing` to the packages that are, and `wished` to those that one can do without: oneDNN to
-# compare with, and the clang-format that scripts/check_format.sh runs.
+has_library() {
+  if [ -n "${CXX:-}" ]; then
+    "$CXX" -x c++ - "-l$1" -o /dev/null >/dev/null 2>&1 <<<'int main() {}'
+  else
+    compgen -G "/usr/lib/*/lib$1.so" >/dev/null
+  fi
+}
+
+# Sets `missing` to the packages that are, and `wished` to those that one can do without: LAPACK for
+# inverses, oneDNN to compare with, and the clang-format that scripts/check_format.sh runs.
 find_missing() {
   missing=()
   wished=()
@@ -44,6 +52,7 @@ find_missing() {
   has_header nlohmann/json.hpp || missing+=(nlohmann-json3-dev)
   has_header fmt/format.h || missing+=(libfmt-dev)
   has_header xxhash.h || missing+=(libxxhash-dev)
+  has_library lapack || wished+=(liblapack-dev)
   if $tests; then
     has_header gtest/gtest.h || missing+=(libgtest-dev)
     command -v python3 >/dev/null || missing+=(python3)
@@ -91,7 +100,7 @@ install_wished() {
   local package
   for package in "${wished[@]}"; do
     if ! command -v apt-get >/dev/null || ! choose_root || ! apt_install "$package"; then
-      echo "Not installed, but tests can do without: $package."
+      echo "Not installed, but one can do without: $package."
     fi
   done
 }

@@ -46,6 +46,11 @@ class Device {
     make_current();
     cublas_.multiply(args);
   }
+  /// With the device current.
+  cublasHandle_t cublas() const {
+    make_current();
+    return cublas_.handle();
+  }
   VariableCopies& variable_copies() { return variable_copies_; }
   GridWatcher& grid_watcher() { return grid_watcher_; }
 

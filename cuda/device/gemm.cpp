@@ -5,12 +5,13 @@
 #include <string>
 
 namespace unroll::gpu {
-namespace {
 
 void check_cublas(cublasStatus_t status, const char* call) {
   if (status != CUBLAS_STATUS_SUCCESS)
     fail(std::string("cuBLAS: ") + cublasGetStatusString(status), call, __FILE__, __LINE__);
 }
+
+namespace {
 
 int cublas_int(std::int64_t n) {
   if (n > std::numeric_limits<int>::max())

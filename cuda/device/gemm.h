@@ -32,6 +32,9 @@ struct Gemm {
   std::int64_t stride_a = 0, stride_b = 0, stride_c = 0;
 };
 
+/// Throws with cuBLAS's words if the call failed.
+void check_cublas(cublasStatus_t status, const char* call);
+
 /// One cuBLAS handle on one stream, with its own workspace: equal products give equal bits, and
 /// none allocates.
 class Cublas {
@@ -42,6 +45,8 @@ class Cublas {
   Cublas& operator=(const Cublas&) = delete;
 
   void multiply(const Gemm& args) const;
+  /// For cuBLAS's other functions.
+  cublasHandle_t handle() const { return handle_; }
   static constexpr std::size_t kWorkspaceBytes = std::size_t{32} << 20;
 
  private:

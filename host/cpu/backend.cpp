@@ -10,6 +10,7 @@
 #include "host/cpu/elementwise.h"
 #include "host/cpu/isa.h"
 #include "host/cpu/layout.h"
+#include "host/cpu/linear_algebra.h"
 #include "host/cpu/matmul.h"
 #include "host/cpu/optimizer.h"
 #include "host/cpu/recurrent/plan.h"
@@ -20,6 +21,7 @@
 #include "host/cpu/softmax.h"
 #include "host/cpu/softmax_cross_entropy.h"
 #include "host/cpu/subnormals.h"
+#include "host/cpu/windows.h"
 #include "unroll/cpu_limits.h"
 
 namespace unroll {
@@ -100,6 +102,10 @@ class CpuBackend final : public Backend {
     const host::FlushSubnormals flush;
     host::cumulative_sum(device_, args);
   }
+  void fold(const Fold& args) override {
+    const host::FlushSubnormals flush;
+    host::fold(device_, args);
+  }
   void gather_rows(const GatherRows& args) override { host::gather_rows(device_, args); }
   void scatter_add_rows(const ScatterAddRows& args) override {
     const host::FlushSubnormals flush;
@@ -147,6 +153,7 @@ class CpuBackend final : public Backend {
     const host::FlushSubnormals flush;
     host::apply_gradients(device_, args);
   }
+  LinearAlgebraKernels* linear_algebra() override { return host::linear_algebra(); }
 
  private:
   host::Device device_;

@@ -19,6 +19,7 @@
 
 #include "unroll/device.h"
 #include "unroll/kernels/array.h"
+#include "unroll/kernels/linear_algebra.h"
 #include "unroll/kernels/loss.h"
 #include "unroll/kernels/random.h"
 #include "unroll/kernels/recurrent.h"
@@ -81,6 +82,8 @@ class Backend : public DeviceMemory,
 
   // What not every backend has. The backend owns it.
   virtual DeviceClock* clock() { return nullptr; }
+  /// Errors    std::runtime_error if this device could do it, but a library is missing.
+  virtual LinearAlgebraKernels* linear_algebra() { return nullptr; }
 };
 
 }  // namespace unroll

@@ -54,6 +54,7 @@ refuses host/graph host/ops/elementwise.h host/cpu/gemm.h host/data/batches.h pl
   unroll/cuda_module.h
 refuses host/ops host/cpu/gemm.h host/base/file.h cuda/device/runtime.h
 refuses host/cpu host/base/file.h host/ops/rows.h unroll/graph.h cuda/device/runtime.h
+refuses host/lapack host/base/file.h host/ops/rows.h unroll/graph.h cuda/device/runtime.h
 refuses host/data host/models/language_model.h host/graph/plan.h host/train/trainer.h unroll/backend.h unroll/kernels/loss.h
 refuses host/models host/train/trainer.h host/ops/elementwise.h
 refuses host/infer host/train/trainer.h host/cli/output.h host/pages/chart.h host/graph/plan.h
@@ -110,6 +111,8 @@ accepts host/ops/planted.cpp '#include "unroll/backend.h"'
 accepts include/unroll/kernels/planted.h '#include "unroll/kernels/tensor.h"'
 accepts cuda/ops/planted.h '#include "unroll/kernels/rows.h"'
 accepts host/cpu/planted.cpp '#include <immintrin.h>'
+accepts host/cpu/planted.cpp '#include "host/base/module.h"'
+accepts host/lapack/planted.cpp '#include "unroll/kernels/linear_algebra.h"'
 accepts host/cpu/planted.cpp '#include "unroll/cells/gru.h"'
 accepts host/models/planted.cpp '#include "host/data/batches.h"'
 accepts host/data/planted.cpp '#include <sys/mman.h>'

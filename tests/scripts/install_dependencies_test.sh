@@ -86,7 +86,7 @@ expect 'but need not be there' equal "$status" 0
 put apt-get 'exit 1'
 run --tests
 expect 'nor installable' has "$status:$said" '0:'
-expect 'which is said' has "$said" 'Not installed, but tests can do without: libdnnl-dev'
+expect 'which is said' has "$said" 'Not installed, but one can do without: libdnnl-dev'
 fresh 'debian 12'
 put g++ "$without_onednn"
 rm "$system/bin/strace"
@@ -102,7 +102,15 @@ put apt-get "echo \"apt-get \$*\" >>'$system/asked'
 case \"\$*\" in *clang*) exit 1 ;; esac"
 run --tests
 expect 'one wish that cannot be had does not keep away another' has "$status:$asked" 'libdnnl-dev'
-expect 'and is said' has "$said" 'Not installed, but tests can do without: clang-format-14'
+expect 'and is said' has "$said" 'Not installed, but one can do without: clang-format-14'
+
+fresh 'debian 12'
+# shellcheck disable=SC2016  # the stand-in expands it
+put g++ '[ "$1" = -dumpversion ] && echo 12 && exit 0
+case "$*" in *-llapack*) exit 1 ;; esac'
+run
+expect 'LAPACK is asked for without tests' has "$status:$asked" '--no-install-recommends liblapack-dev'
+expect 'but need not be there' equal "$status" 0
 
 fresh 'debian 12'
 rm "$system/bin/python3"

@@ -27,6 +27,7 @@ class ForwardingBackend : public Backend {
     return inner_->capture(std::move(work));
   }
   DeviceClock* clock() override { return inner_->clock(); }
+  LinearAlgebraKernels* linear_algebra() override { return inner_->linear_algebra(); }
 
   DeviceMemoryUse memory() const override { return inner_->memory(); }
   std::shared_ptr<void> allocate(std::size_t bytes) override { return inner_->allocate(bytes); }
@@ -52,6 +53,7 @@ class ForwardingBackend : public Backend {
 
   void fill(const Fill& args) override { inner_->fill(args); }
   void cumulative_sum(const CumulativeSum& args) override { inner_->cumulative_sum(args); }
+  void fold(const Fold& args) override { inner_->fold(args); }
 
   void gather_rows(const GatherRows& args) override { inner_->gather_rows(args); }
   void scatter_add_rows(const ScatterAddRows& args) override { inner_->scatter_add_rows(args); }

@@ -251,6 +251,54 @@ Array<S> stacked_matmul(const Array<S>& a, const Array<S>& b, bool transpose_a, 
   return out;
 }
 
+/// Each of the matrices [..., N, N] beside the identity, until it is the identity itself (Gauss and
+/// Jordan, with the greatest pivot of each column). Gives the inverses, or the determinants.
+template <typename S>
+Array<S> eliminate(const Array<S>& a, bool wants_determinants) {
+  const std::int64_t n = a.last(), size = n * n;
+  Array<S> inverse(a.dims), determinants(Dims(a.dims.begin(), a.dims.end() - 2));
+  for (std::size_t b = 0; b < determinants.values.size(); ++b) {
+    Array<S> m({n, n}), e({n, n});
+    for (std::int64_t k = 0; k < size; ++k)
+      m.values[std::size_t(k)] = a.values[b * std::size_t(size) + std::size_t(k)];
+    for (std::int64_t k = 0; k < n; ++k) e.at(k, k) = S(1);
+    S determinant = 1;
+    for (std::int64_t column = 0; column < n; ++column) {
+      std::int64_t pivot = column;
+      for (std::int64_t row = column; row < n; ++row)
+        if (std::abs(real(m.at(row, column))) > std::abs(real(m.at(pivot, column)))) pivot = row;
+      if (pivot != column) determinant = -determinant;
+      determinant *= m.at(pivot, column);
+      const S factor = S(1) / m.at(pivot, column);
+      for (std::int64_t k = 0; k < n; ++k) {
+        std::swap(m.at(pivot, k), m.at(column, k));
+        std::swap(e.at(pivot, k), e.at(column, k));
+        m.at(column, k) *= factor;
+        e.at(column, k) *= factor;
+      }
+      for (std::int64_t row = 0; row < n; ++row) {
+        const S times = m.at(row, column);
+        for (std::int64_t k = 0; row != column && k < n; ++k) {
+          m.at(row, k) -= times * m.at(column, k);
+          e.at(row, k) -= times * e.at(column, k);
+        }
+      }
+    }
+    determinants.values[b] = determinant;
+    std::copy(e.values.begin(), e.values.end(),
+              inverse.values.begin() + std::ptrdiff_t(b) * std::ptrdiff_t(size));
+  }
+  return wants_determinants ? determinants : inverse;
+}
+template <typename S>
+Array<S> inverse(const Array<S>& a) {
+  return eliminate(a, false);
+}
+template <typename S>
+Array<S> determinant(const Array<S>& a) {
+  return eliminate(a, true);
+}
+
 template <typename S>
 Array<S> log_softmax(const Array<S>& x) {
   Array<S> out(x.dims);

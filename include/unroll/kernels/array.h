@@ -1,4 +1,4 @@
-/// Kernels that fill, and that add up along an axis.
+/// Kernels that fill, add up along an axis, and add up what overlaps.
 #pragma once
 
 #include <cstdint>
@@ -13,12 +13,23 @@ struct Fill {
   double value;
 };
 
-/// y[o, k, i] = x[o, 0, i] + ... + x[o, k, i], in this order, in float64. Exclusive: without the
-/// last term. Reverse: from the end of the axis.
+/// y[o, k, i] = x[o, 0, i] + ... + x[o, k, i], added in float64. Exclusive: without the last term.
+/// Reverse: from the end of the axis.
 struct CumulativeSum {
   View x;  // [outer, n, inner]
   View y;  // [outer, n, inner]
   bool exclusive, reverse;
+};
+
+/// Adds windows that overlap: each element of x is the sum of those of its places in windows, in
+/// ascending order of (kh, kw), that are taken. Place (kh, kw) of window (oh, ow) is the element
+/// (oh stride + kh dilation, ow stride + kw dilation) of x.
+struct Fold {
+  View windows;          // one element per (n, c, oh, ow, kh, kw), in any order of axes
+  Shape window_strides;  // of n, c, oh, ow, kh, kw in `windows`, in elements
+  Shape extent;          // [N, C, OH, OW, KH, KW]
+  std::int64_t stride, dilation;
+  View x;  // [N, C, H, W] out
 };
 
 class ArrayKernels {
@@ -26,6 +37,7 @@ class ArrayKernels {
   virtual ~ArrayKernels() = default;
   virtual void fill(const Fill& args) = 0;
   virtual void cumulative_sum(const CumulativeSum& args) = 0;
+  virtual void fold(const Fold& args) = 0;
 };
 
 }  // namespace unroll

@@ -53,7 +53,9 @@ void VariableStore::require(const VariableInfo& info) {
     initialize(info.initializer, info.type.shape, seed_, info.name, values);
     backend_->upload(variable.memory.get(), values.data(), bytes);
   } else {
-    throw std::invalid_argument("variable '" + info.name + "': an integer variable starts at zero");
+    throw std::invalid_argument("variable '" + info.name + "': got an initializer for " +
+                                to_string(info.type.dtype) +
+                                ", expected constant(0): only float32 starts otherwise");
   }
   variables_.emplace(info.name, std::move(variable));
 }

@@ -5,7 +5,7 @@
 /// Every kernel queues its work in order and returns; download() and synchronize() wait. Tensors
 /// are dense, row-major and float32 unless a comment says otherwise. The engine checks shapes
 /// before it calls. No two arguments overlap unless `Aliasing` allows it. Only one thread at a time
-/// may use a backend.
+/// may use a backend: VariableStore::lock() lets threads take turns.
 ///
 /// A family is a header in unroll/kernels: structs of named arguments, and an interface with one
 /// function per kernel. A backend that lacks one does not compile. A family that only some backends

@@ -35,7 +35,7 @@ std::vector<T> read_vector(std::size_t size, const Read& read) {
 /// given none.
 ///
 /// Threads may share a store, each with a session of its own, if a thread holds lock() while it
-/// uses the session or the store:
+/// makes, uses or destroys the session or uses the store:
 ///
 ///     const auto guard = store->lock();
 ///     session.run(step, feeds);
@@ -57,7 +57,8 @@ class VariableStore {
   std::vector<std::string> names() const;  // in alphabetical order
 
   /// Creates and initialises the variable unless it is there.
-  /// Errors    std::invalid_argument if it is, with another shape or element type.
+  /// Errors    std::invalid_argument if it is, with another shape or element type, or if it is not
+  ///           float32 and would not begin with zeros.
   void require(const VariableInfo& info);
 
   /// Writes every variable to a safetensors file, an optimiser's own included. A file that was

@@ -8,6 +8,7 @@
 #include <memory>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/backends.h"
@@ -487,6 +488,31 @@ TEST_P(SessionTest, ARepeatedStepNeitherAllocatesNorWaitsNorPlans) {
   EXPECT_EQ(recorder->downloads, downloads);
   EXPECT_EQ(recorder->waits, waits);
   EXPECT_EQ(recorder->plans, plans);
+}
+
+// Four threads with a session each add to one variable, 250 times each: no addition is lost.
+TEST_P(SessionTest, ThreadsTakeTurnsWithAStore) {
+  Graph graph;
+  const Tensor v = graph.variable("v", {33}, constant(0)), one = graph.constant(1);
+  const Tensor add = assign_add(v, one + v * 0);
+  const auto store = std::make_shared<VariableStore>(backend_, 1);
+  std::vector<std::thread> threads;
+  for (int thread = 0; thread < 4; ++thread)
+    threads.emplace_back([&] {
+      auto guard = store->lock();
+      auto session = std::make_unique<Session>(graph, store);
+      guard.unlock();
+      for (int k = 0; k < 250; ++k) {
+        guard.lock();
+        session->run(add);
+        const auto again = store->lock();  // a thread may hold it twice
+        guard.unlock();
+      }
+      guard.lock();
+      session.reset();
+    });
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(store->read<float>("v"), std::vector<float>(33, 1000));
 }
 
 UNROLL_FOR_EACH_BACKEND(SessionTest);

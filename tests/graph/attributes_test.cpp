@@ -89,6 +89,8 @@ Tensor cost_of(Graph& g, Tensor x, Tensor ids) {
                             gather(x, rank(x)),
                             inverse(x),
                             determinant(x),
+                            layer_norm(x, squeeze(row, 0), squeeze(row, 0)),
+                            convolution_2d(reshape(x, {1, 1, 2, 2}), reshape(x, {1, 1, 2, 2})),
                             abs(x),
                             maximum(x, row),
                             minimum(x, row),
@@ -151,6 +153,8 @@ TEST(Attributes, OfEachOperation) {
     classes.insert(typeid(operation));
     seen.try_emplace(operation.kind(), attributes_of(*node));
   }
+  const std::string window =
+      "height int 2, width int 2, stride int 1, dilation int 1, all_channels bool 1";
   const std::map<std::string, std::string> expected{
       {"abs", ""},
       {"abs_gradient", ""},
@@ -210,10 +214,12 @@ TEST(Attributes, OfEachOperation) {
       {"equal", ""},
       {"exp", ""},
       {"expand_dims", "axis int 0"},
+      {"fold", window},
       {"gather", ""},
       {"group", ""},
       {"inverse", ""},
       {"inverse_gradient", ""},
+      {"layer_norm", ""},
       {"log", ""},
       {"log_softmax", ""},
       {"logistic", ""},
@@ -259,6 +265,7 @@ TEST(Attributes, OfEachOperation) {
       {"tile", "axis int 1, repeats int 3"},
       {"tile_gradient", "axis int 1, repeats int 3"},
       {"transpose", "order ints 1 0"},
+      {"unfold", window},
       {"variable", "trainable bool 1, initializer text orthogonal, blocks int 1"},
       {"while_loop", "states int 1, max_iterations int 3"},
       {"zero_state", "directions int 1, elements int 2"},

@@ -134,7 +134,7 @@ template <typename T>
 }
 
 /// Every way in which an axis can broadcast, around the sizes of a warp and a block.
-std::vector<std::pair<Dims, Dims>> shape_pairs() {
+std::vector<std::pair<Dims, Dims>> typed_shape_pairs() {
   std::vector<std::pair<Dims, Dims>> pairs = {{{}, {}},
                                               {{2, 1, 3, 33}, {1, 5, 1, 33}},
                                               {{1, 2, 1, 3, 1, 5}, {2, 1, 2, 1, 4, 1}},
@@ -187,7 +187,7 @@ class TypedKernel : public OnEachBackend {
 };
 
 TEST_P(TypedKernel, EveryKindTypeAndBroadcastIsExact) {
-  for (const auto& [a, b] : shape_pairs()) {
+  for (const auto& [a, b] : typed_shape_pairs()) {
     SCOPED_TRACE(to_string(shape_of(a)) + " " + to_string(shape_of(b)));
     check_kinds<float>(a, b);
     check_kinds<double>(a, b);

@@ -299,6 +299,84 @@ Array<S> determinant(const Array<S>& a) {
   return eliminate(a, true);
 }
 
+/// Source: Ba, Kiros & Hinton 2016.
+template <typename S>
+Array<S> layer_norm(const Array<S>& x, const Array<S>& gain, const Array<S>& bias) {
+  Array<S> out(x.dims);
+  const double n = double(x.last());
+  for (std::int64_t row = 0; row < x.rows(); ++row) {
+    S mean = 0, variance = 0;
+    for (std::int64_t k = 0; k < x.last(); ++k) mean += x.at(row, k) / n;
+    for (std::int64_t k = 0; k < x.last(); ++k)
+      variance += (x.at(row, k) - mean) * (x.at(row, k) - mean) / n;
+    for (std::int64_t k = 0; k < x.last(); ++k)
+      out.at(row, k) =
+          (x.at(row, k) - mean) / std::sqrt(variance + 1e-5) * gain.values[std::size_t(k)] +
+          bias.values[std::size_t(k)];
+  }
+  return out;
+}
+
+/// Where a window stands and what it skips, alike for both axes.
+struct Steps {
+  std::int64_t stride = 1, padding = 0, dilation = 1;
+};
+
+/// Calls visit(y's index, x's element or null for padding, place in the window) for each place of a
+/// window [kh, kw] over x [N, C, H, W]; y is [N, C, OH, OW].
+template <typename S, typename Visit>
+Dims for_each_window(const Array<S>& x, const Dims& window, const Steps& steps, Visit visit) {
+  const auto places = [&](std::size_t axis) {
+    return (x.dims[2 + axis] + 2 * steps.padding - steps.dilation * (window[axis] - 1) - 1) /
+               steps.stride +
+           1;
+  };
+  const Dims out{x.dims[0], x.dims[1], places(0), places(1)};
+  for_each_index(out, [&](const Dims& y) {
+    for_each_index(window, [&](const Dims& k) {
+      const std::int64_t h = y[2] * steps.stride + k[0] * steps.dilation - steps.padding;
+      const std::int64_t w = y[3] * steps.stride + k[1] * steps.dilation - steps.padding;
+      const bool inside = h >= 0 && h < x.dims[2] && w >= 0 && w < x.dims[3];
+      visit(y, inside ? &broadcast_at(x, {y[0], y[1], h, w}) : nullptr, k);
+    });
+  });
+  return out;
+}
+
+/// x [N, C, H, W], weight [F, C, KH, KW] -> [N, F, OH, OW]
+template <typename S>
+Array<S> convolution(const Array<S>& x, const Array<S>& weight, const Steps& steps) {
+  const Dims window{weight.dims[2], weight.dims[3]};
+  Dims dims = for_each_window(x, window, steps, [](const Dims&, const S*, const Dims&) {});
+  dims[1] = weight.dims[0];
+  Array<S> out(dims);
+  for (std::int64_t f = 0; f < weight.dims[0]; ++f)
+    for_each_window(x, window, steps, [&](const Dims& y, const S* value, const Dims& k) {
+      if (!value) return;
+      const std::int64_t at = ((y[0] * dims[1] + f) * dims[2] + y[2]) * dims[3] + y[3];
+      out.values[std::size_t(at)] += *value * broadcast_at(weight, {f, y[1], k[0], k[1]});
+    });
+  return out;
+}
+
+/// The greatest of each window [N, C, OH, OW], or with `mean` their mean, where padding is 0.
+template <typename S>
+Array<S> pool(const Array<S>& x, std::int64_t height, std::int64_t width, const Steps& steps,
+              bool mean) {
+  const Dims window{height, width};
+  Array<S> out(for_each_window(x, window, steps, [](const Dims&, const S*, const Dims&) {}));
+  if (!mean) std::fill(out.values.begin(), out.values.end(), S(-1e300));
+  for_each_window(x, window, steps, [&](const Dims& y, const S* value, const Dims&) {
+    S& target = out.values[std::size_t(&broadcast_at(out, y) - out.values.data())];
+    if (!value) return;
+    if (mean)
+      target += *value / double(height * width);
+    else if (real(*value) > real(target))
+      target = *value;
+  });
+  return out;
+}
+
 template <typename S>
 Array<S> log_softmax(const Array<S>& x) {
   Array<S> out(x.dims);

@@ -16,6 +16,38 @@ Tensor log_softmax(Tensor x);
 /// depends only on (seed, node name, step, index).
 Tensor dropout(Tensor x, double rate, std::string_view name = "dropout");
 
+/// (x - mean) / sqrt(variance + 1e-5) gain + bias, with mean and variance of the last dimension.
+/// The variance divides by its size. Shapes    x [..., E], gain [E], bias [E] -> [..., E] Source
+/// Ba, Kiros & Hinton 2016.
+Tensor layer_norm(Tensor x, Tensor gain, Tensor bias);
+
+struct ConvolutionOptions {
+  std::int64_t stride = 1;    // elements from one place of the window to the next
+  std::int64_t padding = 0;   // zeros before and after each axis
+  std::int64_t dilation = 1;  // elements from one weight to the next
+};
+// The sum of weight times x under it at each place of a window, without a bias, as PyTorch has it:
+// the weights are not mirrored. Options hold for both axes. An axis of n elements has
+// (n + 2 padding - dilation (k - 1) - 1) / stride + 1 places, rounded down.
+/// Shapes    x [N, C, L], weight [F, C, K] -> [N, F, places]
+Tensor convolution_1d(Tensor x, Tensor weight, const ConvolutionOptions& options = {});
+/// Shapes    x [N, C, H, W], weight [F, C, KH, KW] -> [N, F, places, places]
+Tensor convolution_2d(Tensor x, Tensor weight, const ConvolutionOptions& options = {});
+
+struct PoolOptions {
+  std::int64_t stride = 0;   // 0: the window's size, so that windows do not overlap
+  std::int64_t padding = 0;  // before and after each axis, at most half a window
+};
+// The greatest, or the mean, of the elements of each channel in a window. Padding is never the
+// greatest, and it counts as zeros in a mean. Elements that share a maximum share its gradient
+// equally.
+/// Shapes    x [N, C, L] -> [N, C, places]
+Tensor max_pool_1d(Tensor x, std::int64_t size, const PoolOptions& options = {});
+Tensor mean_pool_1d(Tensor x, std::int64_t size, const PoolOptions& options = {});
+/// Shapes    x [N, C, H, W] -> [N, C, places, places], with a square window
+Tensor max_pool_2d(Tensor x, std::int64_t size, const PoolOptions& options = {});
+Tensor mean_pool_2d(Tensor x, std::int64_t size, const PoolOptions& options = {});
+
 /// The mean over all elements of (a - b)^2. Nothing is broadcast.
 /// Shapes    a and b have the same shape -> a scalar.
 Tensor mean_squared_error(Tensor a, Tensor b);

@@ -16,9 +16,9 @@
 #include <vector>
 
 #include "host/base/setting_error.h"
+#include "host/base/spelling.h"
 #include "host/cli/commands.h"
 #include "host/cli/output.h"
-#include "host/cli/spelling.h"
 #include "host/cli/values.h"
 #include "unroll/device.h"
 #include "unroll/version.h"
@@ -32,10 +32,11 @@ struct Command {
   void (*add)(CLI::App* command, std::function<void()>& run);
 };
 constexpr Command kCommands[] = {
-    {"train", "Train a language model or a classifier on text", add_train},
-    {"eval", "How good a model is on a text", add_eval},
+    {"train", "Train a language model, a classifier or a forecaster", add_train},
+    {"eval", "How good a model is on a text or a series", add_eval},
     {"predict", "P(next word | history), or P(class | text)", add_predict},
     {"generate", "Draw text from a model", add_generate},
+    {"forecast", "The next values of a time series", add_forecast},
     {"import", "Make a checkpoint of PyTorch's weights", add_import},
     {"report", "Describe a training run in an HTML page", add_report},
     {"bench", "How fast this machine is, beside its rivals", add_bench},
@@ -205,6 +206,12 @@ const char* flag_of(SettingName setting) {
       return "--batch-size";
     case SettingName::kTimesteps:
       return "--bptt";
+    case SettingName::kHorizon:
+      return "--horizon";
+    case SettingName::kValidFraction:
+      return "--valid-fraction";
+    case SettingName::kTestFraction:
+      return "--test-fraction";
     case SettingName::kLearningRate:
       return "--lr";
     case SettingName::kClipNorm:

@@ -1,28 +1,34 @@
 /// unroll eval: how good a model is. A language model: perplexity on a text, beside the truth where
-/// that is known. A classifier: accuracy on labelled texts, and F1 of each class.
+/// that is known. A classifier: accuracy on labelled texts, and F1 of each class. A forecaster:
+/// errors beside those of rules that know nothing.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "host/cli/classify_report.h"
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
+#include "host/cli/series_report.h"
 #include "host/cli/values.h"
 #include "host/data/grammar.h"
 #include "host/data/labelled_texts.h"
 #include "host/data/language_corpus.h"
 #include "host/infer/classifier.h"
+#include "host/infer/forecast_errors.h"
 #include "host/models/evaluate.h"
 #include "host/models/language_model.h"
 #include "host/models/model_file.h"
 #include "host/models/sequence_classifier.h"
+#include "host/models/series_task.h"
 
 namespace unroll::cli {
 namespace {
 
 struct EvalFlags {
   std::string checkpoint, data;
+  std::int64_t season = 0;
   bool json = false;
   DeviceFlags device;
 };
@@ -87,10 +93,46 @@ void eval_classifier(const EvalFlags& flags, const LoadedModel& model) {
     print(report.lines);
 }
 
+/// Only rows that the model has not seen are forecast.
+void eval_series(const EvalFlags& flags, const LoadedModel& model) {
+  const auto task = std::dynamic_pointer_cast<const SeriesTask>(model.task);
+  const std::string file = flags.data.empty() ? model.description.corpus : flags.data;
+  const auto series =
+      std::make_shared<const Series>(read_series(TextSource(file), task->learned()));
+  const std::int64_t seen = task->learned().seen_of(*series);
+  const std::int64_t window = task->config().window, horizon = task->config().horizon;
+  const std::int64_t before = std::max(seen, window);
+  if (before + horizon > series->rows())
+    throw std::runtime_error(
+        fmt::format("{}: got {} rows after {}, expected at least {} to forecast", file,
+                    std::max<std::int64_t>(series->rows() - before, 0),
+                    seen >= window ? fmt::format("the {} that the model has learned from", seen)
+                                   : fmt::format("a window of {}", window),
+                    horizon));
+  if (flags.season > series->rows() - horizon)
+    throw UsageError(
+        fmt::format("--season: got {}, expected at most {}: {} rows before the last {}",
+                    flags.season, series->rows() - horizon, series->rows() - horizon, horizon));
+  Forecaster forecaster(task, model.store);
+  const SeriesReport report = series_report(
+      evaluate(forecaster, series, {.begin = seen, .season = flags.season}), *task, flags.season);
+  if (flags.json)
+    print_json(report.json);
+  else
+    print(report.lines);
+}
+
 void run_eval(const EvalFlags& flags) {
+  require_range("--season", double(flags.season), 0, 1 << 30);
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
-  const bool classifies = model.task->name() == SequenceClassifier::kName;
-  (classifies ? eval_classifier : eval_language_model)(flags, model);
+  const std::string task = model.task->name();
+  if (flags.season > 0 && task != SeriesTask::kName)
+    throw UsageError(
+        fmt::format("--season: got one for a model of the task {}, expected series", task));
+  const auto eval = task == SequenceClassifier::kName ? eval_classifier
+                    : task == SeriesTask::kName       ? eval_series
+                                                      : eval_language_model;
+  eval(flags, model);
 }
 
 }  // namespace
@@ -101,7 +143,11 @@ void add_eval(CLI::App* command, std::function<void()>& run) {
       ->required();
   command->add_option("--data", flags->data,
                       "Text file; without it, the held-out text of the built-in grammar. For a "
-                      "classifier, a file of lines of label, tab, text");
+                      "classifier, a file of lines of label, tab, text. For a forecaster, a CSV "
+                      "file [that of the training]; only rows that training has not seen count");
+  command->add_option("--season", flags->season,
+                      "For a forecaster: also the errors of the rule that a row repeats the one so "
+                      "many rows before, as 12 for months; 0: not");
   command->add_flag("--json", flags->json, "One JSON object");
   flags->device.add_to(*command);
   command->callback([flags, &run] { run = [flags] { run_eval(*flags); }; });

@@ -117,4 +117,23 @@ TrainSettings classifier_defaults() {
   return s;
 }
 
+TrainSettings series_defaults() {
+  TrainSettings s;
+  s.task = SeriesTask::kName;
+  s.valid_fraction = 0.15;
+  s.test_fraction = 0.15;
+  s.model = "gru";
+  s.nlayers = 1;
+  s.nhid = {32};
+  s.dropout = 0;
+  s.optimizer = "adamw";
+  s.weight_decay = 0.3;
+  s.lr_schedule = "constant";
+  s.batch_size = 32;
+  s.bptt = 20;
+  s.epochs = 100;
+  s.clip = 1;
+  return s;
+}
+
 }  // namespace unroll::cli

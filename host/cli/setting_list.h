@@ -22,8 +22,9 @@ struct Setting {
   const char* help;
   bool may_change = false;  // a resumed run may have another value
   const char* task = "";    // the only task that has it; empty: every task has it
+  const char* other = "";   // the only other
 
-  bool is_of(std::string_view name) const { return *task == '\0' || task == name; }
+  bool is_of(std::string_view name) const { return *task == '\0' || task == name || other == name; }
 };
 
 /// Calls visit(setting, member) for each.
@@ -31,26 +32,40 @@ template <typename Visit>
 void for_each_setting(Visit&& visit) {
   using S = TrainSettings;
   constexpr const char *kLanguageModel = LanguageModelTask::kName,
-                       *kClassify = SequenceClassifier::kName;
+                       *kClassify = SequenceClassifier::kName, *kSeries = SeriesTask::kName;
   constexpr const char *kText = "Text", *kModel = "Model", *kTraining = "Training", *kRun = "Run";
   visit(Setting{"--task", kText,
-                "What is learned: language_model (the next token) or classify (a label for each "
-                "text); --task X --help shows its flags"},
+                "What is learned: language_model (the next token), classify (a label for each "
+                "text) or series (the next values of a time series); --task X --help shows its "
+                "flags"},
         &S::task);
-  visit(Setting{"--tokenizer", kText, "What a token is: word, char or byte"}, &S::tokenizer);
+  visit(Setting{"--target", kText, "Column whose values are forecast", false, kSeries}, &S::target);
+  visit(Setting{"--inputs", kText,
+                "Columns that a forecast reads, with commas between; the target is always one "
+                "[only the target]",
+                false, kSeries},
+        &S::inputs);
+  visit(Setting{"--tokenizer", kText, "What a token is: word, char or byte", false, kLanguageModel,
+                kClassify},
+        &S::tokenizer);
   visit(
       Setting{"--split", kText,
               "Of a single file: fraction (train, then valid, then test) or streams (valid is the "
               "last part of each of the batch's streams, as in char-rnn)",
               false, kLanguageModel},
       &S::split);
-  visit(Setting{"--valid-fraction", kText, "Of a single file", false, kLanguageModel},
+  visit(Setting{"--valid-fraction", kText, "Of a single file", false, kLanguageModel, kSeries},
         &S::valid_fraction);
-  visit(Setting{"--test-fraction", kText, "Of a single file split by fraction [0.05]", false,
-                kLanguageModel},
+  visit(Setting{"--test-fraction", kText,
+                "Of a single file: its end [0.05 of a text that is split by fraction]", false,
+                kLanguageModel, kSeries},
         &S::test_fraction);
-  visit(Setting{"--vocab-size", kText, "At most this many tokens; 0: no limit"}, &S::vocab_size);
-  visit(Setting{"--min-count", kText, "Tokens seen fewer times become <unk>"}, &S::min_count);
+  visit(Setting{"--vocab-size", kText, "At most this many tokens; 0: no limit", false,
+                kLanguageModel, kClassify},
+        &S::vocab_size);
+  visit(Setting{"--min-count", kText, "Tokens seen fewer times become <unk>", false, kLanguageModel,
+                kClassify},
+        &S::min_count);
 
   visit(Setting{"--model", kModel, "lstm, gru, rnn_tanh, rnn_relu or rnn_logistic"}, &S::model);
   visit(Setting{"--gru-reset", kModel,
@@ -60,7 +75,9 @@ void for_each_setting(Visit&& visit) {
                 "Input gate i of an LSTM: separate, coupled (1 - f) or capped (at most 1 - f)"},
         &S::lstm_gates);
   visit(Setting{"--layer-norm", kModel, "LSTM with layer normalisation"}, &S::layer_norm);
-  visit(Setting{"--emsize", kModel, "Embedding size; 0: one-hot input"}, &S::emsize);
+  visit(Setting{"--emsize", kModel, "Embedding size; 0: one-hot input", false, kLanguageModel,
+                kClassify},
+        &S::emsize);
   visit(Setting{"--nhid", kModel,
                 "Units per layer: one number, or one per layer with commas between"},
         &S::nhid);
@@ -88,6 +105,13 @@ void for_each_setting(Visit&& visit) {
       Setting{"--pooling", kModel,
               "State that stands for a text: last, or the mean over its tokens", false, kClassify},
       &S::pooling);
+  visit(Setting{"--horizon", kModel, "Rows of a forecast", false, kSeries}, &S::horizon);
+  visit(
+      Setting{"--quantiles", kModel,
+              "Quantiles of the next --horizon rows to learn, as 0.1,0.5,0.9; without it, the mean "
+              "of the next row",
+              false, kSeries},
+      &S::quantiles);
 
   visit(
       Setting{"--recipe", kTraining,
@@ -98,7 +122,7 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
   visit(Setting{"--lr", kTraining,
                 "Learning rate [sgd 20, momentum 2, both divided by --bptt with --reduction time; "
-                "others 0.002]"},
+                "others 0.002; of a series 0.1, 0.01 and 0.003]"},
         &S::lr);
   visit(Setting{"--lr-schedule", kTraining, "constant, decay, plateau or cosine"}, &S::lr_schedule);
   visit(Setting{"--lr-decay", kTraining, "What decay and plateau divide the rate by"},
@@ -118,9 +142,13 @@ void for_each_setting(Visit&& visit) {
                 kLanguageModel},
         &S::reduction);
   visit(Setting{"--batch-size,--batch_size", kTraining,
-                "Parallel streams of text, or texts that are classified at once"},
+                "Parallel streams of text, texts that are classified at once, or windows of a "
+                "series"},
         &S::batch_size);
-  visit(Setting{"--bptt", kTraining, "Timesteps of a batch", false, kLanguageModel}, &S::bptt);
+  visit(Setting{"--bptt", kTraining,
+                "Timesteps of a batch; of a series, the rows that a forecast reads", false,
+                kLanguageModel, kSeries},
+        &S::bptt);
   visit(Setting{"--chunk-rows", kTraining,
                 "Rows of logits in memory at a time; 0: as many as suit the device", false,
                 kLanguageModel},
@@ -143,7 +171,7 @@ void for_each_setting(Visit&& visit) {
           true},
       &S::rnn_algorithm);
 
-  visit(Setting{"--epochs", kTraining, "Passes over the training text", true}, &S::epochs);
+  visit(Setting{"--epochs", kTraining, "Passes over the training data", true}, &S::epochs);
   visit(Setting{"--patience", kTraining,
                 "Stop after so many validations without a better one; 0: never", true},
         &S::patience);
@@ -153,8 +181,8 @@ void for_each_setting(Visit&& visit) {
                 true},
         &S::on_divergence);
   visit(Setting{"--loss-ceiling", kTraining,
-                "Nats per token above which a loss counts as divergence; 0: none [2 ln V + 3 for V "
-                "types]",
+                "Loss above which a step counts as divergence; 0: none [2 ln V + 3 for V types of "
+                "tokens; of a series 10,000, with --quantiles 100]",
                 true},
         &S::loss_ceiling);
   visit(Setting{"--verify-every", kTraining,

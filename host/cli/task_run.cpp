@@ -7,6 +7,7 @@
 #include "host/cli/values.h"
 #include "host/models/language_model.h"
 #include "host/models/sequence_classifier.h"
+#include "host/models/series_task.h"
 
 namespace unroll::cli {
 namespace {
@@ -23,7 +24,9 @@ TaskCommand command_of(const std::string& task) {
       {{LanguageModelTask::kName, {prepare_language_model, describes_language_model}},
        {SequenceClassifier::kName,
         {prepare_classifier, describes_classifier,
-         "a folder with train.tsv, valid.tsv and test.tsv, lines of label, tab, text"}}});
+         "a folder with train.tsv, valid.tsv and test.tsv, lines of label, tab, text"}},
+       {SeriesTask::kName,
+        {prepare_series, describes_series, "a CSV file whose first line names its columns"}}});
 }
 
 }  // namespace

@@ -44,6 +44,8 @@ TaskRun prepare_language_model(const TrainSettings& settings, const DataSource& 
 bool describes_language_model(const TrainSettings& settings, const JsonObject& model);
 TaskRun prepare_classifier(const TrainSettings& settings, const DataSource& source);
 bool describes_classifier(const TrainSettings& settings, const JsonObject& model);
+TaskRun prepare_series(const TrainSettings& settings, const DataSource& source);
+bool describes_series(const TrainSettings& settings, const JsonObject& model);
 
 /// Whether the `model` member of config.json is a model of these settings.
 /// Errors    std::runtime_error if it is not a model of their task.

@@ -35,7 +35,8 @@ void TrainFlags::add_to(CLI::App& command) {
   command
       .add_option("--data", data,
                   "Folder with train.txt, valid.txt and test.txt, or one file; without it, a "
-                  "built-in grammar")
+                  "built-in grammar. With --task classify, a folder with train.tsv, valid.tsv and "
+                  "test.tsv; with --task series, a CSV file")
       ->group("Text");
   command
       .add_option("--cache-dir", cache_dir,

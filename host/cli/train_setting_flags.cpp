@@ -40,6 +40,18 @@ struct ReadSetting {
     if (!json.at(name).is_null()) (*this)(value.emplace());
   }
   void operator()(std::vector<std::int64_t>& value) const {
+    read_list(value, [](const JsonObject& item) { return item.integer("item", 1, kLargest); });
+  }
+  void operator()(std::vector<double>& value) const {
+    read_list(value, [](const JsonObject& item) { return item.number("item", 0, 1); });
+  }
+  void operator()(std::vector<std::string>& value) const {
+    read_list(value, [](const JsonObject& item) { return item.string("item"); });
+  }
+
+ private:
+  template <typename Value, typename Read>
+  void read_list(std::vector<Value>& value, Read&& read) const {
     value.clear();
     const nlohmann::json& list = json.at(name);
     if (!list.is_array())
@@ -47,10 +59,15 @@ struct ReadSetting {
                                ", expected a list");
     for (const nlohmann::json& item : list) {
       const nlohmann::json member = {{"item", item}};
-      value.push_back(JsonObject(member, json.where() + ": " + name).integer("item", 1, kLargest));
+      value.push_back(read(JsonObject(member, json.where() + ": " + name)));
     }
   }
 };
+
+template <typename T>
+constexpr bool kIsList = false;
+template <typename T>
+constexpr bool kIsList<std::vector<T>> = true;
 
 /// The rate for a gradient that is a mean over tokens.
 double default_rate(const std::string& optimizer) {
@@ -63,6 +80,9 @@ double default_rate(const std::string& optimizer) {
 /// and a gradient summed over time is --bptt times as large.
 double default_rate(const TrainSettings& s) {
   const bool scales = s.optimizer == "sgd" || s.optimizer == "momentum";
+  // Errors are squared, in deviations, so a gradient is as large as they are.
+  if (s.task == SeriesTask::kName)
+    return s.optimizer == "sgd" ? 0.1 : s.optimizer == "momentum" ? 0.01 : 0.003;
   return default_rate(s.optimizer) / (scales && s.reduction == "time" ? double(s.bptt) : 1);
 }
 
@@ -72,11 +92,19 @@ std::string short_text(const nlohmann::json& value) {
   return value.is_array() ? text.substr(1, text.size() - 2) : text;
 }
 
+/// The defaults of a task. Those of a language model depend on its text.
+TrainSettings defaults_of(const std::string& task, const std::string& tokenizer,
+                          bool built_in_text) {
+  if (task == SequenceClassifier::kName) return classifier_defaults();
+  if (task == SeriesTask::kName) return series_defaults();
+  return defaults_for(tokenizer, built_in_text);
+}
+
 /// A setting's default as the help shows it: for words, and for other texts where it differs.
 template <typename Value>
-std::string default_text(Value TrainSettings::*member) {
+std::string default_text(const std::string& task, Value TrainSettings::*member) {
   const auto text = [&](const char* tokenizer, bool built_in_text) {
-    return short_text(value_json(defaults_for(tokenizer, built_in_text).*member));
+    return short_text(value_json(defaults_of(task, tokenizer, built_in_text).*member));
   };
   const std::string words = text("word", false), characters = text("char", false),
                     built_in = text("word", true);
@@ -111,17 +139,19 @@ void TrainSettingFlags::add_to(CLI::App& command) {
       option = command.add_flag(setting.flag, value, setting.help);
     } else {
       option = command.add_option(setting.flag, value, setting.help);
-      if constexpr (!std::is_same_v<Value, std::optional<double>>)
-        option->default_str(default_text(member));
-      if constexpr (std::is_same_v<Value, std::vector<std::int64_t>>)
+      if constexpr (kIsList<Value>)
         option->delimiter(',')->trigger_on_parse();  // a later list replaces an earlier one
     }
     options_[name_of(setting)] = option->group(setting.group);
   });
-  // Help shows the flags of one task, that of the flag or of the default.
-  const auto show = [this](const std::string& task) {
-    for_each_setting([&](const Setting& setting, auto) {
-      options_.at(name_of(setting))->group(setting.is_of(task) ? setting.group : "");
+  // Help shows the flags of one task and their defaults, that of the flag or of the default.
+  const auto show = [this, usual = given_.task](const std::string& task) {
+    for_each_setting([&](const Setting& setting, auto member) {
+      CLI::Option* const option = options_.at(name_of(setting));
+      option->group(setting.is_of(task) ? setting.group : "");
+      using Value = std::remove_reference_t<decltype(given_.*member)>;
+      if constexpr (!std::is_same_v<Value, bool> && !std::is_same_v<Value, std::optional<double>>)
+        option->default_str(default_text(name_of(setting) == "task" ? usual : task, member));
     });
   };
   show(given_.task);
@@ -131,16 +161,15 @@ void TrainSettingFlags::add_to(CLI::App& command) {
 void TrainSettingFlags::require_flags_of(const std::string& task) const {
   for_each_setting([&](const Setting& setting, auto) {
     if (!setting.is_of(task) && options_.at(name_of(setting))->count() > 0)
-      throw UsageError(fmt::format("{}: got --task {}, expected --task {}: no other has this flag",
-                                   flag_of(setting), task, setting.task));
+      throw UsageError(fmt::format(
+          "{}: got --task {}, expected --task {}{}: no other has this flag", flag_of(setting), task,
+          setting.task, *setting.other ? fmt::format(" or {}", setting.other) : ""));
   });
 }
 
 TrainSettings TrainSettingFlags::settings(bool built_in_text) const {
   require_flags_of(given_.task);
-  TrainSettings settings = given_.task == SequenceClassifier::kName
-                               ? classifier_defaults()
-                               : defaults_for(given_.tokenizer, built_in_text);
+  TrainSettings settings = defaults_of(given_.task, given_.tokenizer, built_in_text);
   if (!given_.recipe.empty()) settings = recipe(given_.recipe);
   const std::string optimizer = settings.optimizer;
   for_each_setting([&](const Setting& setting, auto member) {

@@ -56,18 +56,23 @@ void check_fraction(const char* flag, double value, bool zero_allowed) {
                                zero_allowed ? "0 or more" : "more than 0"));
 }
 
-/// What only a language model has.
-void check_language_model(const TrainSettings& s) {
+/// The parts of a single file, unless it is split by streams.
+void check_fractions(const TrainSettings& s) {
   check_fraction("--valid-fraction", s.valid_fraction, false);
   if (s.test_fraction) check_fraction("--test-fraction", *s.test_fraction, true);
-  if (s.split == "streams" && s.test_fraction.value_or(0) > 0)
-    throw UsageError(fmt::format(
-        "--test-fraction: got {}, expected none: --split streams holds no test text back",
-        *s.test_fraction));
   if (s.split == "fraction" && s.valid_fraction + s.test_fraction.value_or(kTestFraction) >= 1)
     throw UsageError(fmt::format(
         "--valid-fraction and --test-fraction: got {} and {}, expected less than 1 together",
         s.valid_fraction, s.test_fraction.value_or(kTestFraction)));
+}
+
+/// What only a language model has.
+void check_language_model(const TrainSettings& s) {
+  check_fractions(s);
+  if (s.split == "streams" && s.test_fraction.value_or(0) > 0)
+    throw UsageError(fmt::format(
+        "--test-fraction: got {}, expected none: --split streams holds no test text back",
+        *s.test_fraction));
   s.corpus_options();
   s.language_model();
 }
@@ -77,6 +82,27 @@ void check_classifier(const TrainSettings& s) {
   require_range("--directions", double(s.directions), 1, 2);
   s.labelled_texts_options();
   s.classifier();
+}
+
+/// What only a time series has.
+void check_series(const TrainSettings& s) {
+  check_fractions(s);
+  if (s.target.empty())
+    throw UsageError("--target: got none with --task series, expected the name of a column");
+  std::vector<std::string> inputs = s.inputs;
+  std::ranges::sort(inputs);
+  if (const auto twice = std::ranges::adjacent_find(inputs); twice != inputs.end())
+    throw UsageError(
+        fmt::format("--inputs: got {} twice, expected different columns", in_quotes(*twice)));
+  require_range("--inputs", double(s.columns().size()), 1, double(kMostColumns));
+  require_range("--bptt", double(s.bptt), 1, double(SeriesConfig::kMostWindow));
+  require_range("--horizon", double(s.horizon), 1, double(SeriesConfig::kMostHorizon));
+  try {
+    check_quantiles(s.quantiles);
+  } catch (const std::invalid_argument& error) {
+    throw UsageError(std::string("--quantiles: ") + error.what());
+  }
+  s.series();
 }
 
 }  // namespace
@@ -134,7 +160,8 @@ void TrainSettings::check() const {
   });
   choose<void (*)(const TrainSettings&)>("--task", task,
                                          {{LanguageModelTask::kName, check_language_model},
-                                          {SequenceClassifier::kName, check_classifier}})(*this);
+                                          {SequenceClassifier::kName, check_classifier},
+                                          {SeriesTask::kName, check_series}})(*this);
   training_options();
 }
 
@@ -192,6 +219,31 @@ SequenceClassifierConfig TrainSettings::classifier() const {
   for (const Pooling known : kPoolings) poolings.emplace_back(to_string(known), known);
   SequenceClassifierConfig config{encoder()};
   config.pooling = choose("--pooling", pooling, poolings);
+  return config;
+}
+
+std::vector<std::string> TrainSettings::columns() const {
+  std::vector<std::string> columns = {target};
+  for (const std::string& input : inputs)
+    if (input != target) columns.push_back(input);
+  return columns;
+}
+
+SeriesOptions TrainSettings::series_options() const {
+  return {.columns = columns(),
+          .valid_fraction = valid_fraction,
+          .test_fraction = test_fraction.value_or(kTestFraction),
+          .window = bptt,
+          .ahead = series().ahead(),
+          .horizon = horizon};
+}
+
+SeriesConfig TrainSettings::series() const {
+  SeriesConfig config{encoder()};
+  config.inputs = std::int64_t(columns().size());
+  config.window = bptt;
+  config.horizon = horizon;
+  config.quantiles = quantiles;
   return config;
 }
 

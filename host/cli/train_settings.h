@@ -10,6 +10,7 @@
 #include "host/data/language_corpus.h"
 #include "host/models/language_model.h"
 #include "host/models/sequence_classifier.h"
+#include "host/models/series_task.h"
 #include "host/train/trainer.h"
 
 namespace unroll::cli {
@@ -22,6 +23,8 @@ struct TrainSettings {
   double valid_fraction = 0.05;
   std::optional<double> test_fraction;
   std::int64_t vocab_size = 0, min_count = 1;
+  std::string target;
+  std::vector<std::string> inputs;
 
   std::string model = "lstm", gru_reset = "after", lstm_gates = "separate";
   bool layer_norm = false;
@@ -31,6 +34,8 @@ struct TrainSettings {
   bool tied = false;
   std::int64_t directions = 1;
   std::string pooling = "last";
+  std::int64_t horizon = 12;
+  std::vector<double> quantiles;
   double init_range = 0;
   std::optional<double> forget_bias;
 
@@ -61,6 +66,10 @@ struct TrainSettings {
   EncoderConfig encoder() const;
   LanguageModelConfig language_model() const;
   SequenceClassifierConfig classifier() const;
+  /// The target first, then the other inputs.
+  std::vector<std::string> columns() const;
+  SeriesOptions series_options() const;
+  SeriesConfig series() const;
   TrainingOptions training_options() const;
 };
 

@@ -8,7 +8,7 @@
 #include <limits>
 #include <system_error>
 
-#include "host/cli/spelling.h"
+#include "host/base/spelling.h"
 
 namespace unroll::cli {
 

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/data/shuffle.h"
 #include "unroll/math/philox.h"
 
 namespace unroll {
@@ -28,18 +29,6 @@ std::int64_t different(const std::vector<std::int64_t>& rising) {
   std::int64_t count = 1;
   for (std::size_t k = 1; k < rising.size(); ++k) count += rising[k] != rising[k - 1] ? 1 : 0;
   return count;
-}
-
-/// Shuffles by numbers that depend only on (key, epoch, first).
-void shuffle_items(std::span<std::int64_t> items, std::uint64_t key, std::int64_t epoch,
-                   std::int64_t first) {
-  // Fisher & Yates: the last of k items changes places with one of the k.
-  for (std::size_t k = items.size(); k > 1; --k) {
-    const math::PhiloxBlock bits =
-        math::philox(key, std::uint64_t(epoch), std::uint64_t(first) + k - 1);
-    const auto other = std::size_t(math::uniform53(bits) * double(k));
-    std::swap(items[k - 1], items[other]);
-  }
 }
 
 /// Room for a column of this shape, which an earlier batch may have made already.

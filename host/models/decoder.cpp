@@ -1,5 +1,7 @@
 #include "host/models/decoder.h"
 
+#include <utility>
+
 #include "host/data/examples.h"
 #include "unroll/ops.h"
 
@@ -17,6 +19,19 @@ Parameters declare(Graph& graph, const DecoderShape& shape, const Initialization
   p.weight = tied ? tied : graph.variable(kDecoder, {shape.outputs, shape.inputs}, table);
   p.bias = graph.variable(kDecoderBias, {shape.outputs}, how.range > 0 ? table : constant(0));
   return p;
+}
+
+Tensor linear(Tensor h, Tensor weight, Tensor bias) {
+  return matmul(h, weight, {.transpose_b = true}) + bias;
+}
+
+/// Of losses [M].
+DecoderLoss reduced(Tensor loss, Tensor row_weights, const LossOptions& options) {
+  const Tensor sum = reduce_sum(row_weights ? loss * row_weights : loss);
+  Tensor cost = sum / double(options.batch);
+  if (options.reduction == LossReduction::kMean)
+    cost = row_weights ? sum / reduce_sum(row_weights) : reduce_mean(loss);
+  return {cost, stop_gradient(loss), {}};
 }
 
 }  // namespace
@@ -40,7 +55,7 @@ DecoderLoss SoftmaxDecoder::loss(Tensor h, Tensor targets, Tensor row_weights,
 }
 
 Tensor SoftmaxDecoder::output(Tensor h) const {
-  return log_softmax(matmul(h, weight_, {.transpose_b = true}) + bias_);
+  return log_softmax(linear(h, weight_, bias_));
 }
 
 LinearDecoder::LinearDecoder(Graph& graph, const DecoderShape& shape, const Initialization& how) {
@@ -51,17 +66,47 @@ LinearDecoder::LinearDecoder(Graph& graph, const DecoderShape& shape, const Init
 
 DecoderLoss LinearDecoder::loss(Tensor h, Tensor targets, Tensor row_weights,
                                 const LossOptions& options) const {
-  const Tensor error = output(h) - targets;
-  const Tensor loss = reduce_mean(error * error, 1);
-  const Tensor sum = reduce_sum(row_weights ? loss * row_weights : loss);
-  Tensor cost = sum / double(options.batch);
-  if (options.reduction == LossReduction::kMean)
-    cost = row_weights ? sum / reduce_sum(row_weights) : reduce_mean(loss);
-  return {cost, stop_gradient(loss), {}};
+  return reduced(squared_error(output(h), targets), row_weights, options);
 }
 
 Tensor LinearDecoder::output(Tensor h) const {
-  return matmul(h, weight_, {.transpose_b = true}) + bias_;
+  return linear(h, weight_, bias_);
+}
+
+Tensor squared_error(Tensor output, Tensor targets) {
+  const Tensor error = output - targets;
+  return reduce_mean(error * error, 1);
+}
+
+Tensor pinball_loss(Tensor output, Tensor targets, const std::vector<double>& quantiles) {
+  const std::int64_t values = targets.shape()[1];
+  Tensor sum;
+  for (std::size_t k = 0; k < quantiles.size(); ++k) {
+    const std::int64_t begin = std::int64_t(k) * values;
+    const Tensor error = targets - slice(output, 1, begin, begin + values);
+    const Tensor one =
+        reduce_mean(quantiles[k] * relu(error) + (1 - quantiles[k]) * relu(-error), 1);
+    sum = sum ? sum + one : one;
+  }
+  return sum / double(quantiles.size());
+}
+
+QuantileDecoder::QuantileDecoder(Graph& graph, const DecoderShape& shape,
+                                 std::vector<double> quantiles, const Initialization& how)
+    : quantiles_(std::move(quantiles)) {
+  const Parameters p =
+      declare(graph, {shape.inputs, shape.outputs * std::int64_t(quantiles_.size())}, how);
+  weight_ = p.weight;
+  bias_ = p.bias;
+}
+
+DecoderLoss QuantileDecoder::loss(Tensor h, Tensor targets, Tensor row_weights,
+                                  const LossOptions& options) const {
+  return reduced(pinball_loss(output(h), targets, quantiles_), row_weights, options);
+}
+
+Tensor QuantileDecoder::output(Tensor h) const {
+  return linear(h, weight_, bias_);
 }
 
 }  // namespace unroll

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include "host/models/initialization.h"
 #include "unroll/graph.h"
@@ -64,8 +65,7 @@ class SoftmaxDecoder final : public Decoder {
   Tensor weight_, bias_;
 };
 
-/// Real values, which a row's targets are (float32 [M, outputs]). The loss of a row is the mean of
-/// the squared errors of its values.
+/// Real values, which a row's targets are (float32 [M, outputs]). The loss is squared_error().
 class LinearDecoder final : public Decoder {
  public:
   /// Declares its variables.
@@ -76,6 +76,32 @@ class LinearDecoder final : public Decoder {
 
  private:
   Tensor weight_, bias_;
+};
+
+/// The mean of the squared errors of each row.
+/// Shapes    output and targets [M, V] -> [M]
+Tensor squared_error(Tensor output, Tensor targets);
+
+/// The mean over Q quantiles and V values of the pinball loss of e = target - output, which is q e
+/// where e is positive, and (q - 1) e where it is negative.
+/// Shapes    output [M, Q V], of which column q V + v is quantile q of value v; targets [M, V] ->
+/// [M] Source    Koenker & Bassett 1978.
+Tensor pinball_loss(Tensor output, Tensor targets, const std::vector<double>& quantiles);
+
+/// Quantiles of real values, which a row's targets are (float32 [M, V]). The output is as in
+/// pinball_loss(), which is the loss.
+class QuantileDecoder final : public Decoder {
+ public:
+  /// Declares its variables; `shape.outputs` is V. Each quantile lies between 0 and 1.
+  QuantileDecoder(Graph& graph, const DecoderShape& shape, std::vector<double> quantiles,
+                  const Initialization& how = {});
+  DecoderLoss loss(Tensor h, Tensor targets, Tensor row_weights,
+                   const LossOptions& options) const override;
+  Tensor output(Tensor h) const override;
+
+ private:
+  Tensor weight_, bias_;
+  std::vector<double> quantiles_;
 };
 
 }  // namespace unroll

@@ -60,10 +60,36 @@ std::vector<std::int64_t> sizes_from(const JsonObject& json, const char* name) {
   return sizes;
 }
 
+void write_stack(const EncoderConfig& config, nlohmann::json& model) {
+  model["cell"] = to_string(config.cell);
+  model["hidden"] = config.hidden;
+  model["dropout"] = config.dropout;
+  if (config.cell == CellKind::kGru)
+    model["gru_reset"] = config.reset == GruReset::kBefore ? "before" : "after";
+  // What earlier versions did not have is left out where it is not used.
+  if (config.input_gate != InputGate::kSeparate) model["lstm_gates"] = to_string(config.input_gate);
+  if (config.layer_norm) model["layer_norm"] = true;
+  if (config.projection > 0) model["projection"] = config.projection;
+  if (config.directions > 1) model["directions"] = config.directions;
+}
+
+void read_stack(const JsonObject& model, EncoderConfig& config) {
+  config.cell = cell_from(model);
+  if (config.cell == CellKind::kGru) config.reset = reset_from(model);
+  config.hidden = sizes_from(model, "hidden");
+  config.dropout = model.number("dropout", 0, 1);
+  if (model.has("lstm_gates")) config.input_gate = input_gate_from(model);
+  if (model.has("layer_norm")) config.layer_norm = model.boolean("layer_norm");
+  if (model.has("projection")) config.projection = model.integer("projection", 0, kMostUnits);
+  if (model.has("directions")) config.directions = int(model.integer("directions", 1, 2));
+}
+
 }  // namespace
 
 void EncoderConfig::check() const {
-  if (vocabulary < 2) fail("vocabulary", std::to_string(vocabulary) + " tokens", "2 or more");
+  if (inputs < 0) fail("inputs", std::to_string(inputs), "0 (tokens) or more");
+  if (inputs == 0 && vocabulary < 2)
+    fail("vocabulary", std::to_string(vocabulary) + " tokens", "2 or more");
   if (embedding < 0) fail("embedding size", std::to_string(embedding), "0 (one-hot) or more");
   if (std::ssize(hidden) > kMaxLayers)
     fail("layers", std::to_string(hidden.size()), "at most " + std::to_string(kMaxLayers));
@@ -98,36 +124,33 @@ std::string describe_cell(const EncoderConfig& config) {
 }
 
 std::string describe_encoder(const EncoderConfig& config) {
-  return fmt::format("{}, embedding {}, layers of {} units, dropout {}", describe_cell(config),
-                     config.embedding, fmt::join(config.hidden, ", "), config.dropout);
+  const std::string input =
+      config.inputs > 0 ? fmt::format("{} input{}", config.inputs, config.inputs == 1 ? "" : "s")
+                        : fmt::format("embedding {}", config.embedding);
+  return fmt::format("{}, {}, layers of {} units, dropout {}", describe_cell(config), input,
+                     fmt::join(config.hidden, ", "), config.dropout);
 }
 
 void write_encoder(const EncoderConfig& config, nlohmann::json& model) {
-  model["cell"] = to_string(config.cell);
   model["vocabulary"] = config.vocabulary;
   model["embedding"] = config.embedding;
-  model["hidden"] = config.hidden;
-  model["dropout"] = config.dropout;
-  if (config.cell == CellKind::kGru)
-    model["gru_reset"] = config.reset == GruReset::kBefore ? "before" : "after";
-  // What earlier versions did not have is left out where it is not used.
-  if (config.input_gate != InputGate::kSeparate) model["lstm_gates"] = to_string(config.input_gate);
-  if (config.layer_norm) model["layer_norm"] = true;
-  if (config.projection > 0) model["projection"] = config.projection;
-  if (config.directions > 1) model["directions"] = config.directions;
+  write_stack(config, model);
 }
 
 void read_encoder(const JsonObject& model, EncoderConfig& config) {
-  config.cell = cell_from(model);
-  if (config.cell == CellKind::kGru) config.reset = reset_from(model);
+  read_stack(model, config);
   config.vocabulary = model.integer("vocabulary", 2, kMostUnits);
   config.embedding = model.integer("embedding", 0, kMostUnits);
-  config.hidden = sizes_from(model, "hidden");
-  config.dropout = model.number("dropout", 0, 1);
-  if (model.has("lstm_gates")) config.input_gate = input_gate_from(model);
-  if (model.has("layer_norm")) config.layer_norm = model.boolean("layer_norm");
-  if (model.has("projection")) config.projection = model.integer("projection", 0, kMostUnits);
-  if (model.has("directions")) config.directions = int(model.integer("directions", 1, 2));
+}
+
+void write_real_encoder(const EncoderConfig& config, nlohmann::json& model) {
+  model["inputs"] = config.inputs;
+  write_stack(config, model);
+}
+
+void read_real_encoder(const JsonObject& model, EncoderConfig& config) {
+  read_stack(model, config);
+  config.inputs = model.integer("inputs", 1, kMostUnits);
 }
 
 TensorMetadata encoder_metadata(const EncoderConfig& config) {
@@ -142,12 +165,10 @@ EncoderParameters declare_encoder(Graph& graph, const EncoderConfig& config,
     recurrent.weight_ih = recurrent.weight_hh = recurrent.weight_hr = recurrent.bias =
         uniform(-how.range, how.range);
   EncoderParameters p;
-  if (config.embedding > 0)
+  if (config.has_table())
     p.table = graph.variable(kEncoder, {config.vocabulary, config.embedding},
                              uniform(-how.table_range(), how.table_range()));
-  p.cells =
-      recurrent_weights(graph, config.recurrent(),
-                        config.embedding > 0 ? config.embedding : config.vocabulary, recurrent);
+  p.cells = recurrent_weights(graph, config.recurrent(), config.width(), recurrent);
   return p;
 }
 
@@ -156,7 +177,9 @@ RecurrentResult encode(const EncoderConfig& config, const EncoderParameters& par
   RecurrentSpec spec = config.recurrent();
   if (!training) spec.dropout = 0;
   RecurrentInputs in;
-  if (config.embedding == 0)
+  if (config.inputs > 0)
+    in.x = inputs.values;
+  else if (config.embedding == 0)
     in.x = one_hot(inputs.ids, config.vocabulary);
   else if (const Tensor x = embedding(parameters.table, inputs.ids); training && config.dropout > 0)
     in.x = dropout(x, config.dropout, "dropout_embedding");

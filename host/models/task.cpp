@@ -10,6 +10,7 @@
 #include "host/models/checkpoint.h"
 #include "host/models/language_model.h"
 #include "host/models/sequence_classifier.h"
+#include "host/models/series_task.h"
 
 namespace unroll {
 namespace {
@@ -33,7 +34,8 @@ constexpr TaskKind kind_of() {
       [](const JsonObject& model) -> std::shared_ptr<const Task> { return T::configured(model); }};
 }
 
-constexpr std::array kTasks{kind_of<LanguageModelTask>(), kind_of<SequenceClassifier>()};
+constexpr std::array kTasks{kind_of<LanguageModelTask>(), kind_of<SequenceClassifier>(),
+                            kind_of<SeriesTask>()};
 
 std::string task_names() {
   std::string names;

@@ -36,8 +36,23 @@ struct Measurement {
   const RunHistory& history;
 
   bool is_perplexity() const { return history.unit == "tokens"; }
-  std::string name() const { return is_perplexity() ? "perplexity" : "accuracy"; }
+  bool is_series() const { return history.unit == "windows"; }
+  bool has_quantiles() const {
+    return !history.valid.empty() && std::isfinite(history.valid.front().pinball);
+  }
+  std::string name() const {
+    if (is_series()) return has_quantiles() ? "pinball loss" : "mean squared error";
+    return is_perplexity() ? "perplexity" : "accuracy";
+  }
+  std::string loss_unit() const {
+    if (is_series()) return has_quantiles() ? "loss, deviations" : "loss, squared deviations";
+    return "loss, nats per " + history.unit.substr(0, history.unit.size() - 1);
+  }
   std::string of(const EvaluationRecord& record) const {
+    if (is_series()) {
+      const double value = has_quantiles() ? record.pinball : record.mse;
+      return std::isfinite(value) ? fmt::format("{:.5g}", value) : "–";
+    }
     if (is_perplexity()) return perplexity(record.loss);
     return std::isfinite(record.accuracy) ? fmt::format("{:.2f} %", 100 * record.accuracy) : "–";
   }
@@ -107,7 +122,7 @@ std::string event_text(const EventRecord& event) {
 
 Chart loss_chart(const RunHistory& history) {
   Chart chart{.title = "Training and validation loss by step",
-              .unit = "loss, nats per token",
+              .unit = Measurement{history}.loss_unit(),
               .from_zero = false,
               .perplexity = Measurement{history}.is_perplexity()};
   chart.series = {series_of("training", history.train, &TrainRecord::loss),

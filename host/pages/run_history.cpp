@@ -6,6 +6,7 @@
 #include <fstream>
 #include <limits>
 #include <stdexcept>
+#include <string>
 #include <string_view>
 
 #include "host/base/strict_json.h"
@@ -39,13 +40,18 @@ void add_line(const JsonObject& line, RunHistory& history) {
   const std::int64_t step = line.integer("step", 0, kLargestStep);
   const std::int64_t epoch = is_given(line, "epoch") ? line.integer("epoch", 0, kLargestStep) : 0;
   if (train) {
-    if (is_given(line, "texts_per_second")) history.unit = "texts";
+    for (const char* unit : {"texts", "windows"})
+      if (is_given(line, (std::string(unit) + "_per_second").c_str())) history.unit = unit;
     history.train.push_back({step, epoch, number_or_nan(line, "loss"),
                              number_or_nan(line, "gradient_norm"), number_or_nan(line, "lr"),
                              number_or_nan(line, (history.unit + "_per_second").c_str())});
   } else if (valid || test) {
-    const EvaluationRecord record{step, epoch, number_or_nan(line, "loss"),
-                                  number_or_nan(line, "accuracy")};
+    const EvaluationRecord record{step,
+                                  epoch,
+                                  number_or_nan(line, "loss"),
+                                  number_or_nan(line, "accuracy"),
+                                  number_or_nan(line, "mse"),
+                                  number_or_nan(line, "pinball")};
     if (valid)
       history.valid.push_back(record);
     else

@@ -20,6 +20,7 @@ struct TrainRecord {
 struct EvaluationRecord {
   std::int64_t step, epoch;
   double loss, accuracy;
+  double mse = 0, pinball = 0;  // of a series, in its own units
 };
 
 /// A refused step, or one whose loss jumped.

@@ -210,6 +210,62 @@ TEST_P(Decoders, LinearIsThatOfTheReference) {
   }
 }
 
+TEST_P(Decoders, QuantilesLoseThePinballLossOfTheReference) {
+  for (const DecoderCase& c : kCases) {
+    if (c.tied) continue;  // only a softmax may be
+    const std::vector<double> quantiles = {0.1, 0.5, 0.875};
+    SCOPED_TRACE(describe(c));
+    Random random(3);
+    DecoderCase wide = c;
+    wide.outputs = 3 * c.outputs;  // all quantiles of one value do not lie side by side
+    const DecoderData data(wide, random);
+    const Reals targets = random.array({c.rows, c.outputs}, -2, 2);
+    double weights = 0;
+    for (const double w : data.rows.values) weights += w;
+    const auto output = [&](const auto& h, const auto& weight, const auto& bias) {
+      return reference::zip(reference::matmul(h, weight, false, true), bias,
+                            [](auto a, auto b) { return a + b; });
+    };
+    const auto row_loss = [&](const auto& y, std::int64_t row) {
+      auto sum = y.at(row, 0) * 0.0;
+      for (std::int64_t k = 0; k < c.outputs; ++k)
+        for (std::int64_t q = 0; q < 3; ++q) {
+          const auto e = targets.at(row, k) - y.at(row, q * c.outputs + k);
+          const double level = quantiles[std::size_t(q)];
+          sum += (reference::real(e) > 0 ? level : level - 1) * e / double(3 * c.outputs);
+        }
+      return sum;
+    };
+    const auto cost = [&](const auto& y) {
+      auto sum = y.at(0, 0) * 0.0;
+      for (std::int64_t row = 0; row < c.rows; ++row)
+        sum += data.rows.values[std::size_t(row)] * row_loss(y, row);
+      return sum * reduction_factor(c, weights);
+    };
+    const Reals y = output(data.h, data.weight, data.bias);
+    const std::vector<Reals> slopes = reference::complex_step(
+        {data.h, data.weight, data.bias}, [&](const std::vector<reference::Array<Complex>>& p) {
+          return cost(output(p[0], p[1], p[2]));
+        });
+
+    DecoderGraph graph(wide, {c.rows, c.outputs}, DType::kFloat32,
+                       [&](Graph& g, const DecoderShape& shape, Tensor) {
+                         return QuantileDecoder(g, {shape.inputs, c.outputs}, quantiles);
+                       });
+    EXPECT_FALSE(graph.loss.hit);
+    const auto session = graph.run(data, floats(targets), backend_);
+    const double ulps = 8 + 2 * std::sqrt(double(c.inputs)) + std::sqrt(double(wide.outputs));
+    const double size = 2 + std::sqrt(double(c.inputs));  // of an error
+    std::vector<double> losses;
+    for (std::int64_t row = 0; row < c.rows; ++row) losses.push_back(row_loss(y, row));
+    EXPECT_TRUE(close(session->read(graph.output), y.values, ulps, size));
+    EXPECT_TRUE(close(session->read(graph.loss.loss), losses, ulps, size));
+    EXPECT_TRUE(
+        close(session->read(graph.loss.cost), {cost(y)}, ulps * std::sqrt(double(c.rows)), size));
+    expect_slopes(graph, *session, slopes, 2 * ulps * std::sqrt(double(c.rows)));
+  }
+}
+
 /// The solution of a x = b by elimination with pivots; a [K, K].
 std::vector<double> solve(std::vector<std::vector<double>> a, std::vector<double> b) {
   const std::size_t n = b.size();

@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-namespace unroll::cli {
+namespace unroll {
 
 /// The candidate with the fewest edits, if it is close enough to be what was meant; else empty.
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
@@ -13,4 +13,4 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 /// "; did you mean X?" to end a message, or nothing.
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
 
-}  // namespace unroll::cli
+}  // namespace unroll

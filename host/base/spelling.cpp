@@ -1,10 +1,10 @@
-#include "host/cli/spelling.h"
+#include "host/base/spelling.h"
 
 #include <algorithm>
 #include <cstddef>
 #include <numeric>
 
-namespace unroll::cli {
+namespace unroll {
 namespace {
 
 /// Levenshtein's distance.
@@ -43,4 +43,4 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
   return best.empty() ? "" : "; did you mean " + best + "?";
 }
 
-}  // namespace unroll::cli
+}  // namespace unroll

@@ -182,7 +182,7 @@ void for_each_setting(Visit&& visit) {
         &S::on_divergence);
   visit(Setting{"--loss-ceiling", kTraining,
                 "Loss above which a step counts as divergence; 0: none [2 ln V + 3 for V types of "
-                "tokens; of a series 10,000, with --quantiles 100]",
+                "tokens; of a series 10,000, of its quantiles 100]",
                 true},
         &S::loss_ceiling);
   visit(Setting{"--verify-every", kTraining,

@@ -176,7 +176,7 @@ TableReader::TableReader(TextSource source, std::vector<std::string> columns)
                                         in_quotes(shorten_utf8(header[0], 80))));
     if (found == header.end())
       throw records_->error(fmt::format("got no column {}, expected one of {}{}", in_quotes(column),
-                                        listed(header), did_you_mean(column, header)));
+                                        listed(header), printable(did_you_mean(column, header))));
     if (std::ranges::count(header, column) > 1)
       throw records_->error(
           fmt::format("got the column {} twice, expected it once", in_quotes(column)));

@@ -160,7 +160,7 @@ TEST_F(TimeSeries, HelpShowsItsFlags) {
 }
 
 /// With series.csv and a run that was trained on it.
-class BadTables : public BadInputs {
+class BadSeries : public BadInputs {
  protected:
   static void SetUpTestSuite() {
     BadInputs::SetUpTestSuite();
@@ -178,7 +178,7 @@ class BadTables : public BadInputs {
   }
 };
 
-TEST_F(BadTables, Tables) {
+TEST_F(BadSeries, Tables) {
   const std::string t = forecaster("bad.csv");
   const auto with = [](const std::string& change) {
     return "sed '" + change + "' series.csv > bad.csv";
@@ -232,7 +232,7 @@ TEST_F(BadTables, Tables) {
   });
 }
 
-TEST_F(BadTables, FlagsAndTasks) {
+TEST_F(BadSeries, FlagsAndTasks) {
   const auto flags = [](const std::string& more) { return forecaster("series.csv", more); };
   check({
       {"no data", "", "unroll train --task series --save new --target a", 2,

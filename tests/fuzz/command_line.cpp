@@ -41,15 +41,18 @@ std::string refusal(const std::vector<std::string>& words) {
 
 std::vector<std::string> seeds() {
   using namespace std::string_literals;
-  return {"train --data ptb --model gru --nhid 200,100 --nlayers 2 --dropout 0.5 --tied --lr 1e-3",
-          "train --recipe zaremba-small --save=runs/x --batch_size 20 --seed 18446744073709551615",
-          "eval --checkpoint runs/x --json --device cuda:1 --threads 2",
-          "predict\0--checkpoint\0runs/x\0--text\0the old man\0--word\0"s + "ate",
-          "generate --checkpoint runs/x --prompt the --length 20 --top-p 0.9",
-          "--version",
-          "train --help",
-          "trian --dta x",
-          "predict --top 3 --word a --checkpoint x"};
+  return {
+      "train --data ptb --model gru --nhid 200,100 --nlayers 2 --dropout 0.5 --tied --lr 1e-3",
+      "train --recipe zaremba-small --save=runs/x --batch_size 20 --seed 18446744073709551615",
+      "eval --checkpoint runs/x --json --device cuda:1 --threads 2",
+      "predict\0--checkpoint\0runs/x\0--text\0the old man\0--word\0"s + "ate",
+      "generate --checkpoint runs/x --prompt the --length 20 --top-p 0.9",
+      "train --task series --data s.csv --target a --inputs b,c --quantiles 0.1,0.9 --horizon 3",
+      "forecast --checkpoint runs/x --steps 24 --csv",
+      "--version",
+      "train --help",
+      "trian --dta x",
+      "predict --top 3 --word a --checkpoint x"};
 }
 
 }  // namespace unroll::fuzz

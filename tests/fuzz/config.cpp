@@ -3,6 +3,7 @@
 #include "host/base/strict_json.h"
 #include "host/models/language_model.h"
 #include "host/models/sequence_classifier.h"
+#include "host/models/series_task.h"
 #include "tests/fuzz/target.h"
 
 namespace unroll::fuzz {
@@ -32,16 +33,19 @@ void check(const json& value, std::string_view text) {
 }  // namespace
 
 std::vector<std::string> seeds() {
-  return {R"({"type":"language_model","cell":"lstm","vocabulary":10000,"embedding":200,)"
-          R"("hidden":[200,200],"dropout":0.5,"tied":true})",
-          R"({"type":"language_model","cell":"gru","gru_reset":"before","vocabulary":3,)"
-          R"("embedding":1,"hidden":[7],"dropout":0,"tied":false})",
-          R"({"type":"language_model","cell":"lstm","lstm_gates":"capped","layer_norm":true,)"
-          R"("projection":5,"vocabulary":3,"embedding":5,"hidden":[7],"dropout":0,"tied":true})",
-          R"({"type":"sequence_classifier","cell":"lstm","classes":3,"pooling":"mean",)"
-          R"("directions":2,"vocabulary":3,"embedding":5,"hidden":[7],"dropout":0})",
-          R"([null,true,-1,18446744073709551615,1e-300,"\u0000\ud83d\ude00\n",{"a\nb":{}},[[[]]]])",
-          R"({"a\n":1,"a\n":2})"};
+  return {
+      R"({"type":"language_model","cell":"lstm","vocabulary":10000,"embedding":200,)"
+      R"("hidden":[200,200],"dropout":0.5,"tied":true})",
+      R"({"type":"language_model","cell":"gru","gru_reset":"before","vocabulary":3,)"
+      R"("embedding":1,"hidden":[7],"dropout":0,"tied":false})",
+      R"({"type":"language_model","cell":"lstm","lstm_gates":"capped","layer_norm":true,)"
+      R"("projection":5,"vocabulary":3,"embedding":5,"hidden":[7],"dropout":0,"tied":true})",
+      R"({"type":"sequence_classifier","cell":"lstm","classes":3,"pooling":"mean",)"
+      R"("directions":2,"vocabulary":3,"embedding":5,"hidden":[7],"dropout":0})",
+      R"({"type":"series","cell":"gru","gru_reset":"after","inputs":2,"window":20,"horizon":12,)"
+      R"("quantiles":[0.1,0.5],"hidden":[7],"dropout":0})",
+      R"([null,true,-1,18446744073709551615,1e-300,"\u0000\ud83d\ude00\n",{"a\nb":{}},[[[]]]])",
+      R"({"a\n":1,"a\n":2})"};
 }
 
 }  // namespace unroll::fuzz
@@ -65,6 +69,13 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
     const nlohmann::json written = to_json(classifier);
     const SequenceClassifierConfig again = sequence_classifier_from(JsonObject(written, "written"));
     fuzz::require(to_json(again) == written, "a classifier's configuration comes back");
+  }
+  SeriesConfig series;
+  if (fuzz::accepts([&] { series = series_config_from(JsonObject(value, "model")); })) {
+    series.check();
+    const nlohmann::json written = to_json(series);
+    const SeriesConfig again = series_config_from(JsonObject(written, "written"));
+    fuzz::require(to_json(again) == written, "a forecaster's configuration comes back");
   }
   return 0;
 }

@@ -15,6 +15,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/predicate.h"
 #include "tests/support/recording_backend.h"
+#include "tests/support/temp_folder.h"
 #include "unroll/gradients.h"
 #include "unroll/layers.h"
 #include "unroll/ops.h"
@@ -320,23 +321,14 @@ TEST_P(DecisionTest, WeightsThatADeviceKeepsAreRenewed) {
 
 UNROLL_FOR_EACH_BACKEND(DecisionTest);
 
-template <typename Call>
-std::string error_of(const Call& call) {
-  try {
-    call();
-  } catch (const std::exception& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
 TEST(Decisions, RefuseWhatDoesNotFit) {
   Graph g;
   const Tensor p = g.placeholder("p", {}, DType::kBool), x = g.placeholder("x", {3});
   const Tensor v = g.variable("v", {3}, constant(0));
   const auto give = [](const Tensors& tensors) { return [tensors] { return tensors; }; };
   const auto branches = [&](Tensor predicate, const Tensors& then, const Tensors& otherwise) {
-    return error_of([&] { cond(predicate, give(then), give(otherwise), "branch"); });
+    return error_of<std::exception>(
+        [&] { cond(predicate, give(then), give(otherwise), "branch"); });
   };
   EXPECT_EQ(branches(x, {x}, {x}),
             "cond: got the predicate float32 [3], expected bool with one element");
@@ -349,7 +341,7 @@ TEST(Decisions, RefuseWhatDoesNotFit) {
             "cond: got from the second branch result 0 bool [], expected float32 [3]");
   EXPECT_EQ(branches(p, {x}, {x, x}),
             "cond 'branch': got 1 and 2 results from the branches, expected as many, 1 or more");
-  EXPECT_EQ(error_of([&] {
+  EXPECT_EQ(error_of<std::exception>([&] {
               cond(
                   p, [&] { return Tensors{assign(v, x)}; }, give({x}));
             }),
@@ -358,29 +350,29 @@ TEST(Decisions, RefuseWhatDoesNotFit) {
 
   const auto hold = [&](const Tensors&) { return p; };
   const auto stay = [](const Tensors& s) { return s; };
-  EXPECT_EQ(error_of([&] { while_loop(hold, stay, {x}, {}); }),
+  EXPECT_EQ(error_of<std::exception>([&] { while_loop(hold, stay, {x}, {}); }),
             "while_loop 'while_loop': got max_iterations 0, expected 1 or more");
-  EXPECT_EQ(error_of([&] { while_loop(hold, stay, {}, {.max_iterations = 1}); }),
+  EXPECT_EQ(error_of<std::exception>([&] { while_loop(hold, stay, {}, {.max_iterations = 1}); }),
             "while_loop 'while_loop': got no state, expected one or more");
-  EXPECT_EQ(error_of([&] {
+  EXPECT_EQ(error_of<std::exception>([&] {
               while_loop([](const Tensors& s) { return s[0]; }, stay, {x}, {.max_iterations = 1});
             }),
             "while_loop: got the condition float32 [3], expected bool with one element");
-  EXPECT_EQ(error_of([&] {
+  EXPECT_EQ(error_of<std::exception>([&] {
               while_loop(hold, [](const Tensors&) { return Tensors{}; }, {x},
                          {.max_iterations = 1});
             }),
             "while_loop 'while_loop': got 0 states from the body, expected 1 as at the beginning");
-  EXPECT_EQ(error_of([&] {
+  EXPECT_EQ(error_of<std::exception>([&] {
               while_loop(hold, [&](const Tensors&) { return Tensors{p}; }, {x},
                          {.max_iterations = 1});
             }),
             "while_loop: got from the body state 0 bool [], expected float32 [3]");
   const Tensor loop = while_loop(hold, stay, {x}, {.max_iterations = 1, .name = "loop"})[0];
-  EXPECT_EQ(error_of([&] { gradients(reduce_sum(loop), {x}); }),
+  EXPECT_EQ(error_of<std::exception>([&] { gradients(reduce_sum(loop), {x}); }),
             "while_loop 'loop': has no gradient; a loop over a known number of steps has one as "
             "scan()");
-  EXPECT_EQ(error_of([&] {
+  EXPECT_EQ(error_of<std::exception>([&] {
               scan(
                   [&](const Tensors&, const Tensors& e) -> ScanStep {
                     return {{}, cond(p, give({e[0]}), give({e[0]}))};

@@ -27,8 +27,8 @@ namespace {
 
 using Kind = ElementwiseKind;
 
-constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kNan64 = std::numeric_limits<double>::quiet_NaN();
+constexpr double kInf64 = std::numeric_limits<double>::infinity();
 
 /// Small numbers, of which many are equal, and the ends of the range.
 template <typename T>
@@ -42,7 +42,7 @@ std::vector<T> some_values(Random& random, const Dims& dims) {
     else if constexpr (std::is_integral_v<T>)
       x = draw == 0 ? Limits::min() : draw == 1 ? Limits::max() : T(random.integer(-3, 4));
     else
-      x = draw == 0 ? T(kInf) : draw == 1 ? T(kNan) : T(random.integer(-3, 4)) / T(3);
+      x = draw == 0 ? T(kInf64) : draw == 1 ? T(kNan64) : T(random.integer(-3, 4)) / T(3);
   }
   return values;
 }
@@ -256,7 +256,7 @@ TEST_P(TypedKernel, WhereChoosesBits) {
     reference::Array<T> a(shapes.a), b(shapes.b);
     for (T& x : a.values) x = T(random_.integer(1, 1 << 20));
     for (T& x : b.values) x = -T(random_.integer(1, 1 << 20));
-    a.values[0] = std::is_floating_point_v<T> ? T(kNan) : std::numeric_limits<T>::max();
+    a.values[0] = std::is_floating_point_v<T> ? T(kNan64) : std::numeric_limits<T>::max();
     std::vector<T> expected;
     reference::for_each_index(shapes.out, [&](const Dims& index) {
       expected.push_back(reference::broadcast_at(places, index) != 0
@@ -313,9 +313,10 @@ TEST_P(TypedKernel, CastsBetweenAllTypes) {
     check_cast<To, From>(*backend_, *memory_, values, expected);
     finish_case();
   };
-  const std::vector<double> reals{0, -0.0, 2.75, -2.75, 0.5, 1e300, -1e300, kInf, -kInf, kNan};
-  const std::vector<float> floats{0,     -0.0F,  2.75F,       -2.75F,       0.5F,
-                                  3e38F, -3e38F, float(kInf), -float(kInf), float(kNan)};
+  const std::vector<double> reals{0,     -0.0,   2.75,   -2.75,   0.5,
+                                  1e300, -1e300, kInf64, -kInf64, kNan64};
+  const std::vector<float> floats{0,     -0.0F,  2.75F,         -2.75F,         0.5F,
+                                  3e38F, -3e38F, float(kInf64), -float(kInf64), float(kNan64)};
   const std::vector<I32> to_32{0, 0, 2, -2, 0, INT32_MAX, INT32_MIN, INT32_MAX, INT32_MIN, 0};
   const std::vector<I64> to_64{0, 0, 2, -2, 0, kMost64, kLeast64, kMost64, kLeast64, 0};
   const std::vector<bool> is{false, false, true, true, true, true, true, true, true, true};
@@ -326,8 +327,8 @@ TEST_P(TypedKernel, CastsBetweenAllTypes) {
   check(floats, to_64);
   check(floats, is);
   std::vector<float> narrowed(floats);
-  narrowed[5] = float(kInf);  // 1e300
-  narrowed[6] = -float(kInf);
+  narrowed[5] = float(kInf64);  // 1e300
+  narrowed[6] = -float(kInf64);
   check(reals, narrowed);
   check(floats, std::vector<double>(floats.begin(), floats.end()));
   // The last numbers below the limits, and the first that are out of range.
@@ -420,7 +421,7 @@ TEST_P(TypedOps, ConstantsOfEachType) {
   const std::int64_t large = (1LL << 62) + 1;
   const std::vector<std::int64_t> ids{1, large};
   const std::vector<std::int32_t> counts{-2, 7};
-  const std::vector<double> reals{0.1, -kInf};
+  const std::vector<double> reals{0.1, -kInf64};
   const bool flags[] = {true, false};
   const Tensor a = g.constant(ids, {2}), b = g.constant(counts, {2}), c = g.constant(reals, {2});
   const Tensor d = g.constant(std::span<const bool>(flags), {2});
@@ -445,7 +446,7 @@ TEST_P(TypedOps, WhereKeepsApartWhatItDoesNotChoose) {
   const Tensor x = g.placeholder("x", {3}), b = g.placeholder("b", {});
   const Tensor y = where(greater(x, g.constant(0)), x * x, b);
   const std::vector<Tensor> slopes = dense_gradients(reduce_sum(y), {x, b});
-  const std::vector<float> xv{2, -1, float(kNan)}, bv{5};
+  const std::vector<float> xv{2, -1, float(kNan64)}, bv{5};
   Session session(g, backend_);
   session.run(std::vector<Tensor>{y, slopes[0], slopes[1]}, std::vector<Feed>{{x, xv}, {b, bv}});
   EXPECT_EQ(session.read(y), (std::vector<float>{4, 5, 5}));
@@ -494,7 +495,7 @@ TEST_P(TypedOps, AVariableOfIntegersCounts) {
 
 UNROLL_FOR_EACH_BACKEND(TypedOps);
 
-std::string error_of(const std::function<void()>& work) {
+std::string refusal_of(const std::function<void()>& work) {
   try {
     work();
   } catch (const std::invalid_argument& error) {
@@ -508,40 +509,40 @@ TEST(TypedErrors, SayWhatWasGotAndExpected) {
   const Tensor n = g.placeholder("n", {3}, DType::kInt32), x = g.placeholder("x", {3});
   const Tensor flag = g.placeholder("flag", {3}, DType::kBool),
                bytes = g.placeholder("l", {3}, DType::kInt64);
-  EXPECT_EQ(error_of([&] { tanh(n); }), "tanh: got an input of int32, expected float32");
-  EXPECT_EQ(error_of([&] { n + x; }), "add: got an input of float32, expected int32");
-  EXPECT_EQ(error_of([&] { n + bytes; }), "add: got an input of int64, expected int32");
-  EXPECT_EQ(error_of([&] { flag + flag; }),
+  EXPECT_EQ(refusal_of([&] { tanh(n); }), "tanh: got an input of int32, expected float32");
+  EXPECT_EQ(refusal_of([&] { n + x; }), "add: got an input of float32, expected int32");
+  EXPECT_EQ(refusal_of([&] { n + bytes; }), "add: got an input of int64, expected int32");
+  EXPECT_EQ(refusal_of([&] { flag + flag; }),
             "add: got an input of bool, expected float32, float64, int32 or int64");
-  EXPECT_EQ(error_of([&] { n / n; }), "div: got an input of int32, expected float32 or float64");
-  EXPECT_EQ(error_of([&] { n / 2; }), "div: got an input of int32, expected float32 or float64");
-  EXPECT_EQ(error_of([&] { logical_and(n, n); }),
+  EXPECT_EQ(refusal_of([&] { n / n; }), "div: got an input of int32, expected float32 or float64");
+  EXPECT_EQ(refusal_of([&] { n / 2; }), "div: got an input of int32, expected float32 or float64");
+  EXPECT_EQ(refusal_of([&] { logical_and(n, n); }),
             "logical_and: got an input of int32, expected bool");
-  EXPECT_EQ(error_of([&] { greater(flag, flag); }),
+  EXPECT_EQ(refusal_of([&] { greater(flag, flag); }),
             "greater: got an input of bool, expected float32, float64, int32 or int64");
   EXPECT_EQ(
-      error_of([&] { n * 0.5; }),
+      refusal_of([&] { n * 0.5; }),
       "affine: got the number 0.500000 beside a tensor of int32, expected a whole number of at "
       "most 2147483647");
-  EXPECT_NE(error_of([&] { clip(n, 0, kInf); }), "none");
-  EXPECT_NE(error_of([&] { n + 3e9; }), "none");
-  EXPECT_EQ(error_of([&] { bytes + 3e9; }), "none");
-  EXPECT_EQ(error_of([&] { where(x, x, x); }),
+  EXPECT_NE(refusal_of([&] { clip(n, 0, kInf64); }), "none");
+  EXPECT_NE(refusal_of([&] { n + 3e9; }), "none");
+  EXPECT_EQ(refusal_of([&] { bytes + 3e9; }), "none");
+  EXPECT_EQ(refusal_of([&] { where(x, x, x); }),
             "where: got the condition of float32, expected bool");
-  EXPECT_EQ(error_of([&] { where(flag, x, n); }),
+  EXPECT_EQ(refusal_of([&] { where(flag, x, n); }),
             "where: got the other choice of int32, expected float32");
-  EXPECT_NE(error_of([&] { where(flag, x, g.placeholder("y", {4})); }), "none");
-  EXPECT_NE(error_of([&] { where(g.placeholder("f", {2}, DType::kBool), x, x); }), "none");
-  EXPECT_EQ(error_of([&] { cast(x, DType::kByte); }),
+  EXPECT_NE(refusal_of([&] { where(flag, x, g.placeholder("y", {4})); }), "none");
+  EXPECT_NE(refusal_of([&] { where(g.placeholder("f", {2}, DType::kBool), x, x); }), "none");
+  EXPECT_EQ(refusal_of([&] { cast(x, DType::kByte); }),
             "cast: got byte, expected float32, float64, int32, int64 or bool");
-  EXPECT_NE(error_of([&] { cast(Tensor(), DType::kInt32); }), "none");
-  EXPECT_EQ(error_of([&] { g.constant(1.5, {}, DType::kInt64); }),
+  EXPECT_NE(refusal_of([&] { cast(Tensor(), DType::kInt32); }), "none");
+  EXPECT_EQ(refusal_of([&] { g.constant(1.5, {}, DType::kInt64); }),
             "constant: got 1.500000, expected a value of int64");
-  for (const double value : {2147483648.0, -2147483649.0, kNan, kInf})
-    EXPECT_NE(error_of([&] { g.constant(value, {}, DType::kInt32); }), "none") << value;
-  EXPECT_NE(error_of([&] { g.constant(9223372036854775808.0, {}, DType::kInt64); }), "none");
-  EXPECT_NE(error_of([&] { g.constant(2, {}, DType::kBool); }), "none");
-  EXPECT_NE(error_of([&] { g.constant(0, {}, DType::kByte); }), "none");
+  for (const double value : {2147483648.0, -2147483649.0, kNan64, kInf64})
+    EXPECT_NE(refusal_of([&] { g.constant(value, {}, DType::kInt32); }), "none") << value;
+  EXPECT_NE(refusal_of([&] { g.constant(9223372036854775808.0, {}, DType::kInt64); }), "none");
+  EXPECT_NE(refusal_of([&] { g.constant(2, {}, DType::kBool); }), "none");
+  EXPECT_NE(refusal_of([&] { g.constant(0, {}, DType::kByte); }), "none");
   EXPECT_EQ(cast(x, DType::kFloat32), x);
 }
 

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 
+#include "host/train/checkpoint_writer.h"
 #include "tests/support/training.h"
 #include "unroll/optimizer.h"
 

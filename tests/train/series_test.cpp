@@ -65,8 +65,7 @@ TEST(SeriesRuns, LearnWavesAndSaveWhatTheyMeasured) {
     SCOPED_TRACE(run.task()->describe());
     const TempFolder folder;
     TrainingOptions options = small_options(folder.path() / "run");
-    options.epochs = 25;
-    options.schedule.learning_rate = 0.02;
+    options.epochs = 60;
     const TrainedRun trained = run.train(options);
     // The waves have a variance of 1/2, and a mean absolute value of 0.64.
     EXPECT_LT(trained.result.test.loss(), run.quantiles.empty() ? 0.1 : 0.12);

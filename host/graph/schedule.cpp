@@ -140,6 +140,7 @@ void Schedule::plan_operations() {
     for (const Tensor& input : step.node->inputs)
       step_of(input).wanted[std::size_t(input.index())] = 1;
 
+  std::int64_t numbers = 0;
   for (Step& step : steps_) {
     gather_inputs(step);  // again: plan() may have learned more of the outputs before it
     PlanContext context{*backend_,
@@ -157,7 +158,8 @@ void Schedule::plan_operations() {
     step.node->operation->plan(context);
     step.scratch_bytes = context.scratch_bytes;
     step.state = std::move(context.state);
-    step.first_number = count_of(numbers_);
+    step.first_number = numbers;
+    numbers += context.numbers.count();
     numbers_.push_back(std::move(context.numbers));
   }
 }

@@ -175,6 +175,12 @@ void require_within(const char* what, double value, double low, double high) {
                                 std::to_string(low) + " and below " + std::to_string(high));
 }
 
+void require_float32(const std::string& what, const Tensor& tensor) {
+  if (tensor.dtype() != DType::kFloat32)
+    throw std::invalid_argument("minimize: got " + what + " of " + to_string(tensor.dtype()) +
+                                ", expected float32");
+}
+
 }  // namespace
 
 Optimizer::Optimizer(const OptimizerSpec& spec, double learning_rate)
@@ -193,6 +199,8 @@ Optimizer::Optimizer(const OptimizerSpec& spec, double learning_rate)
 
 Tensor Optimizer::minimize(Tensor cost, const MinimizeOptions& options) const {
   if (!cost) throw std::invalid_argument("minimize: no cost");
+  require_float32("the cost", cost);
+  if (options.loss) require_float32("the loss", options.loss);
   const std::vector<Tensor> variables =
       options.variables.empty() ? cost.graph().trainable_variables() : options.variables;
   const std::vector<Gradient> all = gradients(cost, variables);
@@ -212,6 +220,7 @@ Tensor Optimizer::minimize(Tensor cost, const MinimizeOptions& options) const {
   for (std::size_t k = 0; k < all.size(); ++k) {
     if (!all[k]) continue;
     const Tensor& variable = variables[k];
+    require_float32("variable '" + variable.name() + "'", variable);
     inputs.push_back(variable);
     for (int slot = 0; slot < slots_of(spec_.kind); ++slot)
       inputs.push_back(

@@ -81,8 +81,9 @@ class RecurrentOperation final : public Operation {
     std::int64_t batch = inputs[0].shape[1];
     const auto require = [](const TensorType& type, const Shape& expected,
                             const std::string& what) {
-      if (!shapes_agree(type.shape, expected) || type.dtype != DType::kFloat32)
+      if (!shapes_agree(type.shape, expected))
         shape_error(what + " " + to_string(type.shape), to_string(expected));
+      require_dtype(type, DType::kFloat32, what.c_str());
     };
     std::vector<TensorType> outputs = {{Shape{steps, batch, spec_.output()}, DType::kFloat32}};
     for (std::size_t k = 0; k < layout_.states; ++k) {

@@ -1,6 +1,7 @@
 /// Reductions over axes: shape rule, forward and gradient.
 #include "host/ops/reduce.h"
 
+#include <array>
 #include <string>
 #include <utility>
 #include <vector>
@@ -69,10 +70,17 @@ void require_type_of(Reduction reduction, const TensorType& type) {
     require(number, "float32, float64, int32 or int64");
 }
 
-/// Which dimensions of a tensor of this rank are reduced.
-std::vector<bool> reduced_axes(const Axes& axes, int rank) {
-  std::vector<bool> reduced(std::size_t(rank), axes == Axes(kAllAxes));
-  if (axes == Axes(kAllAxes)) return reduced;
+bool are_all(const Axes& axes) {
+  return axes.list().size() == 1 && axes.list().front() == kAllAxes;
+}
+
+/// Which dimensions of a tensor of this rank are reduced. It allocates nothing, because runs ask.
+std::array<bool, Shape::kMaxRank> reduced_axes(const Axes& axes, int rank) {
+  std::array<bool, Shape::kMaxRank> reduced{};
+  if (are_all(axes)) {
+    reduced.fill(true);
+    return reduced;
+  }
   if (axes.list().empty()) shape_error("an empty list of axes", "one or more, or kAllAxes");
   for (const int axis : axes.list()) {
     const auto k = std::size_t(normal_axis(axis, rank));
@@ -84,7 +92,7 @@ std::vector<bool> reduced_axes(const Axes& axes, int rank) {
 
 /// `shape` with 1 for the reduced dimensions.
 Shape kept_shape(const Shape& shape, const Axes& axes) {
-  const std::vector<bool> reduced = reduced_axes(axes, shape.rank());
+  const std::array reduced = reduced_axes(axes, shape.rank());
   Shape kept;
   for (int k = 0; k < shape.rank(); ++k) kept.append(reduced[std::size_t(k)] ? 1 : shape[k]);
   return kept;
@@ -92,7 +100,7 @@ Shape kept_shape(const Shape& shape, const Axes& axes) {
 
 Shape reduced_shape(const Shape& shape, const Axes& axes, bool keep_dims) {
   if (keep_dims) return kept_shape(shape, axes);
-  const std::vector<bool> reduced = reduced_axes(axes, shape.rank());
+  const std::array reduced = reduced_axes(axes, shape.rank());
   Shape left;
   for (int k = 0; k < shape.rank(); ++k)
     if (!reduced[std::size_t(k)]) left.append(shape[k]);
@@ -100,7 +108,7 @@ Shape reduced_shape(const Shape& shape, const Axes& axes, bool keep_dims) {
 }
 
 void visit_axes(const AttributeVisitor& visit, const Axes& axes) {
-  if (axes == Axes(kAllAxes)) return;
+  if (are_all(axes)) return;
   if (axes.list().size() == 1)
     visit("axis", axes.list().front());
   else

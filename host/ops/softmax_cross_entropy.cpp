@@ -34,6 +34,9 @@ class SoftmaxCrossEntropyOperation final : public Operation {
     require_rank(weight, 2, "weight");
     require_rank(bias, 1, "bias");
     require_rank(inputs[kTargets], 1, "targets");
+    require_dtype(h, DType::kFloat32, "h");
+    require_dtype(weight, DType::kFloat32, "weight");
+    require_dtype(bias, DType::kFloat32, "bias");
     require_dtype(inputs[kTargets], DType::kInt32, "targets");
     agreed_dim(h.shape[1], weight.shape[1], "hidden sizes of h and weight");
     agreed_dim(weight.shape[0], bias.shape[0], "classes of weight and bias");
@@ -41,6 +44,7 @@ class SoftmaxCrossEntropyOperation final : public Operation {
         agreed_dim(h.shape[0], inputs[kTargets].shape[0], "rows of h and targets");
     if (inputs.size() > kRowWeights) {
       require_rank(inputs[kRowWeights], 1, "row weights");
+      require_dtype(inputs[kRowWeights], DType::kFloat32, "row weights");
       agreed_dim(rows, inputs[kRowWeights].shape[0], "rows of h and row weights");
     }
     if (options_.chunk_rows < 0)

@@ -21,7 +21,7 @@
 namespace unroll::test {
 namespace {
 
-std::exception_ptr error(const std::string& what) {
+std::exception_ptr failure(const std::string& what) {
   return std::make_exception_ptr(std::runtime_error(what));
 }
 
@@ -102,11 +102,13 @@ TEST(Queue, ClosedWhileEmptyItWakesWhoWaits) {
 
 TEST(Queue, AnErrorComesAfterTheValuesAndOnce) {
   const std::vector<std::function<void(Queue<int>&)>> endings{
-      [](Queue<int>& q) { q.fail(error("lost")); },
-      [](Queue<int>& q) { q.fail(error("lost")), q.fail(error("later")); },
-      [](Queue<int>& q) { q.close(), q.fail(error("lost")); },
-      [](Queue<int>& q) { q.fail(error("lost")), q.close(); },
-      [](Queue<int>& q) { q.close(), q.fail(error("lost")), q.fail(error("later")), q.close(); }};
+      [](Queue<int>& q) { q.fail(failure("lost")); },
+      [](Queue<int>& q) { q.fail(failure("lost")), q.fail(failure("later")); },
+      [](Queue<int>& q) { q.close(), q.fail(failure("lost")); },
+      [](Queue<int>& q) { q.fail(failure("lost")), q.close(); },
+      [](Queue<int>& q) {
+        q.close(), q.fail(failure("lost")), q.fail(failure("later")), q.close();
+      }};
   for (const auto& end : endings)
     for (const int values : {0, 1, 2}) {  // empty, neither, full
       Queue<int> queue(2);
@@ -116,7 +118,7 @@ TEST(Queue, AnErrorComesAfterTheValuesAndOnce) {
       for (int k = 0; k < values; ++k) EXPECT_EQ(popped(queue), "value");
       EXPECT_EQ(popped(queue), "lost");
       EXPECT_EQ(popped(queue), "");
-      queue.fail(error("too late"));  // the first error was thrown
+      queue.fail(failure("too late"));  // the first error was thrown
       EXPECT_EQ(popped(queue), "");
     }
 }
@@ -125,7 +127,7 @@ TEST(Queue, AnErrorAfterTheEndIsNotLost) {
   Queue<int> queue(1);
   queue.close();
   EXPECT_EQ(popped(queue), "");
-  queue.fail(error("lost"));
+  queue.fail(failure("lost"));
   EXPECT_EQ(popped(queue), "lost");
   EXPECT_EQ(popped(queue), "");
 }
@@ -136,7 +138,7 @@ TEST(Queue, FailedWhileAnotherProducerWaits) {
   bool taken = true;
   std::thread waiting([&] { taken = queue.push(2); });
   let_others_wait();
-  std::thread failing([&] { queue.fail(error("lost")); });
+  std::thread failing([&] { queue.fail(failure("lost")); });
   failing.join();
   waiting.join();
   EXPECT_FALSE(taken);
@@ -148,13 +150,13 @@ TEST(Queue, OpensAgain) {
   Queue<std::shared_ptr<int>> queue(2);
   const auto value = std::make_shared<int>(7);
   queue.push(value);
-  queue.fail(error("lost"));
+  queue.fail(failure("lost"));
   queue.reopen();
   EXPECT_EQ(value.use_count(), 1);
   EXPECT_TRUE(queue.push(value));
   EXPECT_EQ(**queue.pop(), 7);
   EXPECT_EQ(value.use_count(), 1);  // the queue keeps nothing of what it gave away
-  queue.fail(error("again"));
+  queue.fail(failure("again"));
   EXPECT_EQ(popped(queue), "again");
 }
 
@@ -181,7 +183,7 @@ TEST(Queue, ManyThreadsLoseNothing) {
             ++refused;
             return;
           }
-          if (++pushed == stop_after) round % 2 == 0 ? queue.close() : queue.fail(error("stop"));
+          if (++pushed == stop_after) round % 2 == 0 ? queue.close() : queue.fail(failure("stop"));
         }
       });
     for (int c = 0; c < kConsumers; ++c)

@@ -40,10 +40,12 @@ class NotingBackend final : public test::ForwardingBackend {
   UNROLL_NOTE(copy_region, CopyRegion)
   UNROLL_NOTE(matmul, Matmul)
   UNROLL_NOTE(softmax, Softmax)
+  UNROLL_NOTE(softmax_gradient, SoftmaxGradient)
   UNROLL_NOTE(fill, Fill)
   UNROLL_NOTE(fold, Fold)
   UNROLL_NOTE(cumulative_sum, CumulativeSum)
   UNROLL_NOTE(gather_rows, GatherRows)
+  UNROLL_NOTE(scatter_add_rows, ScatterAddRows)
   UNROLL_NOTE(one_hot, OneHot)
   UNROLL_NOTE(narrow_ids, NarrowIds)
   UNROLL_NOTE(dropout, Dropout)
@@ -247,14 +249,18 @@ Found examine(const Case& operation) {
       continue;
     }
     found.types += (found.types.empty() ? "" : ", ") + to_string(dtype);
+    std::vector<Tensor> fetches{y};
     if (dtype == DType::kFloat32 && y.dtype() == DType::kFloat32) {
       try {
-        found.gradient = found.gradient || bool(gradients(reduce_sum(y), {x})[0]);
+        const Gradient dx = gradients(reduce_sum(y), {x})[0];
+        found.gradient = bool(dx);
+        if (dx) fetches.push_back(dense_gradients(reduce_sum(y), {x})[0]);
       } catch (const std::invalid_argument&) {
+        // It has none.
       }
     }
     try {
-      Session(graph, backend).run(y);
+      Session(graph, backend).run(fetches, {});
     } catch (const std::runtime_error&) {
       // A matrix of ones is singular.
     }
@@ -281,11 +287,13 @@ std::vector<Place> places() {
       {"fill", "layout.cpp", "layout.cu"},
       {"fold", "windows.cpp", "windows.cu"},
       {"gather_rows", "rows.cpp", "rows.cu"},
+      {"scatter_add_rows", "rows.cpp", "rows.cu"},
       {"one_hot", "rows.cpp", "rows.cu"},
       {"narrow_ids", "rows.cpp", "rows.cu"},
       {"cumulative_sum", "cumulative_sum.cpp", "cumulative_sum.cu"},
       {"permutation", "shuffle.cpp", "shuffle.cu", "CUB"},
       {"softmax", "softmax.cpp", "softmax.cu"},
+      {"softmax_gradient", "softmax.cpp", "softmax.cu"},
       {"softmax_cross_entropy_plan", "softmax_cross_entropy.cpp", "softmax_cross_entropy.cpp",
        "cuBLAS"},
       {"dropout", "dropout.cpp", "dropout.cu"},

@@ -17,6 +17,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/random.h"
 #include "tests/support/reference_training.h"
+#include "tests/support/temp_folder.h"
 #include "unroll/ops.h"
 #include "unroll/optimizer.h"
 #include "unroll/session.h"
@@ -590,6 +591,22 @@ TEST(OptimizerArguments, AreChecked) {
   Graph g;
   const Tensor a = g.variable("a", {3}, constant(1));
   EXPECT_THROW(GradientDescentOptimizer(0.1).minimize(a), std::invalid_argument);
+}
+
+TEST(Optimizers, TrainFloat32Only) {
+  Graph g;
+  const Tensor a = g.variable("a", {3}, constant(1));
+  const Tensor wide = g.variable("wide", {3}, constant(0), {.dtype = DType::kFloat64});
+  const Tensor sum = reduce_sum(cast(a, DType::kFloat64) * wide);
+  const GradientDescentOptimizer optimizer(0.1);
+  EXPECT_EQ(error_of<std::invalid_argument>([&] { optimizer.minimize(sum); }),
+            "minimize: got the cost of float64, expected float32");
+  EXPECT_EQ(
+      error_of<std::invalid_argument>([&] { optimizer.minimize(cast(sum, DType::kFloat32)); }),
+      "minimize: got variable 'wide' of float64, expected float32");
+  EXPECT_EQ(error_of<std::invalid_argument>(
+                [&] { optimizer.minimize(reduce_sum(a), {.variables = {a}, .loss = sum}); }),
+            "minimize: got the loss of float64, expected float32");
 }
 
 }  // namespace

@@ -541,6 +541,12 @@ TEST(SoftmaxCrossEntropyShapes, AreChecked) {
   EXPECT_THROW(softmax_cross_entropy(g.placeholder("h2", {2, 3, 3}), w, b, t),
                std::invalid_argument);
   EXPECT_THROW(softmax_cross_entropy(h, w, b, t, {}, {.chunk_rows = -1}), std::invalid_argument);
+  const auto wide = [](Tensor x) { return cast(x, DType::kFloat64); };
+  EXPECT_THROW(softmax_cross_entropy(wide(h), w, b, t), std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(h, wide(w), b, t), std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(h, w, wide(b), t), std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(h, w, b, t, wide(g.placeholder("rw2", {6}))),
+               std::invalid_argument);
 }
 
 }  // namespace

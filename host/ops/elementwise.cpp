@@ -378,6 +378,12 @@ class StopGradientOperation final : public Operation {
   }
 };
 
+/// A scalar of a's element type.
+Tensor number_beside(Tensor a, double value, const char* kind) {
+  if (!a) throw std::invalid_argument(std::string(kind) + ": an input is an empty tensor");
+  return a.graph().constant(value, {}, a.dtype());
+}
+
 }  // namespace
 
 Shape broadcast_shape(const Shape& a, const Shape& b) {
@@ -446,6 +452,12 @@ Tensor maximum(Tensor a, Tensor b) {
 Tensor minimum(Tensor a, Tensor b) {
   return binary(Kind::kMinimum, a, b);
 }
+Tensor maximum(Tensor a, double b) {
+  return maximum(a, number_beside(a, b, "maximum"));
+}
+Tensor minimum(Tensor a, double b) {
+  return minimum(a, number_beside(a, b, "minimum"));
+}
 Tensor clip(Tensor x, double low, double high) {
   if (!(low <= high))
     throw std::invalid_argument("clip: got the limits " + std::to_string(low) + " and " +
@@ -491,8 +503,7 @@ Tensor pow(Tensor base, Tensor exponent) {
   return binary(Kind::kPower, base, exponent);
 }
 Tensor pow(Tensor base, double exponent) {
-  if (!base) throw std::invalid_argument("pow: an input is an empty tensor");
-  return pow(base, base.graph().constant(exponent));
+  return pow(base, number_beside(base, exponent, "pow"));
 }
 
 Tensor equal(Tensor a, Tensor b) {
@@ -512,6 +523,24 @@ Tensor less(Tensor a, Tensor b) {
 }
 Tensor less_equal(Tensor a, Tensor b) {
   return binary(Kind::kLessEqual, a, b);
+}
+Tensor equal(Tensor a, double b) {
+  return equal(a, number_beside(a, b, "equal"));
+}
+Tensor not_equal(Tensor a, double b) {
+  return not_equal(a, number_beside(a, b, "not_equal"));
+}
+Tensor greater(Tensor a, double b) {
+  return greater(a, number_beside(a, b, "greater"));
+}
+Tensor greater_equal(Tensor a, double b) {
+  return greater_equal(a, number_beside(a, b, "greater_equal"));
+}
+Tensor less(Tensor a, double b) {
+  return less(a, number_beside(a, b, "less"));
+}
+Tensor less_equal(Tensor a, double b) {
+  return less_equal(a, number_beside(a, b, "less_equal"));
 }
 Tensor logical_and(Tensor a, Tensor b) {
   return binary(Kind::kAnd, a, b);

@@ -39,8 +39,7 @@ Tensor layer_norm(Tensor x, Tensor gain, Tensor bias) {
   const ReduceOptions keep{.keep_dims = true};
   const Tensor centred = checked - reduce_mean(checked, -1, keep);
   const Tensor variance = reduce_mean(centred * centred, -1, keep);
-  const Tensor scale = exp(-0.5 * log(variance + 1e-5));  // 1 / sqrt
-  return centred * scale * gain + bias;
+  return centred / sqrt(variance + 1e-5) * gain + bias;
 }
 
 }  // namespace unroll

@@ -46,35 +46,6 @@ void plan_kernels(PlanContext& context) {
   context.state = std::move(state);
 }
 
-/// da = -(a^-1)^T dy (a^-1)^T. Inputs: a^-1 and dy.
-class InverseGradientOperation final : public Operation {
- public:
-  std::string kind() const override { return "inverse_gradient"; }
-  std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
-    return {inputs[0]};
-  }
-  void plan(PlanContext& context) const override {
-    const std::int64_t n = context.inputs[0].shape.last();
-    context.scratch_bytes = std::size_t(n * n) * sizeof(float);
-  }
-  void run(const RunContext& c) const override {
-    const std::int64_t n = c.outputs[0].shape.last();
-    const View product{c.scratch.data, {n, n}};
-    const auto matrix = [&](const View& batch, std::int64_t k) {
-      return View{batch.as<float>() + k * n * n, {n, n}};
-    };
-    for (std::int64_t k = 0; k < matrices(c.outputs[0].shape); ++k) {
-      const View inverse = matrix(c.inputs[0], k);
-      c.backend.matmul({inverse, matrix(c.inputs[1], k), true, false, product});
-      c.backend.matmul({product, inverse, false, true, matrix(c.outputs[0], k)});
-    }
-    c.backend.elementwise({ElementwiseKind::kAffine, c.outputs[0], {}, c.outputs[0], -1, 0});
-  }
-  std::vector<Gradient> gradient(const Node&, std::span<const Tensor>) const override {
-    throw std::invalid_argument("inverse_gradient: has no gradient of its own");
-  }
-};
-
 class InverseOperation final : public Operation {
  public:
   std::string kind() const override { return "inverse"; }
@@ -96,8 +67,10 @@ class InverseOperation final : public Operation {
              : "matrix " + std::to_string(*singular) + " of the batch is singular"));
   }
 
+  /// da = -(a^-1)^T dy (a^-1)^T
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
-    return {add_node(std::make_shared<InverseGradientOperation>(), {Tensor(&node, 0), dy[0]})};
+    const Tensor y(&node, 0);
+    return {-matmul(matmul(y, dy[0], {.transpose_a = true}), y, {.transpose_b = true})};
   }
 };
 

@@ -219,12 +219,9 @@ std::vector<Family> families() {
          }},
         {"`while_loop`",
          [](Tensor x) {
-           return while_loop(
-               [](const auto& s) {
-                 return less(reduce_sum(s[0]), s[0].graph().constant(9, {}, s[0].dtype()));
-               },
-               [](const auto& s) { return std::vector{s[0] + s[0]}; }, {x},
-               {.max_iterations = 10})[0];
+           return while_loop([](const auto& s) { return less(reduce_sum(s[0]), 9); },
+                             [](const auto& s) { return std::vector{s[0] + s[0]}; }, {x},
+                             {.max_iterations = 10})[0];
          }}}},
   };
 }
@@ -343,8 +340,9 @@ void print_page(const std::filesystem::path& sources) {
   std::printf(
       "# Operations\n\n"
       "Every operation of `unroll/ops.h`, the element types that it takes, and the kernels that "
-      "compute it (forward, in any of\n"
-      "these types). Each kernel exists for CPUs and for GPUs, so every operation runs on both. "
+      "compute it and its gradient,\n"
+      "in any of these types. Each kernel exists for CPUs and for GPUs, so every operation runs on "
+      "both. "
       "Recurrent layers and optimisers are\n"
       "nodes of their own: `unroll/recurrent.h`, `unroll/optimizer.h`. This page is printed by "
       "`build/tests/operations_page .`,\n"

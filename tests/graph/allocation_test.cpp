@@ -17,7 +17,6 @@
 #include "host/data/batches.h"
 #include "host/data/text_batches.h"
 #include "tests/support/language_model.h"
-#include "tests/support/predicate.h"
 #include "unroll/backend.h"
 #include "unroll/layers.h"
 #include "unroll/ops.h"
@@ -170,7 +169,7 @@ TEST_F(Allocation, LoopsAndBranchesMakeNone) {
       p, [&] { return std::vector{reduce_sum(out.y)}; },
       [&] { return std::vector{reduce_sum(out.state[0])}; })[0];
   const Tensor step = GradientDescentOptimizer(0.1).minimize(cost);
-  const Tensor count = while_loop([](const auto& s) { return is_below(s[0], 5); },
+  const Tensor count = while_loop([](const auto& s) { return less(s[0], 5); },
                                   [](const auto& s) { return std::vector{s[0] + 1}; }, {none},
                                   {.max_iterations = 5})[0];
   Session session(graph, cpu(2), 1);

@@ -218,7 +218,6 @@ TEST(Attributes, OfEachOperation) {
       {"gather", ""},
       {"group", ""},
       {"inverse", ""},
-      {"inverse_gradient", ""},
       {"layer_norm", ""},
       {"log", ""},
       {"log_softmax", ""},

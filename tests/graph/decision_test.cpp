@@ -13,7 +13,6 @@
 
 #include "tests/support/backends.h"
 #include "tests/support/compare.h"
-#include "tests/support/predicate.h"
 #include "tests/support/recording_backend.h"
 #include "tests/support/temp_folder.h"
 #include "unroll/gradients.h"
@@ -125,12 +124,9 @@ TEST_P(DecisionTest, ABranchTrainsItsLayers) {
   Graph graph;
   const Tensor x = graph.placeholder("x", {4, 3}), choice = graph.placeholder("choice", {});
   const auto layer = [&](const char* name) {
-    return [&graph, x, name] {
-      static_cast<void>(graph);
-      return Tensors{reduce_mean(dense(x, 2, name) * dense(x, 2, name))};
-    };
+    return [x, name] { return Tensors{reduce_mean(dense(x, 2, name) * dense(x, 2, name))}; };
   };
-  const Tensor cost = cond(is_one(choice * 1), layer("one"), layer("other"))[0];
+  const Tensor cost = cond(greater(choice, 0), layer("one"), layer("other"))[0];
   EXPECT_EQ(graph.trainable_variables().size(), 4U);
   const Tensor step = GradientDescentOptimizer(0.5).minimize(cost);
   Session session(graph, backend_, 3);
@@ -177,7 +173,7 @@ TEST_P(DecisionTest, RandomNumbersInABranchComeBackInItsGradient) {
 
 /// Newton's iterations towards the root of `a`; counts them.
 Tensors newton(Tensor a, double steps) {
-  return while_loop([&](const Tensors& s) { return is_below(s[1], steps); },
+  return while_loop([&](const Tensors& s) { return less(s[1], steps); },
                     [&](const Tensors& s) {
                       return Tensors{(s[0] + a / s[0]) * 0.5, s[1] + 1};
                     },
@@ -225,26 +221,26 @@ TEST_P(DecisionTest, LoopsAndBranchesMayBeInEachOther) {
   const Tensor x = graph.placeholder("x", {3}), p = graph.placeholder("p", {1}, DType::kBool);
   const Tensor one = graph.constant(1), zero = graph.constant(0);
   // Adds 1 six times in an inner loop, in each of four rounds; p makes it 2.
-  const Tensors out = while_loop(
-      [&](const Tensors& s) { return is_below(s[0], 4); },
-      [&](const Tensors& s) {
-        const Tensor sum = while_loop([&](const Tensors& t) { return is_below(t[0], 6); },
-                                      [&](const Tensors& t) {
-                                        const Tensor more = cond(
-                                            p, [&] { return Tensors{t[1] + 2}; },
-                                            [&] { return Tensors{t[1] + one}; })[0];
-                                        return Tensors{t[0] + 1, more};
-                                      },
-                                      {zero, s[1]}, {.max_iterations = 6})[1];
-        const Tensor steps = scan(
-                                 [](const Tensors& t, const Tensors& e) -> ScanStep {
-                                   return {{t[0] + e[0]}, {}};
-                                 },
-                                 {zero}, {x})
-                                 .states[0];
-        return Tensors{s[0] + 1, sum + steps};
-      },
-      {zero, zero}, {.max_iterations = 4});
+  const Tensors out =
+      while_loop([&](const Tensors& s) { return less(s[0], 4); },
+                 [&](const Tensors& s) {
+                   const Tensor sum = while_loop([&](const Tensors& t) { return less(t[0], 6); },
+                                                 [&](const Tensors& t) {
+                                                   const Tensor more = cond(
+                                                       p, [&] { return Tensors{t[1] + 2}; },
+                                                       [&] { return Tensors{t[1] + one}; })[0];
+                                                   return Tensors{t[0] + 1, more};
+                                                 },
+                                                 {zero, s[1]}, {.max_iterations = 6})[1];
+                   const Tensor steps = scan(
+                                            [](const Tensors& t, const Tensors& e) -> ScanStep {
+                                              return {{t[0] + e[0]}, {}};
+                                            },
+                                            {zero}, {x})
+                                            .states[0];
+                   return Tensors{s[0] + 1, sum + steps};
+                 },
+                 {zero, zero}, {.max_iterations = 4});
   Session session(graph, backend_);
   const std::vector<float> xs{100, 200, 300};
   for (const bool value : {false, true, false}) {
@@ -258,7 +254,7 @@ TEST_P(DecisionTest, RandomNumbersDifferFromIterationToIteration) {
   Graph graph;
   const Tensor x = graph.placeholder("x", {2, 64});
   const Tensor zero = graph.constant(0);
-  const Tensors out = while_loop([&](const Tensors& s) { return is_below(s[0], 3); },
+  const Tensors out = while_loop([&](const Tensors& s) { return less(s[0], 3); },
                                  [&](const Tensors& s) {
                                    const Tensor rows =
                                        scan(
@@ -292,7 +288,7 @@ TEST_P(DecisionTest, WeightsThatADeviceKeepsAreRenewed) {
   const Tensor plain = node();
   const Tensor chosen = cond(
       p, [&] { return Tensors{node()}; }, [&] { return Tensors{plain}; })[0];
-  const Tensor looped = while_loop([&](const Tensors& s) { return is_below(s[0], 1); },
+  const Tensor looped = while_loop([&](const Tensors& s) { return less(s[0], 1); },
                                    [&](const Tensors& s) {
                                      return Tensors{s[0] + 1, node()};
                                    },

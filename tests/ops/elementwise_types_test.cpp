@@ -387,6 +387,28 @@ TEST(TypedThreads, GiveTheSameBits) {
 
 class TypedOps : public OnEachBackend {};
 
+TEST_P(TypedOps, ComparisonsTakeNumbersToo) {
+  Graph g;
+  const Tensor n = g.placeholder("n", {3}, DType::kInt64), x = g.placeholder("x", {3});
+  const std::vector<Tensor> fetches{equal(n, 2),   not_equal(n, 2),    greater(n, 2),
+                                    less(x, 0.5),  less_equal(x, 0.5), greater_equal(x, 0.5),
+                                    maximum(n, 2), minimum(x, 0.5)};
+  const std::vector<std::int64_t> nv{1, 2, 3};
+  const std::vector<float> xv{0.25F, 0.5F, std::numeric_limits<float>::quiet_NaN()};
+  Session session(g, backend_);
+  session.run(fetches, std::vector<Feed>{{n, nv}, {x, xv}});
+  const std::vector<std::vector<bool>> expected{{false, true, false}, {true, false, true},
+                                                {false, false, true}, {true, false, false},
+                                                {true, true, false},  {false, true, false}};
+  for (std::size_t k = 0; k < expected.size(); ++k)
+    EXPECT_EQ(session.read<bool>(fetches[k]), expected[k]) << k;
+  EXPECT_EQ(session.read<std::int64_t>(fetches[6]), (std::vector<std::int64_t>{2, 2, 3}));
+  EXPECT_EQ(session.read(fetches[7])[1], 0.5F);
+  EXPECT_TRUE(std::isnan(session.read(fetches[7])[2]));
+  EXPECT_THROW(less(n, 0.5), std::invalid_argument);
+  EXPECT_THROW(less(Tensor(), 0.5), std::invalid_argument);
+}
+
 TEST_P(TypedOps, NumbersBesideATensorTakeItsType) {
   Graph g;
   const Tensor n = g.placeholder("n", {2}, DType::kInt64),

@@ -32,6 +32,8 @@ Tensor abs(Tensor x);  // its gradient at 0 is 0
 /// NaN where either is. Where a and b are equal, each gets half of the gradient.
 Tensor maximum(Tensor a, Tensor b);
 Tensor minimum(Tensor a, Tensor b);
+Tensor maximum(Tensor a, double b);
+Tensor minimum(Tensor a, double b);
 /// x, but at least `low` and at most `high`. The gradient is that of x from `low` to `high`, both
 /// included, and 0 elsewhere.
 /// Errors    std::invalid_argument unless low <= high.
@@ -66,6 +68,12 @@ Tensor greater(Tensor a, Tensor b);
 Tensor greater_equal(Tensor a, Tensor b);
 Tensor less(Tensor a, Tensor b);
 Tensor less_equal(Tensor a, Tensor b);
+Tensor equal(Tensor a, double b);
+Tensor not_equal(Tensor a, double b);
+Tensor greater(Tensor a, double b);
+Tensor greater_equal(Tensor a, double b);
+Tensor less(Tensor a, double b);
+Tensor less_equal(Tensor a, double b);
 
 // bool -> bool.
 Tensor logical_and(Tensor a, Tensor b);

@@ -44,6 +44,10 @@ void reduce_middle(Device& device, const Reduce& args, std::int64_t outer, std::
         if (scale != 1) kernels.scale(to, scale, end - begin);
         continue;
       }
+      if (middle == 0) {
+        std::fill(to, to + (end - begin), max ? -INFINITY : INFINITY);
+        continue;
+      }
       std::memcpy(to, from, std::size_t(end - begin) * sizeof(float));
       for (std::int64_t k = 1; k < middle; ++k) accumulate(from + k * inner, to, end - begin);
     }

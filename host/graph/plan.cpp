@@ -72,7 +72,7 @@ void Session::Plan::place_feeds() {
 }
 
 void Session::Plan::bind(std::byte* arena) {
-  arena_ = arena;
+  arena_ = nullptr;  // until all is bound, which may throw
   schedule_->bind(arena + uploaded_.size());
   for (std::size_t k = 0; k < fed_.size(); ++k)
     schedule_->set_input(k, {arena + feed_offsets_[k], fed_shapes_[k], fed_[k].dtype()});
@@ -80,6 +80,7 @@ void Session::Plan::bind(std::byte* arena) {
                       {arena + sizeof(std::int64_t), Shape{numbers_}, DType::kInt64});
   schedule_->bind_operations();
   schedule_->capture();
+  arena_ = arena;
 }
 
 /// All at once: each upload costs a GPU several operations, however few its bytes are.

@@ -247,6 +247,11 @@ void Schedule::reuse_storage_in_place() {
       if (from == to || !source.in_arena() || source.bytes != target.bytes ||
           source.last != std::int64_t(position))
         continue;
+      // An alias of this input may be another one, which is read after the output is written.
+      if (std::ranges::count_if(step.node->inputs, [&](const Tensor& other) {
+            return now(storage_of(other)) == from;
+          }) > 1)
+        continue;
       source.last = target.last;
       target = {};  // takes no room
       instead[std::size_t(to)] = from;
@@ -400,14 +405,17 @@ void Schedule::run() {
 
 void Schedule::prepare() {
   for (Step& step : steps_) {
-    bool changed = false;
-    for (std::size_t k = 0; k < step.input_views.size(); ++k) {
+    const auto is_new = [&](std::size_t k) {
       const std::uint64_t* version = step.input_views[k].version;
-      if (!version || *version == step.versions[k]) continue;
-      step.versions[k] = *version;
-      changed = true;
-    }
-    if (changed) step.node->operation->prepare(context_of(step));
+      return version && *version != step.versions[k];
+    };
+    std::vector<std::uint64_t>& known = step.versions;
+    bool changed = false;
+    for (std::size_t k = 0; k < known.size(); ++k) changed = changed || is_new(k);
+    if (!changed) continue;
+    step.node->operation->prepare(context_of(step));
+    for (std::size_t k = 0; k < known.size(); ++k)  // only now: it may have thrown
+      if (is_new(k)) known[k] = *step.input_views[k].version;
   }
 }
 

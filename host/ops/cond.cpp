@@ -140,11 +140,10 @@ struct BranchGradient {
       seeds.push_back(dys.back());
     }
     for (const Tensor& x : read)
-      if (x.dtype() == DType::kFloat32) xs.push_back(x);
+      if (has_gradient(x)) xs.push_back(x);
     const std::vector<Gradient> dx = vector_jacobian(ys, dys, xs);
     std::size_t next = 0;
-    for (const Tensor& x : read)
-      results.push_back(x.dtype() == DType::kFloat32 ? dx[next++] : Gradient());
+    for (const Tensor& x : read) results.push_back(has_gradient(x) ? dx[next++] : Gradient());
   }
 
   std::vector<Tensor> seeds;  // the gradients of the branch's results

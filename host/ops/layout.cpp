@@ -104,6 +104,9 @@ class SliceOperation final : public Operation {
     if (dim == kOpen) {
       const std::int64_t end = end_ == kEnd && begin_ < 0 ? 0 : end_;
       const bool known = (begin_ < 0) == (end_ < 0 || (end_ == kEnd && begin_ < 0)) && end != kEnd;
+      if (known && end <= begin_)
+        shape_error("[" + std::to_string(begin_) + ", " + std::to_string(end) + ")",
+                    "a range with an element");
       shape[axis] = known ? end - begin_ : kOpen;
       return {{shape, dtype}};
     }

@@ -30,6 +30,7 @@ TensorType require_square(const TensorType& a) {
   const Shape& shape = a.shape;
   if (shape.rank() < 2 || !dims_agree(shape[shape.rank() - 2], shape.last()))
     shape_error(to_string(shape), "square matrices [..., N, N]");
+  if (shape.last() == 0) shape_error(to_string(shape), "matrices of 1 or more rows");
   return a;
 }
 

@@ -59,7 +59,10 @@ class MatmulOperation final : public Operation {
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dys) const override {
     const Tensor a = node.inputs[0], b = node.inputs[1], dy = dys[0];
-    const bool rows = is_one_product(a.shape(), b.shape());
+    // As one product, unless a last dimension that is open cannot be kept apart from the rows.
+    const bool rows =
+        is_one_product(a.shape(), b.shape()) &&
+        (a.shape().rank() == 2 || (a.shape().last() != kOpen && dy.shape().last() != kOpen));
     const auto flat = [&](Tensor t) {
       return !rows || t.shape().rank() == 2 ? t : reshape(t, {kOpen, t.shape().last()});
     };

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "host/graph/body.h"
 #include "host/graph/operation.h"
 #include "unroll/math/philox.h"
 
@@ -219,6 +220,11 @@ class RecurrentGradientOperation final : public Operation {
 
 std::vector<Gradient> RecurrentOperation::gradient(const Node& node,
                                                    std::span<const Tensor> dy) const {
+  // It reads what the node has kept, which only a run of the same graph has.
+  if (&BodyBuilder::innermost(*node.graph) != node.graph)
+    throw std::invalid_argument("recurrent '" + node.name +
+                                "': got a gradient in the body of a loop or branch, expected one "
+                                "where the node is");
   std::vector<Tensor> inputs = node.inputs;
   inputs.push_back({&node, layout_.reserve()});
   std::vector<char> given;

@@ -15,10 +15,15 @@ View flat(View ids) {
   return ids;
 }
 
-/// The same elements as `rows` rows.
-View as_rows_of(View view, std::int64_t rows) {
-  view.shape = {rows, rows == 0 ? 0 : view.elements() / rows};
+/// The same elements as rows of `columns`.
+View as_rows(View view, std::int64_t rows, std::int64_t columns) {
+  view.shape = {rows, columns};
   return view;
+}
+
+/// Elements of a row of `table`, which may have no rows.
+std::int64_t columns_of(const View& table) {
+  return table.shape.without(0).elements();
 }
 
 /// x [V, ...], ids [M, ...] -> [M, ..., ...]: the rows of x.
@@ -37,9 +42,10 @@ class GatherOperation final : public Operation {
   }
 
   void run(const RunContext& c) const override {
-    const std::int64_t rows = c.inputs[0].shape[0], ids = c.inputs[1].elements();
-    c.backend.gather_rows(
-        {as_rows_of(c.inputs[0], rows), flat(c.inputs[1]), as_rows_of(c.outputs[0], ids)});
+    const View& table = c.inputs[0];
+    const std::int64_t columns = columns_of(table);
+    c.backend.gather_rows({as_rows(table, table.shape[0], columns), flat(c.inputs[1]),
+                           as_rows(c.outputs[0], c.inputs[1].elements(), columns)});
   }
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
@@ -106,15 +112,17 @@ class ScatterAddRowsOperation final : public Operation {
   std::string kind() const override { return "scatter_add_rows"; }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
+    require_dtype(inputs[2], DType::kFloat32, "rows");
     return {inputs[0]};
   }
 
   void run(const RunContext& c) const override {
     const View& out = c.outputs[0];
     if (out.data != c.inputs[0].data) c.backend.copy(out.data, c.inputs[0].data, out.bytes());
-    const std::int64_t ids = c.inputs[1].elements();
-    c.backend.scatter_add_rows(
-        {flat(c.inputs[1]), as_rows_of(c.inputs[2], ids), as_rows_of(out, out.shape[0])});
+    const std::int64_t columns = columns_of(out);
+    c.backend.scatter_add_rows({flat(c.inputs[1]),
+                                as_rows(c.inputs[2], c.inputs[1].elements(), columns),
+                                as_rows(out, out.shape[0], columns)});
   }
 
   int in_place(int) const override { return 0; }

@@ -222,10 +222,6 @@ class ScanOperation final : public Operation {
   ScanSpec spec_;
 };
 
-bool has_gradient(const Tensor& tensor) {
-  return tensor.dtype() == DType::kFloat32;
-}
-
 /// Puts together the scan that computes a scan's gradient. In it, a "carried" value is a state, and
 /// a "stacked" one an output of each step.
 class GradientScan {

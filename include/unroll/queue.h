@@ -4,6 +4,7 @@
 
 #include <condition_variable>
 #include <cstddef>
+#include <cstdint>
 #include <exception>
 #include <mutex>
 #include <optional>
@@ -32,8 +33,9 @@ class Queue {
   /// value is lost then.
   bool push(T value) {
     std::unique_lock lock(mutex_);
-    has_room_.wait(lock, [this] { return closed_ || size_ < slots_.size(); });
-    if (closed_) return false;
+    const std::uint64_t ends = ends_;
+    has_room_.wait(lock, [&] { return closed_ || ends != ends_ || size_ < slots_.size(); });
+    if (closed_ || ends != ends_) return false;
     slots_[(first_ + size_++) % slots_.size()] = std::move(value);
     lock.unlock();
     has_value_.notify_one();
@@ -45,7 +47,9 @@ class Queue {
   /// Errors    what fail() was given, thrown by one call, before it would return none.
   std::optional<T> pop() {
     std::unique_lock lock(mutex_);
-    has_value_.wait(lock, [this] { return closed_ || size_ > 0; });
+    const std::uint64_t ends = ends_;
+    has_value_.wait(lock, [&] { return closed_ || ends != ends_ || size_ > 0; });
+    if (ends != ends_ && !closed_) return std::nullopt;  // it was reopened since
     if (size_ == 0) {
       if (error_) std::rethrow_exception(std::exchange(error_, nullptr));
       return std::nullopt;
@@ -70,7 +74,8 @@ class Queue {
     end(std::move(error));
   }
 
-  /// Drops values and error, and opens the queue again.
+  /// Drops values and error, and opens the queue again. A call that waited when it was closed still
+  /// returns as from a closed queue.
   void reopen() {
     {
       const std::lock_guard lock(mutex_);
@@ -87,6 +92,7 @@ class Queue {
     {
       const std::lock_guard lock(mutex_);
       closed_ = true;
+      ++ends_;
       if (error && !std::exchange(failed_, true)) error_ = std::move(error);
     }
     has_room_.notify_all();
@@ -98,6 +104,7 @@ class Queue {
   std::vector<std::optional<T>> slots_;  // a ring
   std::size_t first_ = 0, size_ = 0;
   bool closed_ = false, failed_ = false;
+  std::uint64_t ends_ = 0;    // how often it was closed: a call that waits may miss it being closed
   std::exception_ptr error_;  // not thrown yet
 };
 

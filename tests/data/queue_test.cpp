@@ -160,6 +160,27 @@ TEST(Queue, OpensAgain) {
   EXPECT_EQ(popped(queue), "again");
 }
 
+// A call that waited belongs to the queue that was closed, even if it wakes after the next began.
+TEST(Queue, WhoWaitedWhenItClosedIsToldSoAfterItOpensAgain) {
+  for (int round = 0; round < 100; ++round) {
+    Queue<int> full(1), empty(1);
+    full.push(1);
+    std::atomic<bool> pushed{true};
+    std::atomic<bool> popped{true};
+    std::thread producer([&] { pushed = full.push(2); });
+    std::thread consumer([&] { popped = empty.pop().has_value(); });
+    let_others_wait();
+    full.close(), full.reopen();
+    empty.close(), empty.reopen();
+    producer.join();
+    consumer.join();
+    EXPECT_FALSE(pushed);
+    EXPECT_FALSE(popped);
+    EXPECT_TRUE(full.push(3));
+    EXPECT_EQ(full.pop(), 3);
+  }
+}
+
 TEST(Queue, MovesValues) {
   Queue<std::unique_ptr<int>> queue(1);
   queue.push(std::make_unique<int>(3));

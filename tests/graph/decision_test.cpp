@@ -379,6 +379,40 @@ TEST(Decisions, RefuseWhatDoesNotFit) {
   EXPECT_EQ(&tanh(x).graph(), &g);
 }
 
+TEST_P(DecisionTest, GradientsFlowThroughFloat64) {
+  Graph g;
+  const Tensor p = g.placeholder("p", {}, DType::kBool), w = g.placeholder("w", {});
+  const Tensor wide = cast(w, DType::kFloat64);
+  const Tensor chosen = cond(
+      p, [&] { return Tensors{wide * wide * wide}; }, [&] { return Tensors{wide}; })[0];
+  const ScanResult sum = scan(
+      [&](const Tensors& s, const Tensors& e) {
+        return ScanStep{{s[0] + cast(e[0], DType::kFloat64) * wide}, {}};
+      },
+      {g.constant(0, {}, DType::kFloat64)}, {g.constant(2, {5})});
+  const Tensor cost = cast(chosen + sum.states[0], DType::kFloat32);
+  const Tensor slope = dense_gradients(cost, {w})[0];
+  Session session(g, backend_);
+  const bool yes = true, no = false;
+  const std::vector<float> three{3};
+  EXPECT_EQ(session.evaluate(slope, {{p, std::span(&yes, 1)}, {w, three}})[0], 27 + 10);
+  EXPECT_EQ(session.evaluate(slope, {{p, std::span(&no, 1)}, {w, three}})[0], 1 + 10);
+}
+
+// The node keeps its reserve in the plan that runs it.
+TEST(Decisions, HoldNoGradientOfARecurrentNodeOutside) {
+  Graph g;
+  const RecurrentSpec spec{.hidden = {2}};
+  const std::vector<CellWeights> weights = recurrent_weights(g, spec, 3);
+  const Tensor x = g.placeholder("x", {2, 1, 3}), p = g.placeholder("p", {}, DType::kBool);
+  const Tensor cost = reduce_sum(recurrent(spec, {.x = x, .weights = weights}).y);
+  EXPECT_THROW(
+      cond(
+          p, [&] { return Tensors{dense_gradients(cost, {x})[0]}; }, [&] { return Tensors{x}; }),
+      std::invalid_argument);
+  EXPECT_EQ(dense_gradients(cost, {x})[0].shape(), x.shape());
+}
+
 TEST(Decisions, AreDescribedWithTheirBodies) {
   Graph g;
   const Tensor p = g.placeholder("p", {}, DType::kBool), x = g.placeholder("x", {3});

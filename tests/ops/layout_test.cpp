@@ -425,5 +425,14 @@ TEST(TransposeShapes, AreChecked) {
   EXPECT_THROW(transpose(x, {0, 1, -1}), std::invalid_argument);
 }
 
+TEST(SliceShapes, OfAnOpenAxisAreChecked) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {kOpen});
+  EXPECT_THROW(slice(x, 0, 5, 2), std::invalid_argument);
+  EXPECT_THROW(slice(x, 0, 3, 2), std::invalid_argument);
+  EXPECT_THROW(slice(x, 0, -1, -2), std::invalid_argument);
+  EXPECT_EQ(slice(x, 0, -2).shape(), (Shape{2}));
+}
+
 }  // namespace
 }  // namespace unroll::test

@@ -255,5 +255,11 @@ TEST(LinearAlgebraBits, DoNotDependOnTheThreads) {
   }
 }
 
+TEST(LinearAlgebraShapes, HaveRows) {
+  Graph g;
+  EXPECT_THROW(inverse(g.constant(0, {2, 0, 0})), std::invalid_argument);
+  EXPECT_THROW(determinant(g.constant(0, {0, 0})), std::invalid_argument);
+}
+
 }  // namespace
 }  // namespace unroll::test

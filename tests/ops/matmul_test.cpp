@@ -255,5 +255,21 @@ TEST(MatmulShapes, OpenDimensionsPassThrough) {
   EXPECT_EQ(matmul(a, b).shape(), (Shape{kOpen, kOpen, 6}));
 }
 
+// An open last dimension cannot be told from the rows before it.
+TEST(MatmulOpenDimensions, HaveGradients) {
+  Graph g;
+  const Tensor a = g.placeholder("a", {2, 3, kOpen}), b = g.placeholder("b", {kOpen, 4});
+  const Tensor c = g.placeholder("c", {4, kOpen});
+  const Tensor cost = reduce_sum(matmul(matmul(a, b), c));
+  const std::vector<Tensor> slopes = dense_gradients(cost, {a, b, c});
+  Session session(g, cpu(1));
+  const std::vector<float> av(12, 1), bv(8, 1), cv(20, 1);
+  const std::vector<Feed> feeds{{a, av}, {b, bv}, {c, cv}};
+  session.run(slopes, feeds);
+  EXPECT_EQ(session.read(slopes[0]), std::vector<float>(12, 20));
+  EXPECT_EQ(session.read(slopes[1]), std::vector<float>(8, 30));
+  EXPECT_EQ(session.read(slopes[2]), std::vector<float>(20, 12));
+}
+
 }  // namespace
 }  // namespace unroll::test

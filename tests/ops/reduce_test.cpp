@@ -404,6 +404,16 @@ std::vector<GraphCase> reduce_cases() {
 
 class ReduceOps : public OnEachBackend {};
 
+TEST_P(ReduceOps, ExtremesOfNoRowsAreInfinite) {
+  Graph g;
+  const Tensor none = g.constant(0, {0, 3});
+  Session session(g, backend_);
+  const float infinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(session.evaluate(reduce_max(none, 0)), std::vector<float>(3, -infinity));
+  EXPECT_EQ(session.evaluate(reduce_min(none, 0)), std::vector<float>(3, infinity));
+  EXPECT_EQ(session.evaluate(reduce_sum(none, 0)), std::vector<float>(3));
+}
+
 TEST_P(ReduceOps, ValuesAndGradientsMatchTheReference) {
   for (const GraphCase& test : reduce_cases()) check_graph_case(test, backend_);
 }

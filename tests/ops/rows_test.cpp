@@ -238,6 +238,20 @@ TEST_P(Embedding, GradientIsDenseWhereTheTableIsUsedElsewhereToo) {
             (std::vector<float>{5, 5, 4, 4, 6, 6}));
 }
 
+// Both gradients are the same values: those of the lookup are added to them, not to what has been
+// added already.
+TEST_P(Embedding, ALookupBesideTheTableItself) {
+  Graph g;
+  const Tensor table = g.placeholder("table", {3, 1}), w = g.placeholder("w", {3, 1});
+  const Tensor ids = g.constant(std::vector<std::int32_t>{1, 2, 0}, {3});
+  const Tensor cost = reduce_sum((embedding(table, ids) + table) * w);
+  const Tensor slope = dense_gradients(cost, {table})[0];
+  Session session(g, backend_);
+  const std::vector<float> zeros(3), weights{1, 10, 100};
+  EXPECT_EQ(session.evaluate(slope, {{table, zeros}, {w, weights}}),
+            (std::vector<float>{101, 11, 110}));
+}
+
 TEST_P(Embedding, TwoLookupsInOneTableAddUp) {
   Graph g;
   const Tensor a = g.placeholder("a", {2}, DType::kInt32),
@@ -366,6 +380,24 @@ TEST_P(Gather, MovesEveryElementType) {
 }
 
 UNROLL_FOR_EACH_BACKEND(Gather);
+
+TEST_P(Gather, ATableWithoutRowsGivesZeros) {
+  Graph g;
+  const Tensor ids = g.constant(std::vector<std::int32_t>{0, 1}, {2});
+  const Tensor x = g.placeholder("x", {64});
+  const Tensor gathered = gather(g.constant(0, {0, 3}), ids);
+  Session session(g, backend_);
+  session.run(x * 2 + 1, {{x, std::vector<float>(64, 7)}});  // what lies in the memory before
+  EXPECT_EQ(session.evaluate(gathered), std::vector<float>(6));
+}
+
+TEST(GatherShapes, HaveNoGradientInFloat64) {
+  Graph g;
+  const Tensor x = g.placeholder("x", {4}, DType::kFloat64);
+  const Tensor ids = g.constant(std::vector<std::int32_t>{0, 1}, {2});
+  const Tensor cost = cast(reduce_sum(gather(x, ids)), DType::kFloat32);
+  EXPECT_THROW(gradients(cost, {x}), std::invalid_argument);
+}
 
 TEST(GatherShapes, AreChecked) {
   Graph g;

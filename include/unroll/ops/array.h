@@ -1,6 +1,6 @@
 /// Operations that move elements: parts, joins, other shapes, elements by their ids. They take
-/// every element type and keep its bits, and only float32 has a gradient. A negative axis counts
-/// from the last.
+/// every element type and keep its bits. Gradients flow through float32, and through float64 where
+/// no ids are given. A negative axis counts from the last.
 #pragma once
 
 #include <cstdint>

@@ -18,7 +18,7 @@ struct Speeches {
 
 void learn(const std::string& file) {
   std::map<std::string, std::int64_t> speakers, ids;
-  Table table = read_table(file, '\t');  // who, what
+  Table table = read_table(file, '\t', 2);  // who, what
   for (auto& row : table) {
     speakers.try_emplace(row.at(0), speakers.size());
     for (char& c : row.at(1)) c = std::isalpha(c) ? char(std::tolower(c)) : ' ';

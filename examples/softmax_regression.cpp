@@ -22,7 +22,7 @@ struct Flowers {
 Flowers read_flowers(const std::string& file) {
   Flowers flowers;
   std::map<std::string, std::int64_t> ids;
-  for (const auto& row : read_table(file, ',')) {
+  for (const auto& row : read_table(file, ',', kFeatures + 1)) {
     if (row[0] == "sepal_length") continue;  // the columns' names
     for (std::size_t k = 0; k < kFeatures; ++k) flowers.x.push_back(std::stof(row.at(k)));
     flowers.species.push_back(ids.try_emplace(row.at(kFeatures), ids.size()).first->second);

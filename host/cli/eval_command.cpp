@@ -100,6 +100,11 @@ void eval_series(const EvalFlags& flags, const LoadedModel& model) {
   const auto series =
       std::make_shared<const Series>(read_series(TextSource(file), task->learned()));
   const std::int64_t seen = task->learned().seen_of(*series);
+  if (seen == 0)
+    warn(
+        fmt::format("{} does not begin with the rows that the model has learned from: if they are "
+                    "among those that are forecast, the errors are too small",
+                    file));
   const std::int64_t window = task->config().window, horizon = task->config().horizon;
   const std::int64_t before = std::max(seen, window);
   if (before + horizon > series->rows())
@@ -144,7 +149,8 @@ void add_eval(CLI::App* command, std::function<void()>& run) {
   command->add_option("--data", flags->data,
                       "Text file; without it, the held-out text of the built-in grammar. For a "
                       "classifier, a file of lines of label, tab, text. For a forecaster, a CSV "
-                      "file [that of the training]; only rows that training has not seen count");
+                      "file [that of the training]; rows that training has seen count only where "
+                      "the file does not begin with them");
   command->add_option("--season", flags->season,
                       "For a forecaster: also the errors of the rule that a row repeats the one so "
                       "many rows before, as 12 for months; 0: not");

@@ -55,9 +55,10 @@ void add_forecast(CLI::App* command, std::function<void()>& run) {
       ->required();
   command->add_option("--data", flags->data,
                       "CSV file with the history [that of the training]; its last rows are read");
-  command->add_option("--steps", flags->steps,
-                      "Rows to forecast [the model's horizon]; those after the horizon read the "
-                      "forecasts before them");
+  command->add_option(
+      "--steps", flags->steps,
+      "Rows to forecast [the model's horizon]; they read the forecasts before them, those "
+      "of quantiles only after the horizon");
   command->add_flag("--csv", flags->csv, "CSV in place of a table");
   flags->device.add_to(*command);
   command->callback([flags, &run] { run = [flags] { run_forecast(*flags); }; });

@@ -56,10 +56,12 @@ void for_each_setting(Visit&& visit) {
       &S::split);
   visit(Setting{"--valid-fraction", kText, "Of a single file", false, kLanguageModel, kSeries},
         &S::valid_fraction);
-  visit(Setting{"--test-fraction", kText,
-                "Of a single file: its end [0.05 of a text that is split by fraction]", false,
-                kLanguageModel, kSeries},
-        &S::test_fraction);
+  visit(
+      Setting{
+          "--test-fraction", kText,
+          "Of a single file: its end [0.05 of a text that is split by fraction, 0.15 of a series]",
+          false, kLanguageModel, kSeries},
+      &S::test_fraction);
   visit(Setting{"--vocab-size", kText, "At most this many tokens; 0: no limit", false,
                 kLanguageModel, kClassify},
         &S::vocab_size);

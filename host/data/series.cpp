@@ -45,11 +45,16 @@ SeriesColumn measured(const Numbers& numbers, std::size_t column, std::int64_t t
     squares += (at(row) - found.mean) * (at(row) - found.mean);
   found.deviation = std::sqrt(squares / double(train));
   // Equal numbers may have a mean that is rounded, and so a deviation that is not 0.
-  if (low == high || !(found.deviation >= double(std::numeric_limits<float>::min())))
+  if (low == high)
     throw std::runtime_error(
         fmt::format("column {}: got the same number in all {} rows of the training part, expected "
                     "numbers that differ",
                     in_quotes(found.name), train));
+  if (!(found.deviation >= double(std::numeric_limits<float>::min())))
+    throw std::runtime_error(
+        fmt::format("column {}: got numbers from {} to {} in the training part, expected a wider "
+                    "range: they differ too little for float32",
+                    in_quotes(found.name), low, high));
   return found;
 }
 

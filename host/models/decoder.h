@@ -84,8 +84,9 @@ Tensor squared_error(Tensor output, Tensor targets);
 
 /// The mean over Q quantiles and V values of the pinball loss of e = target - output, which is q e
 /// where e is positive, and (q - 1) e where it is negative.
-/// Shapes    output [M, Q V], of which column q V + v is quantile q of value v; targets [M, V] ->
-/// [M] Source    Koenker & Bassett 1978.
+/// Shapes    output [M, Q V], of which column q V + v is quantile q of value v;
+///           targets [M, V] -> [M]
+/// Source    Koenker & Bassett 1978.
 Tensor pinball_loss(Tensor output, Tensor targets, const std::vector<double>& quantiles);
 
 /// Quantiles of real values, which a row's targets are (float32 [M, V]). The output is as in

@@ -65,6 +65,7 @@ std::vector<Gradient> gradients(Tensor cost, const std::vector<Tensor>& xs) {
   if (!cost || cost.dtype() != DType::kFloat32 || cost.shape().is_open() ||
       cost.shape().elements() != 1)
     throw std::invalid_argument("gradients: the cost must be float32 with one element, got " +
+                                to_string(cost.dtype()) + " " +
                                 (cost ? to_string(cost.shape()) : std::string("no tensor")));
   for (const Tensor& x : xs)
     if (!x || &x.graph() != &cost.graph())

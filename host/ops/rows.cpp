@@ -49,6 +49,9 @@ class GatherOperation final : public Operation {
   }
 
   std::vector<Gradient> gradient(const Node& node, std::span<const Tensor> dy) const override {
+    if (dy[0].dtype() != DType::kFloat32)
+      throw std::invalid_argument("gather '" + node.name + "': got a gradient of " +
+                                  to_string(dy[0].dtype()) + ", expected float32");
     return {scatter_add_rows(zeros_like(node.inputs[0]), node.inputs[1], dy[0]), {}};
   }
 
@@ -112,7 +115,6 @@ class ScatterAddRowsOperation final : public Operation {
   std::string kind() const override { return "scatter_add_rows"; }
 
   std::vector<TensorType> infer(std::span<const TensorType> inputs) const override {
-    require_dtype(inputs[2], DType::kFloat32, "rows");
     return {inputs[0]};
   }
 

@@ -127,7 +127,8 @@ std::vector<Case> reduce_cases() {
 
 std::vector<Case> array_cases() {
   return {
-      {"`slice`, `split`", [](Tensor x) { return split(slice(x, 0, 1, 3), 2, 1)[1]; }},
+      {"`slice`, `split`, `unstack`",
+       [](Tensor x) { return unstack(split(slice(x, 0, 1, 3), 2, 1)[1])[0]; }},
       {"`concat`, `stack`",
        [](Tensor x) {
          return stack({concat({x, x}, 0), concat({x, x}, 0)});
@@ -227,10 +228,31 @@ std::vector<Family> families() {
 }
 
 struct Found {
-  std::string types;  // that it takes
-  bool gradient = false;
+  std::string types;     // that it takes
+  std::string gradient;  // the types in which it has one
   Kernels kernels;
 };
+
+/// Of the sum of y; empty if there is none.
+Tensor gradient_of(Tensor y, Tensor x) {
+  const bool real = y.dtype() == DType::kFloat32 || y.dtype() == DType::kFloat64;
+  if (!real || y.dtype() != x.dtype()) return {};
+  try {
+    const Tensor sum = reduce_sum(y);
+    const Tensor cost = y.dtype() == DType::kFloat32 ? sum : cast(sum, DType::kFloat32);
+    return gradients(cost, {x})[0] ? dense_gradients(cost, {x})[0] : Tensor();
+  } catch (const std::invalid_argument&) {
+    return {};
+  }
+}
+
+void run_if_possible(const Graph& graph, const std::shared_ptr<Backend>& backend, Tensor fetch) {
+  try {
+    Session(graph, backend).run(fetch);
+  } catch (const std::runtime_error&) {
+    // A matrix of ones is singular.
+  }
+}
 
 Found examine(const Case& operation) {
   Found found;
@@ -246,21 +268,12 @@ Found examine(const Case& operation) {
       continue;
     }
     found.types += (found.types.empty() ? "" : ", ") + to_string(dtype);
-    std::vector<Tensor> fetches{y};
-    if (dtype == DType::kFloat32 && y.dtype() == DType::kFloat32) {
-      try {
-        const Gradient dx = gradients(reduce_sum(y), {x})[0];
-        found.gradient = bool(dx);
-        if (dx) fetches.push_back(dense_gradients(reduce_sum(y), {x})[0]);
-      } catch (const std::invalid_argument&) {
-        // It has none.
-      }
-    }
-    try {
-      Session(graph, backend).run(fetches, {});
-    } catch (const std::runtime_error&) {
-      // A matrix of ones is singular.
-    }
+    run_if_possible(graph, backend, y);
+    const Tensor dx = gradient_of(y, x);
+    if (!dx) continue;
+    found.gradient += (found.gradient.empty() ? "" : ", ") + to_string(dtype);
+    // The cost is float32, so other types need casts, which are not the operation's.
+    run_if_possible(graph, dtype == DType::kFloat32 ? backend : cpu(1), dx);
   }
   found.kernels = backend->called;
   return found;
@@ -315,7 +328,8 @@ Kernels print_operations() {
       const Found found = examine(operation);
       if (found.types.empty()) throw std::logic_error(operation.name + " takes no element type");
       std::printf("| %s | %s | %s | %s |\n", operation.name.c_str(), found.types.c_str(),
-                  found.gradient ? "yes" : "no", joined(found.kernels).c_str());
+                  found.gradient.empty() ? "none" : found.gradient.c_str(),
+                  joined(found.kernels).c_str());
       all.insert(found.kernels.begin(), found.kernels.end());
     }
   }
@@ -339,14 +353,14 @@ void print_kernels(const std::filesystem::path& sources, Kernels called) {
 void print_page(const std::filesystem::path& sources) {
   std::printf(
       "# Operations\n\n"
-      "Every operation of `unroll/ops.h`, the element types that it takes, and the kernels that "
-      "compute it and its gradient,\n"
-      "in any of these types. Each kernel exists for CPUs and for GPUs, so every operation runs on "
-      "both. "
-      "Recurrent layers and optimisers are\n"
-      "nodes of their own: `unroll/recurrent.h`, `unroll/optimizer.h`. This page is printed by "
-      "`build/tests/operations_page .`,\n"
-      "which builds and runs each operation, and ctest compares it.\n");
+      "The operations of `unroll/ops.h`: the element types that each takes and has "
+      "gradients in, and the kernels that\n"
+      "compute it and its gradient. Each kernel is written for CPUs and for GPUs. Beside these "
+      "there are writes to variables\n"
+      "(`unroll/ops/state.h`), recurrent layers (`unroll/recurrent.h`) and optimisers "
+      "(`unroll/optimizer.h`). This page is printed by\n"
+      "`build/tests/operations_page .`, which builds and runs each operation, and ctest compares "
+      "it.\n");
   print_kernels(sources, print_operations());
 }
 

@@ -47,8 +47,8 @@ ScanResult scan(const ScanBody& body, const std::vector<Tensor>& initial,
 using Branch = std::function<std::vector<Tensor>()>;
 
 /// The results of one of two branches: of `then` if the predicate is true. Only the chosen one
-/// runs. Gradients flow through it to tensors from outside. `name` keys random numbers in the
-/// branches. Shapes    predicate bool with one element; result k has the same type in both branches
+/// runs. Gradients flow through it to tensors from outside. `name` keys random numbers in them.
+/// Shapes    predicate bool with one element; result k has the same type in both branches
 /// Errors    std::invalid_argument if these differ.
 std::vector<Tensor> cond(Tensor predicate, const Branch& then, const Branch& otherwise,
                          std::string_view name = "cond");

@@ -82,8 +82,8 @@ Tensor logical_xor(Tensor a, Tensor b);
 Tensor logical_not(Tensor a);
 
 /// a where the condition is true, else b. What is not chosen does not count, not even a NaN, and
-/// its gradient is 0. Shapes    condition bool; a and b of one element type, any. All three
-/// broadcast.
+/// its gradient is 0.
+/// Shapes    condition bool; a and b of one element type, any. All three broadcast.
 Tensor where(Tensor condition, Tensor a, Tensor b);
 
 /// x with another element type, any to any. To bool: whether x is not 0. Real numbers to integers:

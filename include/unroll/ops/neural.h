@@ -17,8 +17,9 @@ Tensor log_softmax(Tensor x);
 Tensor dropout(Tensor x, double rate, std::string_view name = "dropout");
 
 /// (x - mean) / sqrt(variance + 1e-5) gain + bias, with mean and variance of the last dimension.
-/// The variance divides by its size. Shapes    x [..., E], gain [E], bias [E] -> [..., E] Source
-/// Ba, Kiros & Hinton 2016.
+/// The variance divides by its size.
+/// Shapes    x [..., E], gain [E], bias [E] -> [..., E]
+/// Source    Ba, Kiros & Hinton 2016.
 Tensor layer_norm(Tensor x, Tensor gain, Tensor bias);
 
 struct ConvolutionOptions {

@@ -100,11 +100,6 @@ void eval_series(const EvalFlags& flags, const LoadedModel& model) {
   const auto series =
       std::make_shared<const Series>(read_series(TextSource(file), task->learned()));
   const std::int64_t seen = task->learned().seen_of(*series);
-  if (seen == 0)
-    warn(
-        fmt::format("{} does not begin with the rows that the model has learned from: if they are "
-                    "among those that are forecast, the errors are too small",
-                    file));
   const std::int64_t window = task->config().window, horizon = task->config().horizon;
   const std::int64_t before = std::max(seen, window);
   if (before + horizon > series->rows())
@@ -118,6 +113,11 @@ void eval_series(const EvalFlags& flags, const LoadedModel& model) {
     throw UsageError(
         fmt::format("--season: got {}, expected at most {}: {} rows before the last {}",
                     flags.season, series->rows() - horizon, series->rows() - horizon, horizon));
+  if (seen == 0)
+    warn(
+        fmt::format("{} does not begin with the rows that the model has learned from: if they are "
+                    "among those that are forecast, the errors are too small",
+                    file));
   Forecaster forecaster(task, model.store);
   const SeriesReport report = series_report(
       evaluate(forecaster, series, {.begin = seen, .season = flags.season}), *task, flags.season);

@@ -112,10 +112,11 @@ TEST_F(TimeSeries, OnlyUnseenRowsAreMeasured) {
   other.replace(other.find("1990-1,50"), 9, "1990-1,51");
   folder.write("other.csv", other);
   EXPECT_EQ(rows("--data other.csv").at("first_row"), 13);
-  EXPECT_EQ(script("unroll eval --checkpoint run --data other.csv").err,
-            "warning: other.csv does not begin with the rows that the model has learned from: if "
-            "they are among those that are forecast, the errors are too small\n");
-  EXPECT_EQ(script("unroll eval --checkpoint run --data more.csv").err, "");
+  const std::string warning =
+      "warning: other.csv does not begin with the rows that the model has learned from: if they "
+      "are among those that are forecast, the errors are too small\n";
+  EXPECT_TRUE(contains(script("unroll eval --checkpoint run --data other.csv").err, warning));
+  EXPECT_FALSE(contains(script("unroll eval --checkpoint run --data more.csv").err, "warning"));
   EXPECT_EQ(rows("--data other.csv --season 24").at("first_row"), 25);
 }
 

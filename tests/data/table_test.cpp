@@ -87,8 +87,10 @@ TEST(Table, SaysWhatIsWrongAndWhere) {
   EXPECT_EQ(table_error_of("year,count\n1,2\n", {"cuont"}),
             "t.csv: line 1: got no column 'cuont', expected one of 'year', 'count'; did you mean "
             "count?");
-  EXPECT_EQ(table_error_of("\"\nz\"\n"),
-            "t.csv: line 1: got no column 'a', expected one of '\\x0az'; did you mean \\x0az?");
+  EXPECT_EQ(table_error_of("\"\ncount\"\n", {"count"}),
+            "t.csv: line 1: got no column 'count', expected one of '\\x0acount'; did you mean "
+            "\\x0acount?");
+  EXPECT_EQ(table_error_of("t\n", {"z"}), "t.csv: line 1: got no column 'z', expected one of 't'");
   EXPECT_EQ(table_error_of("a,b,a\n1,2,3\n"),
             "t.csv: line 1: got the column 'a' twice, expected it once");
   EXPECT_EQ(table_error_of("a;b\n1;2\n"),

@@ -37,7 +37,8 @@ class GatherOperation final : public Operation {
     if (from.rank() < 1) shape_error("a scalar", "1 or more dimensions");
     require_addressable(from[0]);
     Shape shape = inputs[1].shape;
-    for (const std::int64_t dim : from.without(0).dims()) shape.append(dim);
+    const Shape row = from.without(0);
+    for (const std::int64_t dim : row.dims()) shape.append(dim);
     return {{shape, inputs[0].dtype}};
   }
 

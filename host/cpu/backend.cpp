@@ -56,15 +56,17 @@ class CpuBackend final : public Backend {
 
   std::shared_ptr<void> allocate(std::size_t bytes) override { return host::aligned_memory(bytes); }
   void upload(void* device, const void* host, std::size_t bytes) override {
-    std::memcpy(device, host, bytes);
+    copy(device, host, bytes);
   }
   void download(void* host, const void* device, std::size_t bytes) override {
-    std::memcpy(host, device, bytes);
+    copy(host, device, bytes);
   }
   void copy(void* to, const void* from, std::size_t bytes) override {
-    std::memcpy(to, from, bytes);
+    if (bytes > 0) std::memcpy(to, from, bytes);  // a tensor without elements may have no memory
   }
-  void clear(void* device, std::size_t bytes) override { std::memset(device, 0, bytes); }
+  void clear(void* device, std::size_t bytes) override {
+    if (bytes > 0) std::memset(device, 0, bytes);
+  }
   void synchronize() override {}
   std::unique_ptr<Replay> capture(std::function<void()> work) override {
     return std::make_unique<CpuReplay>(std::move(work));

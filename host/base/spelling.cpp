@@ -27,7 +27,7 @@ std::size_t edits(std::string_view a, std::string_view b) {
 
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
   std::string best;
-  // Of a word of one or two letters nothing is left after as many edits.
+  // As many edits leave nothing of a word of one or two letters.
   std::size_t fewest = std::min(std::max<std::size_t>(2, word.size() / 3) + 1, word.size());
   for (const std::string& candidate : candidates) {
     const std::size_t distance = edits(word, candidate);

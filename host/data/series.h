@@ -43,7 +43,7 @@ struct Series {
     return std::span(values).subspan(std::size_t(k * inputs), std::size_t(inputs));
   }
   float target(std::int64_t k) const { return values[std::size_t(k * inputs)]; }
-  /// Of its first rows, as they are standardised.
+  /// Hash of its first rows, as they are standardised.
   std::string fingerprint(std::int64_t first_rows) const;
 };
 

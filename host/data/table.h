@@ -44,7 +44,7 @@ class TableReader {
   ///           TextReader::next_block().
   std::optional<std::span<const double>> next();
 
-  /// Of the file: where the last row began, from 1.
+  /// The line of the file where the last row began, from 1.
   std::int64_t line() const;
   const std::string& name() const;
 

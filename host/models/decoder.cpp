@@ -25,7 +25,7 @@ Tensor linear(Tensor h, Tensor weight, Tensor bias) {
   return matmul(h, weight, {.transpose_b = true}) + bias;
 }
 
-/// Of losses [M].
+/// The loss of a batch whose rows have the losses [M].
 DecoderLoss reduced(Tensor loss, Tensor row_weights, const LossOptions& options) {
   const Tensor sum = reduce_sum(row_weights ? loss * row_weights : loss);
   Tensor cost = sum / double(options.batch);

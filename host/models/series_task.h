@@ -36,7 +36,7 @@ struct SeriesConfig : EncoderConfig {
   /// Throws std::invalid_argument as EncoderConfig::check(), or for more than one direction, sizes
   /// out of range, or what check_quantiles() refuses.
   void check() const;
-  /// Of the values that are said for each step: the one nearest to the median, or the mean.
+  /// Which of the values that are said for each step is nearest to the median; or the mean.
   std::size_t point() const;
   /// Rows that are said at once.
   std::int64_t ahead() const { return quantiles.empty() ? 1 : horizon; }

@@ -1,9 +1,8 @@
 #include "cuda/ops/layout.h"
 
-#include <stdexcept>
-
 #include "cuda/device/launch.h"
 #include "cuda/kernels/strided.cuh"
+#include "unroll/kernels/elementwise.h"
 
 namespace unroll::gpu {
 namespace {
@@ -144,21 +143,7 @@ void copy_region(Device& device, const CopyRegion& args) {
 }
 
 void fill(Device& device, const Fill& args) {
-  switch (args.out.dtype) {
-    case DType::kFloat32:
-      return fill_with(device, args.out, float(args.value));
-    case DType::kFloat64:
-      return fill_with(device, args.out, args.value);
-    case DType::kInt32:
-      return fill_with(device, args.out, std::int32_t(args.value));
-    case DType::kInt64:
-      return fill_with(device, args.out, std::int64_t(args.value));
-    case DType::kBool:
-      return fill_with(device, args.out, args.value != 0);
-    case DType::kByte:
-      break;
-  }
-  throw std::invalid_argument("fill: got bytes, expected elements");
+  with_type(args.out.dtype, [&]<typename T>(T) { fill_with(device, args.out, T(args.value)); });
 }
 
 }  // namespace unroll::gpu

@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
-#include <stdexcept>
 
+#include "unroll/kernels/elementwise.h"
 #include "unroll/loop_nest.h"
 
 namespace unroll::host {
@@ -56,21 +56,7 @@ void copy_region(Device& device, const CopyRegion& args) {
 }
 
 void fill(Device& device, const Fill& args) {
-  switch (args.out.dtype) {
-    case DType::kFloat32:
-      return fill_with(device, args.out, float(args.value));
-    case DType::kFloat64:
-      return fill_with(device, args.out, args.value);
-    case DType::kInt32:
-      return fill_with(device, args.out, std::int32_t(args.value));
-    case DType::kInt64:
-      return fill_with(device, args.out, std::int64_t(args.value));
-    case DType::kBool:
-      return fill_with(device, args.out, args.value != 0);
-    case DType::kByte:
-      break;
-  }
-  throw std::invalid_argument("fill: got bytes, expected elements");
+  with_type(args.out.dtype, [&]<typename T>(T) { fill_with(device, args.out, T(args.value)); });
 }
 
 }  // namespace unroll::host

@@ -134,10 +134,6 @@ class Placement {
   std::map<std::size_t, std::size_t> list_of_;  // index by size
 };
 
-std::size_t aligned(std::size_t bytes) {
-  return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
-}
-
 }  // namespace
 
 ArenaLayout lay_out(const std::vector<Lifetime>& buffers) {

@@ -36,6 +36,9 @@ struct StepNumbers {
   void fill(std::int64_t step, std::span<std::int64_t>& out) const;
 };
 
+/// Numbers of several nodes together.
+std::int64_t count_of(std::span<const StepNumbers> all);
+
 struct PlanContext {
   Backend& backend;
   std::uint64_t seed;

@@ -13,10 +13,6 @@ namespace {
 
 constexpr const char* kNotNeeded = ", but the fetches do not need it";
 
-std::size_t aligned(std::size_t bytes) {
-  return (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
-}
-
 [[noreturn]] void refuse_feed(const Tensor& placeholder, const char* why) {
   throw std::invalid_argument("run: placeholder '" + placeholder.name() + "' is fed" + why);
 }
@@ -62,7 +58,7 @@ void Session::Plan::check_feeds(const Graph& graph) const {
 }
 
 void Session::Plan::place_feeds() {
-  for (const StepNumbers& numbers : schedule_->numbers()) numbers_ += numbers.count();
+  numbers_ = count_of(schedule_->numbers());
   std::size_t bytes = aligned(std::size_t(1 + numbers_) * sizeof(std::int64_t));
   for (std::size_t k = 0; k < fed_.size(); ++k) {
     feed_offsets_.push_back(bytes);

@@ -24,13 +24,13 @@ std::size_t bytes_of(const TensorType& type) {
   return std::size_t(type.shape.elements()) * size_of(type.dtype);
 }
 
+}  // namespace
+
 std::int64_t count_of(std::span<const StepNumbers> all) {
   std::int64_t count = 0;
   for (const StepNumbers& numbers : all) count += numbers.count();
   return count;
 }
-
-}  // namespace
 
 std::int64_t StepNumbers::per_iteration() const {
   return 1 + count_of(inside);
@@ -286,7 +286,7 @@ void Schedule::place() {
     const Storage& s = storages_[std::size_t(storage)];
     buffer_of[std::size_t(storage)] = int(buffers.size());
     offset_in[std::size_t(storage)] = buffer.bytes;
-    buffer.bytes += (s.bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment;
+    buffer.bytes += aligned(s.bytes);
     buffer.first = std::min(buffer.first, s.first);
     buffer.last = std::max(buffer.last, s.last);
   };

@@ -85,8 +85,7 @@ class CondOperation final : public Operation {
       for (std::size_t k = 0; k < inputs.size(); ++k) schedule.set_input(k, inputs[k]);
       for (std::size_t k = 0; k < state.results.size(); ++k)
         schedule.set_result(k, c.outputs[state.results[k]]);
-      std::int64_t count = 0;
-      for (const StepNumbers& own : schedule.numbers()) count += own.count();
+      const std::int64_t count = count_of(schedule.numbers());
       schedule.set_step(step, {numbers, Shape{count}, DType::kInt64});
       numbers += count;
       schedule.bind_operations();

@@ -9,8 +9,7 @@
 namespace unroll {
 
 std::size_t ScratchLayout::add(std::size_t bytes) {
-  return std::exchange(bytes_,
-                       bytes_ + (bytes + kArenaAlignment - 1) / kArenaAlignment * kArenaAlignment);
+  return std::exchange(bytes_, bytes_ + aligned(bytes));
 }
 
 std::unique_ptr<Schedule> plan_body(const PlanContext& context, BodyRequest request) {

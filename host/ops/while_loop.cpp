@@ -62,13 +62,10 @@ class WhileOperation final : public Operation {
     state->condition = planned(*condition_, for_condition(context.inputs), "/condition");
     state->body = planned(*body_, for_body(context.inputs), "/body");
     state->name = context.node.name;
-    std::int64_t count = 1;
     for (const Schedule* schedule : {state->condition.get(), state->body.get()})
-      for (const StepNumbers& numbers : schedule->numbers()) {
-        state->inside.push_back(numbers);
-        count += numbers.count();
-      }
-    state->uploaded.resize(std::size_t(count));
+      state->inside.insert(state->inside.end(), schedule->numbers().begin(),
+                           schedule->numbers().end());
+    state->uploaded.resize(std::size_t(1 + count_of(state->inside)));
     ScratchLayout scratch;
     state->condition_arena = scratch.add(state->condition->arena_bytes());
     state->body_arena = scratch.add(state->body->arena_bytes());
@@ -95,8 +92,7 @@ class WhileOperation final : public Operation {
       for (std::size_t k = 0; k < states_; ++k) schedule.set_input(k, now(c, k));
       for (std::size_t k = 0; k < captured.size(); ++k)
         schedule.set_input(states_ + k, captured[k]);
-      std::int64_t count = 0;
-      for (const StepNumbers& own : schedule.numbers()) count += own.count();
+      const std::int64_t count = count_of(schedule.numbers());
       schedule.set_step(step, {numbers, Shape{count}, DType::kInt64});
       numbers += count;
     };

@@ -24,7 +24,7 @@ struct Window {
   Shape extent(const Shape& x) const {
     return {x[0], x[1], places(x[2], height), places(x[3], width), height, width};
   }
-  /// Of the extent's axes in x.
+  /// Strides of the extent's axes in x.
   Shape strides_in(const Shape& x) const {
     const Shape s = row_major_strides(x);
     return {s[0], s[1], stride * s[2], stride * s[3], dilation * s[2], dilation * s[3]};

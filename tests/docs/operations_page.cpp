@@ -245,7 +245,7 @@ struct Found {
   Kernels kernels;
 };
 
-/// Of the sum of y; empty if there is none.
+/// The gradient of the sum of y; empty if there is none.
 Tensor gradient_of(Tensor y, Tensor x) {
   const bool real = y.dtype() == DType::kFloat32 || y.dtype() == DType::kFloat64;
   if (!real || y.dtype() != x.dtype()) return {};

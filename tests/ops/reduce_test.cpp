@@ -457,7 +457,7 @@ TEST_P(ReduceOps, PlacesFlagsAndOtherTypes) {
   EXPECT_EQ(session.read<std::int64_t>(least), Places{-(1LL << 61)});
 }
 
-// Of nothing there is no place: known only with the feeds.
+// Nothing has no place in it: known only with the feeds.
 TEST_P(ReduceOps, APlaceOfNothingIsAnError) {
   Graph g;
   const Tensor x = g.placeholder("x", {kOpen});

@@ -1,10 +1,12 @@
 #include "unroll/initializer.h"
 
 #include <cmath>
+#include <future>
 #include <numbers>
 #include <stdexcept>
 #include <vector>
 
+#include "host/graph/orthonormalize.h"
 #include "unroll/math/philox.h"
 
 namespace unroll {
@@ -24,32 +26,8 @@ double normal(std::uint64_t key, std::uint64_t index) {
   return std::sqrt(-2 * std::log(u)) * std::cos(2 * std::numbers::pi * v);
 }
 
-/// Independent partial sums, so that the compiler may use vectors.
-double dot(const double* u, const double* v, std::size_t size) {
-  double sums[8] = {};
-  std::size_t i = 0;
-  for (; i + 8 <= size; i += 8)
-    for (std::size_t k = 0; k < 8; ++k) sums[k] += u[i + k] * v[i + k];
-  double total = 0;
-  for (; i < size; ++i) total += u[i] * v[i];
-  for (const double sum : sums) total += sum;
-  return total;
-}
-
-/// Modified Gram-Schmidt on `count` vectors of length `size`, count <= size. Gaussian vectors are
-/// well enough conditioned that float64 leaves errors far below float32's.
-void orthonormalize(std::vector<double>& vectors, std::size_t count, std::size_t size) {
-  for (std::size_t k = 0; k < count; ++k) {
-    double* v = &vectors[k * size];
-    const double scale = 1 / std::sqrt(dot(v, v, size));
-    for (std::size_t i = 0; i < size; ++i) v[i] *= scale;
-    for (std::size_t j = k + 1; j < count; ++j) {
-      double* u = &vectors[j * size];
-      const double along = dot(u, v, size);
-      for (std::size_t i = 0; i < size; ++i) u[i] -= along * v[i];
-    }
-  }
-}
+/// Blocks of a matrix with fewer elements are made in less time than a thread begins.
+constexpr std::size_t kOwnThread = std::size_t{1} << 16;
 
 void orthogonal_block(std::uint64_t key, std::uint64_t block, std::size_t rows, std::size_t columns,
                       std::span<float> values) {
@@ -57,11 +35,26 @@ void orthogonal_block(std::uint64_t key, std::uint64_t block, std::size_t rows, 
   std::vector<double> vectors(count * size);
   for (std::size_t i = 0; i < vectors.size(); ++i)
     vectors[i] = normal(key, block * vectors.size() + i);
-  orthonormalize(vectors, count, size);
+  orthonormalize({vectors.data(), count, size});
   for (std::size_t r = 0; r < rows; ++r)
     for (std::size_t c = 0; c < columns; ++c)
       values[r * columns + c] =
           float(rows <= columns ? vectors[r * size + c] : vectors[c * size + r]);
+}
+
+/// Each block in a thread of its own if it is large.
+void orthogonal_blocks(std::uint64_t key, std::size_t blocks, const Shape& shape,
+                       std::span<float> values) {
+  const std::size_t rows = std::size_t(shape[0]) / blocks, columns = std::size_t(shape[1]);
+  const std::size_t size = rows * columns;
+  std::vector<std::future<void>> others;
+  for (std::size_t block = 0; block < blocks; ++block) {
+    const std::launch how = size < kOwnThread ? std::launch::deferred : std::launch::async;
+    others.push_back(std::async(how, [=] {
+      orthogonal_block(key, block, rows, columns, values.subspan(block * size, size));
+    }));
+  }
+  for (std::future<void>& other : others) other.get();
 }
 
 }  // namespace
@@ -100,14 +93,10 @@ void initialize(const Initializer& how, const Shape& shape, std::uint64_t seed,
       break;
     case Initializer::Kind::kUniform:
       break;
-    case Initializer::Kind::kOrthogonal: {
+    case Initializer::Kind::kOrthogonal:
       require_blocks(how, shape, name);
-      const auto rows = std::size_t(shape[0] / how.blocks), columns = std::size_t(shape[1]);
-      for (std::size_t block = 0; block < std::size_t(how.blocks); ++block)
-        orthogonal_block(key, block, rows, columns,
-                         values.subspan(block * rows * columns, rows * columns));
+      orthogonal_blocks(key, std::size_t(how.blocks), shape, values);
       return;
-    }
   }
   for (std::size_t i = 0; i < values.size(); ++i)
     values[i] = float(low + (high - low) * math::uniform53(math::philox(key, 0, i)));

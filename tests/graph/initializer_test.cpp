@@ -106,6 +106,12 @@ TEST(Initializer, OrthogonalBlocksAreOrthonormal) {
   expect_orthonormal(values_of(orthogonal(4), {132, 33}), 33, 33);
   expect_orthonormal(values_of(orthogonal(3), {15, 8}), 5, 8);
   expect_orthonormal(values_of(orthogonal(), {1, 1}), 1, 1);
+  // Around the panels, tiles and strips of orthonormalize().
+  for (const std::size_t size : {15, 16, 17, 31, 33, 127, 129, 257})
+    expect_orthonormal(values_of(orthogonal(2), {2 * std::int64_t(size), std::int64_t(size)}), size,
+                       size);
+  expect_orthonormal(values_of(orthogonal(), {40, 301}), 40, 301);
+  expect_orthonormal(values_of(orthogonal(3), {900, 70}), 300, 70);
 }
 
 TEST(Initializer, OrthogonalBlocksDiffer) {

@@ -1,10 +1,9 @@
 #include "unroll/graph.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <stdexcept>
 
+#include "host/graph/element_range.h"
 #include "host/graph/operation.h"
 
 namespace unroll {
@@ -107,17 +106,6 @@ Tensor Graph::variable(std::string_view name, const Shape& shape, const Initiali
 
 namespace {
 
-/// Whether `value` is a whole number that T holds; then sets `whole` to it.
-template <typename T>
-bool is_exactly(double value, T& whole) {
-  // The limits are powers of two, so they are exact.
-  if (!(value >= double(std::numeric_limits<T>::min()) &&
-        value < -double(std::numeric_limits<T>::min()) && value == std::floor(value)))
-    return false;
-  whole = T(value);
-  return true;
-}
-
 TensorType listed(std::size_t values, const Shape& shape, DType dtype) {
   if (shape.is_open() || std::int64_t(values) != shape.elements())
     throw std::invalid_argument("constant: got " + std::to_string(values) +
@@ -141,25 +129,21 @@ Tensor Graph::constant(double value, const Shape& shape, DType dtype) {
   const auto of = [&]<typename T>(T converted) {
     return constant_of(std::as_bytes(std::span(&converted, 1)), {shape, dtype});
   };
+  if (!holds(dtype, value))
+    throw std::invalid_argument("constant: got " + std::to_string(value) +
+                                ", expected a value of " + to_string(dtype));
   switch (dtype) {
     case DType::kFloat32:
       return of(float(value));
-    case DType::kFloat64:
-      return of(value);
     case DType::kInt32:
-      if (std::int32_t whole = 0; is_exactly(value, whole)) return of(whole);
-      break;
+      return of(std::int32_t(value));
     case DType::kInt64:
-      if (std::int64_t whole = 0; is_exactly(value, whole)) return of(whole);
-      break;
+      return of(std::int64_t(value));
     case DType::kBool:
-      if (value == 0 || value == 1) return of(value == 1);
-      break;
-    case DType::kByte:
-      break;
+      return of(value == 1);
+    default:
+      return of(value);
   }
-  throw std::invalid_argument("constant: got " + std::to_string(value) + ", expected a value of " +
-                              to_string(dtype));
 }
 
 Tensor Graph::constant(std::span<const float> values, const Shape& shape) {

@@ -79,17 +79,13 @@ class CondOperation final : public Operation {
     auto* numbers = c.numbers.as<std::int64_t>();
     const View step{numbers++, Shape{1}, DType::kInt64};
     for (std::size_t branch = 0; branch < 2; ++branch) {
-      Schedule& schedule = *state.schedules[branch];
-      schedule.bind(static_cast<std::byte*>(c.scratch.data));
       const auto inputs = of_branch(c.inputs, branch);
-      for (std::size_t k = 0; k < inputs.size(); ++k) schedule.set_input(k, inputs[k]);
-      for (std::size_t k = 0; k < state.results.size(); ++k)
-        schedule.set_result(k, c.outputs[state.results[k]]);
-      const std::int64_t count = count_of(schedule.numbers());
-      schedule.set_step(step, {numbers, Shape{count}, DType::kInt64});
-      numbers += count;
-      schedule.bind_operations();
-      schedule.capture();
+      BodyPlaces places{.arena = static_cast<std::byte*>(c.scratch.data),
+                        .inputs = {inputs.begin(), inputs.end()},
+                        .results = {},
+                        .step = step};
+      for (const std::size_t k : state.results) places.results.push_back(c.outputs[k]);
+      bind_body(*state.schedules[branch], places, numbers);
     }
   }
 

@@ -3,14 +3,9 @@
 #include <stdexcept>
 #include <utility>
 
-#include "host/graph/arena.h"
 #include "unroll/math/philox.h"
 
 namespace unroll {
-
-std::size_t ScratchLayout::add(std::size_t bytes) {
-  return std::exchange(bytes_, bytes_ + aligned(bytes));
-}
 
 std::unique_ptr<Schedule> plan_body(const PlanContext& context, BodyRequest request) {
   return std::make_unique<Schedule>(
@@ -21,6 +16,17 @@ std::unique_ptr<Schedule> plan_body(const PlanContext& context, BodyRequest requ
                       .placeholders = request.body.inputs,
                       .shapes = std::move(request.shapes),
                       .results_outside = true});
+}
+
+void bind_body(Schedule& schedule, const BodyPlaces& places, std::int64_t*& numbers) {
+  schedule.bind(places.arena);
+  for (std::size_t k = 0; k < places.inputs.size(); ++k) schedule.set_input(k, places.inputs[k]);
+  for (std::size_t k = 0; k < places.results.size(); ++k) schedule.set_result(k, places.results[k]);
+  const std::int64_t count = count_of(schedule.numbers());
+  schedule.set_step(places.step, {numbers, Shape{count}, DType::kInt64});
+  numbers += count;
+  schedule.bind_operations();
+  schedule.capture();
 }
 
 void require_predicate(const TensorType& type, const char* what) {
@@ -45,10 +51,6 @@ void require_tensors(const std::string& what, const std::vector<Tensor>& tensors
 
 std::string quoted(const char* kind, std::string_view name) {
   return std::string(kind) + " '" + std::string(name) + "'";
-}
-
-View piece_of(const View& scratch, std::size_t offset, const TensorType& type) {
-  return {static_cast<std::byte*>(scratch.data) + offset, type.shape, type.dtype};
 }
 
 }  // namespace unroll

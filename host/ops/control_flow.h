@@ -1,7 +1,6 @@
 /// What loops and branches share.
 #pragma once
 
-#include <cstddef>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -9,19 +8,9 @@
 
 #include "host/graph/body.h"
 #include "host/graph/schedule.h"
+#include "host/ops/scratch_layout.h"
 
 namespace unroll {
-
-/// Memory that is handed out piece by piece, each aligned like an arena's.
-class ScratchLayout {
- public:
-  /// The offset of a piece.
-  std::size_t add(std::size_t bytes);
-  std::size_t bytes() const { return bytes_; }
-
- private:
-  std::size_t bytes_ = 0;
-};
 
 /// The schedule of a body in a node that is being planned. Its results lie outside. `site` keys its
 /// random numbers.
@@ -33,6 +22,15 @@ struct BodyRequest {
 };
 std::unique_ptr<Schedule> plan_body(const PlanContext& context, BodyRequest request);
 
+/// Where a body that the host starts finds what it needs.
+struct BodyPlaces {
+  std::byte* arena;
+  std::vector<View> inputs, results;
+  View step;
+};
+/// Binds and records it. Its step numbers are the next of `numbers`, which move on.
+void bind_body(Schedule& schedule, const BodyPlaces& places, std::int64_t*& numbers);
+
 /// Throws std::invalid_argument unless it is bool with one element.
 void require_predicate(const TensorType& type, const char* what);
 /// Throws std::invalid_argument unless the types agree. `which`: "state 2".
@@ -42,7 +40,5 @@ void require_tensors(const std::string& what, const std::vector<Tensor>& tensors
 
 /// "scan 'rnn'"
 std::string quoted(const char* kind, std::string_view name);
-
-View piece_of(const View& scratch, std::size_t offset, const TensorType& type);
 
 }  // namespace unroll

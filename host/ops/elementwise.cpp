@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "host/graph/element_range.h"
 #include "host/graph/operation.h"
 #include "host/ops/reduce.h"
 #include "host/ops/softmax.h"
@@ -129,11 +130,9 @@ std::string element_types(Kind kind) {
 
 /// A number beside tensors of an integer type.
 void require_whole(double value, DType dtype) {
-  constexpr double kExact = 0x1p53;  // beyond, not every whole number is a double
-  const double most = dtype == DType::kInt32 ? double(INT32_MAX) : kExact;
-  if (!(std::abs(value) <= most && value == std::floor(value)))
+  if (!holds(dtype, value))
     shape_error("the number " + std::to_string(value) + " beside a tensor of " + to_string(dtype),
-                "a whole number of at most " + std::to_string(std::int64_t(most)));
+                "a whole number of at most " + std::to_string(std::int64_t(greatest_whole(dtype))));
 }
 
 class ElementwiseOperation final : public Operation {

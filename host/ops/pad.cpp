@@ -1,27 +1,13 @@
 /// Operations that make a tensor larger: a border of one value, and repetition.
 #include <algorithm>
-#include <cmath>
 
+#include "host/graph/element_range.h"
 #include "host/graph/operation.h"
 #include "host/ops/layout.h"
 #include "unroll/ops.h"
 
 namespace unroll {
 namespace {
-
-/// Whether an element of this type can be `value`, but for rounding.
-bool holds(DType dtype, double value) {
-  switch (dtype) {
-    case DType::kInt32:
-      return value == std::trunc(value) && std::abs(value) < 0x1p31;
-    case DType::kInt64:  // above 2^53 a double skips integers
-      return value == std::trunc(value) && std::abs(value) <= 0x1p53;
-    case DType::kBool:
-      return value == 0 || value == 1;
-    default:
-      return true;
-  }
-}
 
 class PadOperation final : public Operation {
  public:

@@ -86,26 +86,29 @@ class WhileOperation final : public Operation {
     auto* const scratch = static_cast<std::byte*>(c.scratch.data);
     auto* numbers = reinterpret_cast<std::int64_t*>(scratch + state.number);
     const View step{numbers++, Shape{1}, DType::kInt64};
-    const auto bind_one = [&](Schedule& schedule, std::byte* arena,
-                              std::span<const View> captured) {
-      schedule.bind(arena);
-      for (std::size_t k = 0; k < states_; ++k) schedule.set_input(k, now(c, k));
-      for (std::size_t k = 0; k < captured.size(); ++k)
-        schedule.set_input(states_ + k, captured[k]);
-      const std::int64_t count = count_of(schedule.numbers());
-      schedule.set_step(step, {numbers, Shape{count}, DType::kInt64});
-      numbers += count;
+    std::vector<View> states, next_states;
+    for (std::size_t k = 0; k < states_; ++k) {
+      states.push_back(now(c, k));
+      next_states.push_back(next(c, k));
+    }
+    const auto inputs_with = [&](std::span<const View> captured) {
+      std::vector<View> inputs = states;
+      inputs.insert(inputs.end(), captured.begin(), captured.end());
+      return inputs;
     };
     const std::size_t first = condition_->inputs.size();  // captured by the body
-    bind_one(*state.condition, scratch + state.condition_arena,
-             c.inputs.subspan(states_, first - states_));
-    state.condition->set_result(0, {scratch + state.predicate, {}, DType::kBool});
-    bind_one(*state.body, scratch + state.body_arena, c.inputs.subspan(first));
-    for (std::size_t k = 0; k < states_; ++k) state.body->set_result(k, next(c, k));
-    for (Schedule* schedule : {state.condition.get(), state.body.get()}) {
-      schedule->bind_operations();
-      schedule->capture();
-    }
+    bind_body(*state.condition,
+              {.arena = scratch + state.condition_arena,
+               .inputs = inputs_with(c.inputs.subspan(states_, first - states_)),
+               .results = {{scratch + state.predicate, {}, DType::kBool}},
+               .step = step},
+              numbers);
+    bind_body(*state.body,
+              {.arena = scratch + state.body_arena,
+               .inputs = inputs_with(c.inputs.subspan(first)),
+               .results = next_states,
+               .step = step},
+              numbers);
   }
 
   void prepare(const RunContext& c) const override {

@@ -92,7 +92,7 @@ class Graph {
                   const VariableOptions& options = {});
 
   /// Every element is `value`. Broadcasting lets a scalar (the default) stand for any shape.
-  /// Errors    std::invalid_argument if an integer type or bool has no such value.
+  /// Errors    std::invalid_argument if an integer type or bool has no such value up to 2^53.
   Tensor constant(double value, const Shape& shape = {}, DType dtype = DType::kFloat32);
   /// The element type is the values'. An int64 above 2^53 is exact only in this form.
   /// Errors    std::invalid_argument unless there are as many values as the shape has elements.

@@ -10,6 +10,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -546,6 +547,17 @@ TEST(TypedErrors, SayWhatWasGotAndExpected) {
       "most 2147483647");
   EXPECT_NE(refusal_of([&] { clip(n, 0, kInf64); }), "none");
   EXPECT_NE(refusal_of([&] { n + 3e9; }), "none");
+  // The same numbers are accepted as an operand, as a constant and as a border.
+  for (const auto& [dtype, value, fits] :
+       {std::tuple(DType::kInt32, -0x1p31, true), std::tuple(DType::kInt32, -0x1p31 - 1, false),
+        std::tuple(DType::kInt32, 0x1p31 - 1, true), std::tuple(DType::kInt32, 0x1p31, false),
+        std::tuple(DType::kInt64, -0x1p53, true), std::tuple(DType::kInt64, 0x1p53 + 2, false),
+        std::tuple(DType::kInt64, 0.5, false), std::tuple(DType::kInt64, kNan64, false)}) {
+    const Tensor whole = cast(x, dtype);
+    EXPECT_EQ(refusal_of([&] { whole + value; }) == "none", fits) << to_string(dtype) << value;
+    EXPECT_EQ(refusal_of([&] { g.constant(value, {}, dtype); }) == "none", fits) << value;
+    EXPECT_EQ(refusal_of([&] { pad(whole, {{1, 1}}, value); }) == "none", fits) << value;
+  }
   EXPECT_EQ(refusal_of([&] { bytes + 3e9; }), "none");
   EXPECT_EQ(refusal_of([&] { where(x, x, x); }),
             "where: got the condition of float32, expected bool");
@@ -560,7 +572,7 @@ TEST(TypedErrors, SayWhatWasGotAndExpected) {
             "constant: got 1.500000, expected a value of int64");
   for (const double value : {2147483648.0, -2147483649.0, kNan64, kInf64})
     EXPECT_NE(refusal_of([&] { g.constant(value, {}, DType::kInt32); }), "none") << value;
-  EXPECT_NE(refusal_of([&] { g.constant(9223372036854775808.0, {}, DType::kInt64); }), "none");
+  EXPECT_NE(refusal_of([&] { g.constant(0x1p53 + 2, {}, DType::kInt64); }), "none");
   EXPECT_NE(refusal_of([&] { g.constant(2, {}, DType::kBool); }), "none");
   EXPECT_NE(refusal_of([&] { g.constant(0, {}, DType::kByte); }), "none");
   EXPECT_EQ(cast(x, DType::kFloat32), x);

@@ -10,7 +10,7 @@
 namespace unroll {
 
 // float32, float64, int32 and int64. A number beside a tensor takes the tensor's type; for an
-// integer type it must be whole, and below 2^53.
+// integer type it must be whole, at most 2^53.
 Tensor operator+(Tensor a, Tensor b);
 Tensor operator-(Tensor a, Tensor b);
 Tensor operator*(Tensor a, Tensor b);

@@ -269,6 +269,33 @@ TEST_P(ScanTest, NestedScansDrawTheirOwnNumbers) {
   EXPECT_EQ(rows.size(), 12U);
 }
 
+// What an inner scan reads from outside moves with the steps of the outer one.
+TEST_P(ScanTest, AnInnerScanReadsTheOuterStep) {
+  Graph graph;
+  const Tensor x = graph.placeholder("x", {4, 3}), counts = graph.constant(1, {5});
+  const ScanResult out = scan(
+      [&](const Tensors& outer, const Tensors& rows) -> ScanStep {
+        const Tensor sum = scan(
+                               [&](const Tensors& s, const Tensors& e) -> ScanStep {
+                                 return {{s[0] + e[0] * rows[0] * outer[0]}, {}};
+                               },
+                               {rows[0] * 0}, {counts})
+                               .states[0];
+        return {{outer[0] + 1}, {sum}};
+      },
+      {graph.constant(1)}, {x});
+  const Tensor slope = dense_gradients(reduce_sum(out.outputs[0]), {x})[0];
+  Session session(graph, backend_);
+  const std::vector<float> in{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  session.run({out.outputs[0], slope}, {{x, in}});
+  const std::vector<float> y = session.read(out.outputs[0]), dx = session.read(slope);
+  for (std::size_t k = 0; k < in.size(); ++k) {
+    const auto times = float(5 * (k / 3 + 1));
+    EXPECT_EQ(y[k], times * in[k]) << k;
+    EXPECT_EQ(dx[k], times) << k;
+  }
+}
+
 /// Trains a network whose cell has layers, an embedding of ids, and a recurrent node in it, which
 /// keeps its weights in a form of its own.
 std::vector<std::vector<float>> trained(const std::shared_ptr<Backend>& backend, bool as_scan) {

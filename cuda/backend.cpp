@@ -1,6 +1,7 @@
 /// The CUDA backend: it queues all work in order on one stream.
 #include "cuda/backend.h"
 
+#include "cuda/cudnn/convolution.h"
 #include "cuda/device/device.h"
 #include "cuda/device/graph.h"
 #include "cuda/device/staging.h"
@@ -38,6 +39,7 @@ class CudaBackend final : public Backend, private DeviceClock {
         recurrent_(device_, options.recurrent_algorithm),
         staging_(device_.stream()),
         linear_algebra_(make_linear_algebra(device_)),
+        convolutions_(device_),
         name_(device_name(device_)) {}
 
   DeviceKind kind() const override { return DeviceKind::kCuda; }
@@ -70,6 +72,9 @@ class CudaBackend final : public Backend, private DeviceClock {
   }
   DeviceClock* clock() override { return this; }
   LinearAlgebraKernels* linear_algebra() override { return linear_algebra_.get(); }
+  std::unique_ptr<ConvolutionPlan> convolution_plan(const ConvolutionSpec& spec) override {
+    return convolutions_.plan(spec);
+  }
   double elapsed(const std::function<void()>& work) override {
     const double time = seconds(device_.stream(), work);
     device_.grid_watcher().check();
@@ -130,6 +135,7 @@ class CudaBackend final : public Backend, private DeviceClock {
   RecurrentPlanner recurrent_;
   Staging staging_;
   std::unique_ptr<LinearAlgebraKernels> linear_algebra_;
+  CudnnConvolutions convolutions_;
   std::string name_;
 };
 

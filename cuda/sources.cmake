@@ -3,6 +3,7 @@
 
 set(UNROLL_CUDA_SOURCES
   cuda/backend.cpp
+  cuda/cudnn/convolution.cpp
   cuda/cudnn/cudnn.cpp
   cuda/cudnn/cudnn_kernels.cu
   cuda/cudnn/cudnn_stack.cpp

@@ -60,6 +60,22 @@ void find_all(Loader& loader, Interface& f) {
   loader.find(f.rnn_backward_weights, "cudnnRNNBackwardWeights_v8");
 }
 
+void find_all(Loader& loader, ConvolutionInterface& f) {
+  loader.find(f.create_filter_descriptor, "cudnnCreateFilterDescriptor");
+  loader.find(f.destroy_filter_descriptor, "cudnnDestroyFilterDescriptor");
+  loader.find(f.set_filter_nd_descriptor, "cudnnSetFilterNdDescriptor");
+  loader.find(f.create_convolution_descriptor, "cudnnCreateConvolutionDescriptor");
+  loader.find(f.destroy_convolution_descriptor, "cudnnDestroyConvolutionDescriptor");
+  loader.find(f.set_convolution_math_type, "cudnnSetConvolutionMathType");
+  loader.find(f.set_convolution_2d_descriptor, "cudnnSetConvolution2dDescriptor");
+  loader.find(f.forward_workspace_size, "cudnnGetConvolutionForwardWorkspaceSize");
+  loader.find(f.forward, "cudnnConvolutionForward");
+  loader.find(f.input_gradient_workspace_size, "cudnnGetConvolutionBackwardDataWorkspaceSize");
+  loader.find(f.input_gradient, "cudnnConvolutionBackwardData");
+  loader.find(f.weight_gradient_workspace_size, "cudnnGetConvolutionBackwardFilterWorkspaceSize");
+  loader.find(f.weight_gradient, "cudnnConvolutionBackwardFilter");
+}
+
 Interface require() {
   const Library library = load();
   if (!library.why_not.empty())
@@ -71,16 +87,6 @@ Interface require() {
 std::string one_line(std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   return text;
-}
-
-/// The name of the status and cuDNN's further explanation.
-std::string words(Status status) {
-  std::string text = functions().get_error_string(status);
-  std::vector<char> more(512);
-  functions().get_last_error_string(more.data(), more.size());
-  more.back() = '\0';
-  if (more.front() != '\0') text += std::string(", ") + more.data();
-  return one_line(text);
 }
 
 /// For destructors, like gpu::report().
@@ -125,12 +131,29 @@ Library load() {
     library.why_not = "cuDNN " + version + " has no " + loader.missing();
   else
     library.version = version;
+  Loader convolutions(opened);
+  find_all(convolutions, library.convolutions);
+  library.has_convolutions = library.why_not.empty() && convolutions.missing().empty();
   return library;
 }
 
 const Interface& functions() {
   static const Interface loaded = require();  // tried again if it throws
   return loaded;
+}
+
+const ConvolutionInterface* convolutions() {
+  static const Library library = load();
+  return library.has_convolutions ? &library.convolutions : nullptr;
+}
+
+std::string words(Status status) {
+  std::string text = functions().get_error_string(status);
+  std::vector<char> more(512);
+  functions().get_last_error_string(more.data(), more.size());
+  more.back() = '\0';
+  if (more.front() != '\0') text += std::string(", ") + more.data();
+  return one_line(text);
 }
 
 void check(Status status, const char* call, const char* file, int line) {
@@ -162,6 +185,13 @@ void Deleter::operator()(RnnDataDescriptor descriptor) const noexcept {
 void Deleter::operator()(TensorDescriptor descriptor) const noexcept {
   report(functions().destroy_tensor_descriptor(descriptor), "cudnnDestroyTensorDescriptor");
 }
+void Deleter::operator()(FilterDescriptor descriptor) const noexcept {
+  report(convolutions()->destroy_filter_descriptor(descriptor), "cudnnDestroyFilterDescriptor");
+}
+void Deleter::operator()(ConvolutionDescriptor descriptor) const noexcept {
+  report(convolutions()->destroy_convolution_descriptor(descriptor),
+         "cudnnDestroyConvolutionDescriptor");
+}
 
 Owner<Handle> make_handle(cudaStream_t stream) {
   auto handle = make(functions().create, "cudnnCreate");
@@ -192,11 +222,24 @@ Owner<TensorDescriptor> make_tensor_descriptor() {
   return make(functions().create_tensor_descriptor, "cudnnCreateTensorDescriptor");
 }
 
-Owner<TensorDescriptor> make_tensor_descriptor(DataType type, const int (&extents)[3]) {
+Owner<TensorDescriptor> make_tensor_descriptor(DataType type, const std::vector<int>& extents) {
   auto tensor = make_tensor_descriptor();
-  const int strides[3] = {extents[1] * extents[2], extents[2], 1};
-  UNROLL_CUDNN_CHECK(functions().set_tensor_nd_descriptor(tensor.get(), type, 3, extents, strides));
+  std::vector<int> strides(extents.size(), 1);
+  for (std::size_t k = extents.size(); k-- > 1;) strides[k - 1] = strides[k] * extents[k];
+  UNROLL_CUDNN_CHECK(functions().set_tensor_nd_descriptor(tensor.get(), type, int(extents.size()),
+                                                          extents.data(), strides.data()));
   return tensor;
+}
+
+Owner<FilterDescriptor> make_filter_descriptor(DataType type, const std::vector<int>& extents) {
+  auto filter = make(convolutions()->create_filter_descriptor, "cudnnCreateFilterDescriptor");
+  UNROLL_CUDNN_CHECK(convolutions()->set_filter_nd_descriptor(
+      filter.get(), type, FilterFormat::kNchw, int(extents.size()), extents.data()));
+  return filter;
+}
+
+Owner<ConvolutionDescriptor> make_convolution_descriptor() {
+  return make(convolutions()->create_convolution_descriptor, "cudnnCreateConvolutionDescriptor");
 }
 
 }  // namespace unroll::gpu::cudnn

@@ -1,6 +1,6 @@
-/// The part of cuDNN 9 that the recurrent node needs. It is declared here and loaded at run time,
-/// so neither the build nor the program requires cuDNN. Names and values are those of its C
-/// interface without their prefixes; cudnn_interface_check.cpp compares them with <cudnn.h>.
+/// The part of cuDNN 9 that recurrent nodes and convolutions need. It is declared here and loaded
+/// at run time, so neither the build nor the program requires cuDNN. Names and values are those of
+/// its C interface without their prefixes; cudnn_interface_check.cpp compares them with <cudnn.h>.
 #pragma once
 
 #include <cuda_runtime_api.h>
@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 #include <type_traits>
+#include <vector>
 
 namespace unroll::gpu::cudnn {
 
@@ -37,6 +38,11 @@ enum class DirectionMode : int { kUnidirectional = 0, kBidirectional = 1 };
 enum class InputMode : int { kLinear = 0 };
 enum class DataLayout : int { kSequenceMajorUnpacked = 0, kSequenceMajorPacked = 1 };
 enum class GradientMode : int { kAdd = 0 };
+enum class FilterFormat : int { kNchw = 0 };
+enum class ConvolutionMode : int { kCrossCorrelation = 1 };
+enum class ForwardAlgorithm : int { kImplicitGemm = 0, kImplicitPrecomputedGemm = 1 };
+enum class InputGradientAlgorithm : int { kAlgorithm1 = 1 };
+enum class WeightGradientAlgorithm : int { kAlgorithm1 = 1 };
 enum : std::uint32_t { kPaddedIoDisabled = 0, kPaddedIoEnabled = 1 };
 
 using Handle = struct HandleData*;
@@ -44,8 +50,10 @@ using DropoutDescriptor = struct DropoutData*;
 using RnnDescriptor = struct RnnData*;
 using RnnDataDescriptor = struct RnnDataData*;
 using TensorDescriptor = struct TensorData*;
+using FilterDescriptor = struct FilterData*;
+using ConvolutionDescriptor = struct ConvolutionData*;
 
-/// cuDNN's functions, in the order of its headers.
+/// cuDNN's functions, in the order of its headers. Convolutions have an interface of their own.
 struct Interface {
   std::size_t (*get_version)();
   const char* (*get_error_string)(Status status);
@@ -111,8 +119,50 @@ struct Interface {
                                  void* work, std::size_t reserve_bytes, void* reserve);
 };
 
+struct ConvolutionInterface {
+  Status (*create_filter_descriptor)(FilterDescriptor* descriptor);
+  Status (*destroy_filter_descriptor)(FilterDescriptor descriptor);
+  Status (*set_filter_nd_descriptor)(FilterDescriptor descriptor, DataType type,
+                                     FilterFormat format, int dims, const int* extents);
+  Status (*create_convolution_descriptor)(ConvolutionDescriptor* descriptor);
+  Status (*destroy_convolution_descriptor)(ConvolutionDescriptor descriptor);
+  Status (*set_convolution_math_type)(ConvolutionDescriptor descriptor, MathType math);
+  Status (*set_convolution_2d_descriptor)(ConvolutionDescriptor descriptor, int padding_height,
+                                          int padding_width, int stride_height, int stride_width,
+                                          int dilation_height, int dilation_width,
+                                          ConvolutionMode mode, DataType sum);
+  Status (*forward_workspace_size)(Handle handle, TensorDescriptor x, FilterDescriptor weight,
+                                   ConvolutionDescriptor convolution, TensorDescriptor y,
+                                   ForwardAlgorithm algorithm, std::size_t* bytes);
+  Status (*forward)(Handle handle, const void* alpha, TensorDescriptor x_descriptor, const void* x,
+                    FilterDescriptor weight_descriptor, const void* weight,
+                    ConvolutionDescriptor convolution, ForwardAlgorithm algorithm, void* work,
+                    std::size_t work_bytes, const void* beta, TensorDescriptor y_descriptor,
+                    void* y);
+  Status (*input_gradient_workspace_size)(Handle handle, FilterDescriptor weight,
+                                          TensorDescriptor dy, ConvolutionDescriptor convolution,
+                                          TensorDescriptor dx, InputGradientAlgorithm algorithm,
+                                          std::size_t* bytes);
+  Status (*input_gradient)(Handle handle, const void* alpha, FilterDescriptor weight_descriptor,
+                           const void* weight, TensorDescriptor dy_descriptor, const void* dy,
+                           ConvolutionDescriptor convolution, InputGradientAlgorithm algorithm,
+                           void* work, std::size_t work_bytes, const void* beta,
+                           TensorDescriptor dx_descriptor, void* dx);
+  Status (*weight_gradient_workspace_size)(Handle handle, TensorDescriptor x, TensorDescriptor dy,
+                                           ConvolutionDescriptor convolution,
+                                           FilterDescriptor dweight,
+                                           WeightGradientAlgorithm algorithm, std::size_t* bytes);
+  Status (*weight_gradient)(Handle handle, const void* alpha, TensorDescriptor x_descriptor,
+                            const void* x, TensorDescriptor dy_descriptor, const void* dy,
+                            ConvolutionDescriptor convolution, WeightGradientAlgorithm algorithm,
+                            void* work, std::size_t work_bytes, const void* beta,
+                            FilterDescriptor dweight_descriptor, void* dweight);
+};
+
 struct Library {
   Interface functions{};
+  ConvolutionInterface convolutions{};
+  bool has_convolutions = false;
   std::string version;  // "9.19.0"; empty if it cannot be used
   std::string why_not;  // on one line; empty if it can
 };
@@ -121,11 +171,15 @@ Library load();
 
 /// The interface of the process, loaded on first use. Throws Unsupported if there is none.
 const Interface& functions();
+/// Null if there is no cuDNN, or none with convolutions.
+const ConvolutionInterface* convolutions();
 
 /// Throws if the status is an error. Unsupported, in cuDNN's words: cuDNN does not support the
 /// model or rejects its parameters; it says so before it computes anything, for a descriptor or
 /// only for the first pass. DeviceError: everything else.
 void check(Status status, const char* call, const char* file, int line);
+/// The name of the status and cuDNN's further explanation, on one line.
+std::string words(Status status);
 
 struct Deleter {
   void operator()(Handle handle) const noexcept;
@@ -133,6 +187,8 @@ struct Deleter {
   void operator()(RnnDescriptor descriptor) const noexcept;
   void operator()(RnnDataDescriptor descriptor) const noexcept;
   void operator()(TensorDescriptor descriptor) const noexcept;
+  void operator()(FilterDescriptor descriptor) const noexcept;
+  void operator()(ConvolutionDescriptor descriptor) const noexcept;
 };
 /// Deletes a handle or descriptor.
 template <typename Pointer>
@@ -152,7 +208,10 @@ Owner<RnnDataDescriptor> make_rnn_data_descriptor(const RnnDataShape& shape);
 /// A descriptor that has no shape yet.
 Owner<TensorDescriptor> make_tensor_descriptor();
 /// Dense, row-major.
-Owner<TensorDescriptor> make_tensor_descriptor(DataType type, const int (&extents)[3]);
+Owner<TensorDescriptor> make_tensor_descriptor(DataType type, const std::vector<int>& extents);
+// Only where there are convolutions.
+Owner<FilterDescriptor> make_filter_descriptor(DataType type, const std::vector<int>& extents);
+Owner<ConvolutionDescriptor> make_convolution_descriptor();
 
 }  // namespace unroll::gpu::cudnn
 

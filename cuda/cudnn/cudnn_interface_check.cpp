@@ -47,8 +47,8 @@ struct Alike<void (*)(A...), S (*)(B...)> {
   static constexpr bool value = std::is_void_v<S> && (passed_alike<A, B>() && ...);
 };
 
-template <typename Ours, typename Real>
-constexpr bool alike(Ours Interface::*, Real*) {
+template <typename Holder, typename Ours, typename Real>
+constexpr bool alike(Ours Holder::*, Real*) {
   return Alike<Ours, Real*>::value;
 }
 
@@ -78,6 +78,28 @@ static_assert(alike(&Interface::set_rnn_data_descriptor, &cudnnSetRNNDataDescrip
 static_assert(alike(&Interface::rnn_forward, &cudnnRNNForward));
 static_assert(alike(&Interface::rnn_backward_data, &cudnnRNNBackwardData_v8));
 static_assert(alike(&Interface::rnn_backward_weights, &cudnnRNNBackwardWeights_v8));
+
+static_assert(alike(&ConvolutionInterface::create_filter_descriptor, &cudnnCreateFilterDescriptor));
+static_assert(alike(&ConvolutionInterface::destroy_filter_descriptor,
+                    &cudnnDestroyFilterDescriptor));
+static_assert(alike(&ConvolutionInterface::set_filter_nd_descriptor, &cudnnSetFilterNdDescriptor));
+static_assert(alike(&ConvolutionInterface::create_convolution_descriptor,
+                    &cudnnCreateConvolutionDescriptor));
+static_assert(alike(&ConvolutionInterface::destroy_convolution_descriptor,
+                    &cudnnDestroyConvolutionDescriptor));
+static_assert(alike(&ConvolutionInterface::set_convolution_math_type,
+                    &cudnnSetConvolutionMathType));
+static_assert(alike(&ConvolutionInterface::set_convolution_2d_descriptor,
+                    &cudnnSetConvolution2dDescriptor));
+static_assert(alike(&ConvolutionInterface::forward_workspace_size,
+                    &cudnnGetConvolutionForwardWorkspaceSize));
+static_assert(alike(&ConvolutionInterface::forward, &cudnnConvolutionForward));
+static_assert(alike(&ConvolutionInterface::input_gradient_workspace_size,
+                    &cudnnGetConvolutionBackwardDataWorkspaceSize));
+static_assert(alike(&ConvolutionInterface::input_gradient, &cudnnConvolutionBackwardData));
+static_assert(alike(&ConvolutionInterface::weight_gradient_workspace_size,
+                    &cudnnGetConvolutionBackwardFilterWorkspaceSize));
+static_assert(alike(&ConvolutionInterface::weight_gradient, &cudnnConvolutionBackwardFilter));
 
 template <typename Ours, typename Real>
 constexpr bool equal(Ours ours, Real real) {
@@ -113,6 +135,13 @@ static_assert(equal(InputMode::kLinear, CUDNN_LINEAR_INPUT));
 static_assert(equal(DataLayout::kSequenceMajorUnpacked, CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_UNPACKED));
 static_assert(equal(DataLayout::kSequenceMajorPacked, CUDNN_RNN_DATA_LAYOUT_SEQ_MAJOR_PACKED));
 static_assert(equal(GradientMode::kAdd, CUDNN_WGRAD_MODE_ADD));
+static_assert(equal(FilterFormat::kNchw, CUDNN_TENSOR_NCHW));
+static_assert(equal(ConvolutionMode::kCrossCorrelation, CUDNN_CROSS_CORRELATION));
+static_assert(equal(ForwardAlgorithm::kImplicitGemm, CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM) &&
+              equal(ForwardAlgorithm::kImplicitPrecomputedGemm,
+                    CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_PRECOMP_GEMM));
+static_assert(equal(InputGradientAlgorithm::kAlgorithm1, CUDNN_CONVOLUTION_BWD_DATA_ALGO_1));
+static_assert(equal(WeightGradientAlgorithm::kAlgorithm1, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1));
 static_assert(kPaddedIoDisabled == CUDNN_RNN_PADDED_IO_DISABLED);
 static_assert(kPaddedIoEnabled == CUDNN_RNN_PADDED_IO_ENABLED);
 

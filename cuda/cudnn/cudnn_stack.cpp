@@ -44,24 +44,6 @@ CudnnElement element_of(const CudnnForm& form, Precision precision) {
   return precision == Precision::kBf16 ? CudnnElement::kBfloat16 : CudnnElement::kFloat32;
 }
 
-cudnn::DataType type_of(CudnnElement element) {
-  switch (element) {
-    case CudnnElement::kFloat32:
-      return cudnn::DataType::kFloat;
-    case CudnnElement::kBfloat16:
-      return cudnn::DataType::kBfloat16;
-    case CudnnElement::kFloat16:
-      return cudnn::DataType::kHalf;
-  }
-  throw std::invalid_argument("unknown element");
-}
-
-/// For float32 the default is TF32 on devices that have it.
-cudnn::MathType math_of(CudnnElement element, Precision precision) {
-  if (element != CudnnElement::kFloat32) return cudnn::MathType::kTensorOp;
-  return precision == Precision::kTf32 ? cudnn::MathType::kDefault : cudnn::MathType::kFma;
-}
-
 int cudnn_int(std::int64_t n) {
   if (n > std::numeric_limits<std::int32_t>::max())
     throw Unsupported("cuDNN: got a dimension of " + std::to_string(n) + ", expected at most " +
@@ -117,6 +99,23 @@ WeightFinder::Offsets WeightFinder::find(int cell, int product, const Elements& 
 }
 
 }  // namespace
+
+cudnn::DataType type_of(CudnnElement element) {
+  switch (element) {
+    case CudnnElement::kFloat32:
+      return cudnn::DataType::kFloat;
+    case CudnnElement::kBfloat16:
+      return cudnn::DataType::kBfloat16;
+    case CudnnElement::kFloat16:
+      return cudnn::DataType::kHalf;
+  }
+  throw std::invalid_argument("unknown element");
+}
+
+cudnn::MathType math_of(CudnnElement element, Precision precision) {
+  if (element != CudnnElement::kFloat32) return cudnn::MathType::kTensorOp;
+  return precision == Precision::kTf32 ? cudnn::MathType::kDefault : cudnn::MathType::kFma;
+}
 
 CudnnContext::CudnnContext(Device& device, const CudnnForm& wanted)
     : form(wanted),

@@ -15,6 +15,10 @@
 
 namespace unroll::gpu {
 
+cudnn::DataType type_of(CudnnElement element);
+/// For float32 the default is TF32 on devices that have it.
+cudnn::MathType math_of(CudnnElement element, Precision precision);
+
 /// What all stacks of one backend share.
 struct CudnnContext {
   CudnnContext(Device& device, const CudnnForm& form);

@@ -19,6 +19,7 @@
 
 #include "unroll/device.h"
 #include "unroll/kernels/array.h"
+#include "unroll/kernels/convolution.h"
 #include "unroll/kernels/linear_algebra.h"
 #include "unroll/kernels/loss.h"
 #include "unroll/kernels/random.h"
@@ -84,6 +85,11 @@ class Backend : public DeviceMemory,
   virtual DeviceClock* clock() { return nullptr; }
   /// Errors    std::runtime_error if this device could do it, but a library is missing.
   virtual LinearAlgebraKernels* linear_algebra() { return nullptr; }
+
+  /// Null if no library computes this convolution here, with the same bits each time.
+  virtual std::unique_ptr<ConvolutionPlan> convolution_plan(const ConvolutionSpec&) {
+    return nullptr;
+  }
 };
 
 }  // namespace unroll

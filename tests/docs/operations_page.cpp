@@ -66,6 +66,10 @@ class NotingBackend final : public test::ForwardingBackend {
     called.insert("linear_algebra");
     return &linear_algebra_;
   }
+  std::unique_ptr<ConvolutionPlan> convolution_plan(const ConvolutionSpec&) override {
+    called.insert("convolution_plan");
+    return nullptr;
+  }
   std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) override {
     called.insert("recurrent_plan");
     return ForwardingBackend::recurrent_plan(args);
@@ -283,9 +287,12 @@ Found examine(const Case& operation) {
   return found;
 }
 
-/// Where a kernel's code is. The paths are checked.
+/// Where a kernel's code is: in host/cpu and in cuda/ops, unless a folder is named. The paths are
+/// checked.
 struct Place {
-  std::string kernel, cpu, cuda;
+  std::string kernel;
+  std::string cpu;  // empty: there is none, and other kernels do the work
+  std::string cuda;
   std::string library = {};  // which does the work on a GPU
 };
 
@@ -300,6 +307,7 @@ std::vector<Place> places() {
       {"copy_region", "layout.cpp", "layout.cu"},
       {"fill", "layout.cpp", "layout.cu"},
       {"fold", "windows.cpp", "windows.cu"},
+      {"convolution_plan", "", "cudnn/convolution.cpp", "cuDNN, where that is installed"},
       {"gather_rows", "rows.cpp", "rows.cu"},
       {"scatter_add_rows", "rows.cpp", "rows.cu"},
       {"one_hot", "rows.cpp", "rows.cu"},
@@ -343,12 +351,15 @@ Kernels print_operations() {
 void print_kernels(const std::filesystem::path& sources, Kernels called) {
   std::printf("\n## Kernels\n\n| kernel | on a CPU | on a GPU |\n|---|---|---|\n");
   for (const Place& place : places()) {
-    for (const std::string& file : {"host/cpu/" + place.cpu, "cuda/ops/" + place.cuda})
+    const std::string cpu = "host/cpu/" + place.cpu;
+    const std::string cuda =
+        (place.cuda.find('/') == std::string::npos ? "cuda/ops/" : "cuda/") + place.cuda;
+    for (const std::string& file : {cpu, cuda})
       if (!std::filesystem::exists(sources / file)) throw std::logic_error("there is no " + file);
     if (called.erase(place.kernel) == 0)
       throw std::logic_error("no operation calls " + place.kernel);
-    std::printf("| `%s` | `host/cpu/%s` | `cuda/ops/%s`%s |\n", place.kernel.c_str(),
-                place.cpu.c_str(), place.cuda.c_str(),
+    std::printf("| `%s` | %s | `%s`%s |\n", place.kernel.c_str(),
+                place.cpu.empty() ? "other kernels" : ("`" + cpu + "`").c_str(), cuda.c_str(),
                 place.library.empty() ? "" : (", with " + place.library).c_str());
   }
   if (!called.empty()) throw std::logic_error("no place is known of " + *called.begin());
@@ -359,12 +370,12 @@ void print_page(const std::filesystem::path& sources) {
       "# Operations\n\n"
       "The operations of `unroll/ops.h`: the element types that each takes and has "
       "gradients in, and the kernels that\n"
-      "compute it and its gradient. Each kernel is written for CPUs and for GPUs. Beside these "
-      "there are writes to variables\n"
-      "(`unroll/ops/state.h`), recurrent layers (`unroll/recurrent.h`) and optimisers "
-      "(`unroll/optimizer.h`). This page is printed by\n"
-      "`build/tests/operations_page .`, which builds and runs each operation, and ctest compares "
-      "it.\n");
+      "compute it and its gradient. Each kernel is written for CPUs and for GPUs, unless a table "
+      "below says otherwise. Beside\n"
+      "these there are writes to variables (`unroll/ops/state.h`), recurrent layers "
+      "(`unroll/recurrent.h`) and optimisers\n"
+      "(`unroll/optimizer.h`). This page is printed by `build/tests/operations_page .`, which "
+      "builds and runs each operation,\nand ctest compares it.\n");
   print_kernels(sources, print_operations());
 }
 

@@ -91,6 +91,7 @@ Tensor cost_of(Graph& g, Tensor x, Tensor ids) {
                             determinant(x),
                             layer_norm(x, squeeze(row, 0), squeeze(row, 0)),
                             convolution_2d(reshape(x, {1, 1, 2, 2}), reshape(x, {1, 1, 2, 2})),
+                            mean_pool_1d(reshape(x, {1, 1, 4}), 2),
                             abs(x),
                             maximum(x, row),
                             minimum(x, row),
@@ -153,8 +154,8 @@ TEST(Attributes, OfEachOperation) {
     classes.insert(typeid(operation));
     seen.try_emplace(operation.kind(), attributes_of(*node));
   }
-  const std::string window =
-      "height int 2, width int 2, stride int 1, dilation int 1, all_channels bool 1";
+  const std::string window = "height int 1, width int 2, stride int 2",
+                    convolution = "stride int 1, padding ints 0 0, dilation int 1";
   const std::map<std::string, std::string> expected{
       {"abs", ""},
       {"abs_gradient", ""},
@@ -205,6 +206,9 @@ TEST(Attributes, OfEachOperation) {
       {"concat_gradient", "axis int 0"},
       {"cond", ""},
       {"constant", "values reals 1 2.5"},
+      {"convolution", convolution},
+      {"convolution_input_gradient", convolution},
+      {"convolution_weight_gradient", convolution},
       {"copy", ""},
       {"cumulative_sum", "axis int -1, exclusive bool 0, reverse bool 1"},
       {"determinant", ""},

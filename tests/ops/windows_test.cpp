@@ -1,8 +1,12 @@
 /// Convolution and pooling, and the kernel that adds overlapping windows.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <functional>
 #include <limits>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -11,6 +15,7 @@
 #include "tests/support/compare.h"
 #include "tests/support/graph_case.h"
 #include "tests/support/random.h"
+#include "tests/support/recording_backend.h"
 #include "tests/support/reference.h"
 #include "unroll/gradients.h"
 #include "unroll/ops.h"
@@ -222,9 +227,10 @@ TEST(WindowsShapes, AreChecked) {
   EXPECT_EQ(said([&] { convolution_2d(x, weight, {.stride = 0}); }),
             "convolution_2d: got stride 0, padding 0, dilation 1, expected a stride and a dilation "
             "of 1 or more, a padding of 0 or more");
-  EXPECT_EQ(said([&] { convolution_2d(x, tall); }),
-            "unfold: got a window of 6 elements, expected at most the 5 of axis 2 of [2, 3, 5, 6] "
-            "with its padding");
+  EXPECT_EQ(
+      said([&] { convolution_2d(x, tall); }),
+      "convolution: got a window of 6 elements, expected at most the 5 of axis 2 of [2, 3, 5, 6] "
+      "with its padding");
   EXPECT_THROW(convolution_2d(ids, weight), std::invalid_argument);
   EXPECT_THROW(convolution_1d(x, weight), std::invalid_argument);
   EXPECT_THROW(convolution_2d(Tensor(), weight), std::invalid_argument);
@@ -235,6 +241,106 @@ TEST(WindowsShapes, AreChecked) {
   EXPECT_THROW(mean_pool_2d(x, 0), std::invalid_argument);
   EXPECT_THROW(max_pool_1d(x, 2), std::invalid_argument);
   EXPECT_THROW(mean_pool_1d(flat, 6), std::invalid_argument);
+}
+
+/// A library for convolutions, as the seam describes one: loops over its formula.
+class LoopsPlan final : public ConvolutionPlan {
+ public:
+  explicit LoopsPlan(const ConvolutionSpec& spec) : spec_(spec) {}
+  std::size_t scratch_bytes() const override { return 1000; }
+
+  void run(const Convolution& c) override {
+    EXPECT_EQ(c.x.shape, spec_.x);
+    EXPECT_EQ(c.weight.shape, spec_.weight);
+    EXPECT_EQ(c.y.shape, spec_.y);
+    EXPECT_GE(c.scratch.bytes(), scratch_bytes());
+    using Result = ConvolutionSpec::Result;
+    const View& out = spec_.result == Result::kOutput          ? c.y
+                      : spec_.result == Result::kInputGradient ? c.x
+                                                               : c.weight;
+    std::fill_n(out.as<float>(), out.elements(), 0.0F);
+    for_each_term([&](std::int64_t at_x, std::int64_t at_weight, std::int64_t at_y) {
+      float &x = c.x.as<float>()[at_x], &w = c.weight.as<float>()[at_weight],
+            &y = c.y.as<float>()[at_y];
+      if (spec_.result == Result::kOutput)
+        y += w * x;
+      else if (spec_.result == Result::kInputGradient)
+        x += w * y;
+      else
+        w += x * y;
+    });
+  }
+
+ private:
+  static std::int64_t place(const Shape& s, std::int64_t a, std::int64_t b, std::int64_t c,
+                            std::int64_t d) {
+    return ((a * s[1] + b) * s[2] + c) * s[3] + d;
+  }
+
+  void for_each_term(const std::function<void(std::int64_t, std::int64_t, std::int64_t)>& visit) {
+    const Shape &x = spec_.x, &w = spec_.weight, &y = spec_.y;
+    for (std::int64_t at = 0; at < y.elements() * w.elements() / w[0]; ++at) {
+      const std::int64_t kw = at % w[3], kh = at / w[3] % w[2], c = at / (w[3] * w[2]) % w[1];
+      const std::int64_t at_y = at / (w[3] * w[2] * w[1]);
+      const std::int64_t ow = at_y % y[3], oh = at_y / y[3] % y[2], f = at_y / (y[3] * y[2]) % y[1],
+                         n = at_y / (y[3] * y[2] * y[1]);
+      const std::int64_t h = oh * spec_.stride + kh * spec_.dilation - spec_.padding_height,
+                         v = ow * spec_.stride + kw * spec_.dilation - spec_.padding_width;
+      if (h >= 0 && h < x[2] && v >= 0 && v < x[3])
+        visit(place(x, n, c, h, v), place(w, f, c, kh, kw), at_y);
+    }
+  }
+
+  ConvolutionSpec spec_;
+};
+
+class LibraryBackend final : public ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+  std::unique_ptr<ConvolutionPlan> convolution_plan(const ConvolutionSpec& spec) override {
+    ++plans;
+    return std::make_unique<LoopsPlan>(spec);
+  }
+  int plans = 0;
+};
+
+TEST(WindowsLibrary, ComputesConvolutionsAndTheirGradientsWhereThereIsOne) {
+  const auto backend = std::make_shared<LibraryBackend>(cpu(1));
+  check_graph_case(
+      graph_case({{1, 2, 9, 8}, {2, 2, 3, 3}, {.stride = 2, .padding = 1, .dilation = 3}}),
+      backend);
+  check_graph_case(graph_case({{2, 3, 8, 7}, {4, 3, 3, 2}, {.stride = 3}}), backend);
+  EXPECT_EQ(backend->plans, 6);
+
+  Graph g;  // with padding along its only axis
+  const Tensor x = g.placeholder("x", {1, 1, 3}), weight = g.constant(1, {1, 1, 2});
+  const Tensor y = convolution_1d(x, weight, {.padding = 1});
+  Session session(g, backend);
+  session.run({y}, {{x, std::vector<float>{1, 2, 4}}});
+  EXPECT_EQ(session.read(y), (std::vector<float>{1, 3, 6, 4}));
+}
+
+TEST_P(Windows, HasASecondGradient) {
+  // A convolution with one place, so that it is its own cost. It is linear in x and in w, so
+  // (dy/dx)^2 is quadratic in w, and for such an f the sum of w df/dw is 2 f; the other way round
+  // it is the same.
+  Graph g;
+  const Tensor x = g.placeholder("x", {1, 2, 3, 3}), w = g.placeholder("w", {1, 2, 2, 2});
+  const Tensor y = convolution_2d(x, w, {.stride = 5, .padding = 1});
+  ASSERT_EQ(y.shape(), (Shape{1, 1, 1, 1}));
+  const std::vector<Tensor> d = dense_gradients(y, {x, w});
+  const Tensor of_w = reduce_sum(d[0] * d[0]), of_x = reduce_sum(d[1] * d[1]);
+  const std::vector<Tensor> fetches{of_w, of_x, reduce_sum(w * dense_gradients(of_w, {w})[0]),
+                                    reduce_sum(x * dense_gradients(of_x, {x})[0])};
+  const std::vector<float> xs{1, 2, 3, 4, 5, 6, 7, 8, 9, 1, 2, 3, 4, 5, 6, 7, 8, 9},
+      ws{1, -2, 3, -4, 5, -6, 7, -8};
+  Session session(g, backend_);
+  session.run(fetches, std::vector<Feed>{{x, xs}, {w, ws}});
+  // The place holds the corner of x, under the last weight of each channel.
+  EXPECT_EQ(session.read(of_w), std::vector<float>{4 * 4 + 8 * 8});
+  EXPECT_EQ(session.read(of_x), std::vector<float>{2});
+  EXPECT_EQ(session.read(fetches[2]), std::vector<float>{2 * (4 * 4 + 8 * 8)});
+  EXPECT_EQ(session.read(fetches[3]), std::vector<float>{2 * 2});
 }
 
 TEST(WindowsBits, DoNotDependOnTheThreads) {

@@ -28,6 +28,9 @@ class ForwardingBackend : public Backend {
   }
   DeviceClock* clock() override { return inner_->clock(); }
   LinearAlgebraKernels* linear_algebra() override { return inner_->linear_algebra(); }
+  std::unique_ptr<ConvolutionPlan> convolution_plan(const ConvolutionSpec& spec) override {
+    return inner_->convolution_plan(spec);
+  }
 
   DeviceMemoryUse memory() const override { return inner_->memory(); }
   std::shared_ptr<void> allocate(std::size_t bytes) override { return inner_->allocate(bytes); }

@@ -9,18 +9,19 @@
 using namespace unroll;
 constexpr std::int64_t kKeys = 6, kSteps = kKeys + 1, kBatch = 64, kInput = kKeys + 1, kUnits = 32;
 
-/// States: h [N, H] and the past [T, N, H], zero where it is still to come. Elements: x [N, I], the
-/// step's place in the past [T, 1, 1], one-hot, and -1e9 at the places that are still to come [T].
+/// States: h [N, H] and the past [T, N, H], zero where it is still to come. Elements: x [N, I] and
+/// the step's place in the past [T], one-hot.
 ScanStep attentive_gru(const std::vector<Tensor>& states, const std::vector<Tensor>& elements) {
-  const Tensor h = states[0], past = states[1], place = elements[1], to_come = elements[2];
+  const Tensor h = states[0], past = states[1], place = elements[1];
+  const Tensor to_come = -1e9 * cumulative_sum(place, 0);
   const Tensor query = dense(concat({elements[0], h}, 1), kUnits, "query");
   const Tensor weight = softmax(transpose(reduce_sum(past * query, 2)) + to_come);  // [N, T]
   const Tensor found = reduce_sum(past * reshape(transpose(weight), {kSteps, kBatch, 1}), 0);
   const Tensor x = concat({elements[0], found}, 1);
-  const Tensor gates = logistic(dense(concat({x, h}, 1), 2 * kUnits, "gates"));
-  const Tensor r = slice(gates, 1, 0, kUnits), z = slice(gates, 1, kUnits);
+  const auto gates = split(logistic(dense(concat({x, h}, 1), 2 * kUnits, "gates")), 2, 1);
+  const Tensor r = gates[0], z = gates[1];
   const Tensor next = z * h + (1 - z) * tanh(dense(concat({x, r * h}, 1), kUnits, "candidate"));
-  return {{next, past + place * next}, {}};
+  return {{next, past + reshape(place, {kSteps, 1, 1}) * next}, {}};
 }
 
 /// Always answering 0 has an error of 1/3.
@@ -28,16 +29,11 @@ void train(const std::string&) {
   Graph graph;
   const Tensor x = graph.placeholder("x", {kSteps, kBatch, kInput});  // one-hot key, number
   const Tensor number = graph.placeholder("number", {kBatch, 1});
-  std::vector<float> place(kSteps * kSteps), to_come(kSteps * kSteps, -1e9F);
-  for (std::size_t t = 0; t < kSteps; ++t) {
-    place[t * kSteps + t] = 1;
-    for (std::size_t s = 0; s < t; ++s) to_come[t * kSteps + s] = 0;
-  }
-  const Tensor places = graph.constant(place, {kSteps, kSteps, 1, 1});
-  const Tensor later = graph.constant(to_come, {kSteps, kSteps});
+  const Tensor count = cumulative_sum(graph.constant(1, {kSteps}), 0, {.exclusive = true});
   const Tensor h = graph.constant(0, {kBatch, kUnits}),
                past = graph.constant(0, {kSteps, kBatch, kUnits});
-  const ScanResult out = scan(attentive_gru, {h, past}, {x, places, later});
+  const ScanResult out =
+      scan(attentive_gru, {h, past}, {x, one_hot(cast(count, DType::kInt32), kSteps)});
   const Tensor cost = mean_squared_error(dense(out.states[0], 1, "answer"), number);
   const Tensor step = AdamOptimizer(0.005).minimize(cost);
   Session session(graph, open_device().backend);

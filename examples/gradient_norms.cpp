@@ -8,9 +8,6 @@
 #include "unroll/unroll.h"
 
 using namespace unroll;
-
-namespace {
-
 constexpr std::int64_t kSteps = 60, kUnits = 64;
 
 /// log10 of the norm for T - t = 0, 1, ..., kSteps. Recurrent weights are uniform in +-`largest`.
@@ -53,8 +50,6 @@ void show(const std::string& chart) {
                 y[60]);
   write_line_chart(chart, "log10 |v dh_T/dh_t| against T - t", lines);
 }
-
-}  // namespace
 
 int main(int argc, char** argv) {
   return run(argc, argv, show);

@@ -9,9 +9,6 @@
 #include "unroll/unroll.h"
 
 using namespace unroll;
-
-namespace {
-
 constexpr int kSteps = 40, kBatch = 32, kLetters = 26;
 
 /// Sentences such as "ABoySeesTheDog", where a capital shows what the network does not see.
@@ -55,8 +52,6 @@ void learn(const std::string& chart) {
   }
   write_line_chart(chart, "The error of the next letter peaks where words begin", {line});
 }
-
-}  // namespace
 
 int main(int argc, char** argv) {
   return run(argc, argv, learn);

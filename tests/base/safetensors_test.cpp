@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
 #include <cstring>
 #include <iterator>
 #include <limits>
@@ -349,8 +348,8 @@ TEST(Safetensors, RejectsSizesThatDisagreeWithTheType) {
   }
 }
 
+// Linear in the file: a second or two. A quadratic reader would take hours, and ctest would end it.
 TEST(Safetensors, BoundsWhatAHeaderCanCost) {
-  const auto started = std::chrono::steady_clock::now();
   for (const char* open : {"[", "{\"a\":", "{\"__metadata__\":{\"a\":"}) {
     std::string nested;
     while (nested.size() < 5'000'000) nested += open;
@@ -369,8 +368,6 @@ TEST(Safetensors, BoundsWhatAHeaderCanCost) {
   }
   EXPECT_TRUE(contains(header_error(tensors + "}"), "at most 131072"));
   EXPECT_TRUE(contains(header_error("{\"__metadata__\":" + keys + "}}"), "at most 65536"));
-  // Linear in the file: a second or two even under sanitizers; a quadratic reader would take hours.
-  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(60));
 }
 
 TEST(Safetensors, ErrorsStayOnOneShortLine) {

@@ -1,6 +1,6 @@
-/// Of cuDNN's algorithms only those that add up products. They are documented to give the same bits
-/// each time. Winograd's and those by Fourier transforms round more, and spread a NaN over places
-/// that do not read it.
+/// Only algorithms that add up products are used: cuDNN documents that they give the same bits each
+/// time. Winograd's and those by Fourier transforms round more, and spread a NaN over places that
+/// do not read it.
 #include "cuda/cudnn/convolution.h"
 
 #include <algorithm>

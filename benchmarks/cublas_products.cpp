@@ -42,8 +42,8 @@ struct Products {
 
   static std::int64_t padded(std::int64_t n) { return (n + 7) / 8 * 8; }
 
-  /// Of random sign and mantissa and near 1, for the power that a product takes, and with it the
-  /// clock, depends on the bits.
+  /// Numbers near 1 with random sign and mantissa, because the power that a product takes, and with
+  /// it the clock, depends on the bits.
   gpu::DeviceMemory random_memory(std::int64_t count) const {
     std::vector<std::uint32_t> words(
         std::size_t(count) * gpu::size_of(element) / sizeof(std::uint32_t) + 1);

@@ -35,7 +35,7 @@ struct Options {
   bool list = false;
 };
 
-/// Of the weights' products: each has the gradients of its input and of the weight, too.
+/// Counts the weights' products. Each has the gradients of its input and of the weight, too.
 double timestep_flop(const StackShape& shape, std::int64_t vocabulary) {
   const double decoder = 6 * double(shape.batch * shape.spec.hidden.back() * vocabulary);
   return forward_flop(shape) + backward_flop(shape) + decoder;

@@ -29,7 +29,7 @@ using UnalignedLanes
 /// Vectors that are subtracted from all later ones together, and how many of those at a time, so
 /// that a strip of both stays in the nearest cache.
 constexpr std::size_t kPanel = 16, kLater = 8, kStrip = 128;
-/// Of both, vectors whose products stay in registers.
+/// How many of both have products that stay in registers.
 constexpr std::size_t kTile = 4, kLaterTile = 2;
 
 using Products = double[kLater][kPanel];

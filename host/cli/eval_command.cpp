@@ -110,9 +110,9 @@ void eval_series(const EvalFlags& flags, const LoadedModel& model) {
                                    : fmt::format("a window of {}", window),
                     horizon));
   if (flags.season > series->rows() - horizon)
-    throw UsageError(
-        fmt::format("--season: got {}, expected at most {}: {} rows before the last {}",
-                    flags.season, series->rows() - horizon, series->rows() - horizon, horizon));
+    throw std::runtime_error(
+        fmt::format("{}: got {} rows, expected at least {}: --season {} and a forecast of {}", file,
+                    series->rows(), flags.season + horizon, flags.season, horizon));
   if (seen == 0)
     warn(
         fmt::format("{} does not begin with the rows that the model has learned from: if they are "

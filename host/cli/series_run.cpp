@@ -28,6 +28,10 @@ void report_series(const TrainingSeries& series) {
                      columns[k].deviation));
   if (columns.size() > kMostShown)
     note(fmt::format("  and {} more inputs", columns.size() - kMostShown));
+  if (columns.size() > 1)
+    note(
+        fmt::format("  loss   of all {} columns in training, else of the target, so the two differ",
+                    columns.size()));
 }
 
 }  // namespace

@@ -39,8 +39,10 @@ void TrainFlags::add_to(CLI::App& command) {
                   "test.tsv; with --task series, a CSV file")
       ->group("Text");
   command
-      .add_option("--cache-dir", cache_dir,
-                  "Folder for texts as token ids [$XDG_CACHE_HOME/unroll or ~/.cache/unroll]")
+      .add_option(
+          "--cache-dir", cache_dir,
+          "Folder for texts as token ids, with --task language_model [$XDG_CACHE_HOME/unroll or "
+          "~/.cache/unroll]")
       ->group("Text");
   settings.add_to(command);
   command.add_option("--save", save, "Folder of the run: checkpoints and metrics.jsonl")
@@ -209,6 +211,13 @@ struct Start {
   const StoredRun* stored() const { return run ? &*run : nullptr; }
 };
 
+void check_cache_dir(const TrainFlags& flags, const TrainSettings& settings) {
+  if (!flags.cache_dir.empty() && settings.task != LanguageModelTask::kName)
+    throw UsageError(
+        fmt::format("--cache-dir: got --task {}, expected --task {}: no other has a cache",
+                    settings.task, LanguageModelTask::kName));
+}
+
 /// Mistakes on the command line come before side effects.
 void check_usage(const TrainFlags& flags, bool resume_given) {
   flags.device.check();
@@ -219,6 +228,7 @@ void check_usage(const TrainFlags& flags, bool resume_given) {
   const TrainSettings settings = flags.settings.settings(flags.data.empty());
   settings.check();
   require_data(settings, flags.data);
+  check_cache_dir(flags, settings);
   flags.device.check(choose_rnn_algorithm(settings.rnn_algorithm));
 }
 
@@ -247,6 +257,7 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
       JsonObject(checkpoint.config, (checkpoint.directory / "config.json").string()));
   const TrainSettings settings = flags.settings.settings_of_resumed(run.settings, flags.save);
   settings.check();
+  check_cache_dir(flags, settings);
   return {settings, std::move(checkpoint), std::move(run)};
 }
 

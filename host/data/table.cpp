@@ -67,7 +67,7 @@ std::string csv_cell(std::string_view text) {
 
 /// The lines of a table as cells.
 struct TableReader::Records {
-  explicit Records(TextSource source) : reader(std::move(source)) {}
+  explicit Records(TextSource source) : reader(std::move(source), TextReader::Content::kTable) {}
 
   /// Reads the next that is not empty; false after the last.
   bool next() {

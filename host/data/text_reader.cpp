@@ -121,7 +121,7 @@ bool TextReader::refill() {
     return false;
   }
   std::size_t checked = filled_;
-  if (content_ == Content::kText) {
+  if (content_ != Content::kBytes) {
     if (first && std::string_view(buffer_.data(), filled_).starts_with(kByteOrderMark))
       begin_ = end_ = kByteOrderMark.size();
     checked = check();
@@ -146,17 +146,17 @@ void TextReader::reject(std::size_t at) const {
                             std::count(buffer_.begin() + std::ptrdiff_t(end_),
                                        buffer_.begin() + std::ptrdiff_t(at), '\n');
   throw std::runtime_error(fmt::format(
-      "{}: line {}, byte offset {}: got byte 0x{:02X}, expected UTF-8 text without NUL "
-      "(the tokenizer byte takes any bytes)",
+      "{}: line {}, byte offset {}: got byte 0x{:02X}, expected UTF-8 text without NUL{}",
       source_.name(), line + 1, source_.position() - static_cast<std::int64_t>(filled_ - at),
-      static_cast<unsigned char>(buffer_[at])));
+      static_cast<unsigned char>(buffer_[at]),
+      content_ == Content::kText ? " (the tokenizer byte takes any bytes)" : ""));
 }
 
 void TextReader::measure(std::string_view text) {
   while (!text.empty()) {
     const std::size_t size = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, size);
-    line_characters_ += content_ == Content::kText ? code_points(line) : std::int64_t(size);
+    line_characters_ += content_ == Content::kBytes ? std::int64_t(size) : code_points(line);
     if (!line.empty()) last_ = line.back();
     if (size == text.size()) return;
     ++statistics_.characters;

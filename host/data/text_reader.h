@@ -78,9 +78,10 @@ class TextSource {
 /// Not thread-safe. Gives out either words or blocks.
 class TextReader {
  public:
-  enum class Content : std::uint8_t { kText, kBytes };
+  enum class Content : std::uint8_t { kText, kBytes, kTable };
 
-  /// With kBytes nothing is checked or skipped, and a character is a byte.
+  /// kText and kTable differ in what errors advise: of a table nothing makes tokens. With kBytes
+  /// nothing is checked or skipped, and a character is a byte.
   explicit TextReader(TextSource source, Content content = Content::kText);
 
   /// The next word, an empty one at the end of each line, nothing at the end of the text. A word is

@@ -125,6 +125,7 @@ TEST_F(TimeSeries, QuantilesAreLearnedWithTheirCoverage) {
   ASSERT_EQ(trained.status, 0) << trained.err;
   EXPECT_TRUE(contains(trained.err, "| valid pinball "));
   EXPECT_TRUE(contains(trained.err, "input  'other': mean "));
+  EXPECT_TRUE(contains(trained.err, "loss   of all 2 columns in training, else of the target"));
   EXPECT_TRUE(nlohmann::json::parse(trained.out).contains("test_pinball"));
   const auto evaluation =
       nlohmann::json::parse(script("unroll eval --checkpoint run --season 12 --json").out);
@@ -267,8 +268,13 @@ TEST_F(BadSeries, FlagsAndTasks) {
        "got a model of the task series, expected language_model"},
       {"season of a text", "", "unroll eval --checkpoint run --season 4 --data data/test.txt", 2,
        "--season: got one for a model of the task language_model, expected series"},
-      {"long season", "", "unroll eval --checkpoint forecaster --season 58", 2,
-       "--season: got 58, expected at most 57"},
+      {"long season", "", "unroll eval --checkpoint forecaster --season 58", 1,
+       "series.csv: got 60 rows, expected at least 61: --season 58 and a forecast of 3"},
+      {"a cache", "", flags("--cache-dir $CACHE"), 2,
+       "--cache-dir: got --task series, expected --task language_model: no other has a cache"},
+      {"a cache of a resumed run", "",
+       "unroll train --save forecaster --resume --epochs 2 --cache-dir $CACHE", 2,
+       "--cache-dir: got --task series"},
       {"negative season", "", "unroll eval --checkpoint forecaster --season -1", 2,
        "--season: got -1"},
       {"no steps", "", "unroll forecast --checkpoint forecaster --steps 0", 2, "--steps: got 0"},

@@ -107,6 +107,7 @@ TEST(Table, SaysWhatIsWrongAndWhere) {
                        "t.csv: line 2: is longer than 1048576 bytes, expected a row: do quotes"));
   EXPECT_TRUE(contains(table_error_of(std::string("a\n1\0\n", 5)), "NUL"));
   EXPECT_TRUE(contains(table_error_of("a\n\xFF\n"), "UTF-8"));
+  EXPECT_FALSE(contains(table_error_of("a\n\xFF\n"), "tokenizer"));
   // A line of an error counts lines within quotes.
   EXPECT_TRUE(contains(table_error_of("a,b\n1,\"\n\n\"\nx,2\n"), "t.csv: line 5: column 'a'"));
   std::string many = "c0";

@@ -2,12 +2,14 @@
 #include "unroll/queue.h"
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <exception>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <stdexcept>
@@ -40,6 +42,29 @@ std::string popped(Queue<T>& queue) {
 void let_others_wait() {
   std::this_thread::sleep_for(std::chrono::milliseconds(20));
 }
+
+/// A thread that makes one call, of which others can know that it waits.
+class Caller {
+ public:
+  explicit Caller(std::function<void()> call)
+      : thread_([this, call = std::move(call)] {
+          id_ = ::gettid();
+          call();
+        }) {}
+  ~Caller() { thread_.join(); }
+
+  /// Returns when the system says that the thread sleeps, which it does in the call only.
+  void await_sleep() const {
+    while (id_ == 0) std::this_thread::yield();
+    const std::string file = "/proc/self/task/" + std::to_string(id_) + "/stat";
+    for (std::string stat; stat.find(") S ") == stat.npos; std::this_thread::yield())
+      std::getline(std::ifstream(file), stat);
+  }
+
+ private:
+  std::atomic<::pid_t> id_{0};
+  std::thread thread_;
+};
 
 TEST(Queue, GivesValuesInOrder) {
   Queue<int> queue(3);
@@ -167,17 +192,20 @@ TEST(Queue, WhoWaitedWhenItClosedIsToldSoAfterItOpensAgain) {
     full.push(1);
     std::atomic<bool> pushed{true};
     std::atomic<bool> popped{true};
-    std::thread producer([&] { pushed = full.push(2); });
-    std::thread consumer([&] { popped = empty.pop().has_value(); });
-    let_others_wait();
-    full.close(), full.reopen();
-    empty.close(), empty.reopen();
-    producer.join();
-    consumer.join();
+    {
+      const Caller producer([&] { pushed = full.push(2); });
+      const Caller consumer([&] { popped = empty.pop().has_value(); });
+      producer.await_sleep();
+      consumer.await_sleep();
+      full.close(), full.reopen();
+      empty.close(), empty.reopen();
+      empty.push(3);  // not for the one that waited
+    }
     EXPECT_FALSE(pushed);
     EXPECT_FALSE(popped);
-    EXPECT_TRUE(full.push(3));
-    EXPECT_EQ(full.pop(), 3);
+    EXPECT_EQ(empty.pop(), 3);
+    EXPECT_TRUE(full.push(4));
+    EXPECT_EQ(full.pop(), 4);
   }
 }
 

@@ -213,7 +213,7 @@ TEST_P(ScanTest, RandomNumbersDifferFromStepToStepAndComeBackInTheGradient) {
   const Tensor zero = graph.constant(0, {kUnits});
   const ScanResult out = scan(
       [](const Tensors& states, const Tensors& elements) -> ScanStep {
-        const Tensor y = dropout(elements[0], 0.5);
+        const Tensor y = dropout(elements[0], 0.5, "noise");
         return {{states[0] + y}, {y}};
       },
       {zero}, {x}, "masks");

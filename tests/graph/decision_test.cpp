@@ -7,8 +7,10 @@
 #include <functional>
 #include <memory>
 #include <set>
+#include <span>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/backends.h"
@@ -370,6 +372,57 @@ TEST_P(DecisionTest, WeightsThatADeviceKeepsAreRenewed) {
     EXPECT_TRUE(identical(session.read(scanned), expected));
     last = expected;
   }
+}
+
+/// Counts how often a recurrent node brings its form of the weights up to date.
+class CountingPlan final : public RecurrentPlan {
+ public:
+  CountingPlan(std::unique_ptr<RecurrentPlan> inner, int& prepared)
+      : inner_(std::move(inner)), prepared_(prepared) {}
+  std::string algorithm() const override { return inner_->algorithm(); }
+  std::size_t reserve_bytes() const override { return inner_->reserve_bytes(); }
+  std::size_t scratch_bytes() const override { return inner_->scratch_bytes(); }
+  void prepare(std::span<const RecurrentWeights> weights) override {
+    ++prepared_;
+    inner_->prepare(weights);
+  }
+  void forward(const RecurrentForward& args) override { inner_->forward(args); }
+  void backward(const RecurrentBackward& args) override { inner_->backward(args); }
+
+ private:
+  std::unique_ptr<RecurrentPlan> inner_;
+  int& prepared_;
+};
+
+class PreparingBackend final : public ForwardingBackend {
+ public:
+  using ForwardingBackend::ForwardingBackend;
+  int prepared = 0;
+  std::unique_ptr<RecurrentPlan> recurrent_plan(const RecurrentArgs& args) override {
+    return std::make_unique<CountingPlan>(ForwardingBackend::recurrent_plan(args), prepared);
+  }
+};
+
+// A body knows that what it reads are variables, and when they have changed.
+TEST_P(DecisionTest, WeightsThatADeviceKeepsAreRenewedOnlyWhenTheyChange) {
+  Graph graph;
+  const RecurrentSpec spec{.cell = CellKind::kRnnTanh, .hidden = {3}};
+  const auto weights = recurrent_weights(graph, spec, 2);
+  const Tensor x = graph.placeholder("x", {4, 1, 2});
+  const Tensor y = scan(
+                       [&](const Tensors&, const Tensors&) -> ScanStep {
+                         return {{}, {recurrent(spec, {.x = x, .weights = weights}).y}};
+                       },
+                       {}, {graph.constant(0, {5})})
+                       .outputs[0];
+  const auto backend = std::make_shared<PreparingBackend>(backend_);
+  Session session(graph, backend, 3);
+  const std::vector<float> xs{1, 2, -1, 0.5F, 0, 1, 1, 1}, values(6, 0.5F);
+  for (int run = 0; run < 3; ++run) session.run(y, {{x, xs}});
+  EXPECT_EQ(backend->prepared, 1);
+  session.variables().write<float>("rnn.weight_ih_l0", values);
+  for (int run = 0; run < 3; ++run) session.run(y, {{x, xs}});
+  EXPECT_EQ(backend->prepared, 2);
 }
 
 UNROLL_FOR_EACH_BACKEND(DecisionTest);

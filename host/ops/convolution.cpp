@@ -126,8 +126,8 @@ struct ConvolutionState final : OperationState {
   std::unique_ptr<ConvolutionPlan> plan;
 };
 
-/// y = x * weight, or one of its gradients. Inputs: x, weight, y. The output has no place among
-/// them, unless it is a gradient: what it is the gradient of gives its shape.
+/// Inputs: x and weight; for a gradient also dy, and there x or weight, of which it is the
+/// gradient, only gives its shape.
 class ConvolutionOperation final : public Operation {
  public:
   ConvolutionOperation(Result result, const ConvolutionOptions& options, bool is_2d)

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Plants violations, one at a time, in a copy of the sources: scripts/check_includes.sh must
-# name the file of each, and must accept what is allowed.
+# Plants violations in a copy of the sources: scripts/check_includes.sh must name file and line of
+# each, and must accept the lines that are allowed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -9,29 +9,23 @@ trap 'rm -rf "$copy"' EXIT
 for folder in include host cuda examples tests benchmarks; do
   if [ -d "$folder" ]; then cp -r "$folder" "$copy"; fi
 done
-failures=0
+declare -A rejected accepted  # the lines, by their places
 
-plant() { # plant file line: prints the output of the check, without its last line if it passes
+plant() { # plant file line: sets `place` to where the line is
   mkdir -p "$(dirname "$copy/$1")"
-  printf '// planted\n%s\n' "$2" >"$copy/$1"
-  scripts/check_includes.sh "$copy" || true
-  rm "$copy/$1"
+  [ -e "$copy/$1" ] || echo '// planted' >"$copy/$1"
+  printf '%s\n' "$2" >>"$copy/$1"
+  place=$1:$(wc -l <"$copy/$1")
 }
 
 rejects() {
-  if ! plant "$1" "$2" | grep -qF "$1:2:"; then
-    echo "not caught: $2 in $1"
-    failures=$((failures + 1))
-  fi
+  plant "$1" "$2"
+  rejected[$place]=$2
 }
 
 accepts() {
-  local said
-  said=$(plant "$1" "$2" | grep -F "$1:" || true)
-  if [ -n "$said" ]; then
-    echo "wrongly caught: $2 in $1: $said"
-    failures=$((failures + 1))
-  fi
+  plant "$1" "$2"
+  accepted[$place]=$2
 }
 
 scripts/check_includes.sh "$copy"
@@ -125,4 +119,12 @@ accepts cuda/cudnn/planted.cpp '#include "cuda/recurrent/recurrent_weights.h"'
 accepts examples/planted.cpp '#include "unroll/ops.h"'
 accepts tests/planted_test.cpp '#include "host/cpu/gemm.h"'
 
-[ "$failures" -eq 0 ] && echo "Every planted violation was caught."
+failures=0
+said=$(scripts/check_includes.sh "$copy") && { echo "the check has passed"; failures=1; }
+for place in "${!rejected[@]}"; do
+  grep -qF "$place:" <<<"$said" || { echo "not caught: ${rejected[$place]} in $place"; failures=1; }
+done
+for place in "${!accepted[@]}"; do
+  ! grep -F "$place:" <<<"$said" || { echo "wrongly caught: ${accepted[$place]}"; failures=1; }
+done
+[ "$failures" -eq 0 ] && echo "Every one of ${#rejected[@]} planted violations was caught."

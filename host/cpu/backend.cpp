@@ -4,6 +4,7 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "host/cpu/crf.h"
 #include "host/cpu/cumulative_sum.h"
 #include "host/cpu/device.h"
 #include "host/cpu/dropout.h"
@@ -143,6 +144,21 @@ class CpuBackend final : public Backend {
   std::unique_ptr<SoftmaxCrossEntropyPlan> softmax_cross_entropy_plan(
       const SoftmaxCrossEntropyArgs& args) override {
     return host::make_softmax_cross_entropy_plan(device_, args);
+  }
+  std::size_t crf_scratch_bytes(CrfPass pass, const CrfSize& size) const override {
+    return host::crf_scratch_bytes(pass, size);
+  }
+  void crf_loss(const CrfLoss& args) override {
+    const host::FlushSubnormals flush;
+    host::crf_loss(device_, args);
+  }
+  void crf_loss_gradient(const CrfLossGradient& args) override {
+    const host::FlushSubnormals flush;
+    host::crf_loss_gradient(device_, args);
+  }
+  void crf_decode(const CrfDecode& args) override {
+    const host::FlushSubnormals flush;
+    host::crf_decode(device_, args);
   }
   std::size_t apply_gradients_scratch_bytes(
       std::span<const ParameterUpdate> parameters) const override {

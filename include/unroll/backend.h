@@ -20,6 +20,7 @@
 #include "unroll/device.h"
 #include "unroll/kernels/array.h"
 #include "unroll/kernels/convolution.h"
+#include "unroll/kernels/crf.h"
 #include "unroll/kernels/linear_algebra.h"
 #include "unroll/kernels/loss.h"
 #include "unroll/kernels/random.h"
@@ -69,6 +70,7 @@ class Backend : public DeviceMemory,
                 public RandomKernels,
                 public RecurrentKernels,
                 public LossKernels,
+                public CrfKernels,
                 public UpdateKernels {
  public:
   virtual DeviceKind kind() const = 0;

@@ -7,6 +7,7 @@
 
 #include "unroll/ops/array.h"
 #include "unroll/ops/control_flow.h"
+#include "unroll/ops/crf.h"
 #include "unroll/ops/elementwise.h"
 #include "unroll/ops/linear_algebra.h"
 #include "unroll/ops/matrix.h"

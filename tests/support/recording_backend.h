@@ -87,6 +87,13 @@ class ForwardingBackend : public Backend {
     return inner_->softmax_cross_entropy_plan(args);
   }
 
+  std::size_t crf_scratch_bytes(CrfPass pass, const CrfSize& size) const override {
+    return inner_->crf_scratch_bytes(pass, size);
+  }
+  void crf_loss(const CrfLoss& args) override { inner_->crf_loss(args); }
+  void crf_loss_gradient(const CrfLossGradient& args) override { inner_->crf_loss_gradient(args); }
+  void crf_decode(const CrfDecode& args) override { inner_->crf_decode(args); }
+
   std::size_t apply_gradients_scratch_bytes(
       std::span<const ParameterUpdate> parameters) const override {
     return inner_->apply_gradients_scratch_bytes(parameters);

@@ -5,6 +5,7 @@
 #include "cuda/device/device.h"
 #include "cuda/device/graph.h"
 #include "cuda/device/staging.h"
+#include "cuda/ops/crf.h"
 #include "cuda/ops/cumulative_sum.h"
 #include "cuda/ops/dropout.h"
 #include "cuda/ops/elementwise.h"
@@ -120,6 +121,14 @@ class CudaBackend final : public Backend, private DeviceClock {
       const SoftmaxCrossEntropyArgs& args) override {
     return make_softmax_cross_entropy_plan(device_, args);
   }
+  std::size_t crf_scratch_bytes(CrfPass pass, const CrfSize& size) const override {
+    return gpu::crf_scratch_bytes(device_, pass, size);
+  }
+  void crf_loss(const CrfLoss& args) override { gpu::crf_loss(device_, args); }
+  void crf_loss_gradient(const CrfLossGradient& args) override {
+    gpu::crf_loss_gradient(device_, args);
+  }
+  void crf_decode(const CrfDecode& args) override { gpu::crf_decode(device_, args); }
   std::size_t apply_gradients_scratch_bytes(
       std::span<const ParameterUpdate> parameters) const override {
     return gpu::apply_gradients_scratch_bytes(device_, parameters);

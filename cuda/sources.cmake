@@ -21,6 +21,7 @@ set(UNROLL_CUDA_SOURCES
   cuda/device/staging.cpp
   cuda/device/variable_copies.cpp
   cuda/module.cpp
+  cuda/ops/crf.cu
   cuda/ops/cumulative_sum.cu
   cuda/ops/dropout.cu
   cuda/ops/elementwise.cu

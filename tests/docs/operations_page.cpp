@@ -60,6 +60,9 @@ class NotingBackend final : public test::ForwardingBackend {
   UNROLL_NOTE(dropout, Dropout)
   UNROLL_NOTE(sample, Sample)
   UNROLL_NOTE(permutation, Permutation)
+  UNROLL_NOTE(crf_loss, CrfLoss)
+  UNROLL_NOTE(crf_loss_gradient, CrfLossGradient)
+  UNROLL_NOTE(crf_decode, CrfDecode)
 #undef UNROLL_NOTE
 
   LinearAlgebraKernels* linear_algebra() override {
@@ -205,6 +208,28 @@ std::vector<Case> neural_cases() {
   };
 }
 
+std::vector<Case> crf_cases() {
+  const auto integers = [](Tensor x, const std::vector<std::int32_t>& values, const Shape& shape) {
+    return x.graph().constant(std::span<const std::int32_t>(values), shape);
+  };
+  const auto scores = [](Tensor x) { return reshape(x, {2, 2, 4}); };
+  const auto weights = [](Tensor x) {
+    const Tensor row = slice(reshape(x, {16}), 0, 0, 4);
+    return CrfWeights{x, row, row};
+  };
+  return {
+      {"`crf_loss`",
+       [=](Tensor x) {
+         return crf_loss(scores(x), integers(x, {0, 3, 1, 2}, {2, 2}), integers(x, {2, 1}, {2}),
+                         weights(x));
+       }},
+      {"`crf_decode`",
+       [=](Tensor x) {
+         return crf_decode(scores(x), integers(x, {2, 1}, {2}), weights(x));
+       }},
+  };
+}
+
 std::vector<Family> families() {
   return {
       {"elementwise", element_cases()},
@@ -219,6 +244,7 @@ std::vector<Family> families() {
         {"`determinant`", [](Tensor x) { return determinant(x); }}}},
       {"array", array_cases()},
       {"neural", neural_cases()},
+      {"crf", crf_cases()},
       {"control_flow",
        {{"`scan`",
          [](Tensor x) {
@@ -318,6 +344,9 @@ std::vector<Place> places() {
       {"softmax_gradient", "softmax.cpp", "softmax.cu"},
       {"softmax_cross_entropy_plan", "softmax_cross_entropy.cpp", "softmax_cross_entropy.cpp",
        "cuBLAS"},
+      {"crf_loss", "crf.cpp", "crf.cu"},
+      {"crf_loss_gradient", "crf.cpp", "crf.cu"},
+      {"crf_decode", "crf.cpp", "crf.cu"},
       {"dropout", "dropout.cpp", "dropout.cu"},
       {"sample", "sample.cpp", "sample.cu"},
   };

@@ -22,6 +22,8 @@ set(UNROLL_CUDA_SOURCES
   cuda/device/variable_copies.cpp
   cuda/module.cpp
   cuda/ops/crf.cu
+  cuda/ops/crf_decode.cu
+  cuda/ops/crf_gradient.cu
   cuda/ops/cumulative_sum.cu
   cuda/ops/dropout.cu
   cuda/ops/elementwise.cu

@@ -345,8 +345,8 @@ std::vector<Place> places() {
       {"softmax_cross_entropy_plan", "softmax_cross_entropy.cpp", "softmax_cross_entropy.cpp",
        "cuBLAS"},
       {"crf_loss", "crf.cpp", "crf.cu"},
-      {"crf_loss_gradient", "crf.cpp", "crf.cu"},
-      {"crf_decode", "crf.cpp", "crf.cu"},
+      {"crf_loss_gradient", "crf.cpp", "crf_gradient.cu"},
+      {"crf_decode", "crf.cpp", "crf_decode.cu"},
       {"dropout", "dropout.cpp", "dropout.cu"},
       {"sample", "sample.cpp", "sample.cu"},
   };

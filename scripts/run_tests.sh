@@ -4,7 +4,8 @@
 #
 #   scripts/run_tests.sh             without the tests that have the label `weekly`. Several sources
 #                                    are compiled as one, the CUDA module for one architecture, and
-#                                    sanitizers see what is tested, not the tests' own sources
+#                                    sanitizers see what is tested, not the tests' own sources, which
+#                                    are compiled once for both builds
 #   scripts/run_tests.sh --weekly    all tests, every source by itself, all architectures, sanitizers
 #                                    in the tests, too
 #
@@ -14,7 +15,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 architecture=90-real
 if nvidia-smi -L >/dev/null 2>&1; then architecture=native; fi
-unity=ON architectures=(-DCMAKE_CUDA_ARCHITECTURES=$architecture) test_options=()
+unity=ON architectures=(-DCMAKE_CUDA_ARCHITECTURES=$architecture)
+test_options=(-DUNROLL_TEST_ARCHIVE="$PWD/build/lib/libunroll_test_sources.a")
 selection=(--label-exclude '^weekly$')
 case "${1:-}" in
   '') ;;

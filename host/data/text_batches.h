@@ -1,11 +1,6 @@
 /// Batches of labelled texts for a classifier: padded to [T, N], with the lengths. Texts of similar
 /// length share a batch, so that little is padding.
-///
-/// Texts are ordered by their length and cut into batches of N; if N does not divide their number,
-/// the batch of the shortest is filled up with rows that count for nothing. T is one of at most
-/// kMostSteps values, because a session keeps a plan for each: beginning with the longest batch,
-/// the T of one serves all that it pads by no more than an eighth of itself, or by no more than the
-/// least larger share that needs so few values.
+/// length_batches.h says which, and how many steps a batch has.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +11,7 @@
 
 #include "host/data/examples.h"
 #include "host/data/labelled_texts.h"
+#include "host/data/length_batches.h"
 
 namespace unroll {
 
@@ -41,23 +37,16 @@ class TextBatches final : public Examples {
   bool next(Batch& batch) override;
   void seek(std::int64_t epoch, std::int64_t position) override;
   std::int64_t batch_size() const override { return options_.batch; }
-  std::int64_t length() const override { return std::int64_t(steps_.size()); }
+  std::int64_t length() const override { return places_.size(); }
   std::int64_t stride() const override { return 1; }
 
   /// Which texts the last batch has, row by row; fewer than N if rows are without a text.
   std::span<const std::int64_t> rows() const { return rows_; }
 
  private:
-  std::int64_t first_of(std::int64_t batch) const;
-  void shuffle(std::int64_t epoch);
-
   std::shared_ptr<const LabelledSplit> texts_;
   Options options_;
-  std::vector<std::int64_t> by_length_;  // the texts, the shortest first
-  std::vector<std::int64_t> steps_;      // T of each batch, the shortest first
-  std::vector<std::int64_t> order_;      // of the texts in this epoch: as by_length_, but shuffled
-  std::vector<std::int64_t> batches_;    // in the order of this epoch
-  std::int64_t position_ = 0;
+  LengthBatches places_;
   std::span<const std::int64_t> rows_;
 };
 

@@ -60,7 +60,7 @@ std::string straight(std::string_view text) {
 
 /// "U.S." and the like: single letters, each with a full stop.
 bool is_abbreviation(std::string_view text) {
-  if (text.size() < 4) return false;
+  if (text.size() < 4 || text.size() > kMostKnownBytes) return false;
   while (!text.empty()) {
     if (is_mark(first_character(text))) return false;
     take_code_point(text);

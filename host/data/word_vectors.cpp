@@ -56,27 +56,39 @@ std::optional<VectorHeader> header_of(std::string_view line) {
   return VectorHeader{*words, *dimension};
 }
 
-/// Whether what follows the first line of one of word2vec's formats has numbers as text: bytes of
-/// float32 soon have one that no number is written with.
+/// Whether the numbers of the first word that follows the first line of one of word2vec's formats
+/// are written: bytes of float32 are hardly ever text.
 bool has_written_numbers(std::string_view text, std::int64_t dimension) {
-  text = text.substr(0, text.find('\n', text.find_first_not_of('\n') == text.npos ? 0 : 1));
+  constexpr std::size_t kLongestCut = 3;  // bytes of a character that the window's end cuts
+  const std::int64_t bytes = 4 * std::clamp<std::int64_t>(dimension, 1, kMostVectorNumbers);
   text.remove_prefix(std::min(text.find(' '), text.size()));
-  text = text.substr(0, 4 * std::size_t(dimension) + 1);
-  return text.find_first_not_of("0123456789+-.eEnaifNAIF \t\r") == text.npos;
+  text = text.substr(0, std::size_t(1 + bytes));
+  const std::size_t bad = find_invalid_utf8(text);
+  const bool is_cut = text.size() - bad <= kLongestCut && bad < text.size() &&
+                      static_cast<unsigned char>(text[bad]) >= 0xC0;
+  return (bad == text.size() || is_cut) && std::ranges::all_of(text, [](unsigned char c) {
+           return c >= ' ' || c == '\t' || c == '\n' || c == '\r';
+         });
 }
 
 /// Reads a number at the beginning of a text; where it ends, or null if there is none. What is too
 /// small for float32 is 0, what is too large infinite.
 const char* read_float(const char* begin, const char* end, float& value) {
   if (end - begin > 1 && *begin == '+' && begin[1] != '-') ++begin;
-  auto [stop, error] = std::from_chars(begin, end, value);
+  const auto [stop, error] = std::from_chars(begin, end, value);
+  if (error == std::errc::invalid_argument) return nullptr;
   if (error == std::errc::result_out_of_range) {
-    double wide = 0;
-    error = std::from_chars(begin, end, wide).ec;
-    value = error == std::errc() ? float(wide) : INFINITY;
-    error = {};
+    const std::string_view digits(begin, std::size_t(stop - begin));
+    const std::size_t exponent = digits.find_first_of("eE");
+    const bool small = exponent != digits.npos && digits.substr(exponent + 1).starts_with('-');
+    value = small ? 0 : INFINITY;
   }
-  return error == std::errc() ? stop : nullptr;
+  return stop;
+}
+
+/// "1 word", "2 words".
+std::string counted(std::int64_t count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
 }
 
 bool is_number(std::string_view piece) {
@@ -131,20 +143,20 @@ struct WordVectorReader::Parser {
           fmt::format("got the word {}, expected UTF-8 without white space", in_quotes(word)));
   }
 
-  /// Of word2vec's formats, at the end.
+  /// To be called at the end.
   void require_count() const {
-    if (header && words != header->words)
-      throw error(fmt::format("got the end after {} words, expected {} as the first line says",
-                              words, header->words));
+    if (announced && words != *announced)
+      throw error(fmt::format("got the end after {}, expected {} as the first line says",
+                              counted(words, "word"), *announced));
   }
   void count_word() {
-    if (header && words == header->words)
+    if (announced && words == *announced)
       throw error(fmt::format("got one word more, expected {} as the first line says", words));
     ++words;
   }
 
-  std::vector<float> values;  // [dimension]
-  std::optional<VectorHeader> header;
+  std::vector<float> values;              // [dimension]
+  std::optional<std::int64_t> announced;  // words, by the first line of word2vec's formats
   std::int64_t words = 0;
   VectorFormat format = VectorFormat::kGloveText;
 };
@@ -153,12 +165,14 @@ struct WordVectorReader::Text final : Parser {
   Text(TextSource source, std::int64_t dimension) : lines(std::move(source)) {
     const auto first = lines.next();
     if (!first) throw std::runtime_error(lines.name() + ": is empty, expected words with vectors");
-    header = header_of(*first);
-    if (header) {
+    if (const auto header = header_of(*first)) {
+      announced = header->words;
       format = VectorFormat::kWord2vecText;
       set_dimension(header->dimension, dimension);
     } else {
-      set_dimension(std::ssize(pieces_of(*first)) - 1, dimension);
+      const std::int64_t pieces = std::ssize(pieces_of(*first));
+      if (pieces == 0) throw error("is empty, expected a word with its vector");
+      set_dimension(pieces - 1, dimension);
       line = first;
     }
   }
@@ -201,6 +215,8 @@ struct WordVectorReader::Text final : Parser {
   std::string_view take_long_word(std::string_view text) {
     const std::vector<std::string_view> pieces = pieces_of(text);
     if (pieces.empty()) throw error("is empty, expected a word with its vector");
+    if (pieces[0].data() != text.data())
+      throw error("got no word at its beginning, expected one before the numbers");
     const std::size_t numbers = pieces.size() - 1;
     const std::size_t surplus = numbers - std::min(numbers, values.size());
     const auto* const after = pieces.data() + 1 + surplus;
@@ -209,8 +225,8 @@ struct WordVectorReader::Text final : Parser {
       if (numbers == values.size() && bad != pieces.end())
         throw error(fmt::format("number {}: got {}, expected a number", bad - pieces.begin(),
                                 in_quotes(*bad)));
-      throw error(
-          fmt::format("got {} numbers after the word, expected {}", numbers, values.size()));
+      throw error(fmt::format("got {} after the word, expected {}",
+                              counted(std::int64_t(numbers), "number"), values.size()));
     }
     for (std::size_t k = 0; k < values.size(); ++k) {
       const std::string_view piece = after[k];
@@ -228,11 +244,11 @@ struct WordVectorReader::Text final : Parser {
 };
 
 struct WordVectorReader::Binary final : Parser {
-  Binary(TextSource its_source, const VectorHeader& its_header, std::int64_t dimension)
+  Binary(TextSource its_source, const VectorHeader& header, std::int64_t dimension)
       : source(std::move(its_source)) {
-    header = its_header;
+    announced = header.words;
     format = VectorFormat::kWord2vecBinary;
-    set_dimension(header->dimension, dimension);
+    set_dimension(header.dimension, dimension);
     while (need(1) && bytes[begin++] != '\n') {
     }
   }

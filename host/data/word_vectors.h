@@ -7,7 +7,7 @@
 /// float32,
 ///   the least significant byte first, with a line end after them or not.
 ///
-/// Of a word that is there twice the first vector counts.
+/// A word of GloVe's text may have blanks. Of a word that is there twice the first vector counts.
 /// Source    nlp.stanford.edu/projects/glove; code.google.com/archive/p/word2vec.
 #pragma once
 

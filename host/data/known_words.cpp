@@ -10,6 +10,11 @@
 #include "host/data/lower_case.h"
 
 namespace unroll {
+namespace {
+
+constexpr std::string_view kBlank = " ";  // a character of words such as "New York"
+
+}  // namespace
 
 KnownWords::KnownWords() {
   table_.add(kUnknownText);
@@ -25,7 +30,8 @@ KnownWords KnownWords::parse(std::string_view text, const std::string& name) {
                                             in_quotes(word), expected));
     };
     if (line == 0 && word != kUnknownText) throw fail(kUnknownText);
-    if (!is_label(word)) throw fail("UTF-8 without white space, but blanks within it");
+    if (word != kBlank && !is_label(word))
+      throw fail("UTF-8 without white space, but blanks within it");
     if (known.add(word) != line) throw fail("each word once");
   }
   return known;

@@ -21,7 +21,8 @@ class KnownWords {
 
   /// What to_text() writes. `name` is how errors call it.
   /// Errors    std::runtime_error, naming the line, for anything else: a first line that is not
-  ///           kUnknownText, a word that is_label() refuses, or one that is there twice.
+  ///           kUnknownText, a word that is no blank and is_label() refuses, or one that is there
+  ///           twice.
   static KnownWords parse(std::string_view text, const std::string& name);
   /// One per line, in the order of their ids; the first is kUnknownText.
   std::string to_text() const;

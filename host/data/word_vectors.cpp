@@ -48,27 +48,16 @@ std::vector<std::string_view> pieces_of(std::string_view line) {
   }
 }
 
+std::string_view without_return(std::string_view line) {
+  return line.ends_with('\r') ? line.substr(0, line.size() - 1) : line;
+}
+
 std::optional<VectorHeader> header_of(std::string_view line) {
-  const auto pieces = pieces_of(line);
+  const auto pieces = pieces_of(without_return(line));
   if (pieces.size() != 2) return std::nullopt;
   const auto words = count_of(pieces[0]), dimension = count_of(pieces[1]);
   if (!words || !dimension) return std::nullopt;
   return VectorHeader{*words, *dimension};
-}
-
-/// Whether the numbers of the first word that follows the first line of one of word2vec's formats
-/// are written: bytes of float32 are hardly ever text.
-bool has_written_numbers(std::string_view text, std::int64_t dimension) {
-  constexpr std::size_t kLongestCut = 3;  // bytes of a character that the window's end cuts
-  const std::int64_t bytes = 4 * std::clamp<std::int64_t>(dimension, 1, kMostVectorNumbers);
-  text.remove_prefix(std::min(text.find(' '), text.size()));
-  text = text.substr(0, std::size_t(1 + bytes));
-  const std::size_t bad = find_invalid_utf8(text);
-  const bool is_cut = text.size() - bad <= kLongestCut && bad < text.size() &&
-                      static_cast<unsigned char>(text[bad]) >= 0xC0;
-  return (bad == text.size() || is_cut) && std::ranges::all_of(text, [](unsigned char c) {
-           return c >= ' ' || c == '\t' || c == '\n' || c == '\r';
-         });
 }
 
 /// Reads a number at the beginning of a text; where it ends, or null if there is none. What is too
@@ -95,6 +84,26 @@ bool is_number(std::string_view piece) {
   float value = 0;
   return read_float(piece.data(), piece.data() + piece.size(), value) ==
          piece.data() + piece.size();
+}
+
+/// Whether the numbers of the first word that follows the first line of one of word2vec's formats
+/// are written. If they are not what they should be, the bytes tell: those of float32 are hardly
+/// ever text.
+bool has_written_numbers(std::string_view text, std::int64_t dimension) {
+  constexpr std::size_t kLongestCut = 3;  // bytes of a character that the window's end cuts
+  const auto count = std::size_t(std::clamp<std::int64_t>(dimension, 1, kMostVectorNumbers));
+  const auto pieces = pieces_of(without_return(text.substr(0, text.find('\n'))));
+  if (pieces.size() > count &&
+      std::all_of(pieces.end() - std::ptrdiff_t(count), pieces.end(), is_number))
+    return true;
+  text.remove_prefix(std::min(text.find(' '), text.size()));
+  text = text.substr(0, 1 + 4 * count);
+  const std::size_t bad = find_invalid_utf8(text);
+  const bool is_cut = text.size() - bad <= kLongestCut && bad < text.size() &&
+                      static_cast<unsigned char>(text[bad]) >= 0xC0;
+  return (bad == text.size() || is_cut) && std::ranges::all_of(text, [](unsigned char c) {
+           return c >= ' ' || c == '\t' || c == '\n' || c == '\r';
+         });
 }
 
 }  // namespace

@@ -285,9 +285,9 @@ TEST(TaggedCorpus, PartutHasItsCounts) {
 
 TEST(KnownWords, AreReadBackAsWritten) {
   KnownWords known;
-  for (const char* word : {"b", "New York", "a", "\u00C9t\u00E9"}) known.add(word);
+  for (const char* word : {"b", "New York", "a", "\u00C9t\u00E9", " "}) known.add(word);
   EXPECT_EQ(known.add("a"), 3);
-  EXPECT_EQ(known.to_text(), "<unk>\nb\nNew York\na\n\u00C9t\u00E9\n");
+  EXPECT_EQ(known.to_text(), "<unk>\nb\nNew York\na\n\u00C9t\u00E9\n \n");
   const KnownWords again = KnownWords::parse(known.to_text(), "words.txt");
   EXPECT_EQ(again.words(), known.words());
   EXPECT_EQ(again.find("New York"), 2);
@@ -306,6 +306,7 @@ TEST(KnownWords, BadLinesAreNamed) {
   EXPECT_EQ(wrong("a\n"), "words.txt: line 1: got 'a', expected <unk>");
   EXPECT_EQ(wrong("<unk>\na\n\nb\n"),
             "words.txt: line 3: got '', expected UTF-8 without white space, but blanks within it");
+  EXPECT_TRUE(contains(wrong("<unk>\na \n"), "words.txt: line 2: got 'a ', expected UTF-8"));
   EXPECT_EQ(wrong("<unk>\na\na\n"), "words.txt: line 3: got 'a', expected each word once");
   EXPECT_EQ(wrong("<unk>\n<unk>\n"), "words.txt: line 2: got '<unk>', expected each word once");
   EXPECT_EQ(wrong("<unk>\n\xFF\n"),

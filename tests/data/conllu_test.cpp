@@ -109,6 +109,18 @@ TEST(TaggedReader, ACopyDiffersInTheTagsOnly) {
             row("1", "a", "_", "T"));
 }
 
+TEST(TaggedReader, ATagMayBeWrittenAgain) {
+  TaggedReader reader(TextSource("a\tA\nb\tB\n", "file"), kTwoColumns);
+  TaggedLines lines;
+  ASSERT_TRUE(reader.next(lines));
+  for (const char* tag : {"LONGER", "X", "LONGER"}) {
+    lines.set_tag(0, tag);
+    EXPECT_EQ(lines.tag(0), tag);
+    EXPECT_EQ(lines.form(0), "a");
+    EXPECT_EQ(lines.lines(), (Strings{"a\t" + std::string(tag) + "\n", "b\tB\n"}));
+  }
+}
+
 TEST(TaggedReader, TagsMayBeMissingWhereNoneIsNeeded) {
   const std::string text = row("1", "a", "_") + "\n";
   EXPECT_EQ(read(text, {.tagged = false}), (std::vector<Sentence>{{{"a"}, {"_"}}}));

@@ -40,6 +40,11 @@ std::int64_t code_points(std::string_view text) {
 
 }  // namespace
 
+struct TextSource::Stream {
+  std::string beginning;
+  Read read;
+};
+
 TextSource::TextSource(std::string_view text, std::string name)
     : name_(std::move(name)), text_(text), left_(static_cast<std::int64_t>(text.size())) {}
 
@@ -49,6 +54,12 @@ TextSource::TextSource(const std::filesystem::path& file, std::int64_t first, st
       at_(first),
       left_(count) {}
 
+TextSource::TextSource(std::string beginning, Read read, std::string name)
+    : name_(std::move(name)),
+      stream_(std::make_shared<const Stream>(Stream{std::move(beginning), std::move(read)})),
+      text_(stream_->beginning),
+      left_(kToTheEnd) {}
+
 std::size_t TextSource::read(std::span<char> buffer) {
   stop_if_asked(stop_);
   buffer = buffer.first(
@@ -56,8 +67,10 @@ std::size_t TextSource::read(std::span<char> buffer) {
   std::size_t got = buffer.size();
   if (file_)
     got = read_at(file_->get(), at_, std::as_writable_bytes(buffer), name_);
-  else if (got > 0)
-    std::memcpy(buffer.data(), text_.data() + at_, got);
+  else if (stream_ && at_ >= std::int64_t(text_.size()))
+    got = stream_->read(buffer);
+  else
+    got = text_.copy(buffer.data(), buffer.size(), std::size_t(at_));
   if (hash_) hash_->add(std::as_bytes(buffer.first(got)));
   at_ += static_cast<std::int64_t>(got);
   left_ -= static_cast<std::int64_t>(got);

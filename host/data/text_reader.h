@@ -8,6 +8,7 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -35,7 +36,8 @@ struct TextStatistics {
   bool operator==(const TextStatistics&) const = default;
 };
 
-/// All or part of a file, or a text in memory, which must outlive it. Movable.
+/// All or part of a file, a text in memory, which must outlive it, or what comes piece by piece.
+/// Movable.
 class TextSource {
  public:
   static constexpr std::int64_t kToTheEnd = std::numeric_limits<std::int64_t>::max();
@@ -46,6 +48,11 @@ class TextSource {
   /// Errors    std::runtime_error if it cannot be opened, or is not a regular file.
   explicit TextSource(const std::filesystem::path& file, std::int64_t first = 0,
                       std::int64_t count = kToTheEnd);
+
+  /// Fills a buffer in part or as a whole and returns how far; 0 is the end.
+  using Read = std::function<std::size_t(std::span<char> buffer)>;
+  /// A stream, whose `beginning` has been read already.
+  TextSource(std::string beginning, Read read, std::string name);
 
   /// Asks for the end of reading when set.
   void stop_by(const std::atomic<bool>* stop) { stop_ = stop; }
@@ -58,7 +65,8 @@ class TextSource {
   /// Fills `buffer` as far as the source reaches and returns how far.
   /// Errors    std::runtime_error if it cannot be read; Interrupted.
   std::size_t read(std::span<char> buffer);
-  /// The first bytes of the whole file or text, at most `count`.
+  /// The first bytes of the whole file or text, at most `count`; of a stream only those of
+  /// its `beginning`.
   std::string beginning(std::size_t count) const;
 
   const std::string& name() const { return name_; }
@@ -68,8 +76,10 @@ class TextSource {
 
  private:
   std::string name_;
-  std::shared_ptr<const Descriptor> file_;  // null when reading from memory
-  std::string_view text_;
+  std::shared_ptr<const Descriptor> file_;  // null unless it is a file
+  struct Stream;
+  std::shared_ptr<const Stream> stream_;  // null unless it is one
+  std::string_view text_;                 // of a stream: its beginning
   std::int64_t at_ = 0, left_ = 0, lines_before_ = 0;
   const std::atomic<bool>* stop_ = nullptr;
   Hash* hash_ = nullptr;

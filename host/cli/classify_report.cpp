@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "host/base/utf8.h"
+#include "host/cli/score_table.h"
 
 namespace unroll::cli {
 
@@ -23,19 +24,13 @@ ClassifyReport evaluation_report(const ClassifierEvaluation& evaluation, const C
       "| model | loss {:.4f} | accuracy {:.4f} | macro F1 {:.4f} | texts {} | unknown {}\n",
       sums.loss(), sums.accuracy(), macro_f1, sums.count, texts.unknown);
   std::vector<std::string> names;
-  for (std::int32_t k = 0; k < labels.size(); ++k) names.push_back(printable(labels.label(k)));
-  std::size_t width = std::string_view("class").size();
-  for (const std::string& name : names) width = std::max(width, name.size());
-  report.lines += fmt::format("{:<{}}  precision  recall      F1  texts\n", "class", width);
+  for (std::int32_t k = 0; k < labels.size(); ++k) names.push_back(labels.label(k));
+  const ScoreTable table(evaluation.confusion, names,
+                         {.one = "class", .member = "label", .items = "texts"});
+  report.lines += table.heading() + "\n";
   for (std::int32_t k = 0; k < labels.size(); ++k) {
-    const ClassScore& score = evaluation.confusion.score(k);
-    report.lines += fmt::format("{:<{}}  {:9.4f}  {:.4f}  {:.4f}  {:5}\n", names[std::size_t(k)],
-                                width, score.precision(), score.recall(), score.f1(), score.texts);
-    report.json["classes"].push_back({{"label", labels.label(k)},
-                                      {"precision", score.precision()},
-                                      {"recall", score.recall()},
-                                      {"f1", score.f1()},
-                                      {"texts", score.texts}});
+    report.lines += table.line(k) + "\n";
+    report.json["classes"].push_back(table.json(k));
   }
   return report;
 }

@@ -32,10 +32,11 @@ struct Command {
   void (*add)(CLI::App* command, std::function<void()>& run);
 };
 constexpr Command kCommands[] = {
-    {"train", "Train a language model, a classifier or a forecaster", add_train},
+    {"train", "Train a language model, a classifier, a tagger or a forecaster", add_train},
     {"eval", "How good a model is on a text or a series", add_eval},
     {"predict", "P(next word | history), or P(class | text)", add_predict},
     {"generate", "Draw text from a model", add_generate},
+    {"tag", "Sentences with a tag for each word", add_tag},
     {"forecast", "The next values of a time series", add_forecast},
     {"import", "Make a checkpoint of PyTorch's weights", add_import},
     {"report", "Describe a training run in an HTML page", add_report},

@@ -11,6 +11,7 @@ void add_train(CLI::App* command, std::function<void()>& run);
 void add_eval(CLI::App* command, std::function<void()>& run);
 void add_predict(CLI::App* command, std::function<void()>& run);
 void add_generate(CLI::App* command, std::function<void()>& run);
+void add_tag(CLI::App* command, std::function<void()>& run);
 void add_forecast(CLI::App* command, std::function<void()>& run);
 void add_import(CLI::App* command, std::function<void()>& run);
 void add_report(CLI::App* command, std::function<void()>& run);

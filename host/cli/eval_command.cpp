@@ -1,6 +1,6 @@
 /// unroll eval: how good a model is. A language model: perplexity on a text, beside the truth where
-/// that is known. A classifier: accuracy on labelled texts, and F1 of each class. A forecaster:
-/// errors beside those of rules that know nothing.
+/// that is known. A classifier: accuracy on labelled texts, and F1 of each class. A tagger: the
+/// same of words. A forecaster: errors beside those of rules that know nothing.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -11,16 +11,20 @@
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
 #include "host/cli/series_report.h"
+#include "host/cli/tag_report.h"
 #include "host/cli/values.h"
 #include "host/data/grammar.h"
 #include "host/data/labelled_texts.h"
 #include "host/data/language_corpus.h"
+#include "host/data/tagged_corpus.h"
 #include "host/infer/classifier.h"
 #include "host/infer/forecast_errors.h"
+#include "host/infer/tagger.h"
 #include "host/models/evaluate.h"
 #include "host/models/language_model.h"
 #include "host/models/model_file.h"
 #include "host/models/sequence_classifier.h"
+#include "host/models/sequence_tagger.h"
 #include "host/models/series_task.h"
 
 namespace unroll::cli {
@@ -93,6 +97,21 @@ void eval_classifier(const EvalFlags& flags, const LoadedModel& model) {
     print(report.lines);
 }
 
+void eval_tagger(const EvalFlags& flags, const LoadedModel& model) {
+  if (flags.data.empty())
+    throw UsageError("--data is required: a file in CoNLL-U, or of lines of word, tab, tag");
+  const auto task = std::dynamic_pointer_cast<const SequenceTagger>(model.task);
+  const auto sentences = std::make_shared<const TaggedSplit>(
+      read_tagged_split(tagged_source(flags.data), task->config().column, task->vocabulary()));
+  Tagger tagger(task, model.store);
+  const TagReport report =
+      tag_report(tagger.evaluate(sentences, flags.data), task->vocabulary().tags);
+  if (flags.json)
+    print_json(report.json);
+  else
+    print(report.lines);
+}
+
 /// Only rows that the model has not seen are forecast.
 void eval_series(const EvalFlags& flags, const LoadedModel& model) {
   const auto task = std::dynamic_pointer_cast<const SeriesTask>(model.task);
@@ -135,6 +154,7 @@ void run_eval(const EvalFlags& flags) {
     throw UsageError(
         fmt::format("--season: got one for a model of the task {}, expected series", task));
   const auto eval = task == SequenceClassifier::kName ? eval_classifier
+                    : task == SequenceTagger::kName   ? eval_tagger
                     : task == SeriesTask::kName       ? eval_series
                                                       : eval_language_model;
   eval(flags, model);
@@ -148,8 +168,9 @@ void add_eval(CLI::App* command, std::function<void()>& run) {
       ->required();
   command->add_option("--data", flags->data,
                       "Text file; without it, the held-out text of the built-in grammar. For a "
-                      "classifier, a file of lines of label, tab, text. For a forecaster, a CSV "
-                      "file [that of the training]; rows that training has seen count only where "
+                      "classifier, a file of lines of label, tab, text. For a tagger, a file in "
+                      "CoNLL-U, or of lines of word, tab, tag. For a forecaster, a CSV file [that "
+                      "of the training]; rows that training has seen count only where "
                       "the file does not begin with them");
   command->add_option("--season", flags->season,
                       "For a forecaster: also the errors of the rule that a row repeats the one so "

@@ -117,6 +117,21 @@ TrainSettings classifier_defaults() {
   return s;
 }
 
+TrainSettings tagger_defaults() {
+  TrainSettings s;
+  s.task = SequenceTagger::kName;
+  s.emsize = 100;
+  s.nlayers = 1;
+  s.nhid = {128};
+  s.directions = 2;
+  s.dropout = 0.5;
+  s.batch_size = 16;
+  s.unknown_rate = 0.5;
+  s.epochs = 20;
+  s.clip = 5;
+  return s;
+}
+
 TrainSettings series_defaults() {
   TrainSettings s;
   s.task = SeriesTask::kName;

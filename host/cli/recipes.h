@@ -15,6 +15,8 @@ TrainSettings defaults_for(const std::string& tokenizer, bool built_in_text);
 
 /// Defaults of --task classify.
 TrainSettings classifier_defaults();
+/// Defaults of --task tag.
+TrainSettings tagger_defaults();
 /// Defaults of --task series.
 TrainSettings series_defaults();
 

@@ -20,11 +20,13 @@ struct Setting {
   const char* flag;
   const char* group;
   const char* help;
-  bool may_change = false;  // a resumed run may have another value
-  const char* task = "";    // the only task that has it; empty: every task has it
-  const char* other = "";   // the only other
+  bool may_change = false;    // a resumed run may have another value
+  const char* tasks[3] = {};  // the only ones that have it; none: every task has it
 
-  bool is_of(std::string_view name) const { return *task == '\0' || task == name || other == name; }
+  bool is_of(std::string_view name) const {
+    return !tasks[0] ||
+           std::ranges::any_of(tasks, [&](const char* task) { return task && task == name; });
+  }
 };
 
 /// Calls visit(setting, member) for each.
@@ -32,12 +34,13 @@ template <typename Visit>
 void for_each_setting(Visit&& visit) {
   using S = TrainSettings;
   constexpr const char *kLanguageModel = LanguageModelTask::kName,
-                       *kClassify = SequenceClassifier::kName, *kSeries = SeriesTask::kName;
+                       *kClassify = SequenceClassifier::kName, *kSeries = SeriesTask::kName,
+                       *kTag = SequenceTagger::kName;
   constexpr const char *kText = "Text", *kModel = "Model", *kTraining = "Training", *kRun = "Run";
   visit(Setting{"--task", kText,
                 "What is learned: language_model (the next token), classify (a label for each "
-                "text) or series (the next values of a time series); --task X --help shows its "
-                "flags"},
+                "text), tag (a tag for each word) or series (the next values of a time series); "
+                "--task X --help shows its flags"},
         &S::task);
   visit(Setting{"--target", kText, "Column whose values are forecast", false, kSeries}, &S::target);
   visit(Setting{"--inputs", kText,
@@ -69,6 +72,13 @@ void for_each_setting(Visit&& visit) {
                 kClassify},
         &S::min_count);
 
+  visit(Setting{"--tag-column", kText, "Of CoNLL-U: upos or xpos", false, kTag}, &S::tag_column);
+  visit(Setting{"--vectors", kText,
+                "File of word vectors that embeddings start with: GloVe's text form, or word2vec's "
+                "text or binary form; a resumed run may find the same vectors in another place",
+                true, kTag},
+        &S::vectors);
+
   visit(Setting{"--model", kModel, "lstm, gru, rnn_tanh, rnn_relu or rnn_logistic"}, &S::model);
   visit(Setting{"--gru-reset", kModel,
                 "Reset gate before the recurrent product or after it (as cuDNN)"},
@@ -77,8 +87,8 @@ void for_each_setting(Visit&& visit) {
                 "Input gate i of an LSTM: separate, coupled (1 - f) or capped (at most 1 - f)"},
         &S::lstm_gates);
   visit(Setting{"--layer-norm", kModel, "LSTM with layer normalisation"}, &S::layer_norm);
-  visit(Setting{"--emsize", kModel, "Embedding size; 0: one-hot input", false, kLanguageModel,
-                kClassify},
+  visit(Setting{"--emsize", kModel, "Embedding size; 0: one-hot input; with --vectors, theirs",
+                false, kLanguageModel, kClassify, kTag},
         &S::emsize);
   visit(Setting{"--nhid", kModel,
                 "Units per layer: one number, or one per layer with commas between"},
@@ -100,13 +110,27 @@ void for_each_setting(Visit&& visit) {
               "LSTM: where the forget gate's bias starts [1, or with --init-range as the others]"},
       &S::forget_bias);
 
-  visit(Setting{"--directions", kModel,
-                "1, or 2: a second stack of layers reads the text backwards", false, kClassify},
-        &S::directions);
+  visit(
+      Setting{"--directions", kModel, "1, or 2: a second stack of layers reads the text backwards",
+              false, kClassify, kTag},
+      &S::directions);
   visit(
       Setting{"--pooling", kModel,
               "State that stands for a text: last, or the mean over its tokens", false, kClassify},
       &S::pooling);
+  visit(Setting{"--freeze-vectors", kModel, "Embeddings stay as --vectors has them", false, kTag},
+        &S::freeze_vectors);
+  visit(Setting{"--char-nhid", kModel,
+                "Units per direction that read the characters of a word; 0: none do", false, kTag},
+        &S::char_nhid);
+  visit(Setting{"--char-emsize", kModel, "Embedding size of a character; 0: one-hot input", false,
+                kTag},
+        &S::char_emsize);
+  visit(Setting{"--crf", kModel,
+                "Tags of a sentence together, by a linear-chain conditional random field; without "
+                "it, each word's by a softmax",
+                false, kTag},
+        &S::crf);
   visit(Setting{"--horizon", kModel, "Rows of a forecast", false, kSeries}, &S::horizon);
   visit(
       Setting{"--quantiles", kModel,
@@ -144,9 +168,12 @@ void for_each_setting(Visit&& visit) {
                 kLanguageModel},
         &S::reduction);
   visit(Setting{"--batch-size,--batch_size", kTraining,
-                "Parallel streams of text, texts that are classified at once, or windows of a "
-                "series"},
+                "Parallel streams of text, texts or sentences that are read at once, or windows of "
+                "a series"},
         &S::batch_size);
+  visit(Setting{"--unknown-rate", kTraining,
+                "How often a word that the training text has once is read as unknown", false, kTag},
+        &S::unknown_rate);
   visit(Setting{"--bptt", kTraining,
                 "Timesteps of a batch; of a series, the rows that a forecast reads", false,
                 kLanguageModel, kSeries},

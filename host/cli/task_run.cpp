@@ -7,6 +7,7 @@
 #include "host/cli/values.h"
 #include "host/models/language_model.h"
 #include "host/models/sequence_classifier.h"
+#include "host/models/sequence_tagger.h"
 #include "host/models/series_task.h"
 
 namespace unroll::cli {
@@ -25,6 +26,9 @@ TaskCommand command_of(const std::string& task) {
        {SequenceClassifier::kName,
         {prepare_classifier, describes_classifier,
          "a folder with train.tsv, valid.tsv and test.tsv, lines of label, tab, text"}},
+       {SequenceTagger::kName,
+        {prepare_tagger, describes_tagger,
+         "a folder with train, dev and test in CoNLL-U, or in lines of word, tab, tag"}},
        {SeriesTask::kName,
         {prepare_series, describes_series, "a CSV file whose first line names its columns"}}});
 }

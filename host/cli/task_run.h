@@ -44,6 +44,8 @@ TaskRun prepare_language_model(const TrainSettings& settings, const DataSource& 
 bool describes_language_model(const TrainSettings& settings, const JsonObject& model);
 TaskRun prepare_classifier(const TrainSettings& settings, const DataSource& source);
 bool describes_classifier(const TrainSettings& settings, const JsonObject& model);
+TaskRun prepare_tagger(const TrainSettings& settings, const DataSource& source);
+bool describes_tagger(const TrainSettings& settings, const JsonObject& model);
 TaskRun prepare_series(const TrainSettings& settings, const DataSource& source);
 bool describes_series(const TrainSettings& settings, const JsonObject& model);
 

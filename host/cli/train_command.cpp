@@ -36,7 +36,8 @@ void TrainFlags::add_to(CLI::App& command) {
       .add_option("--data", data,
                   "Folder with train.txt, valid.txt and test.txt, or one file; without it, a "
                   "built-in grammar. With --task classify, a folder with train.tsv, valid.tsv and "
-                  "test.tsv; with --task series, a CSV file")
+                  "test.tsv; with --task tag, a folder with train.conllu, dev.conllu and "
+                  "test.conllu, or the same as .tsv; with --task series, a CSV file")
       ->group("Text");
   command
       .add_option(

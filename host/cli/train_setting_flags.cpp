@@ -96,6 +96,7 @@ std::string short_text(const nlohmann::json& value) {
 TrainSettings defaults_of(const std::string& task, const std::string& tokenizer,
                           bool built_in_text) {
   if (task == SequenceClassifier::kName) return classifier_defaults();
+  if (task == SequenceTagger::kName) return tagger_defaults();
   if (task == SeriesTask::kName) return series_defaults();
   return defaults_for(tokenizer, built_in_text);
 }
@@ -160,10 +161,12 @@ void TrainSettingFlags::add_to(CLI::App& command) {
 
 void TrainSettingFlags::require_flags_of(const std::string& task) const {
   for_each_setting([&](const Setting& setting, auto) {
-    if (!setting.is_of(task) && options_.at(name_of(setting))->count() > 0)
-      throw UsageError(fmt::format(
-          "{}: got --task {}, expected --task {}{}: no other has this flag", flag_of(setting), task,
-          setting.task, *setting.other ? fmt::format(" or {}", setting.other) : ""));
+    if (setting.is_of(task) || options_.at(name_of(setting))->count() == 0) return;
+    std::string expected;
+    for (const char* one : setting.tasks)
+      if (one) expected += (expected.empty() ? "" : " or ") + std::string(one);
+    throw UsageError(fmt::format("{}: got --task {}, expected --task {}: no other has this flag",
+                                 flag_of(setting), task, expected));
   });
 }
 
@@ -178,6 +181,11 @@ TrainSettings TrainSettingFlags::settings(bool built_in_text) const {
   // Another optimiser's rate means nothing.
   if (settings.optimizer != optimizer && options_.at("lr")->count() == 0) settings.lr.reset();
   if (!settings.lr) settings.lr = default_rate(settings);
+  if (!settings.vectors.empty() && options_.at("emsize")->count() > 0)
+    throw UsageError(
+        fmt::format("--emsize: got {} with --vectors, expected none: embeddings are as long as the "
+                    "vectors",
+                    settings.emsize));
   return settings;
 }
 

@@ -84,6 +84,17 @@ void check_classifier(const TrainSettings& s) {
   s.classifier();
 }
 
+/// What only a tagger has.
+void check_tagger(const TrainSettings& s) {
+  require_range("--directions", double(s.directions), 1, 2);
+  require_count("--char-nhid", s.char_nhid, 0);
+  require_count("--char-emsize", s.char_emsize, 0);
+  require_range("--unknown-rate", s.unknown_rate, 0, 1);
+  if (s.freeze_vectors && s.vectors.empty())
+    throw UsageError("--freeze-vectors: got no --vectors, expected a file of vectors to freeze");
+  s.tagger();
+}
+
 /// What only a time series has.
 void check_series(const TrainSettings& s) {
   check_fractions(s);
@@ -161,6 +172,7 @@ void TrainSettings::check() const {
   choose<void (*)(const TrainSettings&)>("--task", task,
                                          {{LanguageModelTask::kName, check_language_model},
                                           {SequenceClassifier::kName, check_classifier},
+                                          {SequenceTagger::kName, check_tagger},
                                           {SeriesTask::kName, check_series}})(*this);
   training_options();
 }
@@ -219,6 +231,17 @@ SequenceClassifierConfig TrainSettings::classifier() const {
   for (const Pooling known : kPoolings) poolings.emplace_back(to_string(known), known);
   SequenceClassifierConfig config{encoder()};
   config.pooling = choose("--pooling", pooling, poolings);
+  return config;
+}
+
+SequenceTaggerConfig TrainSettings::tagger() const {
+  SequenceTaggerConfig config{encoder()};
+  config.frozen = freeze_vectors;
+  config.char_hidden = char_nhid;
+  config.char_embedding = char_emsize;
+  config.crf = crf;
+  config.column = choose<TagColumn>("--tag-column", tag_column,
+                                    {{"upos", TagColumn::kUpos}, {"xpos", TagColumn::kXpos}});
   return config;
 }
 

@@ -10,6 +10,7 @@
 #include "host/data/language_corpus.h"
 #include "host/models/language_model.h"
 #include "host/models/sequence_classifier.h"
+#include "host/models/sequence_tagger.h"
 #include "host/models/series_task.h"
 #include "host/train/trainer.h"
 
@@ -25,6 +26,7 @@ struct TrainSettings {
   std::int64_t vocab_size = 0, min_count = 1;
   std::string target;
   std::vector<std::string> inputs;
+  std::string tag_column = "upos", vectors;
 
   std::string model = "lstm", gru_reset = "after", lstm_gates = "separate";
   bool layer_norm = false;
@@ -34,6 +36,9 @@ struct TrainSettings {
   bool tied = false;
   std::int64_t directions = 1;
   std::string pooling = "last";
+  bool freeze_vectors = false;
+  std::int64_t char_nhid = 64, char_emsize = 32;
+  bool crf = false;
   std::int64_t horizon = 12;
   std::vector<double> quantiles;
   double init_range = 0;
@@ -45,6 +50,7 @@ struct TrainSettings {
   std::int64_t lr_decay_after = 0, warmup = 0;
   double momentum = 0.9, rms_decay = 0.99, weight_decay = 0, clip = 0.25, clip_value = 0;
   std::int64_t batch_size = 20, bptt = 35, chunk_rows = 0, seed = 1111;
+  double unknown_rate = 0;
   bool overfit_one_batch = false;
   std::int64_t eval_interval = 0;
   std::string rnn_algorithm = "auto";
@@ -66,6 +72,8 @@ struct TrainSettings {
   EncoderConfig encoder() const;
   LanguageModelConfig language_model() const;
   SequenceClassifierConfig classifier() const;
+  /// The sizes of the vocabularies are not known yet, and neither is that of vectors.
+  SequenceTaggerConfig tagger() const;
   /// The target first, then the other inputs.
   std::vector<std::string> columns() const;
   SeriesOptions series_options() const;

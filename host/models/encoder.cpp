@@ -160,14 +160,16 @@ TensorMetadata encoder_metadata(const EncoderConfig& config) {
 
 EncoderParameters declare_encoder(Graph& graph, const EncoderConfig& config,
                                   const Initialization& how) {
-  RecurrentWeightsOptions recurrent{.prefix = kRecurrentPrefix};
+  const std::string prefix = config.prefix + kRecurrentPrefix;
+  RecurrentWeightsOptions recurrent{.prefix = prefix};
   if (how.range > 0)
     recurrent.weight_ih = recurrent.weight_hh = recurrent.weight_hr = recurrent.bias =
         uniform(-how.range, how.range);
   EncoderParameters p;
   if (config.has_table())
-    p.table = graph.variable(kEncoder, {config.vocabulary, config.embedding},
-                             uniform(-how.table_range(), how.table_range()));
+    p.table = graph.variable(config.prefix + kEncoder, {config.vocabulary, config.embedding},
+                             uniform(-how.table_range(), how.table_range()),
+                             {.trainable = !config.frozen});
   p.cells = recurrent_weights(graph, config.recurrent(), config.width(), recurrent);
   return p;
 }
@@ -181,15 +183,22 @@ RecurrentResult encode(const EncoderConfig& config, const EncoderParameters& par
     in.x = inputs.values;
   else if (config.embedding == 0)
     in.x = one_hot(inputs.ids, config.vocabulary);
-  else if (const Tensor x = embedding(parameters.table, inputs.ids); training && config.dropout > 0)
-    in.x = dropout(x, config.dropout, "dropout_embedding");
   else
-    in.x = x;
+    in.x = embedding(parameters.table, inputs.ids);
+  if (config.beside > 0) in.x = concat({in.x, inputs.beside}, 2);
+  if (training && config.dropout > 0 && config.has_table())
+    in.x = dropout(in.x, config.dropout, config.prefix + "dropout_embedding");
   in.weights = parameters.cells;
   in.lengths = inputs.lengths;
   in.h0 = inputs.h0;
   in.c0 = inputs.c0;
-  return recurrent(spec, in);
+  return recurrent(spec, in, config.prefix + "rnn");
+}
+
+Tensor last_states(const EncoderConfig& config, const RecurrentResult& result) {
+  const Tensor h = result.h_n.back();  // [D, N, R]
+  return reshape(config.directions > 1 ? transpose(h, {1, 0, 2}) : h,
+                 {kOpen, config.recurrent().output()});
 }
 
 Tensor drop_output(const EncoderConfig& config, Tensor h, bool training) {
@@ -204,7 +213,7 @@ void initialize_forget_bias(const EncoderConfig& config, const Initialization& h
     // The cell adds both biases: one carries the value, the other is zero.
     for (const char* bias : {"bias_ih_l", "bias_hh_l"})
       for (int direction = 0; direction < config.directions; ++direction) {
-        const std::string name = kRecurrentPrefix + std::string(bias) + std::to_string(layer) +
+        const std::string name = config.prefix + kRecurrentPrefix + bias + std::to_string(layer) +
                                  (direction == 1 ? "_reverse" : "");
         std::vector<float> values = store.read<float>(name);
         const auto units = std::ptrdiff_t(config.hidden[layer]);

@@ -1,5 +1,6 @@
 /// What models of sequences begin with: an embedding of tokens, or real numbers as they are, then a
-/// recurrent stack. Its variables have PyTorch's names: encoder.weight, rnn.weight_ih_l0 ...
+/// recurrent stack. Its variables have PyTorch's names: encoder.weight, rnn.weight_ih_l0 ... A
+/// model of two encoders gives one a prefix.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +23,15 @@ inline constexpr std::int64_t kMaxLayers = 1'000;
 inline constexpr const char* kEncoder = "encoder.weight";
 
 struct EncoderConfig {
+  std::string prefix = {};  // of its variables' names
   CellKind cell = CellKind::kLstm;
   GruReset reset = GruReset::kAfter;
   /// Above 0: a timestep is so many real numbers, and what is said of tokens does not matter.
   std::int64_t inputs = 0;
   std::int64_t vocabulary = 0;
   std::int64_t embedding = 200;  // 0: the input is one-hot, and there is no encoder.weight
+  bool frozen = false;           // encoder.weight is not trained
+  std::int64_t beside = 0;       // numbers that join each embedding: EncoderInputs::beside
   std::vector<std::int64_t> hidden = {200, 200};
   int directions = 1;
   double dropout = 0;  // on the embedding's output, between layers, and before the decoder
@@ -44,7 +48,7 @@ struct EncoderConfig {
   bool has_table() const { return inputs == 0 && embedding > 0; }
   /// I, the size of the stack's input.
   std::int64_t width() const {
-    return inputs > 0 ? inputs : embedding > 0 ? embedding : vocabulary;
+    return (inputs > 0 ? inputs : embedding > 0 ? embedding : vocabulary) + beside;
   }
 };
 
@@ -75,12 +79,17 @@ EncoderParameters declare_encoder(Graph& graph, const EncoderConfig& config,
 struct EncoderInputs {
   Tensor ids = {};      // [T, N] int32
   Tensor values = {};   // [T, N, inputs] in place of ids, if the config has inputs
+  Tensor beside = {};   // [T, N, beside], if the config has them
   Tensor lengths = {};  // as in RecurrentInputs
   std::vector<Tensor> h0 = {}, c0 = {};
 };
 /// `training`: with dropout.
 RecurrentResult encode(const EncoderConfig& config, const EncoderParameters& parameters,
                        const EncoderInputs& inputs, bool training);
+
+/// The last layer's last states of all directions: with two, the one after the first step, too.
+/// Shapes    -> [N, D R], where N may be open
+Tensor last_states(const EncoderConfig& config, const RecurrentResult& result);
 
 /// Dropout before a decoder, if `training`.
 Tensor drop_output(const EncoderConfig& config, Tensor h, bool training);

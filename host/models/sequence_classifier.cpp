@@ -46,9 +46,7 @@ Tensor pooled(const SequenceClassifierConfig& config, const RecurrentResult& res
               const Placeholders& in) {
   // After a text's end y is zero, so its sum is that of the text's own steps.
   if (config.pooling == Pooling::kMean) return reduce_sum(result.y, 0) * in.factors;
-  const Tensor h = result.h_n.back();  // [D, N, R]
-  return reshape(config.directions > 1 ? transpose(h, {1, 0, 2}) : h,
-                 {in.lengths.shape()[0], config.recurrent().output()});
+  return last_states(config, result);
 }
 
 /// The parameters in the order of the model.

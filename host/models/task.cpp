@@ -10,6 +10,7 @@
 #include "host/models/checkpoint.h"
 #include "host/models/language_model.h"
 #include "host/models/sequence_classifier.h"
+#include "host/models/sequence_tagger.h"
 #include "host/models/series_task.h"
 
 namespace unroll {
@@ -35,7 +36,7 @@ constexpr TaskKind kind_of() {
 }
 
 constexpr std::array kTasks{kind_of<LanguageModelTask>(), kind_of<SequenceClassifier>(),
-                            kind_of<SeriesTask>()};
+                            kind_of<SequenceTagger>(), kind_of<SeriesTask>()};
 
 std::string task_names() {
   std::string names;

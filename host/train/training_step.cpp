@@ -5,6 +5,7 @@
 #include <array>
 #include <bit>
 #include <cstddef>
+#include <set>
 #include <span>
 #include <stdexcept>
 #include <utility>
@@ -28,15 +29,11 @@ TrainingStep::TrainingStep(const Task& task, const TrainingGraphOptions& options
 }
 
 std::vector<std::string> TrainingStep::state_variables() const {
-  const std::vector<Tensor> trained = graph_->graph.trainable_variables();
+  std::set<std::string> parameters;  // frozen ones, too
+  for (const VariableInfo& info : task_.parameters()) parameters.insert(info.name);
   std::vector<std::string> names;
-  auto next = trained.begin();  // both lists are in order of creation
-  for (const Tensor& variable : graph_->graph.variables()) {
-    if (next != trained.end() && *next == variable)
-      ++next;
-    else
-      names.push_back(variable.name());
-  }
+  for (const Tensor& variable : graph_->graph.variables())
+    if (!parameters.contains(variable.name())) names.push_back(variable.name());
   return names;
 }
 
@@ -49,8 +46,8 @@ TrainingMemory TrainingStep::memory(const Batch& largest) {
   TrainingMemory memory;
   for (const Tensor& variable : graph_->graph.variables())
     memory.variables += std::int64_t(store_->view(variable.name()).bytes());
-  for (const Tensor& variable : graph_->graph.trainable_variables())
-    memory.parameters += std::int64_t(store_->view(variable.name()).bytes());
+  for (const VariableInfo& info : task_.parameters())
+    memory.parameters += std::int64_t(store_->view(info.name).bytes());
   memory.working = std::int64_t(session_.required_bytes(fetches_, feeds(largest)));
   return memory;
 }

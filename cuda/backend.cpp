@@ -106,7 +106,7 @@ class CudaBackend final : public Backend, private DeviceClock {
   void one_hot(const OneHot& args) override { gpu::one_hot(device_, args); }
   void narrow_ids(const NarrowIds& args) override { gpu::narrow_ids(device_, args); }
   void dropout(const Dropout& args) override { gpu::dropout(device_, args); }
-  std::size_t sample_scratch_bytes(std::int64_t ids) const override {
+  std::size_t sample_scratch_bytes(std::int64_t, std::int64_t ids) const override {
     return gpu::sample_scratch_bytes(ids);
   }
   void sample(const Sample& args) override { gpu::sample(device_, args); }

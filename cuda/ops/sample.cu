@@ -20,26 +20,27 @@ constexpr int kDrawThreads = 512;
 __global__ __launch_bounds__(kThreads) void sample_keys_kernel(const float* log_prob,
                                                                std::uint32_t* keys,
                                                                std::uint32_t* ids,
-                                                               std::int64_t count) {
+                                                               std::int64_t count,
+                                                               std::int64_t excluded) {
   const std::int64_t k = std::int64_t(blockIdx.x) * kThreads + threadIdx.x;
   if (k >= count) return;
-  keys[k] = math::descending_key(log_prob[k]);
+  keys[k] = math::descending_key(k == excluded ? -INFINITY : log_prob[k]);
   ids[k] = std::uint32_t(k);
 }
 
 struct Draw {
   const std::uint32_t *keys, *ids;  // [count or more] sorted, the most probable first
-  std::int64_t count;               // how many may be drawn, before top_p
-  double temperature, top_p;
+  std::int64_t count;               // how many may be drawn, before top_p and min_p
+  double temperature, top_p, min_p;
   std::uint64_t key, row;
   const std::int64_t* step;
   std::int32_t* id;
 };
 
-/// An index in the sorted order, and the sum of the weights up to and including it.
+/// An index in the sorted order, and the sum of the weights before it.
 struct Candidate {
   std::int64_t index;
-  double sum;
+  double before;
 };
 
 struct Earlier {
@@ -78,8 +79,8 @@ __global__ __launch_bounds__(kDrawThreads) void draw_kernel(__grid_constant__ co
     double sum = before;
     for (std::int64_t k = begin; k < end && mine.index == a.count; ++k) {
       const double w = weight(k);
+      if (found(w, sum + w)) mine = {k, sum};
       sum += w;
-      if (found(w, sum)) mine = {k, sum};
     }
     mine = Reduce(reduce).Reduce(mine, Earlier());
     __syncthreads();  // all threads have read the result of the call before
@@ -88,11 +89,14 @@ __global__ __launch_bounds__(kDrawThreads) void draw_kernel(__grid_constant__ co
     return earliest;
   };
   const double limit = a.top_p * total;
-  const Candidate kept = first([&](double w, double sum) { return w == 0 || sum >= limit; });
-  const bool included = kept.index < a.count && weight(kept.index) > 0;
-  const std::int64_t last = included ? kept.index : kept.index - 1;
-  const double drawn =
-      math::uniform53(math::philox(a.key, a.row, std::uint64_t(*a.step))) * kept.sum;
+  const auto too_small = [&](double w) { return w == 0 || w < a.min_p; };
+  const Candidate end_of_kept =
+      first([&](double w, double sum) { return too_small(w) || sum >= limit; });
+  const double at_end = end_of_kept.index < a.count ? weight(end_of_kept.index) : 0;
+  const bool included = !too_small(at_end);
+  const std::int64_t last = included ? end_of_kept.index : end_of_kept.index - 1;
+  const double kept = end_of_kept.before + (included ? at_end : 0);
+  const double drawn = math::uniform53(math::philox(a.key, a.row, std::uint64_t(*a.step))) * kept;
   const Candidate place = first([&](double, double sum) { return sum > drawn; });
   if (threadIdx.x == 0) *a.id = std::int32_t(a.ids[place.index < last ? place.index : last]);
 }
@@ -109,13 +113,15 @@ void sample(Device& device, const Sample& args) {
   // One row after the other, in the same scratch memory.
   for (std::int64_t row = 0; row < args.log_prob.shape[0]; ++row) {
     launch(device.stream(), blocks_for(ids, kThreads), kThreads, sample_keys_kernel,
-           args.log_prob.as<float>() + row * ids, scratch.keys, scratch.positions, ids);
+           args.log_prob.as<float>() + row * ids, scratch.keys, scratch.positions, ids,
+           args.excluded_id);
     sort_pairs(device, scratch, ids, 32);
     const Draw draw{scratch.sorted_keys,
                     scratch.sorted_positions,
                     args.top_k > 0 ? std::min(args.top_k, ids) : ids,
                     args.temperature,
                     args.top_p,
+                    args.min_p,
                     args.key,
                     std::uint64_t(row),
                     args.step.as<std::int64_t>(),

@@ -127,12 +127,12 @@ class CpuBackend final : public Backend {
     const host::FlushSubnormals flush;
     host::dropout(device_, args);
   }
-  std::size_t sample_scratch_bytes(std::int64_t ids) const override {
-    return host::sample_scratch_bytes(ids);
+  std::size_t sample_scratch_bytes(std::int64_t rows, std::int64_t ids) const override {
+    return host::sample_scratch_bytes(device_, rows, ids);
   }
   void sample(const Sample& args) override {
     const host::FlushSubnormals flush;
-    host::sample(args);
+    host::sample(device_, args);
   }
   std::size_t permutation_scratch_bytes(std::int64_t ids) const override {
     return host::permutation_scratch_bytes(ids);

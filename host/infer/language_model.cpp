@@ -164,7 +164,10 @@ std::vector<std::string> LanguageModel::generate_batch(const std::vector<std::st
   std::vector<std::string> texts;
   if (prompts.empty()) return texts;
   const std::vector<Ids> ids = parts_->encode(prompts);
-  const SamplingOptions sampler{options.temperature, options.top_k, options.top_p, options.seed};
+  const SamplingOptions sampler{.temperature = options.temperature,
+                                .top_k = options.top_k,
+                                .top_p = options.top_p,
+                                .seed = options.seed};
   TokenStates& states = parts_->drawing.get(parts_->model, ids.size(), sampler);
   std::vector<TokenWriter> writers;
   for (const std::string& prompt : prompts) {

@@ -26,6 +26,8 @@ class SampleOperation final : public Operation {
     visit("temperature", options_.temperature);
     visit("top_k", options_.top_k);
     visit("top_p", options_.top_p);
+    visit("min_p", options_.min_p);
+    visit("excluded_id", options_.excluded_id);
     visit("seed", std::to_string(options_.seed));  // all 64 bits: no integer of ours holds them
   }
 
@@ -40,8 +42,8 @@ class SampleOperation final : public Operation {
   }
 
   void plan(PlanContext& context) const override {
-    context.scratch_bytes =
-        context.backend.sample_scratch_bytes(as_rows(context.inputs[0].shape)[1]);
+    const Shape rows = as_rows(context.inputs[0].shape);
+    context.scratch_bytes = context.backend.sample_scratch_bytes(rows[0], rows[1]);
   }
 
   void run(const RunContext& c) const override {
@@ -51,6 +53,8 @@ class SampleOperation final : public Operation {
                       .temperature = options_.temperature,
                       .top_k = options_.top_k,
                       .top_p = options_.top_p,
+                      .min_p = options_.min_p,
+                      .excluded_id = options_.excluded_id,
                       .key = key_,
                       .step = c.step,
                       .id = c.outputs[0],
@@ -78,6 +82,7 @@ void SamplingOptions::check() const {
     fail("temperature", temperature, "a finite number, 0 or more");
   if (top_k < 0) fail("top-k", top_k, "0 (all) or more");
   if (!(top_p > 0 && top_p <= 1)) fail("top-p", top_p, "one in (0, 1]");
+  if (!(min_p >= 0 && min_p <= 1)) fail("min-p", min_p, "one in [0, 1]");
 }
 
 Tensor sample(Tensor log_prob, const SamplingOptions& options, std::string_view name) {

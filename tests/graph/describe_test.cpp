@@ -72,7 +72,7 @@ TEST(Describe, NumbersAreShort) {
   sample(p, {.temperature = 1.0 / 3, .top_k = 5, .top_p = 0.1, .seed = UINT64_MAX});
   g.constant(1e-30);
   EXPECT_EQ(g.describe(), R"(p = placeholder -> float32 [2]
-sample = sample(p) {temperature: 0.3333333333333333, top_k: 5, top_p: 0.1, seed: 18446744073709551615} -> int32 [1]
+sample = sample(p) {temperature: 0.3333333333333333, top_k: 5, top_p: 0.1, min_p: 0, excluded_id: -1, seed: 18446744073709551615} -> int32 [1]
 constant = constant {value: 1e-30} -> float32 []
 )");
 }

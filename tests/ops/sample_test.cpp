@@ -36,10 +36,12 @@ class SampleKernel : public OnEachBackend {
                       .temperature = options.temperature,
                       .top_k = options.top_k,
                       .top_p = options.top_p,
+                      .min_p = options.min_p,
+                      .excluded_id = options.excluded_id,
                       .key = key,
                       .step = memory_->in<std::int64_t>({step}, {1}),
                       .id = id,
-                      .scratch = memory_->raw(backend_->sample_scratch_bytes(size))});
+                      .scratch = memory_->raw(backend_->sample_scratch_bytes(rows, size))});
     const std::vector<std::int32_t> drawn = memory_->get<std::int32_t>(id);
     finish_case();
     return drawn;
@@ -59,7 +61,14 @@ TEST_P(SampleKernel, DrawsTheIdsThatTheReferenceDraws) {
       {.top_p = 0.01},
       {.top_p = 0.9},
       {.top_p = 0.999999},
+      {.min_p = 0.001},
+      {.min_p = 0.5},
+      {.min_p = 1},
+      {.excluded_id = 0},
+      {.top_p = 0.9, .excluded_id = 1},
       {.temperature = 0.7, .top_k = 300, .top_p = 0.95},
+      {.temperature = 2, .top_k = 3, .min_p = 0.05},
+      {.top_p = 0.5, .min_p = 0.01, .excluded_id = 20},
   };
   Random random(4);
   for (const std::int64_t size : {1, 2, 31, 32, 33, 255, 256, 257, 511, 512, 513, 1025, 10000}) {
@@ -70,11 +79,15 @@ TEST_P(SampleKernel, DrawsTheIdsThatTheReferenceDraws) {
     }
     for (const SamplingOptions& o : kOptions)
       for (const std::int64_t step : {0L, 1L, 2L, 0x123456789ABL}) {
+        if (size == 1 && o.excluded_id == 0) continue;  // nothing is left
         const std::uint64_t key = 0xFEDCBA9876543210 + std::uint64_t(size);
-        SCOPED_TRACE(::testing::Message() << size << " ids, T " << o.temperature << ", top-k "
-                                          << o.top_k << ", top-p " << o.top_p << ", " << step);
+        SCOPED_TRACE(::testing::Message()
+                     << size << " ids, T " << o.temperature << ", top-k " << o.top_k << ", top-p "
+                     << o.top_p << ", min-p " << o.min_p << ", without " << o.excluded_id << ", "
+                     << step);
         EXPECT_EQ(draw(log_prob, o, key, step),
-                  reference::sample(log_prob, {o.temperature, o.top_k, o.top_p, key, step}));
+                  reference::sample(log_prob, {o.temperature, o.top_k, o.top_p, key, step, 0,
+                                               o.min_p, o.excluded_id}));
       }
   }
 }
@@ -82,7 +95,8 @@ TEST_P(SampleKernel, DrawsTheIdsThatTheReferenceDraws) {
 // Row 0 draws what a single distribution does.
 TEST_P(SampleKernel, EachRowDrawsWithNumbersOfItsOwn) {
   Random random(6);
-  const SamplingOptions kOptions[] = {{}, {.temperature = 0.5}, {.top_k = 40, .top_p = 0.9}};
+  const SamplingOptions kOptions[] = {
+      {}, {.temperature = 0.5}, {.top_k = 40, .top_p = 0.9}, {.min_p = 0.2}};
   for (const std::int64_t size : {1, 33, 257})
     for (const std::int64_t rows : {1, 2, 31, 33}) {
       const std::vector<float> one = floats(random.array({size}, -3, 0));
@@ -96,7 +110,7 @@ TEST_P(SampleKernel, EachRowDrawsWithNumbersOfItsOwn) {
             const auto begin = log_prob.begin() + row * size;
             EXPECT_EQ(drawn[std::size_t(row)],
                       reference::sample({begin, begin + size},
-                                        {o.temperature, o.top_k, o.top_p, 77, 5, row}))
+                                        {o.temperature, o.top_k, o.top_p, 77, 5, row, o.min_p}))
                 << size << " ids, row " << row << " of " << rows;
           }
         }
@@ -126,6 +140,18 @@ TEST_P(SampleKernel, WeightsThatVanishAreNotDrawn) {
   const std::vector<float> log_prob{-3, -2, -4, -2, -kInfinity};
   for (std::int64_t step = 0; step < 20; ++step)
     EXPECT_EQ(draw(log_prob, {.temperature = 1e-5}, 3, step) % 2, 1);
+}
+
+// The greatest of the others is then the most probable, for min_p too.
+TEST_P(SampleKernel, AnExcludedIdIsAsIfItWereNotThere) {
+  const std::vector<float> log_prob{-3, -0.5F, -2, -2.5F};
+  EXPECT_EQ(draw(log_prob, {.temperature = 0, .excluded_id = 1}), 2);
+  EXPECT_EQ(draw(log_prob, {.temperature = 0, .excluded_id = 4}), 1);
+  for (std::int64_t step = 0; step < 20; ++step) {
+    EXPECT_NE(draw(log_prob, {.excluded_id = 1}, 3, step), 1);
+    EXPECT_EQ(draw(log_prob, {.min_p = 0.9, .excluded_id = 1}, 3, step), 2);
+  }
+  EXPECT_EQ(draw({-1, -kInfinity}, {.excluded_id = 0}), -1);
 }
 
 TEST_P(SampleKernel, SaysWhatItCannotDraw) {
@@ -221,6 +247,18 @@ TEST_P(SampleOp, TopPKeepsTheFewestThatReachIt) {
   EXPECT_EQ(one[0], 0);
 }
 
+TEST_P(SampleOp, MinPKeepsWhatIsNearTheMostProbable) {
+  const auto f = frequencies({.min_p = 0.25, .seed = 6}, logs({0.1, 0.5, 0.25, 0.15}), many());
+  EXPECT_EQ(f[0], 0);
+  EXPECT_NEAR(f[1], 5.0 / 9, bound());
+  EXPECT_NEAR(f[3], 1.5 / 9, bound());
+  // At temperature 0.5 the weights are 1, 0.25 and 0.09 of the greatest.
+  const auto sharp = frequencies({.temperature = 0.5, .min_p = 0.2, .seed = 6},
+                                 logs({0.5, 0.25, 0.15}), many() / 4);
+  EXPECT_EQ(sharp[2], 0);
+  EXPECT_GT(sharp[1], 0);
+}
+
 TEST_P(SampleOp, SameSeedSameDraws) {
   const auto p = logs({0.25, 0.25, 0.25, 0.25});
   const auto a = draws({.seed = 7}, p, 100), other = draws({.seed = 8}, p, 100);
@@ -273,6 +311,9 @@ TEST(SampleArguments, AreChecked) {
   EXPECT_THROW(sample(x, {.top_k = -1}), std::invalid_argument);
   EXPECT_THROW(sample(x, {.top_p = 0}), std::invalid_argument);
   EXPECT_THROW(sample(x, {.top_p = 1.5}), std::invalid_argument);
+  EXPECT_THROW(sample(x, {.min_p = -0.1}), std::invalid_argument);
+  EXPECT_THROW(sample(x, {.min_p = 1.1}), std::invalid_argument);
+  EXPECT_THROW(sample(x, {.min_p = std::nan("")}), std::invalid_argument);
   EXPECT_THROW(sample(g.placeholder("ids", {3}, DType::kInt32)), std::invalid_argument);
   EXPECT_THROW(sample(g.placeholder("cube", {2, 3, 4})), std::invalid_argument);
   EXPECT_THROW(sample(g.placeholder("nothing", {0})), std::invalid_argument);

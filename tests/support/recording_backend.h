@@ -68,8 +68,8 @@ class ForwardingBackend : public Backend {
   void narrow_ids(const NarrowIds& args) override { inner_->narrow_ids(args); }
 
   void dropout(const Dropout& args) override { inner_->dropout(args); }
-  std::size_t sample_scratch_bytes(std::int64_t ids) const override {
-    return inner_->sample_scratch_bytes(ids);
+  std::size_t sample_scratch_bytes(std::int64_t rows, std::int64_t ids) const override {
+    return inner_->sample_scratch_bytes(rows, ids);
   }
   void sample(const Sample& args) override { inner_->sample(args); }
   std::size_t permutation_scratch_bytes(std::int64_t ids) const override {

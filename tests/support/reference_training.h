@@ -70,16 +70,22 @@ struct Sampling {
   std::uint64_t key = 0;
   std::int64_t step = 0;
   std::int64_t row = 0;
+  double min_p = 0;
+  std::int64_t excluded_id = -1;
 };
 
 /// Draws an id. Ids are ordered by descending probability, then by number. The first top_k remain,
-/// and of these the fewest whose sum reaches top_p of the whole (Holtzman et al. 2020). A 53-bit
-/// uniform number, from the first two words of the block with counter (step, row), selects the id
-/// in whose share of the remaining sum it falls.
+/// and of these the fewest whose sum reaches top_p of the whole (Holtzman et al. 2020), and of
+/// these the ones that have at least min_p of the greatest probability (Nguyen et al. 2024). A
+/// 53-bit uniform number, from the first two words of the block with counter (step, row), selects
+/// the id in whose share of the remaining sum it falls.
 inline std::int32_t sample(const std::vector<float>& log_prob, const Sampling& how) {
   std::vector<std::int32_t> order(log_prob.size());
   std::iota(order.begin(), order.end(), 0);
-  const auto p = [&](std::int32_t id) { return double(log_prob[std::size_t(id)]); };
+  const auto p = [&](std::int32_t id) {
+    return id == how.excluded_id ? -std::numeric_limits<double>::infinity()
+                                 : double(log_prob[std::size_t(id)]);
+  };
   std::ranges::stable_sort(order, [&](std::int32_t a, std::int32_t b) { return p(a) > p(b); });
   if (how.top_k > 0) order.resize(std::min(order.size(), std::size_t(how.top_k)));
   std::vector<double> weights;
@@ -88,6 +94,7 @@ inline std::int32_t sample(const std::vector<float>& log_prob, const Sampling& h
   const double limit = how.top_p * std::accumulate(weights.begin(), weights.end(), 0.0);
   std::size_t kept = 0;
   for (double sum = 0; kept == 0 || (kept < weights.size() && sum < limit);) sum += weights[kept++];
+  while (kept > 1 && weights[kept - 1] < how.min_p) --kept;
   weights.resize(kept);
 
   const auto low = [](std::uint64_t x) { return std::uint32_t(x & 0xFFFFFFFF); };

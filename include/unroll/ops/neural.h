@@ -77,19 +77,22 @@ struct SamplingOptions {
   double temperature = 1;  // divides the logarithms; 0: always the most probable id
   std::int64_t top_k = 0;  // only the k most probable ids; 0: all
   double top_p = 1;        // only the most probable ids that together reach this
+  double min_p = 0;        // only ids at least this many times as probable as the most probable
   std::uint64_t seed = 0;  // not the session's
+  std::int64_t excluded_id = -1;  // is never drawn, as if its logarithm were -inf; -1: none
 
-  /// Errors    std::invalid_argument for a negative or non-finite temperature, a negative top_k, or
-  ///           top_p outside (0, 1].
+  /// Errors    std::invalid_argument for a negative or non-finite temperature, a negative top_k,
+  ///           top_p outside (0, 1], or min_p outside [0, 1].
   void check() const;
 };
 
-/// Draws an id from each distribution. Temperature comes first, then top_k, then top_p. The draw of
-/// row n depends only on (seed, step, n) and the row, so row 0 draws what a single distribution
-/// would. It is -1 if a log probability is NaN or the greatest is not finite. No gradient.
-/// Shapes    log_prob [N, V] -> [N] int32, or one distribution [V] -> [1]; normalised or not, -inf
+/// Draws an id from each distribution. Temperature comes first, then top_k, top_p and min_p. The
+/// draw of row n depends only on (seed, step, n) and the row, so row 0 draws what a single
+/// distribution would. It is -1 if a log probability is NaN or the greatest is not finite. No
+/// gradient. Shapes    log_prob [N, V] -> [N] int32, or one distribution [V] -> [1]; normalised or
+/// not, -inf
 ///           for an id that is excluded
-/// Source    of top_p: Holtzman et al. 2020.
+/// Source    of top_p: Holtzman et al. 2020; of min_p: Nguyen et al. 2024.
 Tensor sample(Tensor log_prob, const SamplingOptions& options = {},
               std::string_view name = "sample");
 

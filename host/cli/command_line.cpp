@@ -35,6 +35,8 @@ constexpr Command kCommands[] = {
     {"train", "Train a language model, a classifier, a tagger or a forecaster", add_train},
     {"eval", "How good a model is on a text or a series", add_eval},
     {"predict", "P(next word | history), or P(class | text)", add_predict},
+    {"score", "How probable each line of a text is", add_score},
+    {"rescore", "Sort n-best lists with a model's probabilities", add_rescore},
     {"generate", "Draw text from a model", add_generate},
     {"tag", "Sentences with a tag for each word", add_tag},
     {"forecast", "The next values of a time series", add_forecast},

@@ -10,6 +10,8 @@ namespace unroll::cli {
 void add_train(CLI::App* command, std::function<void()>& run);
 void add_eval(CLI::App* command, std::function<void()>& run);
 void add_predict(CLI::App* command, std::function<void()>& run);
+void add_score(CLI::App* command, std::function<void()>& run);
+void add_rescore(CLI::App* command, std::function<void()>& run);
 void add_generate(CLI::App* command, std::function<void()>& run);
 void add_tag(CLI::App* command, std::function<void()>& run);
 void add_forecast(CLI::App* command, std::function<void()>& run);

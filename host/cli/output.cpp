@@ -29,10 +29,14 @@ void print_raw(const std::string& text) {
   throw std::runtime_error(std::string("stdout cannot be written: ") + std::strerror(errno));
 }
 
-void print_json(const Json& json) {
+std::string json_line(const Json& json) {
   // A user's text may hold bytes that are not UTF-8: dump() replaces them. printable() then escapes
   // only characters inside texts, as \uHHHH, which is JSON's own form.
-  print_raw(printable(json.dump(-1, ' ', false, Json::error_handler_t::replace)) + "\n");
+  return printable(json.dump(-1, ' ', false, Json::error_handler_t::replace)) + "\n";
+}
+
+void print_json(const Json& json) {
+  print_raw(json_line(json));
 }
 
 void replace_file(const std::filesystem::path& file, const std::string& text) {

@@ -23,6 +23,8 @@ struct Stopped : std::runtime_error {
 /// no reader any more; std::runtime_error if it cannot be written for another reason.
 void print(const std::string& text);
 void print_json(const Json& json);
+/// What print_json() writes: a line.
+std::string json_line(const Json& json);
 /// The same for bytes that are the product, and so stay as they are.
 void print_raw(const std::string& text);
 

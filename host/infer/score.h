@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <span>
 #include <vector>
@@ -11,7 +12,7 @@
 
 namespace unroll {
 
-/// Keeps the graph for the last number of texts at once.
+/// Keeps the graphs for the numbers of texts that it has scored at once: powers of two.
 class Scorer {
  public:
   /// The model must outlive it. It has states as TokenStates, of its own name: one Scorer of a
@@ -27,8 +28,14 @@ class Scorer {
   ///           value is not finite.
   std::vector<std::vector<float>> score(std::span<const std::vector<std::int32_t>> texts);
 
+  /// The same of the next tokens of one text that comes in pieces: the first piece begins at the
+  /// beginning of a line, and each other one goes on after the piece before it. score() leaves it
+  /// alone.
+  std::vector<float> score_next(std::span<const std::int32_t> piece);
+
  private:
   struct Pass;
+  void check(std::span<const std::int32_t> ids) const;
   /// Scores at most kRows texts, given by their places.
   void score_together(std::span<const std::vector<std::int32_t>> texts,
                       std::span<const std::size_t> places,
@@ -36,7 +43,9 @@ class Scorer {
 
   const LoadedModel& model_;
   const LanguageModelTask& task_;
-  std::unique_ptr<Pass> pass_;
+  std::map<std::size_t, std::unique_ptr<Pass>> passes_;  // by rows
+  std::unique_ptr<Pass> next_;  // of score_next(), with the state after the last piece
+  std::int32_t last_;           // token of that piece
 };
 
 }  // namespace unroll

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "host/data/batches.h"
@@ -69,6 +70,33 @@ TEST_P(Scores, ManyTextsAreWhatEachIsAlone) {
   }
 }
 
+// One text in pieces of any size, with and without another text in between.
+TEST_P(Scores, OfPiecesAreWhatAnEvaluationSays) {
+  const LoadedModel model = asked_model(backend_);
+  const auto& task = task_of<LanguageModelTask>(model);
+  const auto text = asked_texts({600}, 67);
+  const std::span<const std::int32_t> all = text[0];
+  BatchStream stream(text[0], {.steps = kEvaluationSteps, .start = task.tokenizer().start()});
+  const Evaluation expected = Evaluator(task, model.store).evaluate(stream);
+  for (const std::size_t piece : {1U, 7U, 255U, 256U, 600U}) {
+    Scorer scorer(model);
+    double sum = 0;
+    std::int64_t count = 0;
+    for (std::size_t at = 0; at < all.size(); at += piece) {
+      for (const float p : scorer.score_next(all.subspan(at, std::min(piece, all.size() - at)))) {
+        sum -= double(p);
+        ++count;
+      }
+      if (at == 0) scorer.score(asked_texts({9, 3}, 67));
+      EXPECT_TRUE(scorer.score_next({}).empty());
+    }
+    EXPECT_EQ(count, expected.count);
+    EXPECT_NEAR(sum, expected.loss_sum,
+                backend_->kind() == DeviceKind::kCpu ? 0 : 1e-5 * expected.loss_sum)
+        << piece;
+  }
+}
+
 TEST_P(Scores, OfAModelThatOverflowsAreOneError) {
   const LoadedModel model =
       asked_model(backend_, asked_config(asked_tokenizer()), asked_tokenizer(), 1e38);
@@ -87,6 +115,7 @@ TEST(ScoresArguments, AreChecked) {
     const std::vector<Ids> texts{{1, bad}};
     EXPECT_EQ(error_of<std::invalid_argument>([&] { scorer.score(texts); }),
               "token: got " + std::to_string(bad) + ", expected an id below 67");
+    EXPECT_THROW(scorer.score_next(texts[0]), std::invalid_argument);
   }
 }
 

@@ -29,8 +29,10 @@ ReportSample draw_sample(const LoadedModel& model, double temperature) {
   TokenWriter writer(tokenizer);
   ReportSample sample{temperature, ""};
   const std::vector<std::int32_t> nothing;
-  generate(states, std::span(&nothing, 1), tokens,
-           [&](std::int64_t, std::int32_t token) { sample.text += writer.next(token); });
+  generate(states, std::span(&nothing, 1), tokens, [&](std::int64_t, std::int32_t token) {
+    sample.text += writer.next(token);
+    return true;
+  });
   return sample;
 }
 

@@ -24,7 +24,7 @@ using Ids = std::vector<std::int32_t>;
 bool same(const std::optional<SamplingOptions>& a, const std::optional<SamplingOptions>& b) {
   if (!a || !b) return !a && !b;
   return a->temperature == b->temperature && a->top_k == b->top_k && a->top_p == b->top_p &&
-         a->seed == b->seed;
+         a->min_p == b->min_p && a->seed == b->seed && a->excluded_id == b->excluded_id;
 }
 
 }  // namespace
@@ -164,10 +164,13 @@ std::vector<std::string> LanguageModel::generate_batch(const std::vector<std::st
   std::vector<std::string> texts;
   if (prompts.empty()) return texts;
   const std::vector<Ids> ids = parts_->encode(prompts);
-  const SamplingOptions sampler{.temperature = options.temperature,
-                                .top_k = options.top_k,
-                                .top_p = options.top_p,
-                                .seed = options.seed};
+  const SamplingOptions sampler{
+      .temperature = options.temperature,
+      .top_k = options.top_k,
+      .top_p = options.top_p,
+      .min_p = options.min_p,
+      .seed = options.seed,
+      .excluded_id = options.unknown ? -1 : parts_->tokenizer().unk().value_or(-1)};
   TokenStates& states = parts_->drawing.get(parts_->model, ids.size(), sampler);
   std::vector<TokenWriter> writers;
   for (const std::string& prompt : prompts) {
@@ -176,6 +179,7 @@ std::vector<std::string> LanguageModel::generate_batch(const std::vector<std::st
   }
   unroll::generate(states, ids, options.length, [&](std::int64_t row, std::int32_t token) {
     texts[std::size_t(row)] += writers[std::size_t(row)].next(token);
+    return true;
   });
   return texts;
 }

@@ -42,6 +42,8 @@ TokenStates::TokenStates(const LoadedModel& model, const Options& options)
       resting_(std::size_t(rows_)),
       has_results_(std::size_t(rows_)),
       input_(std::size_t(rows_)) {
+  fetches_ = graph_.fetches;
+  if (options.drawn_log_prob && options.sampler) fetches_.push_back(graph_.token_log_prob);
   begin();
 }
 
@@ -72,8 +74,9 @@ void TokenStates::advance(std::span<const std::int32_t> tokens) {
   }
   log_prob_.clear();
   drawn_.clear();
+  drawn_log_prob_.clear();
   const Feed feed(graph_.input, std::span<const std::int32_t>(input_));
-  session_.run(graph_.fetches, std::span(&feed, 1));
+  session_.run(fetches_, std::span(&feed, 1));
 }
 
 std::span<const float> TokenStates::log_prob(std::int64_t row) {
@@ -90,6 +93,13 @@ std::int32_t TokenStates::drawn(std::int64_t row) {
   if (drawn_.empty()) drawn_ = session_.read<std::int32_t>(graph_.token);
   if (drawn_[n] < 0) fail_not_finite();
   return drawn_[n];
+}
+
+float TokenStates::drawn_log_prob(std::int64_t row) {
+  const std::size_t n = row_with_results(row);
+  if (drawn_log_prob_.empty()) drawn_log_prob_ = session_.read(graph_.token_log_prob);
+  if (!std::isfinite(drawn_log_prob_[n])) fail_not_finite();
+  return drawn_log_prob_[n];
 }
 
 TextState TokenStates::take(std::int64_t row) const {

@@ -28,6 +28,7 @@ class TokenStates {
     std::int64_t rows = 1;
     /// The draws of row n depend on the seed, on n, and on the steps since begin().
     std::optional<SamplingOptions> sampler = {};
+    bool drawn_log_prob = false;  // keeps that of what is drawn
     /// The states are variables of the model's store, NAME-ROWS/h_l0 for instance. Objects of the
     /// same name and number of rows share them, so only one of these may be in use.
     std::string name = "texts";
@@ -56,6 +57,9 @@ class TokenStates {
   std::span<const float> log_prob(std::int64_t row);
   /// The token that the sampler drew from these. Errors: the same; or if there is none to draw.
   std::int32_t drawn(std::int64_t row);
+  /// ln P(that token | what the row has read): of the model, whatever the sampler's options. With
+  /// Options::drawn_log_prob. Errors: as log_prob().
+  float drawn_log_prob(std::int64_t row);
 
   /// The state of a row, which may be put into several.
   TextState take(std::int64_t row) const;
@@ -74,6 +78,7 @@ class TokenStates {
   const LanguageModelTask& task_;
   std::int64_t rows_;
   StepGraph graph_;
+  std::vector<Tensor> fetches_;
   Session session_;
   /// The states of rows that rest: a step writes all rows of the variables.
   std::vector<std::optional<TextState>> resting_;
@@ -82,6 +87,7 @@ class TokenStates {
   // Results of the last step; empty until they are asked for.
   std::vector<float> log_prob_;
   std::vector<std::int32_t> drawn_;
+  std::vector<float> drawn_log_prob_;
 };
 
 /// Throws the std::runtime_error of a model whose probabilities are no numbers.

@@ -14,9 +14,10 @@ namespace unroll {
 /// One token of each text.
 struct StepGraph {
   Graph graph;
-  Tensor input;     // [1, N] int32
-  Tensor log_prob;  // [N, V] ln p of every next token
-  Tensor token;     // [N] int32 drawn from them, with a sampler
+  Tensor input;           // [1, N] int32
+  Tensor log_prob;        // [N, V] ln p of every next token
+  Tensor token;           // [N] int32 drawn from them, with a sampler
+  Tensor token_log_prob;  // [N] ln p of what was drawn, of the model: before the sampler's options
   /// The tokens, or without a sampler the log probabilities; and the step to the next state.
   std::vector<Tensor> fetches;
   std::vector<std::string> carried;  // variables with the state, each [D, N, ...]

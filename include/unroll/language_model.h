@@ -74,6 +74,8 @@ struct GenerateOptions {
   double temperature = 1;     // below 1 favours probable tokens; 0 always takes the most probable
   std::int64_t top_k = 0;     // only the k most probable tokens; 0: all
   double top_p = 1;           // only the most probable tokens that together reach this
+  double min_p = 0;           // only tokens at least this many times as probable as the first
+  bool unknown = true;        // may draw <unk>
   std::uint64_t seed = 1111;
 };
 

@@ -248,7 +248,9 @@ TEST(Attributes, OfEachOperation) {
       {"relu_gradient", ""},
       {"reshape", "shape shape [?]"},
       {"restore_dims", ""},
-      {"sample", "temperature real 1, top_k int 3, top_p real 1, min_p real 0, excluded_id int -1, seed text 7"},
+      {"sample",
+       "temperature real 1, top_k int 3, top_p real 1, min_p real 0, excluded_id int -1, seed text "
+       "7"},
       {"scan", "states int 1, sequences int 1, reverse bool 0"},
       {"scatter_add_rows", ""},
       {"shape", ""},

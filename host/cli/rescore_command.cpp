@@ -19,7 +19,7 @@
 namespace unroll::cli {
 namespace {
 
-/// Of the feature that a model's ln P becomes.
+/// The feature that a model's ln P becomes.
 constexpr const char* kFeature = "Unroll";
 
 struct RescoreFlags {

@@ -40,7 +40,7 @@ struct ScoreSums {
 
   double loss() const { return -log_prob / double(tokens); }
   double perplexity() const;
-  /// Of the tokens that the model knows; the unknown ones are still read.
+  /// That of the tokens which the model knows; the others are still read.
   double known_perplexity() const;
   double nats_per_word() const { return -log_prob / double(words); }
   double nats_per_character() const { return -log_prob / double(characters); }

@@ -27,10 +27,10 @@ std::vector<double> candidate_weights() {
   return weights;
 }
 
-/// A model of words rarely gives them less than e^-8 on average.
+/// Up to more than a word costs on average with any model of use.
 std::vector<double> candidate_bonuses() {
   std::vector<double> bonuses;
-  for (int half = 0; half <= 16; ++half) bonuses.push_back(0.5 * half);
+  for (int half = 0; half <= 24; ++half) bonuses.push_back(0.5 * half);
   return bonuses;
 }
 

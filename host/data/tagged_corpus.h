@@ -29,8 +29,8 @@ namespace unroll {
 
 /// What a tagger knows of its language.
 struct TaggingVocabulary {
-  /// Those of the training sentences, the most frequent first, then those of a file of vectors. A
-  /// word is looked up as it is written, then in lower case.
+  /// The words of the training sentences, the most frequent first, then the words of a file of
+  /// vectors. A word is looked up as it is written, then in lower case.
   KnownWords words;
   std::int32_t training_words = 1;  // ids below it are those of training words, or KnownWords' 0
   KnownWords characters;            // of the training words, the most frequent first

@@ -96,7 +96,7 @@ function is_cuda(layer) { return layer ~ "^cuda(/|$)" }
 
 # libunroll and the CUDA module have no dependency but the system, so that a program that uses them has
 # none. Three files of host/base are for the program.
-function is_foreign(target) { return target ~ "^(fmt/|nlohmann/|CLI/|xxhash[.]h)" }
+function is_foreign(target) { return target ~ "^(fmt/|nlohmann/|CLI/|xxhash[.]h|utf8proc[.]h)" }
 function is_light(file, layer) {
   return layer ~ "^(include/|host$|host/(graph|ops|cpu|lapack|base)$|cuda|examples)" &&
          file !~ "^host/base/(hash[.]h|file_hash[.]cpp|strict_json[.](h|cpp))$"

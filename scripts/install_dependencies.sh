@@ -52,6 +52,7 @@ find_missing() {
   has_header nlohmann/json.hpp || missing+=(nlohmann-json3-dev)
   has_header fmt/format.h || missing+=(libfmt-dev)
   has_header xxhash.h || missing+=(libxxhash-dev)
+  has_header utf8proc.h || missing+=(libutf8proc-dev)
   has_library lapack || wished+=(liblapack-dev)
   if $tests; then
     has_header gtest/gtest.h || missing+=(libgtest-dev)

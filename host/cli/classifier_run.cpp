@@ -38,6 +38,7 @@ void report_texts(const LabelledTexts& texts) {
 TaskRun prepare_classifier(const TrainSettings& settings, const DataSource& source) {
   LabelledTextsOptions options = settings.labelled_texts_options();
   options.fingerprint = source.fingerprint;
+  options.given = source.tokenizer;
   options.stop = source.stop;
   const LabelledTexts texts = read_labelled_texts(source.path, options);
   report_texts(texts);

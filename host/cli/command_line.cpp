@@ -41,6 +41,7 @@ constexpr Command kCommands[] = {
     {"tag", "Sentences with a tag for each word", add_tag},
     {"forecast", "The next values of a time series", add_forecast},
     {"import", "Make a checkpoint of PyTorch's weights", add_import},
+    {"tokenizer", "Learn what the tokens of a text are", add_tokenizer},
     {"report", "Describe a training run in an HTML page", add_report},
     {"bench", "How fast this machine is, beside its rivals", add_bench},
     {"doctor", "What this build and this machine can do, and why not", add_doctor},

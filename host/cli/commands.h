@@ -16,6 +16,7 @@ void add_generate(CLI::App* command, std::function<void()>& run);
 void add_tag(CLI::App* command, std::function<void()>& run);
 void add_forecast(CLI::App* command, std::function<void()>& run);
 void add_import(CLI::App* command, std::function<void()>& run);
+void add_tokenizer(CLI::App* command, std::function<void()>& run);
 void add_report(CLI::App* command, std::function<void()>& run);
 void add_bench(CLI::App* command, std::function<void()>& run);
 void add_doctor(CLI::App* command, std::function<void()>& run);

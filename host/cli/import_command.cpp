@@ -5,11 +5,9 @@
 #include <memory>
 #include <optional>
 
-#include "host/base/file.h"
-#include "host/base/hash.h"
-#include "host/base/text_format.h"
 #include "host/cli/commands.h"
 #include "host/cli/output.h"
+#include "host/cli/tokenizer_input.h"
 #include "host/cli/values.h"
 #include "host/train/import.h"
 #include "host/train/run_folder.h"
@@ -30,21 +28,12 @@ ImportOptions import_options(const ImportFlags& flags) {
     options.reset = choose<GruReset>("--gru-reset", flags.gru_reset,
                                      {{"before", GruReset::kBefore}, {"after", GruReset::kAfter}});
   if (!flags.lstm_gates.empty()) options.input_gate = choose_input_gate(flags.lstm_gates);
-  if (!flags.tokenizer.empty()) options.tokenizer = choose_tokenizer(flags.tokenizer);
+  if (!flags.tokenizer.empty()) options.tokenizer = choose_tokenizer_kind(flags.tokenizer);
   if (flags.dropout && !(*flags.dropout >= 0 && float(*flags.dropout) < 1))
     throw UsageError(
         fmt::format("--dropout: got {}, expected 0 or more and below 1", *flags.dropout));
   options.dropout = flags.dropout;
   return options;
-}
-
-Tokenizer read_tokenizer(TokenizerKind kind, const std::filesystem::path& file) {
-  if (kind == TokenizerKind::kByte) return Tokenizer::parse(kind, "", "");
-  const MappedFile mapped(open_regular(file, "the vocabulary").get(), file);
-  std::string_view text = text_of(mapped.bytes());
-  require_no_other_format(text, file.string());
-  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
-  return Tokenizer::parse(kind, text, file.string());
 }
 
 ImportedModel read_weights(const ImportFlags& flags, const ImportOptions& options) {
@@ -61,12 +50,15 @@ void run_import(const ImportFlags& flags) {
   if (!list_checkpoints(flags.save).empty())
     throw std::runtime_error("--save: " + flags.save +
                              " already holds a run; give another folder or remove this one");
-  const std::filesystem::path words =
-      flags.vocabulary.empty() ? std::filesystem::path(flags.weights).replace_filename("vocab.txt")
-                               : std::filesystem::path(flags.vocabulary);
   const ImportedModel model = read_weights(flags, options);
+  const std::filesystem::path words =
+      flags.vocabulary.empty()
+          ? std::filesystem::path(flags.weights)
+                .replace_filename(model.tokenizer == TokenizerKind::kBpe ? "tokenizer.json"
+                                                                         : "vocab.txt")
+          : std::filesystem::path(flags.vocabulary);
   const LanguageModelConfig& config = model.config;
-  const Tokenizer tokenizer = read_tokenizer(model.tokenizer, words);
+  const Tokenizer tokenizer = read_tokenizer_file(model.tokenizer, words);
   if (tokenizer.size() != config.vocabulary)
     throw std::runtime_error(
         fmt::format("{}: got {} tokens, expected {}, the vocabulary of {}",
@@ -90,11 +82,12 @@ void add_import(CLI::App* command, std::function<void()>& run) {
       ->add_option("--weights", flags->weights,
                    "Safetensors file of a state_dict with encoder, rnn and decoder")
       ->required();
-  command->add_option("--vocab", flags->vocabulary,
-                      "Its tokens, one per line in the order of their ids [vocab.txt beside the "
-                      "weights]");
+  command->add_option(
+      "--vocab", flags->vocabulary,
+      "Its tokens, one per line in the order of their ids, or the tokenizer.json of "
+      "byte pairs [vocab.txt or tokenizer.json beside the weights]");
   command->add_option("--tokenizer", flags->tokenizer,
-                      "What a token is: word, char or byte [what the file says, else word]");
+                      "What a token is: word, char, byte or bpe [what the file says, else word]");
   command->add_option("--save", flags->save, "Folder for the checkpoint")->required();
   command->add_option("--model", flags->model,
                       "lstm, gru, rnn_tanh, rnn_relu or rnn_logistic [what the file or its shapes "

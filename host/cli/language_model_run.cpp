@@ -45,6 +45,7 @@ TaskRun prepare_language_model(const TrainSettings& settings, const DataSource& 
   options.stop = source.stop;
   options.note = warn;
   options.fingerprint = source.fingerprint;
+  options.given = source.tokenizer;
   const auto corpus = std::make_shared<const LanguageCorpus>(read_language_corpus(options));
   report_corpus(*corpus);
   LanguageModelConfig config = settings.language_model();

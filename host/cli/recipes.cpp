@@ -98,8 +98,10 @@ TrainSettings recipe(const std::string& name) {
 }
 
 TrainSettings defaults_for(const std::string& tokenizer, bool built_in_text) {
-  if (tokenizer == "word") return built_in_text ? TrainSettings() : word_language_model();
-  TrainSettings s = char_rnn();
+  const bool characters = tokenizer == "char" || tokenizer == "byte";
+  TrainSettings s = characters      ? char_rnn()
+                    : built_in_text ? TrainSettings()
+                                    : word_language_model();
   s.tokenizer = tokenizer;
   s.split = TrainSettings().split;  // what is test text does not depend on what a token is
   return s;

@@ -48,8 +48,11 @@ void for_each_setting(Visit&& visit) {
                 "[only the target]",
                 false, kSeries},
         &S::inputs);
-  visit(Setting{"--tokenizer", kText, "What a token is: word, char or byte", false, kLanguageModel,
-                kClassify},
+  visit(Setting{"--tokenizer", kText,
+                "What a token is: word, char, byte, bpe:SIZE (byte pairs learnt from the training "
+                "text) or "
+                "the name of a tokenizer.json",
+                false, kLanguageModel, kClassify},
         &S::tokenizer);
   visit(
       Setting{"--split", kText,

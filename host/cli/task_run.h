@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "host/base/strict_json.h"
@@ -22,6 +23,8 @@ struct DataSource {
   /// TaskRun::fingerprint that the data must have; empty: any.
   std::string fingerprint;
   const std::atomic<bool>* stop;
+  /// The one whose file --tokenizer names.
+  std::optional<Tokenizer> tokenizer = {};
 };
 
 struct TaskRun {

@@ -14,6 +14,7 @@
 #include "host/cli/stored_run.h"
 #include "host/cli/task_run.h"
 #include "host/cli/terminal.h"
+#include "host/cli/tokenizer_input.h"
 #include "host/cli/train_setting_flags.h"
 #include "host/cli/values.h"
 #include "host/train/run_folder.h"
@@ -115,14 +116,36 @@ std::string origin_of(const TrainFlags& flags, const StoredRun* stored) {
   return stored ? stored->corpus : kBuiltInCorpus;
 }
 
+/// A run about to begin or to go on.
+struct Start {
+  TrainSettings settings;
+  std::optional<Checkpoint> checkpoint = {};  // to go on from
+  std::optional<StoredRun> run = {};          // what it says
+
+  const StoredRun* stored() const { return run ? &*run : nullptr; }
+};
+
+/// The tokenizer whose file the settings name. A run that goes on has the file in its checkpoint.
+std::optional<Tokenizer> given_tokenizer(const Start& start) {
+  const std::string file = choose_tokenizer(start.settings.tokenizer).file;
+  if (file.empty()) return std::nullopt;
+  if (!start.checkpoint) return read_tokenizer_file(TokenizerKind::kBpe, file);
+  const auto kept = start.checkpoint->files.find("tokenizer.json");
+  const std::string name = (start.checkpoint->directory / "tokenizer.json").string();
+  if (kept == start.checkpoint->files.end())
+    throw std::runtime_error(name + ": is missing, expected the tokenizer of the run");
+  return Tokenizer::parse(TokenizerKind::kBpe, kept->second, name);
+}
+
 /// The data of the run, which for a resumed one must be those that it was begun with.
-DataSource source_of(const TrainFlags& flags, const StoredRun* stored,
-                     const std::atomic<bool>& stop) {
+DataSource source_of(const TrainFlags& flags, const Start& start, const std::atomic<bool>& stop) {
+  const StoredRun* const stored = start.stored();
   const std::string origin = origin_of(flags, stored);
   return {.path = flags.data.empty() && origin != kBuiltInCorpus ? origin : flags.data,
           .cache_dir = flags.cache_dir,
           .fingerprint = stored ? stored->text_fingerprint : "",
-          .stop = &stop};
+          .stop = &stop,
+          .tokenizer = given_tokenizer(start)};
 }
 
 /// A command to copy into a shell.
@@ -203,15 +226,6 @@ void report(const TrainFlags& flags, const TrainingResult& result, const Task& t
   print_json(json);
 }
 
-/// A run about to begin or to go on.
-struct Start {
-  TrainSettings settings;
-  std::optional<Checkpoint> checkpoint = {};  // to go on from
-  std::optional<StoredRun> run = {};          // what it says
-
-  const StoredRun* stored() const { return run ? &*run : nullptr; }
-};
-
 void check_cache_dir(const TrainFlags& flags, const TrainSettings& settings) {
   if (!flags.cache_dir.empty() && settings.task != LanguageModelTask::kName)
     throw UsageError(
@@ -271,7 +285,7 @@ void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
       stored ? algorithm_of_resumed(flags, settings, *stored, device.device)
              : choose_rnn_algorithm(settings.rnn_algorithm);
   const auto backend = stored ? reopen(device, algorithm, *stored) : device.open(algorithm);
-  const TaskRun prepared = prepare_task(settings, source_of(flags, stored, stop));
+  const TaskRun prepared = prepare_task(settings, source_of(flags, start, stop));
   const Task& task = *prepared.task;
   report_model(task);
 

@@ -139,10 +139,14 @@ void TrainSettings::check() const {
                     "<unk>, <eos> and a word",
                     vocab_size));
   require_count("--min-count", min_count, 1);
-  if (tokenizer == "byte" && (vocab_size > 0 || min_count > 1))
-    throw UsageError(
-        "--vocab-size, --min-count: got --tokenizer byte, expected word or char: all "
-        "256 bytes are tokens");
+  const TokenizerChoice choice = choose_tokenizer(tokenizer);
+  const bool counts =  // which words or characters are tokens
+      choice.kind == TokenizerKind::kWord || choice.kind == TokenizerKind::kChar;
+  if (!counts && (vocab_size > 0 || min_count > 1))
+    throw UsageError(fmt::format(
+        "--vocab-size, --min-count: got --tokenizer {}, expected word or char: {}", tokenizer,
+        choice.kind == TokenizerKind::kByte ? "all 256 bytes are tokens"
+                                            : "byte pairs say how many tokens there are"));
   if (lr) require_range("--lr", *lr, 0, kNoLimit, /*open=*/true);
   require_range("--clip", clip, 0, kNoLimit);
   require_range("--clip-value", clip_value, 0, kNoLimit);
@@ -179,8 +183,9 @@ void TrainSettings::check() const {
 
 CorpusOptions TrainSettings::corpus_options() const {
   CorpusOptions options;
-  options.tokenizer = choose_tokenizer(tokenizer);
-  options.limits = {vocab_size, min_count};
+  const TokenizerChoice choice = choose_tokenizer(tokenizer);
+  options.tokenizer = choice.kind;
+  options.limits = {choice.size > 0 ? choice.size : vocab_size, min_count};
   options.split = choose<SplitKind>(
       "--split", split, {{"fraction", SplitKind::kFraction}, {"streams", SplitKind::kStreams}});
   options.valid_fraction = valid_fraction;
@@ -192,7 +197,9 @@ CorpusOptions TrainSettings::corpus_options() const {
 }
 
 LabelledTextsOptions TrainSettings::labelled_texts_options() const {
-  return {.tokenizer = choose_tokenizer(tokenizer), .limits = {vocab_size, min_count}};
+  const TokenizerChoice choice = choose_tokenizer(tokenizer);
+  return {.tokenizer = choice.kind,
+          .limits = {choice.size > 0 ? choice.size : vocab_size, min_count}};
 }
 
 EncoderConfig TrainSettings::encoder() const {

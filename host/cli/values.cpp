@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "host/base/spelling.h"
+#include "host/data/bpe_training.h"
 
 namespace unroll::cli {
 
@@ -32,10 +33,29 @@ InputGate choose_input_gate(const std::string& name) {
   return choose<InputGate>("--lstm-gates", name, gates);
 }
 
-TokenizerKind choose_tokenizer(const std::string& name) {
+TokenizerKind choose_tokenizer_kind(const std::string& name) {
   std::vector<std::pair<std::string, TokenizerKind>> kinds;
   for (const TokenizerKind kind : kTokenizerKinds) kinds.emplace_back(to_string(kind), kind);
   return choose<TokenizerKind>("--tokenizer", name, kinds);
+}
+
+TokenizerChoice choose_tokenizer(const std::string& name) {
+  if (name.ends_with(".json")) return {TokenizerKind::kBpe, 0, name};
+  if (name.starts_with("bpe:")) {
+    const std::optional<int> size = number_after("bpe:", name);
+    if (!size || *size < kFewestBpeTokens || *size > kMostBpeTokens)
+      throw UsageError(fmt::format("--tokenizer: got {}, expected bpe: and a size from {} to {}",
+                                   in_quotes(name), kFewestBpeTokens, kMostBpeTokens));
+    return {TokenizerKind::kBpe, *size};
+  }
+  std::vector<std::string> names;
+  for (const TokenizerKind kind : kTokenizerKinds) {
+    if (kind == TokenizerKind::kBpe) continue;
+    if (to_string(kind) == name) return {kind};
+    names.push_back(to_string(kind));
+  }
+  names.insert(names.end(), {"bpe:SIZE", "FILE.json"});
+  fail_choice("--tokenizer", name, names);
 }
 
 Precision choose_precision(const std::string& name) {

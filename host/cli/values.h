@@ -1,6 +1,7 @@
 /// The values of flags: errors of usage, choices by name, ranges.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -42,8 +43,18 @@ CellKind choose_cell(const std::string& name);
 InputGate choose_input_gate(const std::string& name);
 /// What --precision means.
 Precision choose_precision(const std::string& name);
-/// What --tokenizer means.
-TokenizerKind choose_tokenizer(const std::string& name);
+/// The kind that a checkpoint or `unroll import --tokenizer` names.
+TokenizerKind choose_tokenizer_kind(const std::string& name);
+
+/// What `unroll train --tokenizer` means.
+struct TokenizerChoice {
+  TokenizerKind kind;
+  std::int64_t size = 0;  // of byte pairs that are learnt from the text
+  std::string file = {};  // of byte pairs that are given
+};
+/// word, char, byte, bpe:SIZE, or the name of a file that ends with .json.
+/// Errors    UsageError for another name, or a size out of range.
+TokenizerChoice choose_tokenizer(const std::string& name);
 /// What --optimizer means.
 OptimizerKind choose_optimizer(const std::string& name);
 

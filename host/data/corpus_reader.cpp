@@ -76,6 +76,7 @@ class CorpusReader {
             {"split", files_.size() > 1 ? "folder"
                       : streams()       ? "streams"
                                         : "fraction"}};
+    if (options.given) key_["given"] = hash_of(bytes_of(options.given->vocabulary_text()));
     if (files_.size() > 1) return;
     key_["valid_fraction"] = options.valid_fraction;
     if (!streams()) key_["test_fraction"] = options.test_fraction;
@@ -119,8 +120,9 @@ class CorpusReader {
     try {
       std::optional<TokenCache> cache = read_token_cache(place_);
       if (!cache || !are_sources_of(cache->header)) return std::nullopt;
-      Tokenizer tokenizer =
-          Tokenizer::parse(options_.tokenizer, cache->vocabulary(), place_.string());
+      Tokenizer tokenizer = options_.given.value_or(Tokenizer());
+      if (!options_.given)
+        tokenizer = Tokenizer::parse(options_.tokenizer, cache->vocabulary(), place_.string());
       check_sizes(cache->header, tokenizer);
       return Found{std::move(*cache), std::move(tokenizer), map_sources()};
     } catch (const Interrupted&) {
@@ -217,7 +219,9 @@ class CorpusReader {
 
   Found make_cache() {
     const std::array<TextPart, 3> texts = parts();
-    Tokenizer tokenizer = Tokenizer::build(options_.tokenizer, source(texts[0]), options_.limits);
+    Tokenizer tokenizer = options_.given.value_or(Tokenizer());
+    if (!options_.given)
+      tokenizer = Tokenizer::build(options_.tokenizer, source(texts[0]), options_.limits);
     if (tokenizer.size() <= 2)
       throw std::runtime_error(
           fmt::format("{}: got no {} {}, expected one for the vocabulary", files_[0].string(),
@@ -382,7 +386,7 @@ LanguageCorpus read_language_corpus(const CorpusOptions& options) {
   if (options.split == SplitKind::kStreams)
     throw std::runtime_error(
         "the built-in corpus has a split of its own, expected a file to split into streams");
-  LanguageCorpus corpus = built_in_corpus(options.tokenizer, options.limits);
+  LanguageCorpus corpus = built_in_corpus(options);
   if (!options.fingerprint.empty())
     require_fingerprint(corpus.name, corpus.fingerprint, options.fingerprint);
   return corpus;

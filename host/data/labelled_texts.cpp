@@ -143,6 +143,7 @@ LabelledSplit encode_training_lines(const TrainingLines& lines, const Tokenizer&
 }
 
 Tokenizer build_tokenizer(const TrainingLines& lines, const LabelledTextsOptions& options) {
+  if (options.given) return *options.given;
   TextSource texts(lines.texts, lines.name);
   texts.stop_by(options.stop);
   Tokenizer tokenizer = Tokenizer::build(options.tokenizer, std::move(texts), options.limits);
@@ -226,6 +227,7 @@ LabelledTexts read_labelled_texts(std::array<TextSource, 3> sources, const std::
   nlohmann::json key = {{"tokenizer", to_string(options.tokenizer)},
                         {"max_size", options.limits.max_size},
                         {"min_count", options.limits.min_count}};
+  if (options.given) key["given"] = hash_of(bytes_of(options.given->vocabulary_text()));
   for (const Hash& hash : hashes) key["files"].push_back(hash.hex());
   texts.fingerprint = hash_of(bytes_of(format_json(key, "fingerprint")));
   if (!options.fingerprint.empty() && options.fingerprint != texts.fingerprint)

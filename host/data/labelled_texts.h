@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -67,6 +68,8 @@ std::vector<std::int32_t> encode_text(
 struct LabelledTextsOptions {
   TokenizerKind tokenizer = TokenizerKind::kWord;
   Vocabulary::Limits limits = {};
+  /// Of this kind, instead of one that is learnt from the training texts.
+  std::optional<Tokenizer> given = {};
   /// LabelledTexts::fingerprint that the texts must have; empty: any.
   std::string fingerprint = {};
   const std::atomic<bool>* stop = nullptr;  // ends the reading when set

@@ -101,12 +101,18 @@ TokenText read_tokens(TextSource text, const Tokenizer& tokenizer) {
 
 LanguageCorpus corpus_in_memory(const std::array<std::string, 3>& texts, TokenizerKind kind,
                                 const Vocabulary::Limits& limits, const std::string& name) {
+  return corpus_in_memory(texts, Tokenizer::build(kind, TextSource(texts[0], name), limits), name);
+}
+
+LanguageCorpus corpus_in_memory(const std::array<std::string, 3>& texts, Tokenizer tokenizer,
+                                const std::string& name) {
   LanguageCorpus corpus;
   corpus.name = corpus.ids_name = name;
-  corpus.tokenizer = Tokenizer::build(kind, TextSource(texts[0], name), limits);
+  corpus.tokenizer = std::move(tokenizer);
   auto ids = std::make_shared<std::array<std::vector<std::int32_t>, 3>>();
   Hash hash;
-  hash.add(bytes_of(to_string(kind) + "\n" + corpus.tokenizer.vocabulary_text()));
+  hash.add(
+      bytes_of(to_string(corpus.tokenizer.kind()) + "\n" + corpus.tokenizer.vocabulary_text()));
   const std::array splits{&corpus.train, &corpus.valid, &corpus.test};
   for (std::size_t k = 0; k < splits.size(); ++k) {
     TokenText text = read_tokens(TextSource(texts[k], name), corpus.tokenizer);
@@ -119,9 +125,11 @@ LanguageCorpus corpus_in_memory(const std::array<std::string, 3>& texts, Tokeniz
   return corpus;
 }
 
-LanguageCorpus built_in_corpus(TokenizerKind kind, const Vocabulary::Limits& limits) {
-  return corpus_in_memory({sample(kTrain), sample(kValid), sample(kTest)}, kind, limits,
-                          "the built-in corpus");
+LanguageCorpus built_in_corpus(const CorpusOptions& options) {
+  const std::array texts{sample(kTrain), sample(kValid), sample(kTest)};
+  constexpr const char* kName = "the built-in corpus";
+  if (options.given) return corpus_in_memory(texts, *options.given, kName);
+  return corpus_in_memory(texts, options.tokenizer, options.limits, kName);
 }
 
 std::string built_in_test_text() {

@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -35,6 +36,7 @@ struct CorpusOptions {
   std::filesystem::path path;  // a file or a folder; empty: the built-in grammar
   TokenizerKind tokenizer = TokenizerKind::kWord;
   Vocabulary::Limits limits;
+  std::optional<Tokenizer> given;  // of this kind, instead of one that is learnt from the text
   SplitKind split = SplitKind::kFraction;              // of a file; a folder has its own
   double valid_fraction = 0.05, test_fraction = 0.05;  // kStreams: no test, it must be 0
   std::int64_t streams = 0, steps = 0;                 // kStreams: N and T
@@ -103,9 +105,13 @@ LanguageCorpus read_language_corpus(const CorpusOptions& options);
 /// A corpus of texts in memory: training, validation, test. `name` is how errors call it.
 LanguageCorpus corpus_in_memory(const std::array<std::string, 3>& texts, TokenizerKind kind,
                                 const Vocabulary::Limits& limits, const std::string& name);
+/// The same with a tokenizer that exists.
+LanguageCorpus corpus_in_memory(const std::array<std::string, 3>& texts, Tokenizer tokenizer,
+                                const std::string& name);
 
-/// Samples of Grammar::english(): always the same three texts.
-LanguageCorpus built_in_corpus(TokenizerKind kind, const Vocabulary::Limits& limits);
+/// Samples of Grammar::english(): always the same three texts. Of the options, those of the
+/// tokenizer count.
+LanguageCorpus built_in_corpus(const CorpusOptions& options);
 
 /// The held-out text of built_in_corpus(), on which a model is compared with the grammar.
 std::string built_in_test_text();

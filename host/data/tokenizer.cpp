@@ -8,6 +8,10 @@
 #include <utility>
 
 #include "host/base/utf8.h"
+#include "host/data/bpe.h"
+#include "host/data/bpe_encoder.h"
+#include "host/data/bpe_file.h"
+#include "host/data/bpe_training.h"
 
 namespace unroll {
 namespace {
@@ -56,6 +60,8 @@ std::string to_string(TokenizerKind kind) {
       return "char";
     case TokenizerKind::kByte:
       return "byte";
+    case TokenizerKind::kBpe:
+      return "bpe";
   }
   throw std::invalid_argument(fmt::format("tokenizer kind {}, expected a known one", int(kind)));
 }
@@ -75,6 +81,12 @@ Tokenizer Tokenizer::build(TokenizerKind kind, TextSource text, const Vocabulary
   if (kind == TokenizerKind::kChar)
     tokenizer.chars_ =
         std::make_shared<const CharVocabulary>(CharVocabulary::build(std::move(text), limits));
+  if (kind == TokenizerKind::kBpe) {
+    BpeParts parts =
+        train_bpe(std::move(text), limits.max_size > 0 ? limits.max_size : kMostBpeTokens);
+    std::string json = tokenizer_json(parts);
+    tokenizer.bpe_ = std::make_shared<const Bpe>(std::move(parts), std::move(json));
+  }
   return tokenizer;
 }
 
@@ -85,6 +97,7 @@ Tokenizer Tokenizer::parse(TokenizerKind kind, std::string_view text, const std:
     tokenizer.words_ = std::make_shared<const Vocabulary>(Vocabulary::parse(text, name));
   if (kind == TokenizerKind::kChar)
     tokenizer.chars_ = std::make_shared<const CharVocabulary>(CharVocabulary::parse(text, name));
+  if (kind == TokenizerKind::kBpe) tokenizer.bpe_ = parse_tokenizer_json(text, name);
   if (kind == TokenizerKind::kByte && !text.empty())
     throw std::runtime_error(
         fmt::format("{}: got {} bytes, expected no vocabulary for bytes", name, text.size()));
@@ -92,21 +105,23 @@ Tokenizer Tokenizer::parse(TokenizerKind kind, std::string_view text, const std:
 }
 
 std::int32_t Tokenizer::size() const {
-  return words_ ? words_->size() : chars_ ? chars_->size() : kBytes;
+  return words_ ? words_->size() : chars_ ? chars_->size() : bpe_ ? bpe_->size() : kBytes;
 }
 
 std::int32_t Tokenizer::start() const {
-  return words_ ? words_->eos() : chars_ ? chars_->newline() : '\n';
+  return words_ ? words_->eos() : chars_ ? chars_->newline() : bpe_ ? bpe_->start() : '\n';
 }
 
 std::optional<std::int32_t> Tokenizer::unk() const {
   if (words_) return words_->unk();
   if (chars_) return chars_->unk();
+  if (bpe_) return bpe_->parts().unknown;
   return std::nullopt;
 }
 
 std::optional<std::int32_t> Tokenizer::find(std::string_view token) const {
   if (words_) return words_->find(token);
+  if (bpe_) return bpe_->find(token);
   if (!chars_)
     return token.size() == 1 ? std::optional<std::int32_t>(static_cast<unsigned char>(token[0]))
                              : std::nullopt;
@@ -118,6 +133,7 @@ std::optional<std::int32_t> Tokenizer::find(std::string_view token) const {
 std::string Tokenizer::text(std::int32_t id) const {
   if (words_) return words_->word(id);
   if (chars_) return chars_->text(id);
+  if (bpe_) return bpe_->text(id);
   if (id < 0 || id >= kBytes)
     throw std::invalid_argument(fmt::format("token id {}, expected one in [0, {})", id, kBytes));
   return {static_cast<char>(id)};
@@ -138,6 +154,23 @@ void Tokenizer::encode_blocks(TextReader& reader, Emit&& emit) const {
       emit(word->empty() ? eos : words_->find(*word).value_or(-1), *word);
     return;
   }
+  if (bpe_) {
+    BpeEncoder encoder(*bpe_, reader.name());
+    const auto emit_known = [&] {
+      BpeOutput& output = encoder.output();
+      auto unknown = output.unknown.begin();
+      for (const std::int32_t id : output.ids)
+        emit(id, id < 0 ? std::string_view(*unknown++) : std::string_view());
+      output.clear();
+    };
+    for (std::string_view block = reader.next_block(); !block.empty();
+         block = reader.next_block()) {
+      encoder.add(block);
+      emit_known();
+    }
+    encoder.finish();
+    return emit_known();
+  }
   for (std::string_view block = reader.next_block(); !block.empty(); block = reader.next_block())
     if (chars_)
       while (!block.empty()) {
@@ -154,10 +187,11 @@ TextStatistics Tokenizer::encode(TextSource text, const IdSink& sink) const {
   TextReader reader(std::move(text), content_of(kind_));
   Pieces pieces(sink, size());
   std::int64_t unknown = 0;
-  const std::int32_t instead = unk().value_or(0);
+  const std::int32_t instead = unk().value_or(-1);
   encode_blocks(reader, [&](std::int32_t id, std::string_view) {
     unknown += id < 0 ? 1 : 0;
-    pieces.add(id < 0 ? instead : id);
+    if (id < 0) id = instead;
+    if (id >= 0) pieces.add(id);  // else there is nothing that stands for it
   });
   pieces.flush();
   TextStatistics statistics = reader.statistics();
@@ -173,7 +207,8 @@ std::vector<std::int32_t> Tokenizer::encode(
   std::vector<std::int32_t> ids;
   encode_blocks(reader, [&](std::int32_t id, std::string_view token) {
     if (id < 0 && unknown) unknown(token);
-    ids.push_back(id < 0 ? *unk() : id);
+    if (id < 0) id = unk().value_or(-1);
+    if (id >= 0) ids.push_back(id);
   });
   if (words_ && !ids.empty() && !text.ends_with('\n')) ids.pop_back();  // the reader's line end
   return ids;
@@ -187,7 +222,7 @@ std::string Tokenizer::decode(std::span<const std::int32_t> ids) const {
 }
 
 std::string Tokenizer::vocabulary_text() const {
-  return words_ ? words_->to_text() : chars_ ? chars_->to_text() : "";
+  return words_ ? words_->to_text() : chars_ ? chars_->to_text() : bpe_ ? bpe_->json() : "";
 }
 
 std::string TokenWriter::begin(std::string_view prompt) {
@@ -204,10 +239,18 @@ std::string TokenWriter::begin(std::string_view prompt) {
     if (!text.empty() && !prompt.ends_with('\n')) text.pop_back();  // the reader's line end
   }
   in_line_ = !text.empty() && text.back() != '\n';
+  begun_ = begun_ || !text.empty();
   return text;
 }
 
 std::string TokenWriter::next(std::int32_t id) {
+  if (const Bpe* const bpe = tokenizer_.bpe()) {
+    std::string text = bpe->text(id);
+    if (!std::exchange(begun_, true) && bpe->marks_begin() && text.starts_with(' '))
+      text.erase(0, 1);
+    if (!text.empty()) in_line_ = text.back() != '\n';
+    return text;
+  }
   const bool ends_line = id == tokenizer_.start();
   if (tokenizer_.kind() != TokenizerKind::kWord) {
     in_line_ = !ends_line;

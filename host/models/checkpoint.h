@@ -47,7 +47,8 @@ struct CheckpointLoad {
 /// `path` is a run folder or one checkpoint directory. In a run folder it takes the `best` link,
 /// else `latest`, else (the first save was killed before the links) the largest step.
 /// Sizes and hashes are compared with the manifest; for a state.safetensors that is not read, only
-/// the size. Texts are bounded: vocab.txt to 1 GiB, the others to 16 MiB.
+/// the size. Texts are bounded: vocab.txt to 1 GiB, tokenizer.json to
+/// 64 MiB, the others to 16 MiB.
 /// Errors    std::runtime_error: no such folder, not a folder, no checkpoint in it, a newer format,
 ///           a file missing or damaged, or content that its own reader rejects.
 Checkpoint load_checkpoint(const std::filesystem::path& path, const CheckpointLoad& options = {});

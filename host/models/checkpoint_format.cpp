@@ -23,7 +23,10 @@ constexpr std::string_view kPrefix = "step-";
 }  // namespace
 
 std::int64_t most_text_bytes(std::string_view name) {
-  return std::int64_t(1) << (name == kManifest ? 20 : name == kVocabulary ? 30 : 24);
+  return std::int64_t(1) << (name == kManifest        ? 20
+                             : name == kVocabulary    ? 30
+                             : name == kTokenizerJson ? 26
+                                                      : 24);
 }
 
 bool is_plain_name(std::string_view name) {

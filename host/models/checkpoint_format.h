@@ -17,6 +17,7 @@ inline constexpr std::int64_t kFormatVersion = 1;
 inline constexpr const char* kManifest = "manifest.json";
 inline constexpr const char* kConfig = "config.json";
 inline constexpr const char* kVocabulary = "vocab.txt";
+inline constexpr const char* kTokenizerJson = "tokenizer.json";
 inline constexpr const char* kModel = "model.safetensors";
 inline constexpr const char* kState = "state.safetensors";
 inline constexpr const char* kHashKey = "xxh3_128";

@@ -192,7 +192,7 @@ nlohmann::json LanguageModelTask::to_json() const {
 
 TaskFiles LanguageModelTask::files() const {
   TaskFiles files;
-  if (tokenizer_.kind() != TokenizerKind::kByte) files.vocabulary = tokenizer_.vocabulary_text();
+  add_tokenizer(tokenizer_, files);
   return files;
 }
 

@@ -230,7 +230,7 @@ nlohmann::json SequenceClassifier::to_json() const {
 
 TaskFiles SequenceClassifier::files() const {
   TaskFiles files;
-  if (tokenizer_.kind() != TokenizerKind::kByte) files.vocabulary = tokenizer_.vocabulary_text();
+  add_tokenizer(tokenizer_, files);
   files.others[kLabelsFile] = labels_.to_text();
   return files;
 }

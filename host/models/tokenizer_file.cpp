@@ -7,8 +7,11 @@
 #include <string>
 
 #include "host/base/utf8.h"
+#include "host/models/checkpoint_format.h"
 
 namespace unroll {
+
+using checkpoint_format::kTokenizerJson;
 
 nlohmann::json tokenizer_to_json(TokenizerKind kind) {
   return {{"type", to_string(kind)}};
@@ -18,7 +21,7 @@ TokenizerKind tokenizer_kind_from(const JsonObject& json) {
   const std::string name = json.string("type");
   const std::optional<TokenizerKind> kind = tokenizer_kind(name);
   if (!kind)
-    throw std::runtime_error(fmt::format("{}: type: got {}, expected word, char or byte",
+    throw std::runtime_error(fmt::format("{}: type: got {}, expected word, char, byte or bpe",
                                          json.where(), in_quotes(name)));
   return *kind;
 }
@@ -26,14 +29,27 @@ TokenizerKind tokenizer_kind_from(const JsonObject& json) {
 Tokenizer read_tokenizer(const JsonObject& json, const Checkpoint& checkpoint,
                          std::int64_t vocabulary) {
   const TokenizerKind kind = tokenizer_kind_from(json);
-  const std::string file = (checkpoint.directory / "vocab.txt").string();
-  if (kind != TokenizerKind::kByte && !checkpoint.vocabulary)
-    throw std::runtime_error(checkpoint.directory.string() + ": vocab.txt is missing");
-  Tokenizer tokenizer = Tokenizer::parse(kind, checkpoint.vocabulary.value_or(""), file);
+  const char* const name = kind == TokenizerKind::kBpe ? kTokenizerJson : "vocab.txt";
+  const std::string file = (checkpoint.directory / name).string();
+  const std::string* text = checkpoint.vocabulary ? &*checkpoint.vocabulary : nullptr;
+  if (kind == TokenizerKind::kBpe) {
+    const auto found = checkpoint.files.find(kTokenizerJson);
+    text = found == checkpoint.files.end() ? nullptr : &found->second;
+  }
+  if (kind != TokenizerKind::kByte && !text)
+    throw std::runtime_error(fmt::format("{}: {} is missing", checkpoint.directory.string(), name));
+  Tokenizer tokenizer = Tokenizer::parse(kind, text ? *text : std::string(), file);
   if (tokenizer.size() != vocabulary)
     throw std::runtime_error(fmt::format("{}: got {} tokens, expected {} as in config.json", file,
                                          tokenizer.size(), vocabulary));
   return tokenizer;
+}
+
+void add_tokenizer(const Tokenizer& tokenizer, TaskFiles& files) {
+  if (tokenizer.kind() == TokenizerKind::kBpe)
+    files.others[kTokenizerJson] = tokenizer.vocabulary_text();
+  else if (tokenizer.kind() != TokenizerKind::kByte)
+    files.vocabulary = tokenizer.vocabulary_text();
 }
 
 }  // namespace unroll

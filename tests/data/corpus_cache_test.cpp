@@ -21,7 +21,7 @@ TEST_F(CorpusFiles, WarmIsAsColdForEveryTokenizer) {
   write_folder();
   std::size_t caches = 0;
   for (const TokenizerKind kind :
-       {TokenizerKind::kWord, TokenizerKind::kChar, TokenizerKind::kByte}) {
+       kTokenizerKinds) {
     for (const fs::path& path : {folder_.path(), folder_.path() / "train.txt"}) {
       SCOPED_TRACE(to_string(kind) + " " + path.string());
       const LanguageCorpus cold = read_language_corpus(options(path, kind));

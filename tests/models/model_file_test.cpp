@@ -302,8 +302,13 @@ TEST(ModelFile, RefusesConfigurationsThatAreNotOurs) {
     return model_error(folder.path());
   };
   const TempFolder tokens, none;
-  save_changed(tokens.path(), [](CheckpointContent& c) { c.config["tokenizer"]["type"] = "bpe"; });
-  EXPECT_TRUE(contains(model_error(tokens.path()), "got 'bpe', expected word, char or byte"));
+  save_changed(tokens.path(),
+               [](CheckpointContent& c) { c.config["tokenizer"]["type"] = "subword"; });
+  EXPECT_TRUE(
+      contains(model_error(tokens.path()), "got 'subword', expected word, char, byte or bpe"));
+  const TempFolder pairs;
+  save_changed(pairs.path(), [](CheckpointContent& c) { c.config["tokenizer"]["type"] = "bpe"; });
+  EXPECT_TRUE(contains(model_error(pairs.path()), "tokenizer.json is missing"));
   save_changed(none.path(), [](CheckpointContent& c) { c.vocabulary.reset(); });
   EXPECT_TRUE(contains(model_error(none.path()), "vocab.txt is missing"));
   EXPECT_TRUE(contains(error_with("cell", "transformer"), "got 'transformer', expected"));

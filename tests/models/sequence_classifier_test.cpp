@@ -518,8 +518,9 @@ TEST(SequenceClassifier, SaysWhatIsWrongWithItsFiles) {
     EXPECT_TRUE(contains(error([&](Checkpoint& c) { c.config["model"].erase(key); }), key));
   for (const char* key : {"model", "tokenizer"})
     EXPECT_TRUE(contains(error([&](Checkpoint& c) { c.config.erase(key); }), key));
-  EXPECT_EQ(error([](Checkpoint& c) { c.config["tokenizer"]["type"] = "bpe"; }),
-            "run/step/config.json: tokenizer: type: got 'bpe', expected word, char or byte");
+  EXPECT_EQ(
+      error([](Checkpoint& c) { c.config["tokenizer"]["type"] = "subword"; }),
+      "run/step/config.json: tokenizer: type: got 'subword', expected word, char, byte or bpe");
   EXPECT_EQ(error([](Checkpoint& c) { c.vocabulary.reset(); }), "run/step: vocab.txt is missing");
   EXPECT_EQ(error([](Checkpoint& c) { c.files.clear(); }), "run/step: labels.txt is missing");
   EXPECT_EQ(of_model("vocabulary", 12),

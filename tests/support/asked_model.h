@@ -14,9 +14,12 @@
 
 namespace unroll::test {
 
-/// Words w0, w1, ...; characters a, b, ...; or bytes.
+/// Words w0, w1, ...; characters a, b, ...; bytes; or byte pairs of a few words.
 inline Tokenizer asked_tokenizer(TokenizerKind kind = TokenizerKind::kWord) {
   std::string text;
+  if (kind == TokenizerKind::kBpe)
+    return Tokenizer::build(kind, TextSource("more was worse where more were there\n", "test"),
+                            {.max_size = 270});
   if (kind == TokenizerKind::kWord) {
     text = "<eos>\n<unk>\n";
     for (int k = 0; k < 65; ++k) text += "w" + std::to_string(k) + "\n";

@@ -68,7 +68,7 @@ std::vector<std::int32_t> encode_text(
 struct LabelledTextsOptions {
   TokenizerKind tokenizer = TokenizerKind::kWord;
   Vocabulary::Limits limits = {};
-  /// Of this kind, instead of one that is learnt from the training texts.
+  /// Replaces the vocabulary of the training texts; its kind is `tokenizer`.
   std::optional<Tokenizer> given = {};
   /// LabelledTexts::fingerprint that the texts must have; empty: any.
   std::string fingerprint = {};

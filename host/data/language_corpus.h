@@ -36,8 +36,8 @@ struct CorpusOptions {
   std::filesystem::path path;  // a file or a folder; empty: the built-in grammar
   TokenizerKind tokenizer = TokenizerKind::kWord;
   Vocabulary::Limits limits;
-  std::optional<Tokenizer> given;  // of this kind, instead of one that is learnt from the text
-  SplitKind split = SplitKind::kFraction;              // of a file; a folder has its own
+  std::optional<Tokenizer> given;          // replaces the vocabulary of the training text
+  SplitKind split = SplitKind::kFraction;  // of a file; a folder has its own
   double valid_fraction = 0.05, test_fraction = 0.05;  // kStreams: no test, it must be 0
   std::int64_t streams = 0, steps = 0;                 // kStreams: N and T
   std::filesystem::path cache_dir;  // empty: $XDG_CACHE_HOME/unroll, else $HOME/.cache/unroll

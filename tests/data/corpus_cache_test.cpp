@@ -20,8 +20,7 @@ namespace {
 TEST_F(CorpusFiles, WarmIsAsColdForEveryTokenizer) {
   write_folder();
   std::size_t caches = 0;
-  for (const TokenizerKind kind :
-       kTokenizerKinds) {
+  for (const TokenizerKind kind : kTokenizerKinds) {
     for (const fs::path& path : {folder_.path(), folder_.path() / "train.txt"}) {
       SCOPED_TRACE(to_string(kind) + " " + path.string());
       const LanguageCorpus cold = read_language_corpus(options(path, kind));

@@ -22,13 +22,13 @@ namespace {
 using nlohmann::json;
 using TokenList = std::vector<std::int32_t>;
 
-const json& goldens() {
+const json& bpe_goldens() {
   static const json value =
       json::parse(read_text(std::string(UNROLL_SOURCE_DIR) + "/tests/golden/bpe.json"));
   return value;
 }
 
-Tokenizer parse(const std::string& text) {
+Tokenizer parse_bpe(const std::string& text) {
   return Tokenizer::parse(TokenizerKind::kBpe, text, "tokenizer.json");
 }
 
@@ -41,9 +41,9 @@ TokenList encode_whole(const Tokenizer& tokenizer, std::string_view text) {
 }
 
 TEST(Bpe, GivesTheIdsOfThePackage) {
-  for (const json& made : goldens().at("tokenizers_made")) {
+  for (const json& made : bpe_goldens().at("tokenizers_made")) {
     SCOPED_TRACE(made.at("name"));
-    const Tokenizer tokenizer = parse(made.at("file"));
+    const Tokenizer tokenizer = parse_bpe(made.at("file"));
     for (const json& entry : made.at("cases")) {
       const auto text = entry.at("text").get<std::string>();
       SCOPED_TRACE(in_quotes(text));
@@ -57,11 +57,11 @@ TEST(Bpe, GivesTheIdsOfThePackage) {
 
 TEST(Bpe, PiecesOfATextGiveTheSameIds) {
   std::string text;
-  for (const json& entry : goldens().at("tokenizers_made")[0].at("cases"))
+  for (const json& entry : bpe_goldens().at("tokenizers_made")[0].at("cases"))
     text += entry.at("text").get<std::string>() + "\n";
-  for (const json& made : goldens().at("tokenizers_made")) {
+  for (const json& made : bpe_goldens().at("tokenizers_made")) {
     SCOPED_TRACE(made.at("name"));
-    const Tokenizer tokenizer = parse(made.at("file"));
+    const Tokenizer tokenizer = parse_bpe(made.at("file"));
     BpeEncoder whole(*tokenizer.bpe(), "text");
     whole.add(text);
     whole.finish();
@@ -81,9 +81,9 @@ TEST(Bpe, PiecesOfATextGiveTheSameIds) {
 }
 
 TEST(Bpe, LearnsTheMergesOfThePackage) {
-  const json& trained = goldens().at("trained");
+  const json& trained = bpe_goldens().at("trained");
   const BpeParts parts =
-      train_bpe(TextSource(goldens().at("text").get_ref<const std::string&>(), "text"), 500);
+      train_bpe(TextSource(bpe_goldens().at("text").get_ref<const std::string&>(), "text"), 500);
   EXPECT_EQ(parts.tokens, trained.at("tokens").get<std::vector<std::string>>());
   std::vector<std::string> merges;
   for (const BpeParts::Merge& merge : parts.merges) {
@@ -101,7 +101,7 @@ TEST(Bpe, OfEquallyFrequentPairsTheSmallerIdsMergeFirst) {
 }
 
 TEST(Bpe, WhatIsLearntIsWrittenAndReadBack) {
-  const std::string text = goldens().at("text").get<std::string>();
+  const std::string text = bpe_goldens().at("text").get<std::string>();
   const Tokenizer learnt =
       Tokenizer::build(TokenizerKind::kBpe, TextSource(text, "text"), {.max_size = 400});
   EXPECT_EQ(learnt.size(), 400);
@@ -109,7 +109,7 @@ TEST(Bpe, WhatIsLearntIsWrittenAndReadBack) {
   EXPECT_EQ(learnt.unk(), std::nullopt);
   EXPECT_EQ(learnt.text(learnt.start()), "\n");
   EXPECT_EQ(learnt.label(learnt.start()), "\\n");
-  const Tokenizer read = parse(learnt.vocabulary_text());
+  const Tokenizer read = parse_bpe(learnt.vocabulary_text());
   EXPECT_EQ(read.vocabulary_text(), learnt.vocabulary_text());
   EXPECT_EQ(read.encode(text), learnt.encode(text));
   EXPECT_LT(read.encode(text).size(), text.size() * 2 / 3);
@@ -126,7 +126,7 @@ TEST(Bpe, EveryCharacterComesBack) {
   std::string text;
   for (char32_t code = 1; code < 0x110000; ++code)
     if (code < 0xD800 || code > 0xDFFF) text += utf8_of(code);
-  const Tokenizer bytes = parse(goldens().at("tokenizers_made")[0].at("file"));
+  const Tokenizer bytes = parse_bpe(bpe_goldens().at("tokenizers_made")[0].at("file"));
   TokenList ids;
   const TextStatistics statistics =
       bytes.encode(TextSource(text, "text"), [&](std::span<const std::int32_t> piece) {
@@ -138,7 +138,7 @@ TEST(Bpe, EveryCharacterComesBack) {
 }
 
 TEST(Bpe, UnknownCharactersAreCountedAndTold) {
-  const Tokenizer characters = parse(goldens().at("tokenizers_made")[5].at("file"));
+  const Tokenizer characters = parse_bpe(bpe_goldens().at("tokenizers_made")[5].at("file"));
   ASSERT_TRUE(characters.unk().has_value());
   std::vector<std::string> unknown;
   const TokenList ids = characters.encode(
@@ -152,7 +152,8 @@ TEST(Bpe, UnknownCharactersAreCountedAndTold) {
 
 // Without a token for each byte or an unknown one, what has no token is left out, and counted.
 TEST(Bpe, WhatHasNoTokenIsLeftOutAndCounted) {
-  const Tokenizer few = parse(R"({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+  const Tokenizer few =
+      parse_bpe(R"({"pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
     "model": {"vocab": {"a": 0, "b": 1, "ab": 2}, "merges": ["a b"]}})");
   EXPECT_EQ(few.encode("abcb"), (TokenList{2, 1}));
   EXPECT_EQ(few.encode(TextSource("abcb", "text"), [](auto) {}).unknown, 1);
@@ -160,8 +161,8 @@ TEST(Bpe, WhatHasNoTokenIsLeftOutAndCounted) {
 }
 
 TEST(Bpe, ThreadsShareAnEncoding) {
-  const std::string text = goldens().at("text").get<std::string>();
-  const Tokenizer tokenizer = parse(goldens().at("tokenizers_made")[0].at("file"));
+  const std::string text = bpe_goldens().at("text").get<std::string>();
+  const Tokenizer tokenizer = parse_bpe(bpe_goldens().at("tokenizers_made")[0].at("file"));
   const TokenList expected = tokenizer.encode(text);
   std::vector<TokenList> got(4);
   std::vector<std::thread> threads;
@@ -174,7 +175,7 @@ TEST(Bpe, ThreadsShareAnEncoding) {
 }
 
 TEST(Bpe, RefusesAWordThatFillsTheMemory) {
-  const Tokenizer tokenizer = parse(goldens().at("tokenizers_made")[0].at("file"));
+  const Tokenizer tokenizer = parse_bpe(bpe_goldens().at("tokenizers_made")[0].at("file"));
   const std::string error = error_of<std::runtime_error>(
       [&] { tokenizer.encode(std::string(WordStream::kLongestWord + 1, 'a')); });
   EXPECT_EQ(error,
@@ -208,7 +209,8 @@ std::string file_with(const json& changed) {
 }
 
 TEST(Bpe, RefusesWhatItCannotApply) {
-  EXPECT_EQ(error_of<std::runtime_error>([] { parse(file_with(json::object())); }), "no exception");
+  EXPECT_EQ(error_of<std::runtime_error>([] { parse_bpe(file_with(json::object())); }),
+            "no exception");
   const json metaspace = {{"type", "Metaspace"}, {"replacement", "_"}};
   const auto added = [](json fields) {
     json token = {{"id", 3}, {"content", "<x>"}};
@@ -268,20 +270,20 @@ TEST(Bpe, RefusesWhatItCannotApply) {
   };
   for (const auto& [changed, expected] : cases) {
     const std::string error =
-        error_of<std::runtime_error>([&, &file = changed] { parse(file_with(file)); });
+        error_of<std::runtime_error>([&, &file = changed] { parse_bpe(file_with(file)); });
     EXPECT_TRUE(contains(error, expected)) << changed;
     EXPECT_TRUE(error.starts_with("tokenizer.json: ")) << error;
     EXPECT_EQ(error.find('\n'), error.npos) << error;
   }
   const json fallback = {
       {"pre_tokenizer", nullptr}, {"decoder", nullptr}, {"model", {{"byte_fallback", true}}}};
-  EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { parse(file_with(fallback)); }),
+  EXPECT_TRUE(contains(error_of<std::runtime_error>([&] { parse_bpe(file_with(fallback)); }),
                        "byte_fallback: got no token <0x00>, expected one for each byte"));
 }
 
 TEST(Bpe, RefusesHostileFiles) {
   const auto error = [](const std::string& text) {
-    return error_of<std::runtime_error>([&] { parse(text); });
+    return error_of<std::runtime_error>([&] { parse_bpe(text); });
   };
   EXPECT_TRUE(contains(error(""), "is empty, expected JSON"));
   EXPECT_TRUE(contains(error("{}"), "model is missing"));

@@ -33,7 +33,7 @@ struct Sentence {
   bool operator==(const Sentence&) const = default;
 };
 
-std::vector<Sentence> read(const std::string& text, const Options& options = {}) {
+std::vector<Sentence> sentences_of(const std::string& text, const Options& options = {}) {
   TaggedReader reader(TextSource(text, "file"), options);
   std::vector<Sentence> sentences;
   TaggedLines lines;
@@ -62,35 +62,35 @@ std::string tagged_copy(const std::string& text, const std::string& tag,
   return copy;
 }
 
-std::string error(const std::string& text, const Options& options = {}) {
-  return error_of<std::runtime_error>([&] { read(text, options); });
+std::string conllu_error(const std::string& text, const Options& options = {}) {
+  return error_of<std::runtime_error>([&] { sentences_of(text, options); });
 }
 
 TEST(TaggedReader, WordsAreTheLinesWithWholeIds) {
   const std::vector<Sentence> expected{{{"I", "do", "n't", "."}, {"PRON", "AUX", "PART", "PUNCT"}},
                                        {{"New York"}, {"PROPN"}}};
-  EXPECT_EQ(read(ordinary()), expected);
+  EXPECT_EQ(sentences_of(ordinary()), expected);
   const std::vector<Sentence> xpos{{{"I", "do", "n't", "."}, {"PP", "VB", "RB", "FS"}},
                                    {{"New York"}, {"NP"}}};
-  EXPECT_EQ(read(ordinary(), {.column = TagColumn::kXpos}), xpos);
+  EXPECT_EQ(sentences_of(ordinary(), {.column = TagColumn::kXpos}), xpos);
 }
 
 TEST(TaggedReader, TwoColumnsAreSeparatedByATabOrByBlanks) {
   const std::vector<Sentence> expected{{{"the", "#"}, {"DT", "SYM"}}, {{"New York"}, {"NP"}}};
-  EXPECT_EQ(read("the\tDT\n#\tSYM\n\nNew York\tNP\n", kTwoColumns), expected);
-  EXPECT_EQ(read("\n\nthe  DT \n  # SYM\n \t\n\nNew York\tNP", kTwoColumns), expected);
+  EXPECT_EQ(sentences_of("the\tDT\n#\tSYM\n\nNew York\tNP\n", kTwoColumns), expected);
+  EXPECT_EQ(sentences_of("\n\nthe  DT \n  # SYM\n \t\n\nNew York\tNP", kTwoColumns), expected);
 }
 
 TEST(TaggedReader, LineEndsAndAByteOrderMarkAreNoPartOfWords) {
   std::string text = ordinary();
-  const std::vector<Sentence> expected = read(text);
+  const std::vector<Sentence> expected = sentences_of(text);
   for (std::size_t at = 0; (at = text.find('\n', at)) != text.npos; at += 2)
     text.replace(at, 1, "\r\n");
-  EXPECT_EQ(read("\xEF\xBB\xBF" + text), expected);
-  EXPECT_EQ(read(text.substr(0, text.size() - 4)), expected);  // no end of the last line
-  EXPECT_EQ(read(text.substr(0, text.size() - 3)), expected);  // half of it
-  EXPECT_EQ(read("\xEF\xBB\xBFthe\tDT\r\n\r\nNew York\tNP\r", kTwoColumns),
-            read("the\tDT\n\nNew York\tNP\n", kTwoColumns));
+  EXPECT_EQ(sentences_of("\xEF\xBB\xBF" + text), expected);
+  EXPECT_EQ(sentences_of(text.substr(0, text.size() - 4)), expected);  // no end of the last line
+  EXPECT_EQ(sentences_of(text.substr(0, text.size() - 3)), expected);  // half of it
+  EXPECT_EQ(sentences_of("\xEF\xBB\xBFthe\tDT\r\n\r\nNew York\tNP\r", kTwoColumns),
+            sentences_of("the\tDT\n\nNew York\tNP\n", kTwoColumns));
 }
 
 TEST(TaggedReader, ACopyDiffersInTheTagsOnly) {
@@ -123,9 +123,10 @@ TEST(TaggedReader, ATagMayBeWrittenAgain) {
 
 TEST(TaggedReader, TagsMayBeMissingWhereNoneIsNeeded) {
   const std::string text = row("1", "a", "_") + "\n";
-  EXPECT_EQ(read(text, {.tagged = false}), (std::vector<Sentence>{{{"a"}, {"_"}}}));
-  EXPECT_EQ(error(text), "file: line 1: got no tag for 'a', expected one in the column upos");
-  EXPECT_EQ(read("a\t_\n", kTwoColumns), (std::vector<Sentence>{{{"a"}, {"_"}}}));
+  EXPECT_EQ(sentences_of(text, {.tagged = false}), (std::vector<Sentence>{{{"a"}, {"_"}}}));
+  EXPECT_EQ(conllu_error(text),
+            "file: line 1: got no tag for 'a', expected one in the column upos");
+  EXPECT_EQ(sentences_of("a\t_\n", kTwoColumns), (std::vector<Sentence>{{{"a"}, {"_"}}}));
 }
 
 TEST(TaggedReader, WordsKnowTheirLines) {
@@ -144,15 +145,15 @@ TEST(TaggedReader, WordsKnowTheirLines) {
 
 TEST(TaggedReader, SentencesWithoutWordsPass) {
   for (const char* text : {"", "\n", "\n\r\n \n", "# comment\n", "# comment\n\n# another\n\n"}) {
-    EXPECT_TRUE(read(text).empty()) << text;
+    EXPECT_TRUE(sentences_of(text).empty()) << text;
     EXPECT_EQ(tagged_copy(text, "T"), text);
   }
 }
 
 TEST(TaggedReader, EmptyNodesMayBeFirstAndRangesOfOneWord) {
-  EXPECT_EQ(read(row("0.1", "x", "_") + row("0.2", "x", "_") + row("1-1", "ab", "_") +
-                 row("1", "a", "A") + row("1.1", "x", "_") + row("2-3", "cd", "_") +
-                 row("2", "c", "C") + row("2.1", "x", "_") + row("3", "d", "D")),
+  EXPECT_EQ(sentences_of(row("0.1", "x", "_") + row("0.2", "x", "_") + row("1-1", "ab", "_") +
+                         row("1", "a", "A") + row("1.1", "x", "_") + row("2-3", "cd", "_") +
+                         row("2", "c", "C") + row("2.1", "x", "_") + row("3", "d", "D")),
             (std::vector<Sentence>{{{"a", "c", "d"}, {"A", "C", "D"}}}));
 }
 
@@ -160,7 +161,7 @@ TEST(TaggedReader, TenThousandWordsAreASentence) {
   std::string text;
   for (int k = 1; k <= 10'000; ++k)
     text += row(std::to_string(k), "w" + std::to_string(k), k % 2 == 0 ? "A" : "B");
-  const std::vector<Sentence> sentences = read(text);
+  const std::vector<Sentence> sentences = sentences_of(text);
   ASSERT_EQ(sentences.size(), 1U);
   EXPECT_EQ(sentences[0].forms.size(), 10'000U);
   EXPECT_EQ(sentences[0].forms.back(), "w10000");
@@ -169,32 +170,35 @@ TEST(TaggedReader, TenThousandWordsAreASentence) {
 TEST(TaggedReader, SentencesAreBounded) {
   std::string text;
   for (std::int64_t k = 0; k < kMostSentenceWords; ++k) text += "a b\n";
-  EXPECT_EQ(error(text + "a b\n", kTwoColumns),
+  EXPECT_EQ(conllu_error(text + "a b\n", kTwoColumns),
             "file: line 1048577: got a sentence of more than 1048576 words, expected an empty line "
             "after each sentence");
-  EXPECT_EQ(error("a\tb\n" + std::string(kMostLineBytes, 'a') + "\tb\n", kTwoColumns),
+  EXPECT_EQ(conllu_error("a\tb\n" + std::string(kMostLineBytes, 'a') + "\tb\n", kTwoColumns),
             "file: line 2: is longer than 1048576 bytes, expected a line: is this a text file?");
 }
 
 TEST(TaggedReader, LinesWithOtherColumnsAreNamed) {
-  EXPECT_EQ(error(row("1", "a", "A") + "2\tb\t_\tB\t_\t_\t_\t_\t_\n"),
+  EXPECT_EQ(conllu_error(row("1", "a", "A") + "2\tb\t_\tB\t_\t_\t_\t_\t_\n"),
             "file: line 2: got 9 columns in '2\\x09b\\x09_\\x09B\\x09_\\x09_\\x09_\\x09_\\x09_', "
             "expected 10 columns with tabs between them");
-  EXPECT_EQ(error("1\ta\t_\tA\t_\t_\t_\t_\t_\t_\t_\n").substr(0, 26), "file: line 1: got 11 colum");
-  EXPECT_EQ(error("1 a _ A _ _ _ _ _ _\n"),
+  EXPECT_EQ(conllu_error("1\ta\t_\tA\t_\t_\t_\t_\t_\t_\t_\n").substr(0, 26),
+            "file: line 1: got 11 colum");
+  EXPECT_EQ(conllu_error("1 a _ A _ _ _ _ _ _\n"),
             "file: line 1: got 1 column in '1 a _ A _ _ _ _ _ _', expected 10 columns with tabs "
             "between them");
-  EXPECT_EQ(error("a\tA\n\nb\n", kTwoColumns),
+  EXPECT_EQ(conllu_error("a\tA\n\nb\n", kTwoColumns),
             "file: line 3: got 1 column in 'b', expected word<TAB>tag");
-  EXPECT_EQ(error("a\tA\tx\n", kTwoColumns),
+  EXPECT_EQ(conllu_error("a\tA\tx\n", kTwoColumns),
             "file: line 1: got 3 columns in 'a\\x09A\\x09x', expected word<TAB>tag");
-  EXPECT_EQ(error("a b c\n", kTwoColumns),
+  EXPECT_EQ(conllu_error("a b c\n", kTwoColumns),
             "file: line 1: got 3 columns in 'a b c', expected word<TAB>tag");
 }
 
 TEST(TaggedReader, IdsMustBeInOrder) {
   const std::string one = row("1", "a", "A");
-  const auto second = [&](const std::string& id) { return error(one + row(id, "b", "B") + "\n"); };
+  const auto second = [&](const std::string& id) {
+    return conllu_error(one + row(id, "b", "B") + "\n");
+  };
   const std::string got = "file: line 2: got the id ";
   EXPECT_EQ(second("2"), "no exception");
   for (const char* id : {"1", "3", "0", "9223372036854775807"})
@@ -210,38 +214,38 @@ TEST(TaggedReader, IdsMustBeInOrder) {
   EXPECT_EQ(second("2-3"),
             "file: line 3: got the end of a sentence after word 1, expected the words up to 3 of "
             "its range");
-  EXPECT_EQ(error(one + row("2-3", "bc", "_") + row("2", "b", "B") + row("3-4", "cd", "_")),
+  EXPECT_EQ(conllu_error(one + row("2-3", "bc", "_") + row("2", "b", "B") + row("3-4", "cd", "_")),
             "file: line 4: got the id '3-4' out of order, expected no range before 3, where one "
             "ends");
-  EXPECT_EQ(error(one + "\n" + row("2", "b", "B")),
+  EXPECT_EQ(conllu_error(one + "\n" + row("2", "b", "B")),
             "file: line 3: got the id '2' out of order, expected 1");
 }
 
 TEST(TaggedReader, WordsAndTagsAreText) {
   const std::string word = "expected text without white space, but blanks within it";
-  EXPECT_EQ(error(row("1", "", "A")), "file: line 1: got the word '', " + word);
-  EXPECT_EQ(error(row("1", " a", "A")), "file: line 1: got the word ' a', " + word);
-  EXPECT_EQ(error(row("1", "a\rb", "A")), "file: line 1: got the word 'a\\x0db', " + word);
-  EXPECT_EQ(error(row("1", "a", "")),
+  EXPECT_EQ(conllu_error(row("1", "", "A")), "file: line 1: got the word '', " + word);
+  EXPECT_EQ(conllu_error(row("1", " a", "A")), "file: line 1: got the word ' a', " + word);
+  EXPECT_EQ(conllu_error(row("1", "a\rb", "A")), "file: line 1: got the word 'a\\x0db', " + word);
+  EXPECT_EQ(conllu_error(row("1", "a", "")),
             "file: line 1: got the tag '', expected text without white space");
-  EXPECT_EQ(error(row("1", "a", "A B")),
+  EXPECT_EQ(conllu_error(row("1", "a", "A B")),
             "file: line 1: got the tag 'A B', expected text without white space");
-  EXPECT_EQ(error("a\tA\n\xFF\tB\n", kTwoColumns),
+  EXPECT_EQ(conllu_error("a\tA\n\xFF\tB\n", kTwoColumns),
             "file: line 2: byte 1: got byte 0xFF, expected UTF-8 text without NUL");
-  EXPECT_EQ(error(std::string("a\tA\nb\0\tB\n", 9), kTwoColumns),
+  EXPECT_EQ(conllu_error(std::string("a\tA\nb\0\tB\n", 9), kTwoColumns),
             "file: line 2: byte 2: got byte 0x00, expected UTF-8 text without NUL");
-  EXPECT_EQ(error("a\t\xC3", kTwoColumns),
+  EXPECT_EQ(conllu_error("a\t\xC3", kTwoColumns),
             "file: line 1: byte 3: got byte 0xC3, expected UTF-8 text without NUL");
-  EXPECT_TRUE(contains(error("\x1F\x8B\x08"), "gzip"));
-  EXPECT_TRUE(contains(error(std::string("\xFF\xFE"
-                                         "1\0\t\0",
-                                         6)),
+  EXPECT_TRUE(contains(conllu_error("\x1F\x8B\x08"), "gzip"));
+  EXPECT_TRUE(contains(conllu_error(std::string("\xFF\xFE"
+                                                "1\0\t\0",
+                                                6)),
                        "UTF-16"));
 }
 
 TEST(TaggedReader, LinesMayBeLongerThanABlock) {
   const std::string longest(600'000, 'a');
-  EXPECT_EQ(read("x\tX\n" + longest + "\tA\ny\tY\n", kTwoColumns),
+  EXPECT_EQ(sentences_of("x\tX\n" + longest + "\tA\ny\tY\n", kTwoColumns),
             (std::vector<Sentence>{{{"x", longest, "y"}, {"X", "A", "Y"}}}));
 }
 

@@ -39,32 +39,32 @@ std::shared_ptr<const TaggedSplit> split_of(const std::string& text) {
   return read_tagged_corpus({source(), source(), {}}, "text", {}).train;
 }
 
-std::vector<int> many_lengths(int count, int longest) {
+std::vector<int> sentences_of_many_lengths(int count, int longest) {
   std::vector<int> lengths;
   for (int k = 0; k < count; ++k) lengths.push_back(1 + (k * k * 31 + k * 7 + 3) % longest);
   return lengths;
 }
 
-struct Read {
+struct ReadSentences {
   std::vector<std::int64_t> rows;
   Batch batch;
 };
 
-Batch trimmed(Batch batch) {
+Batch without_padding(Batch batch) {
   for (Column& column : batch.columns) column.ids.resize(std::size_t(column.shape.elements()));
   return batch;
 }
 
-std::vector<Read> read_all(TaggedBatches& batches) {
-  std::vector<Read> all;
+std::vector<ReadSentences> read_sentences(TaggedBatches& batches) {
+  std::vector<ReadSentences> all;
   Batch batch = batches.largest();
   while (batches.next(batch))
-    all.push_back({{batches.rows().begin(), batches.rows().end()}, trimmed(batch)});
+    all.push_back({{batches.rows().begin(), batches.rows().end()}, without_padding(batch)});
   EXPECT_FALSE(batches.next(batch));
   return all;
 }
 
-void expect_equal(const Read& a, const Read& b) {
+void expect_equal_sentences(const ReadSentences& a, const ReadSentences& b) {
   EXPECT_EQ(a.rows, b.rows);
   ASSERT_EQ(a.batch.columns.size(), b.batch.columns.size());
   for (std::size_t k = 0; k < a.batch.columns.size(); ++k) {
@@ -85,7 +85,7 @@ TEST(TaggedBatches, HaveTheSentencesAsColumns) {
   TaggedBatches batches(split, {.batch = 2, .characters = true});
   EXPECT_EQ(batches.length(), 2);
   EXPECT_EQ(batches.stride(), 1);
-  const std::vector<Read> all = read_all(batches);
+  const std::vector<ReadSentences> all = read_sentences(batches);
   ASSERT_EQ(all.size(), 2U);
   EXPECT_EQ(all[0].rows, (std::vector<std::int64_t>{1}));
   const std::vector<Column>& first = all[0].batch.columns;
@@ -115,7 +115,7 @@ TEST(TaggedBatches, HaveTheSentencesAsColumns) {
 TEST(TaggedBatches, WithoutCharactersHaveThreeColumns) {
   TaggedBatches batches(split_of("a\tA\nb\tB\n"), {.batch = 3});
   EXPECT_EQ(batches.largest().columns.size(), 3U);
-  const std::vector<Read> all = read_all(batches);
+  const std::vector<ReadSentences> all = read_sentences(batches);
   ASSERT_EQ(all.size(), 1U);
   ASSERT_EQ(all[0].batch.columns.size(), 3U);
   EXPECT_EQ(all[0].batch.columns[0].ids, (Ids{1, 0, 0, 2, 0, 0}));
@@ -125,7 +125,7 @@ TEST(TaggedBatches, EveryTokenIsThereOncePerEpoch) {
   for (const int count : {1, 31, 32, 33, 255, 256, 257})
     for (const std::int64_t n : {1, 3, 32}) {
       SCOPED_TRACE(std::to_string(count) + " sentences, batches of " + std::to_string(n));
-      const auto split = split_of(text_of(many_lengths(count, 40), 97));
+      const auto split = split_of(text_of(sentences_of_many_lengths(count, 40), 97));
       const DistinctForms& distinct = split->distinct;
       TaggedBatches batches(split, {.batch = n, .characters = true, .seed = 5});
       const Batch largest = batches.largest();
@@ -133,7 +133,7 @@ TEST(TaggedBatches, EveryTokenIsThereOncePerEpoch) {
         batches.seek(epoch, 0);
         std::vector<int> seen(std::size_t(split->size()));
         std::int64_t tokens = 0;
-        for (const Read& read : read_all(batches)) {
+        for (const ReadSentences& read : read_sentences(batches)) {
           const std::vector<Column>& columns = read.batch.columns;
           std::int64_t its_tokens = 0;
           for (std::size_t k = 0; k < columns.size(); ++k)
@@ -175,14 +175,14 @@ TEST(TaggedBatches, EveryTokenIsThereOncePerEpoch) {
 }
 
 TEST(TaggedBatches, AnEpochHasFewShapes) {
-  const auto split = split_of(text_of(many_lengths(1500, 90), 800));
+  const auto split = split_of(text_of(sentences_of_many_lengths(1500, 90), 800));
   TaggedBatches batches(split, {.batch = 8, .characters = true, .seed = 1});
   std::set<std::vector<std::int64_t>> shapes;
   for (const std::int64_t epoch : {1, 2, 3}) {
     batches.seek(epoch, 0);
     std::set<std::vector<std::int64_t>> its_shapes;
     std::map<std::int64_t, std::int64_t> most;  // distinct words by T
-    for (const Read& read : read_all(batches)) {
+    for (const ReadSentences& read : read_sentences(batches)) {
       const Column& characters = read.batch.columns[3];
       const std::int64_t steps = read.batch.columns[0].shape[0];
       its_shapes.insert({steps, characters.shape[0], characters.shape[1]});
@@ -205,7 +205,7 @@ TEST(TaggedBatches, LongWordsAreCutInTheMiddle) {
   const auto split = split_of(word + "\tA\nx\tB\n");
   TaggedBatches batches(split, {.batch = 1, .characters = true});
   EXPECT_EQ(batches.largest().columns[3].shape, (Shape{32, 4}));
-  const std::vector<Read> all = read_all(batches);
+  const std::vector<ReadSentences> all = read_sentences(batches);
   const Column& characters = all[0].batch.columns[3];
   EXPECT_EQ(characters.shape, (Shape{32, 4}));
   EXPECT_EQ(all[0].batch.columns[4].ids, (Ids{32, 1, 1, 1}));
@@ -222,7 +222,7 @@ TEST(TaggedBatches, ATagThatTrainingLacksIsNoTarget) {
                           {}},
                          "text", {});
   TaggedBatches batches(corpus.valid, {.batch = 1});
-  const std::vector<Read> all = read_all(batches);
+  const std::vector<ReadSentences> all = read_sentences(batches);
   EXPECT_EQ(all[0].batch.columns[2].ids, (Ids{kIgnoredId, 1}));
   EXPECT_EQ(all[0].batch.count, 2);  // so it counts in a mean
 }
@@ -230,12 +230,12 @@ TEST(TaggedBatches, ATagThatTrainingLacksIsNoTarget) {
 // ---- order and unknown words
 
 TEST(TaggedBatches, OrderDependsOnSeedAndEpochOnly) {
-  const auto split = split_of(text_of(many_lengths(200, 12), 50));
+  const auto split = split_of(text_of(sentences_of_many_lengths(200, 12), 50));
   const auto order = [&](std::uint64_t seed, std::int64_t epoch) {
     TaggedBatches batches(split, {.batch = 8, .seed = seed});
     batches.seek(epoch, 0);
     std::vector<std::vector<std::int64_t>> rows;
-    for (const Read& read : read_all(batches)) rows.push_back(read.rows);
+    for (const ReadSentences& read : read_sentences(batches)) rows.push_back(read.rows);
     return rows;
   };
   EXPECT_EQ(order(1, 2), order(1, 2));
@@ -248,7 +248,7 @@ std::vector<bool> unknown_tokens(const TaggedSplit& split, TaggedBatches& batche
                                  std::int64_t epoch) {
   batches.seek(epoch, 0);
   std::vector<bool> unknown(split.forms.size());
-  for (const Read& read : read_all(batches))
+  for (const ReadSentences& read : read_sentences(batches))
     for (std::size_t row = 0; row < read.rows.size(); ++row) {
       const std::int64_t sentence = read.rows[row];
       for (std::int64_t t = 0; t < split.length(sentence); ++t)
@@ -295,10 +295,10 @@ TEST(TaggedBatches, WordsOfOneTokenBecomeUnknownAtARate) {
 }
 
 TEST(TaggedBatches, UnknownWordsKeepTheirCharacters) {
-  const auto split = split_of(text_of(many_lengths(40, 12), 1000));
+  const auto split = split_of(text_of(sentences_of_many_lengths(40, 12), 1000));
   TaggedBatches with(split, {.batch = 4, .characters = true, .unknown_rate = 1, .seed = 3});
   TaggedBatches without(split, {.batch = 4, .characters = true, .seed = 3});
-  const std::vector<Read> a = read_all(with), b = read_all(without);
+  const std::vector<ReadSentences> a = read_sentences(with), b = read_sentences(without);
   ASSERT_EQ(a.size(), b.size());
   for (std::size_t k = 0; k < a.size(); ++k) {
     EXPECT_NE(a[k].batch.columns[0].ids, b[k].batch.columns[0].ids);
@@ -308,22 +308,22 @@ TEST(TaggedBatches, UnknownWordsKeepTheirCharacters) {
 }
 
 TEST(TaggedBatches, GoOnFromAnyPosition) {
-  const auto split = split_of(text_of(many_lengths(70, 20), 300));
+  const auto split = split_of(text_of(sentences_of_many_lengths(70, 20), 300));
   for (const bool shuffled : {false, true}) {
     TaggedBatches::Options options{.batch = 4, .characters = true, .unknown_rate = 0.5};
     if (shuffled) options.seed = 11;
     for (const std::int64_t epoch : {1, 3}) {
       TaggedBatches whole(split, options);
       whole.seek(epoch, 0);
-      const std::vector<Read> expected = read_all(whole);
+      const std::vector<ReadSentences> expected = read_sentences(whole);
       for (std::int64_t position = 0; position <= whole.length(); ++position) {
         TaggedBatches rest(split, options);
         rest.seek(7, 1);
         rest.seek(epoch, position);
-        const std::vector<Read> got = read_all(rest);
+        const std::vector<ReadSentences> got = read_sentences(rest);
         ASSERT_EQ(std::ssize(got), whole.length() - position);
         for (std::size_t k = 0; k < got.size(); ++k)
-          expect_equal(got[k], expected[k + std::size_t(position)]);
+          expect_equal_sentences(got[k], expected[k + std::size_t(position)]);
       }
     }
   }
@@ -334,7 +334,7 @@ TEST(TaggedBatches, KeepTheirOrderAndTheirUnknownWords) {
   const auto split = split_of(text_of({2, 2, 2, 2, 2, 2, 5, 5}, 100));
   TaggedBatches batches(split, {.batch = 2, .unknown_rate = 0.5, .seed = 1});
   std::vector<std::vector<std::int64_t>> rows;
-  for (const Read& read : read_all(batches)) rows.push_back(read.rows);
+  for (const ReadSentences& read : read_sentences(batches)) rows.push_back(read.rows);
   EXPECT_EQ(rows, (std::vector<std::vector<std::int64_t>>{{6, 7}, {1, 2}, {0, 5}, {3, 4}}));
   std::string unknown;
   for (const bool is : unknown_tokens(*split, batches, 1)) unknown += is ? '1' : '0';
@@ -342,7 +342,7 @@ TEST(TaggedBatches, KeepTheirOrderAndTheirUnknownWords) {
 }
 
 TEST(TaggedBatches, WriteWhereTheLargestBatchHasRoom) {
-  const auto split = split_of(text_of(many_lengths(100, 50), 400));
+  const auto split = split_of(text_of(sentences_of_many_lengths(100, 50), 400));
   TaggedBatches batches(split, {.batch = 8, .characters = true, .unknown_rate = 0.5, .seed = 2});
   Batch batch = batches.largest();
   const auto places = [&] {
@@ -359,8 +359,8 @@ TEST(TaggedBatches, WriteWhereTheLargestBatchHasRoom) {
   batches.seek(1, 0);
   ASSERT_TRUE(batches.next(empty));
   TaggedBatches again(split, {.batch = 8, .characters = true, .unknown_rate = 0.5, .seed = 2});
-  expect_equal({{batches.rows().begin(), batches.rows().end()}, trimmed(empty)},
-               read_all(again)[0]);
+  expect_equal_sentences({{batches.rows().begin(), batches.rows().end()}, without_padding(empty)},
+                         read_sentences(again)[0]);
 }
 
 TEST(TaggedBatches, ASentenceOfTenThousandTokensIsABatch) {
@@ -368,7 +368,7 @@ TEST(TaggedBatches, ASentenceOfTenThousandTokensIsABatch) {
   const auto split = split_of(text_of(lengths, 3'000));
   TaggedBatches batches(split, {.batch = 2, .characters = true, .seed = 1});
   std::int64_t tokens = 0;
-  for (const Read& read : read_all(batches)) tokens += read.batch.count;
+  for (const ReadSentences& read : read_sentences(batches)) tokens += read.batch.count;
   EXPECT_EQ(tokens, 10'008);
   EXPECT_EQ(batches.largest().columns[0].shape, (Shape{10'000, 2}));
 }

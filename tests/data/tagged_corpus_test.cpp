@@ -18,22 +18,22 @@ namespace fs = std::filesystem;
 using Strings = std::vector<std::string>;
 using Ids = std::vector<std::int32_t>;
 
-constexpr const char* kTrain = "The\tDT\ndog\tNN\nbarks\tVB\n\nthe\tDT\ncat\tNN\n\nthe\tDT\n";
-constexpr const char* kValid = "The\tDT\nDOG\tNN\nmeows\tVB\n!\tPUNCT\n";
+constexpr const char* kTrainLines = "The\tDT\ndog\tNN\nbarks\tVB\n\nthe\tDT\ncat\tNN\n\nthe\tDT\n";
+constexpr const char* kValidLines = "The\tDT\nDOG\tNN\nmeows\tVB\n!\tPUNCT\n";
 
 TaggedSource two_columns(const std::string& text, const char* name) {
   return {TextSource(text, name), TaggedFormat::kTwoColumns};
 }
 
-TaggedCorpus read(const std::string& train, const std::string& valid,
-                  const TaggedCorpusOptions& options = {}) {
+TaggedCorpus corpus_of(const std::string& train, const std::string& valid,
+                       const TaggedCorpusOptions& options = {}) {
   return read_tagged_corpus(
       {two_columns(train, "train"), two_columns(valid, "valid"), two_columns(valid, "test")},
       "sentences", options);
 }
 
-std::string error(const std::string& train, const std::string& valid = kValid) {
-  return error_of<std::runtime_error>([&] { read(train, valid); });
+std::string corpus_error(const std::string& train, const std::string& valid = kValidLines) {
+  return error_of<std::runtime_error>([&] { corpus_of(train, valid); });
 }
 
 Strings words_of(const TaggedCorpus& corpus, const TaggedSplit& split) {
@@ -49,7 +49,7 @@ std::shared_ptr<const WordVectors> vectors_of(const std::string& text) {
 }
 
 TEST(TaggedCorpus, TrainingSentencesMakeTheVocabulary) {
-  const TaggedCorpus corpus = read(kTrain, kValid);
+  const TaggedCorpus corpus = corpus_of(kTrainLines, kValidLines);
   const TaggingVocabulary& vocabulary = *corpus.vocabulary;
   EXPECT_EQ(vocabulary.words.words(), (Strings{"<unk>", "the", "The", "dog", "barks", "cat"}));
   EXPECT_EQ(vocabulary.training_words, 6);
@@ -61,7 +61,7 @@ TEST(TaggedCorpus, TrainingSentencesMakeTheVocabulary) {
 }
 
 TEST(TaggedCorpus, SplitsHaveSentencesAsIds) {
-  const TaggedCorpus corpus = read(kTrain, kValid);
+  const TaggedCorpus corpus = corpus_of(kTrainLines, kValidLines);
   const TaggedSplit& train = *corpus.train;
   EXPECT_EQ(train.begins, (std::vector<std::int64_t>{0, 3, 5, 6}));
   EXPECT_EQ(train.size(), 3);
@@ -85,7 +85,7 @@ TEST(TaggedCorpus, SplitsHaveSentencesAsIds) {
 }
 
 TEST(TaggedCorpus, StatisticsCountTokens) {
-  const TaggedCorpus corpus = read(kTrain, kValid);
+  const TaggedCorpus corpus = corpus_of(kTrainLines, kValidLines);
   const TaggedStatistics& train = corpus.train->statistics;
   EXPECT_EQ(train.sentences, 3);
   EXPECT_EQ(train.tokens, 6);
@@ -103,7 +103,7 @@ TEST(TaggedCorpus, StatisticsCountTokens) {
 }
 
 TEST(TaggedCorpus, CharactersAreCodePoints) {
-  const TaggedCorpus corpus = read("\u00E9t\u00E9\tA\n\u4E2D\u00E9\tB\n", "\u00E9\tA\n");
+  const TaggedCorpus corpus = corpus_of("\u00E9t\u00E9\tA\n\u4E2D\u00E9\tB\n", "\u00E9\tA\n");
   EXPECT_EQ(corpus.vocabulary->characters.words(), (Strings{"<unk>", "\u00E9", "t", "\u4E2D"}));
   const auto ids = corpus.train->distinct.characters_of(0);
   EXPECT_EQ(Ids(ids.begin(), ids.end()), (Ids{1, 2, 1}));
@@ -113,7 +113,7 @@ TEST(TaggedCorpus, CharactersAreCodePoints) {
 TEST(TaggedCorpus, WordsOfVectorsJoinTheVocabulary) {
   TaggedCorpusOptions options;
   options.vectors = vectors_of("meows 1\nthe 2\nDOG 3\n<unk> 4\ncat 5\n");
-  const TaggedCorpus corpus = read(kTrain, kValid, options);
+  const TaggedCorpus corpus = corpus_of(kTrainLines, kValidLines, options);
   EXPECT_EQ(corpus.vocabulary->words.words(),
             (Strings{"<unk>", "the", "The", "dog", "barks", "cat", "meows", "DOG"}));
   EXPECT_EQ(corpus.vocabulary->training_words, 6);
@@ -126,44 +126,47 @@ TEST(TaggedCorpus, WordsOfVectorsJoinTheVocabulary) {
   EXPECT_EQ(train.as_written, 3);  // the, the, cat
   EXPECT_EQ(train.in_lower_case, 1);
   EXPECT_EQ(train.forms, 3);
-  EXPECT_NE(corpus.fingerprint, read(kTrain, kValid).fingerprint);
+  EXPECT_NE(corpus.fingerprint, corpus_of(kTrainLines, kValidLines).fingerprint);
 }
 
 TEST(TaggedCorpus, AWordLikeTheUnknownOneIsUnknown) {
-  const TaggedCorpus corpus = read("<unk>\tA\na\tB\n", "a\tA\n");
+  const TaggedCorpus corpus = corpus_of("<unk>\tA\na\tB\n", "a\tA\n");
   EXPECT_EQ(corpus.vocabulary->words.words(), (Strings{"<unk>", "a"}));
   EXPECT_EQ(corpus.train->distinct.in_training, (std::vector<std::uint8_t>{0, 1}));
 }
 
 TEST(TaggedCorpus, BadFilesAreNamed) {
-  EXPECT_EQ(error(""), "train: has no sentence, expected lines of a word and its tag");
-  EXPECT_EQ(error("\n\n"), "train: has no sentence, expected lines of a word and its tag");
-  EXPECT_EQ(error(kTrain, ""), "valid: has no sentence, expected lines of a word and its tag");
-  EXPECT_EQ(error("a\tA\n"), "train: got only the class 'A', expected 2 classes or more");
-  EXPECT_EQ(error("a\tA\nb\n"), "train: line 2: got 1 column in 'b', expected word<TAB>tag");
-  EXPECT_EQ(error(kTrain, "the\tDET\ndog\tNOUN\n"),
+  EXPECT_EQ(corpus_error(""), "train: has no sentence, expected lines of a word and its tag");
+  EXPECT_EQ(corpus_error("\n\n"), "train: has no sentence, expected lines of a word and its tag");
+  EXPECT_EQ(corpus_error(kTrainLines, ""),
+            "valid: has no sentence, expected lines of a word and its tag");
+  EXPECT_EQ(corpus_error("a\tA\n"), "train: got only the class 'A', expected 2 classes or more");
+  EXPECT_EQ(corpus_error("a\tA\nb\n"), "train: line 2: got 1 column in 'b', expected word<TAB>tag");
+  EXPECT_EQ(corpus_error(kTrainLines, "the\tDET\ndog\tNOUN\n"),
             "valid: got only tags that training lacks, such as 'DET', expected some of 'DT', 'NN', "
             "'VB'");
 }
 
 TEST(TaggedCorpus, FingerprintsAreThoseOfTheFiles) {
-  const std::string fingerprint = read(kTrain, kValid).fingerprint;
-  EXPECT_EQ(read(kTrain, kValid).fingerprint, fingerprint);
-  EXPECT_NE(read(kTrain, std::string(kValid) + "\n").fingerprint, fingerprint);
-  EXPECT_NE(read(kTrain, kValid, {.column = TagColumn::kXpos}).fingerprint, fingerprint);
-  EXPECT_NO_THROW(read(kTrain, kValid, {.fingerprint = fingerprint}));
-  EXPECT_EQ(error_of<std::runtime_error>([&] { read(kTrain, kValid, {.fingerprint = "x"}); }),
+  const std::string fingerprint = corpus_of(kTrainLines, kValidLines).fingerprint;
+  EXPECT_EQ(corpus_of(kTrainLines, kValidLines).fingerprint, fingerprint);
+  EXPECT_NE(corpus_of(kTrainLines, std::string(kValidLines) + "\n").fingerprint, fingerprint);
+  EXPECT_NE(corpus_of(kTrainLines, kValidLines, {.column = TagColumn::kXpos}).fingerprint,
+            fingerprint);
+  EXPECT_NO_THROW(corpus_of(kTrainLines, kValidLines, {.fingerprint = fingerprint}));
+  EXPECT_EQ(error_of<std::runtime_error>(
+                [&] { corpus_of(kTrainLines, kValidLines, {.fingerprint = "x"}); }),
             "sentences: are not the sentences that the run was begun with: got fingerprint " +
                 fingerprint + ", expected x");
 }
 
 TEST(TaggedCorpus, ReadingStopsWhenAsked) {
   const std::atomic<bool> stop = true;
-  EXPECT_THROW(read(kTrain, kValid, {.stop = &stop}), Interrupted);
+  EXPECT_THROW(corpus_of(kTrainLines, kValidLines, {.stop = &stop}), Interrupted);
 }
 
 TEST(TaggedCorpus, SentencesNeedNoTags) {
-  const TaggedCorpus corpus = read(kTrain, kValid);
+  const TaggedCorpus corpus = corpus_of(kTrainLines, kValidLines);
   const TaggedSplit split =
       untagged_split(std::vector<Strings>{{"The", "fish"}, {"DOG"}}, *corpus.vocabulary);
   EXPECT_EQ(split.begins, (std::vector<std::int64_t>{0, 2, 3}));
@@ -191,7 +194,7 @@ class TaggedFiles : public ::testing::Test {
       names.push_back(file.filename().string());
     return names;
   }
-  std::string error() const {
+  std::string corpus_error() const {
     const std::string text =
         error_of<std::runtime_error>([&] { find_tagged_files(folder_.path()); });
     const std::string path = folder_.path().string();
@@ -217,12 +220,12 @@ TEST_F(TaggedFiles, MissingAndSurplusFilesAreNamed) {
   const std::string expected =
       ".conllu, expected train, dev and test.conllu, the same after '-ud-', or train, dev and "
       "test.tsv";
-  EXPECT_EQ(error(), ": no train" + expected);
+  EXPECT_EQ(corpus_error(), ": no train" + expected);
   folder_.write("train.conllu", "");
-  EXPECT_EQ(error(), ": no dev" + expected);
+  EXPECT_EQ(corpus_error(), ": no dev" + expected);
   folder_.write("dev.conllu", "");
   folder_.write("valid.tsv", "");
-  EXPECT_EQ(error(), ": got dev.conllu and valid.tsv, expected one of them");
+  EXPECT_EQ(corpus_error(), ": got dev.conllu and valid.tsv, expected one of them");
   EXPECT_TRUE(
       contains(error_of<std::runtime_error>([&] { find_tagged_files(folder_.path() / "no"); }),
                "no: no such folder"));
@@ -246,8 +249,8 @@ TEST_F(TaggedFiles, FormatsFollowFromNamesOrElseFromTheText) {
 }
 
 TEST_F(TaggedFiles, AFolderIsRead) {
-  folder_.write("train.tsv", kTrain);
-  folder_.write("valid.tsv", kValid);
+  folder_.write("train.tsv", kTrainLines);
+  folder_.write("valid.tsv", kValidLines);
   const TaggedCorpus corpus = read_tagged_corpus(folder_.path(), {});
   EXPECT_EQ(corpus.train->size(), 3);
   EXPECT_EQ(corpus.test, nullptr);

@@ -25,7 +25,7 @@ const TaggingVocabulary& english() {
 }
 
 /// The words with '|' between them, where the line had no white space, and blanks elsewhere.
-std::string split(const std::string& line, const TaggingVocabulary& vocabulary = english()) {
+std::string split_typed(const std::string& line, const TaggingVocabulary& vocabulary = english()) {
   std::string text;
   for (const TypedWord& word : split_words(line, vocabulary)) {
     EXPECT_FALSE(word.text.empty());
@@ -35,47 +35,48 @@ std::string split(const std::string& line, const TaggingVocabulary& vocabulary =
 }
 
 TEST(WordSplitter, WhiteSpaceSeparates) {
-  EXPECT_EQ(split("the dog"), "the dog");
-  EXPECT_EQ(split("  the\t dog\u00A0barks\u3000 \n"), "the dog barks");
-  EXPECT_EQ(split(""), "");
-  EXPECT_EQ(split(" \t\r\n\u2003"), "");
+  EXPECT_EQ(split_typed("the dog"), "the dog");
+  EXPECT_EQ(split_typed("  the\t dog\u00A0barks\u3000 \n"), "the dog barks");
+  EXPECT_EQ(split_typed(""), "");
+  EXPECT_EQ(split_typed(" \t\r\n\u2003"), "");
 }
 
 TEST(WordSplitter, PunctuationIsSplitOffAtBothEnds) {
-  EXPECT_EQ(split("(\"Dogs\", too!)"), "(|\"|Dogs|\"|, too|!|)");
-  EXPECT_EQ(split("\u201CDogs\u201D \u2014 \u00BFno?"), "\u201C|Dogs|\u201D \u2014 \u00BF|no|?");
-  EXPECT_EQ(split("$10 10% 1,000.50 3.14."), "$|10 10|% 1,000.50 3.14|.");
-  EXPECT_EQ(split("wait... so.."), "wait|... so|.|.");
-  EXPECT_EQ(split("?!"), "?|!");
-  EXPECT_EQ(split("@dog #dog _dog_"), "@dog #dog _dog_");
-  EXPECT_EQ(split("'Dogs' "), "'|Dogs|'");
+  EXPECT_EQ(split_typed("(\"Dogs\", too!)"), "(|\"|Dogs|\"|, too|!|)");
+  EXPECT_EQ(split_typed("\u201CDogs\u201D \u2014 \u00BFno?"),
+            "\u201C|Dogs|\u201D \u2014 \u00BF|no|?");
+  EXPECT_EQ(split_typed("$10 10% 1,000.50 3.14."), "$|10 10|% 1,000.50 3.14|.");
+  EXPECT_EQ(split_typed("wait... so.."), "wait|... so|.|.");
+  EXPECT_EQ(split_typed("?!"), "?|!");
+  EXPECT_EQ(split_typed("@dog #dog _dog_"), "@dog #dog _dog_");
+  EXPECT_EQ(split_typed("'Dogs' "), "'|Dogs|'");
 }
 
 TEST(WordSplitter, TrainingWordsStayWhole) {
-  EXPECT_EQ(split("Mr. Dog, e.g. E.g. mr."), "Mr. Dog|, e.g. E.g. mr|.");
-  EXPECT_EQ(split("(e.g.)"), "(|e.g.|)");
-  EXPECT_EQ(split("well-known"), "well-known");
-  EXPECT_EQ(split("U.S. U.S.A., No."), "U.S. U.S.A.|, No|.");
+  EXPECT_EQ(split_typed("Mr. Dog, e.g. E.g. mr."), "Mr. Dog|, e.g. E.g. mr|.");
+  EXPECT_EQ(split_typed("(e.g.)"), "(|e.g.|)");
+  EXPECT_EQ(split_typed("well-known"), "well-known");
+  EXPECT_EQ(split_typed("U.S. U.S.A., No."), "U.S. U.S.A.|, No|.");
 }
 
 TEST(WordSplitter, CliticsAreThoseOfTheTrainingWords) {
-  EXPECT_EQ(split("don't Dog's, they're I'll"), "do|n't Dog|'s|, they|'re I'll");
-  EXPECT_EQ(split("DON'T don\u2019t dog\u2019s"), "DO|N'T do|n\u2019t dog|\u2019s");
-  EXPECT_EQ(split("(dog)'s shouldn't's"), "(|dog|)|'s should|n't|'s");
-  EXPECT_EQ(split("n't 's 'sdog"), "n't 's '|sdog");
-  EXPECT_EQ(split("don't", vocabulary_of({"do"})), "don't");
+  EXPECT_EQ(split_typed("don't Dog's, they're I'll"), "do|n't Dog|'s|, they|'re I'll");
+  EXPECT_EQ(split_typed("DON'T don\u2019t dog\u2019s"), "DO|N'T do|n\u2019t dog|\u2019s");
+  EXPECT_EQ(split_typed("(dog)'s shouldn't's"), "(|dog|)|'s should|n't|'s");
+  EXPECT_EQ(split_typed("n't 's 'sdog"), "n't 's '|sdog");
+  EXPECT_EQ(split_typed("don't", vocabulary_of({"do"})), "don't");
   // Words that only vectors have are no training words.
   TaggingVocabulary vocabulary = vocabulary_of({"'s"});
   vocabulary.words.add("n't");
   vocabulary.words.add("dog.");
-  EXPECT_EQ(split("don't dog's dog.", vocabulary), "don't dog|'s dog|.");
+  EXPECT_EQ(split_typed("don't dog's dog.", vocabulary), "don't dog|'s dog|.");
 }
 
 TEST(WordSplitter, HyphensAndSlashesSplitTrainingWords) {
-  EXPECT_EQ(split("attorney-client and/or Dog-the"), "attorney|-|client and|/|or Dog|-|the");
-  EXPECT_EQ(split("attorney-x http://dog/the."), "attorney-x http://dog/the|.");
-  EXPECT_EQ(split("the\u2013dog"), "the\u2013dog");  // a dash that training does not have
-  EXPECT_EQ(split("well-known", vocabulary_of({"well", "known"})), "well-known");
+  EXPECT_EQ(split_typed("attorney-client and/or Dog-the"), "attorney|-|client and|/|or Dog|-|the");
+  EXPECT_EQ(split_typed("attorney-x http://dog/the."), "attorney-x http://dog/the|.");
+  EXPECT_EQ(split_typed("the\u2013dog"), "the\u2013dog");  // a dash that training does not have
+  EXPECT_EQ(split_typed("well-known", vocabulary_of({"well", "known"})), "well-known");
 }
 
 TEST(WordSplitter, WordsAreWithinTheLine) {

@@ -219,7 +219,7 @@ void for_each_path(std::int64_t length, std::int32_t tags,
   }
 }
 
-std::vector<std::int32_t> targets_of(const Batch& batch, std::int64_t row) {
+std::vector<std::int32_t> tags_of_batch(const Batch& batch, std::int64_t row) {
   std::vector<std::int32_t> targets;
   const std::int64_t n = batch.columns[1].shape[0];
   for (std::int64_t t = 0; t < batch.columns[1].ids[std::size_t(row)]; ++t)
@@ -241,7 +241,7 @@ std::vector<S> reference_losses(const SequenceTaggerConfig& config,
     return losses;
   }
   for (std::int64_t row = 0; row < n; ++row) {
-    const std::vector<std::int32_t> targets = targets_of(batch, row);
+    const std::vector<std::int32_t> targets = tags_of_batch(batch, row);
     losses.push_back(0);
     if (targets.front() == kIgnoredId) continue;
     S sum = 0;
@@ -264,8 +264,8 @@ std::vector<Reals> tagger_parameters(const SequenceTagger& model, std::uint64_t 
   return values;
 }
 
-void write_parameters(const SequenceTagger& model, const std::vector<Reals>& values,
-                      VariableStore& store) {
+void write_tagger(const SequenceTagger& model, const std::vector<Reals>& values,
+                  VariableStore& store) {
   std::size_t k = 0;
   for (const VariableInfo& info : model.parameters())
     store.write<float>(info.name, floats(values[k++]));
@@ -300,7 +300,7 @@ class SequenceTaggers : public OnEachBackend {
     const auto evaluation = model.evaluation_graph(n, "evaluate");
     EXPECT_TRUE(evaluation->carried.empty());
     Session evaluated(evaluation->graph, backend_);
-    write_parameters(model, parameters, evaluated.variables());
+    write_tagger(model, parameters, evaluated.variables());
     std::vector<Feed> feeds;
     make_feeds(evaluation->inputs, batch, feeds);
     evaluated.run(evaluation->fetches, feeds);
@@ -309,7 +309,7 @@ class SequenceTaggers : public OnEachBackend {
 
     const auto tagging = model.tagging_graph(n);
     Session tagged(tagging->graph, backend_);
-    write_parameters(model, parameters, tagged.variables());
+    write_tagger(model, parameters, tagged.variables());
     make_feeds(tagging->inputs, batch, feeds);
     feeds.erase(feeds.begin() + TaggingGraph::kTargets);
     const std::vector<Tensor> asked{tagging->tags, tagging->mean_score};
@@ -317,7 +317,7 @@ class SequenceTaggers : public OnEachBackend {
     EXPECT_TRUE(std::isfinite(tagged.read(tagging->mean_score)[0]));
     const std::vector<std::int32_t> tags = tagged.read<std::int32_t>(tagging->tags);
     for (std::int64_t row = 0; row < n; ++row) {
-      const std::vector<std::int32_t> targets = targets_of(batch, row);
+      const std::vector<std::int32_t> targets = tags_of_batch(batch, row);
       const std::vector<std::int32_t> best = best_path(c, expected, row, std::ssize(targets));
       for (std::size_t t = 0; t < best.size(); ++t) {
         const std::size_t at = t * std::size_t(n) + std::size_t(row);
@@ -370,7 +370,7 @@ class SequenceTaggers : public OnEachBackend {
                                                 .initialization = {}});
     EXPECT_TRUE(training->carried.empty());
     Session session(training->graph, backend_);
-    write_parameters(model, parameters, session.variables());
+    write_tagger(model, parameters, session.variables());
     std::vector<Feed> feeds;
     make_feeds(training->inputs, batch, feeds);
     session.run(std::span(&training->step, 1), feeds);

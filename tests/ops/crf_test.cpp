@@ -28,14 +28,14 @@ using reference::Chain;
 using reference::ChainSlopes;
 using reference::Tags;
 
-constexpr double kInfinity = std::numeric_limits<double>::infinity();
+constexpr double kInfinite = std::numeric_limits<double>::infinity();
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 struct CrfDims {
   std::int64_t steps, batch, tags;
 };
 
-std::string describe(const CrfDims& d) {
+std::string describe_chain(const CrfDims& d) {
   return "T=" + std::to_string(d.steps) + " N=" + std::to_string(d.batch) +
          " K=" + std::to_string(d.tags);
 }
@@ -75,7 +75,7 @@ struct CrfData {
 
 /// Sequence 0 is the longest and 1 the shortest. From sequence 2 on every fifth has an ignored tag.
 /// Scores behind an end are NaN, and tags there are none.
-CrfData random_data(const CrfDims& d, double size = 2, std::uint64_t seed = 1) {
+CrfData random_chains(const CrfDims& d, double size = 2, std::uint64_t seed = 1) {
   Random random(seed);
   CrfData data{d,
                random.array({d.steps, d.batch, d.tags}, -size, size),
@@ -97,7 +97,7 @@ CrfData random_data(const CrfDims& d, double size = 2, std::uint64_t seed = 1) {
 }
 
 /// Rounds everything, so that sums are exact and equal ones frequent.
-CrfData rounded(CrfData data) {
+CrfData rounded_chain(CrfData data) {
   for (Reals* part : {&data.scores, &data.transitions, &data.start, &data.end})
     for (double& x : part->values) x = std::round(x);
   return data;
@@ -214,7 +214,7 @@ class CrfTest : public OnEachBackend {
   CrfRun run(const CrfData& data) { return {*backend_, *memory_, data}; }
 
   void check(const CrfData& data, double size) {
-    SCOPED_TRACE(describe(data.dims) + " of size " + std::to_string(size));
+    SCOPED_TRACE(describe_chain(data.dims) + " of size " + std::to_string(size));
     const CrfResult found = run(data).gradient();
     expect_close(found, expect(data), data, size);
     EXPECT_TRUE(identical(run(data).loss(), found.loss));
@@ -230,14 +230,14 @@ const CrfDims kDims[] = {{1, 1, 1},   {1, 3, 5},   {2, 4, 2},   {30, 32, 17}, {7
                          {5, 3, 255}, {3, 2, 256}, {5, 3, 257}, {2, 2, 700},  {3, 1, 1024}};
 
 TEST_P(CrfTest, LossAndGradientMatchForwardBackward) {
-  for (const CrfDims& dims : kDims) check(random_data(dims), 4 + std::log(double(dims.tags)));
+  for (const CrfDims& dims : kDims) check(random_chains(dims), 4 + std::log(double(dims.tags)));
 }
 
 TEST_P(CrfTest, LossMatchesEnumeration) {
   for (const CrfDims& dims :
        {CrfDims{1, 2, 3}, CrfDims{2, 3, 4}, CrfDims{7, 4, 2}, CrfDims{5, 8, 3}, CrfDims{9, 1, 1}}) {
-    SCOPED_TRACE(describe(dims));
-    const CrfData data = random_data(dims, 2, 7);
+    SCOPED_TRACE(describe_chain(dims));
+    const CrfData data = random_chains(dims, 2, 7);
     std::vector<double> expected;
     for (std::int64_t n = 0; n < dims.batch; ++n)
       expected.push_back(data.ignored(n) ? 0
@@ -253,7 +253,7 @@ TEST_P(CrfTest, WideScoresNeitherOverflowNorUnderflow) {
   for (const double size : {30.0, 100.0, 1000.0, 1e4})
     for (const CrfDims& dims : {CrfDims{2, 3, 2}, CrfDims{30, 7, 17}, CrfDims{20, 3, 33},
                                 CrfDims{6, 2, 255}, CrfDims{6, 2, 257}}) {
-      const CrfData data = random_data(dims, size, 3);
+      const CrfData data = random_chains(dims, size, 3);
       check(data, 4 * size);
       if (dims.steps < 6 || size < 100) continue;
       const std::vector<float> sums = run(data).gradient().sums;
@@ -264,7 +264,7 @@ TEST_P(CrfTest, WideScoresNeitherOverflowNorUnderflow) {
 
 TEST_P(CrfTest, GradientsAreComputedByThemselves) {
   for (const CrfDims& dims : {CrfDims{9, 5, 17}, CrfDims{6, 3, 257}}) {
-    const CrfData data = random_data(dims, 50);
+    const CrfData data = random_chains(dims, 50);
     const CrfResult all = run(data).gradient(), scores = run(data).gradient(true, false),
                     weights = run(data).gradient(false, true);
     EXPECT_TRUE(identical(scores.dscores, all.dscores));
@@ -280,8 +280,8 @@ TEST_P(CrfTest, DecodesWhatEnumerationFindsBest) {
   for (const CrfDims& dims : {CrfDims{1, 9, 3}, CrfDims{2, 40, 4}, CrfDims{7, 40, 2},
                               CrfDims{5, 40, 3}, CrfDims{4, 3, 1}})
     for (const std::uint64_t seed : {1, 2}) {
-      SCOPED_TRACE(describe(dims));
-      const CrfData data = rounded(random_data(dims, 1.4, seed));
+      SCOPED_TRACE(describe_chain(dims));
+      const CrfData data = rounded_chain(random_chains(dims, 1.4, seed));
       const std::vector<std::int32_t> found = run(data).decode();
       for (std::int64_t n = 0; n < dims.batch; ++n) {
         Tags expected = reference::best_tagging(data.chain(n)), tags;
@@ -296,8 +296,8 @@ TEST_P(CrfTest, DecodesWhatEnumerationFindsBest) {
 
 TEST_P(CrfTest, DecodesALongSequenceToItsBestScore) {
   for (const CrfDims& dims : kDims) {
-    SCOPED_TRACE(describe(dims));
-    const CrfData data = random_data(dims, 2, 5);
+    SCOPED_TRACE(describe_chain(dims));
+    const CrfData data = random_chains(dims, 2, 5);
     const std::vector<std::int32_t> found = run(data).decode();
     for (std::int64_t n = 0; n < dims.batch; ++n) {
       Tags tags;
@@ -317,7 +317,7 @@ TEST_P(CrfTest, DecodesALongSequenceToItsBestScore) {
 
 TEST_P(CrfTest, OfEqualsTheSmallerTagWins) {
   for (const CrfDims& dims : {CrfDims{4, 2, 5}, CrfDims{3, 2, 33}, CrfDims{3, 1, 300}}) {
-    CrfData data = rounded(random_data(dims, 0.4));
+    CrfData data = rounded_chain(random_chains(dims, 0.4));
     std::vector<std::int32_t> expected(std::size_t(dims.steps * dims.batch), 0);
     for (std::int64_t n = 0; n < dims.batch; ++n)
       for (std::int64_t t = data.length(n); t < dims.steps; ++t)
@@ -336,7 +336,7 @@ TEST_P(CrfTest, OfEqualsTheSmallerTagWins) {
 /// What is wrong with one sequence leaves the bits of the others as they were.
 TEST_P(CrfTest, NanReachesItsOwnSequenceOnly) {
   const CrfDims dims{6, 8, 19};
-  const CrfData clean = random_data(dims);
+  const CrfData clean = random_chains(dims);
   const CrfResult expected = run(clean).gradient();
   const std::vector<std::int32_t> tags = run(clean).decode();
   const std::int64_t n = 3;
@@ -372,7 +372,7 @@ TEST_P(CrfTest, NanReachesItsOwnSequenceOnly) {
 
 TEST_P(CrfTest, NanWeightsAreNotOverlooked) {
   for (const int which : {0, 1, 2}) {
-    CrfData data = random_data({5, 8, 19});
+    CrfData data = random_chains({5, 8, 19});
     (which == 0 ? data.transitions : which == 1 ? data.start : data.end).values[7] = kNaN;
     const std::vector<float> loss = run(data).loss();
     const std::vector<std::int32_t> tags = run(data).decode();
@@ -389,9 +389,9 @@ TEST_P(CrfTest, NanWeightsAreNotOverlooked) {
 
 /// An ignored sequence may hold anything.
 TEST_P(CrfTest, IgnoredSequencesCountForNothing) {
-  CrfData data = random_data({5, 9, 19});
+  CrfData data = random_chains({5, 9, 19});
   const CrfResult expected = run(data).gradient();
-  for (const std::int64_t n : {2, 7}) data.score(0, n, 3) = n == 2 ? kNaN : kInfinity;
+  for (const std::int64_t n : {2, 7}) data.score(0, n, 3) = n == 2 ? kNaN : kInfinite;
   const CrfResult found = run(data).gradient();
   EXPECT_EQ(found.loss[2], 0);
   EXPECT_TRUE(identical(found.loss, expected.loss));
@@ -404,21 +404,21 @@ TEST_P(CrfTest, IgnoredSequencesCountForNothing) {
 /// Tags 2 and above follow only themselves and tag 1, as the inside of a chunk does its beginning.
 TEST_P(CrfTest, ExcludedTagsHaveNoProbability) {
   for (const std::int64_t tags : {5, 33, 257}) {
-    CrfData data = random_data({6, 5, tags});
+    CrfData data = random_chains({6, 5, tags});
     for (std::int64_t i = 0; i < tags; ++i)
       for (std::int64_t j = 2; j < tags; ++j)
-        if (i != 1 && i != j) data.transitions.at(i, j) = -kInfinity;
-    for (std::int64_t j = 2; j < tags; ++j) data.start.values[std::size_t(j)] = -kInfinity;
+        if (i != 1 && i != j) data.transitions.at(i, j) = -kInfinite;
+    for (std::int64_t j = 2; j < tags; ++j) data.start.values[std::size_t(j)] = -kInfinite;
     for (std::int32_t& tag : data.tags) tag = tag >= 2 && tag < 1000 ? 1 : tag;
-    data.score(2, 0, 0) = -kInfinity;
+    data.score(2, 0, 0) = -kInfinite;
     data.tag(2, 0) = 1;
     check(data, 4 + std::log(double(tags)));
 
     // Tags that are impossible, then a timestep at which all are.
     data.tag(0, 0) = 2;
-    EXPECT_EQ(run(data).loss()[0], kInfinity);
+    EXPECT_EQ(run(data).loss()[0], kInfinite);
     EXPECT_GE(run(data).decode()[0], 0);
-    for (std::int64_t k = 0; k < tags; ++k) data.score(3, 0, k) = -kInfinity;
+    for (std::int64_t k = 0; k < tags; ++k) data.score(3, 0, k) = -kInfinite;
     EXPECT_TRUE(std::isnan(run(data).loss()[0]));
     EXPECT_TRUE(std::isnan(run(data).gradient().dscores[0]));
     const std::vector<std::int32_t> decoded = run(data).decode();
@@ -477,8 +477,8 @@ class CrfGraphTest : public OnEachBackend {};
 
 TEST_P(CrfGraphTest, GradientsMatchEnumerationByComplexStep) {
   for (const CrfDims& dims : {CrfDims{1, 2, 3}, CrfDims{4, 3, 2}, CrfDims{3, 4, 3}}) {
-    SCOPED_TRACE(describe(dims));
-    const CrfData data = random_data(dims, 2, 9);
+    SCOPED_TRACE(describe_chain(dims));
+    const CrfData data = random_chains(dims, 2, 9);
     CrfGraph g(dims.batch, dims.tags);
     const std::vector<Tensor> slopes = dense_gradients(g.cost, g.inputs());
     const CrfFeeds feeds(g, data);
@@ -512,7 +512,7 @@ TEST_P(CrfGraphTest, OneSessionTakesManyLengths) {
   Session session(g.graph, backend_);
   for (const std::int64_t steps : {5, 31, 1, 5, 90}) {
     SCOPED_TRACE(steps);
-    const CrfData data = random_data({steps, 3, 17}, 2, std::uint64_t(steps));
+    const CrfData data = random_chains({steps, 3, 17}, 2, std::uint64_t(steps));
     const CrfFeeds feeds(g, data);
     session.run(fetches, feeds.feeds);
     GuardedMemory memory(*backend_);
@@ -535,7 +535,7 @@ class CrfPrecisionTest : public OnEachBackend {};
 TEST_P(CrfPrecisionTest, GivesTheBitsOfFloat32) {
   const std::shared_ptr<Backend> fp32 = Devices::get("Cuda");
   for (const CrfDims& dims : {CrfDims{9, 5, 17}, CrfDims{6, 3, 257}}) {
-    const CrfData data = random_data(dims);
+    const CrfData data = random_chains(dims);
     GuardedMemory memory(*fp32);
     CrfRun expected_run(*fp32, memory, data), run(*backend_, *memory_, data);
     const CrfResult expected = expected_run.gradient(), found = run.gradient();
@@ -565,7 +565,7 @@ AllResults all_results(const CrfData& data, int threads) {
 TEST(CrfBits, DoNotDependOnTheThreads) {
   for (const CrfDims& dims : {CrfDims{30, 32, 17}, CrfDims{9, 5, 130}})
     for (const double size : {2.0, 100.0}) {
-      const CrfData data = random_data(dims, size);
+      const CrfData data = random_chains(dims, size);
       const AllResults expected = all_results(data, 1);
       for (const int threads : {2, 7}) {
         const AllResults found = all_results(data, threads);
@@ -587,8 +587,8 @@ TEST(CrfInstructionSets, AllMatchForwardBackward) {
     host::select_isa(isa);
     for (const CrfDims& dims : {CrfDims{9, 3, 3}, CrfDims{9, 3, 17}, CrfDims{9, 3, 70}})
       for (const double size : {2.0, 100.0}) {
-        SCOPED_TRACE(describe(dims) + " " + host::isa_name(isa));
-        const CrfData data = random_data(dims, size);
+        SCOPED_TRACE(describe_chain(dims) + " " + host::isa_name(isa));
+        const CrfData data = random_chains(dims, size);
         expect_close(all_results(data, 1).gradient, expect(data), data, 2 * size + 5);
       }
   }

@@ -140,7 +140,9 @@ TEST_P(Ask, GeneratesTheSameTextsInAnyNumber) {
   std::string text;
   for (const json& sample : three) text += (text.empty() ? "" : "---\n") + line_end(sample["text"]);
   // JSON has no single bytes.
-  if (GetParam() != "byte") EXPECT_EQ(ask(how + " --n 3"), text);
+  if (GetParam() != "byte") {
+    EXPECT_EQ(ask(how + " --n 3"), text);
+  }
 }
 
 TEST_P(Ask, GeneratedTextEndsBeforeTheStopString) {

@@ -20,7 +20,7 @@ TEST(TagReport, HasATableOfTagsAndWhatTheyWereTakenFor) {
   evaluation.confusion.add(3, 0);
   const cli::TagReport report = cli::tag_report(evaluation, kTags);
   EXPECT_EQ(report.lines,
-            "| model | loss 0.5000 | accuracy 0.3333, 0.5000 on 2 unknown | macro F1 0.2250 | "
+            "| model | loss 0.5000 | accuracy 0.3333, 0.5000 on 2 unknown | macro F1 0.2083 | "
             "tokens 6 | sentences 4\n"
             "tag        precision  recall      F1  tokens  taken for\n"
             "NOUN          0.5000  0.2500  0.3333       4  VERB 2, X 1\n"

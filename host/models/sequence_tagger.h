@@ -89,7 +89,7 @@ class SequenceTagger final : public Task {
   std::unique_ptr<TaggingGraph> tagging_graph(std::int64_t batch) const;
   void initialize(const Initialization& how, VariableStore& store) const override;
 
-  std::string unit() const override { return "tokens"; }
+  std::string unit() const override { return "words"; }
   double loss_ceiling() const override;
   std::vector<Measure> measures(const Evaluation& evaluation) const override;
 

@@ -40,7 +40,7 @@ void add_line(const JsonObject& line, RunHistory& history) {
   const std::int64_t step = line.integer("step", 0, kLargestStep);
   const std::int64_t epoch = is_given(line, "epoch") ? line.integer("epoch", 0, kLargestStep) : 0;
   if (train) {
-    for (const char* unit : {"texts", "windows"})
+    for (const char* unit : {"texts", "windows", "words"})
       if (is_given(line, (std::string(unit) + "_per_second").c_str())) history.unit = unit;
     history.train.push_back({step, epoch, number_or_nan(line, "loss"),
                              number_or_nan(line, "gradient_norm"), number_or_nan(line, "lr"),

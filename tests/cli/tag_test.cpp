@@ -91,13 +91,13 @@ TEST_F(Tag, WritesCoNllUWithNothingButTheTagsChanged) {
   ASSERT_EQ(train("--emsize 8").status, 0);
   for (const std::string end : {"\n", "\r\n"}) {
     // All tags are wrong, and the model gives the right ones.
-    std::string text = conllu_of("they\tX\nduck\tX\n\nduck\tX\n", end);
+    std::string text = conllu_of("they\tX\nduck\tX\n\nthe\tX\nduck\tX\n", end);
     folder.write("text.conllu", text);
     const Output got = tagged("text.conllu");
     ASSERT_EQ(got.status, 0) << got.err;
     for (const auto& [from, to] :
          {std::pair("they\t_\tX", "they\t_\tPRON"), std::pair("2\tduck\t_\tX", "2\tduck\t_\tVERB"),
-          std::pair("1\tduck\t_\tX", "1\tduck\t_\tNOUN")})
+          std::pair("the\t_\tX", "the\t_\tDET"), std::pair("2\tduck\t_\tX", "2\tduck\t_\tNOUN")})
       text.replace(text.find(from), std::string(from).size(), to);
     EXPECT_EQ(got.out, text);
   }
@@ -108,7 +108,7 @@ TEST_F(Tag, WritesCoNllUWithNothingButTheTagsChanged) {
   EXPECT_EQ(none.status, 0) << none.err;
   EXPECT_EQ(none.out, "");
   // What comes before a bad line is answered.
-  folder.write("bad.conllu", conllu_of("they\tX\n\n") + "1\tduck\n");
+  folder.write("bad.conllu", conllu_of("they\tX\nduck\tX\n\n") + "1\tduck\n");
   const Output bad = tagged("bad.conllu");
   EXPECT_EQ(bad.status, 1);
   EXPECT_TRUE(contains(bad.err, "stdin: line "));

@@ -69,7 +69,7 @@ std::vector<TaggerCase> wide_tagger_cases() {
     c.lengths.clear();
     for (std::int32_t k = 0; k < rows; ++k) c.lengths.push_back(1 + (k * 7) % 35);
     c.spelled.clear();
-    for (std::int32_t k = 0; k < 257; ++k) c.spelled.push_back(1 + (k * 5) % 33);
+    for (std::int32_t k = 0; k < 33; ++k) c.spelled.push_back(1 + (k * 5) % 33);
     all.push_back(c);
   }
   return all;

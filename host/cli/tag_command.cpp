@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -136,10 +137,15 @@ void run_tag(const TagFlags& flags) {
   const std::string beginning = read_beginning(input);
   TextSource source(
       beginning, [&](std::span<char> buffer) { return input.read(buffer); }, StandardInput::kName);
-  if (is_conllu(beginning))
-    tag_conllu(std::move(source), task->config().column, waiting);
-  else
-    tag_text(std::move(source), task->vocabulary(), waiting);
+  try {
+    if (is_conllu(beginning))
+      tag_conllu(std::move(source), task->config().column, waiting);
+    else
+      tag_text(std::move(source), task->vocabulary(), waiting);
+  } catch (const std::runtime_error&) {
+    waiting.answer();  // what came before a bad line
+    throw;
+  }
   waiting.answer();
 }
 

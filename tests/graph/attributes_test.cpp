@@ -120,6 +120,12 @@ Tensor cost_of(Graph& g, Tensor x, Tensor ids) {
   terms.push_back(g.constant(std::vector<float>{1, 2.5F}, {2}) * x);
   const Tensor bias = g.variable("bias", {5}, constant(0.5));
   terms.push_back(softmax_cross_entropy(x, dense_table, bias, ids, {}, {.scale = 0.5}).loss);
+  const Tensor tags = g.placeholder("tags", {2, 1}, DType::kInt32);
+  const CrfWeights chain{x, g.variable("start", {2}, constant(0)),
+                         g.variable("end", {2}, constant(0))};
+  const Tensor scores = reshape(x, {2, 1, 2}), lengths = reduce_max(tags, 0);
+  terms.push_back(crf_loss(scores, tags, lengths, chain));
+  crf_decode(scores, lengths, chain);
   const RecurrentSpec spec{
       .cell = CellKind::kLstm, .hidden = {3}, .dropout = 0.5F, .projection = 2};
   const Tensor series = reshape(x, {2, 1, 2});
@@ -196,7 +202,7 @@ TEST(Attributes, OfEachOperation) {
       {"apply_gradients",
        "optimizer text adam, beta1 real 0.9, beta2 real 0.999, epsilon real 1e-08, "
        "weight_decay real 0, clip_norm real 0.25, clip_value real 0, ceiling real 9, "
-       "halts bool 1, sparse ints 0 1 0 0 0 0 0 0 0"},
+       "halts bool 1, sparse ints 0 1 0 0 0 0 0 0 0 0 0"},
       {"assign", ""},
       {"assign_add", ""},
       {"assign_finite", ""},
@@ -210,6 +216,9 @@ TEST(Attributes, OfEachOperation) {
       {"convolution_input_gradient", convolution},
       {"convolution_weight_gradient", convolution},
       {"copy", ""},
+      {"crf_decode", ""},
+      {"crf_loss", ""},
+      {"crf_loss_gradient", ""},
       {"cumulative_sum", "axis int -1, exclusive bool 0, reverse bool 1"},
       {"determinant", ""},
       {"div", ""},

@@ -224,7 +224,7 @@ def parse_arguments():
     parser.add_argument("--freeze-vectors", action="store_true")
     parser.add_argument("--crf", action="store_true")
     for flag, value in [("emsize", 100), ("nhid", 128), ("nlayers", 1), ("char-emsize", 32),
-                        ("char-nhid", 64), ("batch-size", 16), ("epochs", 20), ("seed", 1111),
+                        ("char-nhid", 64), ("batch-size", 16), ("epochs", 12), ("seed", 1111),
                         ("threads", 2)]:
         parser.add_argument("--" + flag, type=int, default=value)
     for flag, value in [("dropout", 0.5), ("unknown-rate", 0.5), ("lr", 0.002),

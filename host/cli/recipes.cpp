@@ -129,7 +129,7 @@ TrainSettings tagger_defaults() {
   s.dropout = 0.5;
   s.batch_size = 16;
   s.unknown_rate = 0.5;
-  s.epochs = 20;
+  s.epochs = 12;
   s.clip = 5;
   return s;
 }

@@ -470,6 +470,19 @@ std::string tagger_error(const std::function<void(Checkpoint&)>& change) {
 
 TEST(SequenceTagger, IsReadFromItsFiles) {
   EXPECT_EQ(tagger_error([](Checkpoint&) {}), "");
+  for (const SmallTagger& small : kSmallTaggers) {
+    SCOPED_TRACE(small.name());
+    const auto task = small.task(small.corpus());
+    const nlohmann::json model = task->to_json().at("model");
+    const SequenceTaggerConfig read = sequence_tagger_from(JsonObject(model, "model"));
+    EXPECT_EQ(read.crf, small.crf);
+    EXPECT_EQ(read.frozen, small.frozen);
+    EXPECT_EQ(read.char_hidden, small.char_hidden);
+    EXPECT_EQ(read.char_embedding, task->config().char_embedding);
+    EXPECT_EQ(read.characters, task->config().characters);
+    EXPECT_EQ(read.tags, task->config().tags);
+    EXPECT_EQ(read.vocabulary, task->config().vocabulary);
+  }
 }
 
 TEST(SequenceTagger, RefusesDamagedFilesInOneLine) {

@@ -1,6 +1,7 @@
 #include "host/base/file.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include <cstring>
 #include <limits>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 
 #include "host/base/text.h"
@@ -112,6 +114,30 @@ std::size_t read_at(int fd, std::int64_t at, std::span<std::byte> bytes,
     done += static_cast<std::size_t>(got);
   }
   return done;
+}
+
+std::size_t read_some(int fd, std::span<char> bytes, const std::filesystem::path& path) {
+  for (;;) {
+    const ssize_t got = ::read(fd, bytes.data(), bytes.size());
+    if (got >= 0) return std::size_t(got);
+    if (errno != EINTR) fail_call(path, "cannot be read");
+  }
+}
+
+bool is_ready(int fd) {
+  pollfd asked{fd, POLLIN, 0};
+  return ::poll(&asked, 1, 0) != 0;  // an error, too, is there to be read
+}
+
+void require_folder(const std::filesystem::path& path, std::string_view expected) {
+  std::error_code error;
+  const std::filesystem::file_status status = std::filesystem::status(path, error);
+  if (status.type() == std::filesystem::file_type::not_found)
+    throw std::runtime_error(path.string() + ": no such folder");
+  if (error)
+    throw std::runtime_error(text_from(path.string(), ": cannot be opened: ", error.message()));
+  if (!std::filesystem::is_directory(status))
+    throw std::runtime_error(text_from(path.string(), ": is not a folder, expected ", expected));
 }
 
 MappedFile::MappedFile(int fd, const std::filesystem::path& path) {

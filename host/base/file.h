@@ -66,6 +66,18 @@ void sync_directory(const std::filesystem::path& directory);
 std::size_t read_at(int fd, std::int64_t at, std::span<std::byte> bytes,
                     const std::filesystem::path& path);
 
+/// Fills `bytes` in part or as a whole from an open file or pipe, and returns how far; 0 is the end.
+/// Errors    std::runtime_error naming `path` if it cannot be read.
+std::size_t read_some(int fd, std::span<char> bytes, const std::filesystem::path& path);
+
+/// Whether read_some() returns at once: some bytes, the end or an error are there. A file is always
+/// ready.
+bool is_ready(int fd);
+
+/// Errors    std::runtime_error "path: no such folder", or "path: is not a folder, expected " and
+///           `expected`, or naming the path and the system's reason.
+void require_folder(const std::filesystem::path& path, std::string_view expected);
+
 /// A file in memory, read-only and shared with all other mappings of it. The file must not shrink
 /// while it is mapped. Immutable and movable; a move leaves the bytes where they are.
 class MappedFile {

@@ -69,7 +69,7 @@ std::string json_string(std::string_view text) {
 }
 
 void check_text(std::string_view text, std::string_view what) {
-  if (find_invalid_utf8(text) != text.size() || text.find('\0') != text.npos)
+  if (find_non_text(text) != text.size())
     throw std::invalid_argument(
         text_from("safetensors ", what, " ", in_quotes(text), ", expected UTF-8 without NUL"));
 }

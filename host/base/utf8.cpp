@@ -1,5 +1,6 @@
 #include "host/base/utf8.h"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -48,6 +49,10 @@ std::size_t find_invalid_utf8(std::string_view text) noexcept {
     i += length;
   }
   return size;
+}
+
+std::size_t find_non_text(std::string_view text) noexcept {
+  return std::min(find_invalid_utf8(text), text.find('\0'));
 }
 
 std::string utf8_of(char32_t code) {

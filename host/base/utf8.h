@@ -12,6 +12,10 @@ namespace unroll {
 /// malformed (Unicode 15, table 3-7). A NUL byte is well formed.
 std::size_t find_invalid_utf8(std::string_view text) noexcept;
 
+/// The offset of the first byte that no text has: malformed UTF-8, or NUL. text.size() if there is
+/// none.
+std::size_t find_non_text(std::string_view text) noexcept;
+
 /// Removes the first code point from a text and returns it. The text is well formed and not empty.
 inline char32_t take_code_point(std::string_view& text) noexcept {
   const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };

@@ -1,6 +1,7 @@
 #include "host/cli/command_line.h"
 
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -18,7 +19,10 @@
 #include "host/base/setting_error.h"
 #include "host/base/spelling.h"
 #include "host/cli/commands.h"
+#include "host/cli/help_format.h"
 #include "host/cli/output.h"
+#include "host/cli/peer_flags.h"
+#include "host/cli/terminal.h"
 #include "host/cli/values.h"
 #include "unroll/device.h"
 #include "unroll/version.h"
@@ -30,21 +34,32 @@ struct Command {
   const char* name;
   const char* description;
   void (*add)(CLI::App* command, std::function<void()>& run);
+  const char* example;  // of its flags; may be empty
 };
 constexpr Command kCommands[] = {
-    {"train", "Train a language model, a classifier, a tagger or a forecaster", add_train},
-    {"eval", "How good a model is on a text or a series", add_eval},
-    {"predict", "P(next word | history), or P(class | text)", add_predict},
-    {"score", "How probable each line of a text is", add_score},
-    {"rescore", "Sort n-best lists with a model's probabilities", add_rescore},
-    {"generate", "Draw text from a model", add_generate},
-    {"tag", "Sentences with a tag for each word", add_tag},
-    {"forecast", "The next values of a time series", add_forecast},
-    {"import", "Make a checkpoint of PyTorch's weights", add_import},
-    {"tokenizer", "Learn what the tokens of a text are", add_tokenizer},
-    {"report", "Describe a training run in an HTML page", add_report},
-    {"bench", "How fast this machine is, beside its rivals", add_bench},
-    {"doctor", "What this build and this machine can do, and why not", add_doctor},
+    {"train", "Train a language model, a classifier, a tagger or a forecaster", add_train,
+     "--data ptb --save runs/ptb"},
+    {"eval", "How good a model is on a text or a series", add_eval,
+     "--checkpoint runs/ptb --data ptb/test.txt"},
+    {"predict", "P(next word | history), or P(class | text)", add_predict,
+     "--checkpoint runs/ptb --text 'the price of the'"},
+    {"score", "How probable each line of a text is", add_score,
+     "--checkpoint runs/ptb < lines.txt"},
+    {"rescore", "Sort n-best lists with a model's probabilities", add_rescore,
+     "--checkpoint runs/ptb --format moses --weight 0.3 < lists > sorted"},
+    {"generate", "Draw text from a model", add_generate,
+     "--checkpoint runs/ptb --prompt 'the company' --length 50"},
+    {"tag", "Sentences with a tag for each word", add_tag,
+     "--checkpoint runs/tagger < sentences.txt"},
+    {"forecast", "The next values of a time series", add_forecast,
+     "--checkpoint runs/load --data load.csv"},
+    {"import", "Make a checkpoint of PyTorch's weights", add_import,
+     "--weights model.safetensors --vocab vocab.txt --save runs/imported"},
+    {"tokenizer", "Learn what the tokens of a text are", add_tokenizer,
+     "train --data text.txt --size 8000"},
+    {"report", "Describe a training run in an HTML page", add_report, "runs/ptb"},
+    {"bench", "How fast this machine is, beside its rivals", add_bench, "rnn --shapes wlm650"},
+    {"doctor", "What this build and this machine can do, and why not", add_doctor, ""},
 };
 
 void fail_line(const std::string& what) {
@@ -81,6 +96,8 @@ std::string explain_extras(const CLI::App& app) {
                        name.empty() ? "" : " ", name);
   for (const CLI::Option* option : command->get_options())
     for (const std::string& name : option->get_lnames()) candidates.push_back("--" + name);
+  if (const auto hint = word.starts_with('-') ? peer_flag_hint(word) : std::nullopt)
+    return fmt::format("unknown flag {}; here: {} (see unroll {} --help)", word, *hint, name);
   if (word.starts_with('-'))
     return fmt::format("unknown flag {}{} (see unroll {} --help)", word,
                        did_you_mean(word, candidates), name);
@@ -163,6 +180,7 @@ std::function<void()> parse(int argc, const char* const* argv) {
   CLI::App& app = *kept;
   app.set_version_flag("--version", std::string("unroll ") + kVersion);
   app.require_subcommand(1);
+  app.formatter(std::make_shared<HelpFormat>(terminal_columns(STDOUT_FILENO)));
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.footer(
       "Exit status: 0 done, 1 the run failed, 2 the command line is wrong, 128 + n ended by\n"
@@ -175,7 +193,11 @@ std::function<void()> parse(int argc, const char* const* argv) {
     CLI::App* const added = app.add_subcommand(known.name, known.description);
     names.push_back(known.name);
     // Flags take long to add, so only a command that may be the one given gets its own.
-    if (std::ranges::find(words, known.name) != words.end()) known.add(added, command);
+    if (std::ranges::find(words, known.name) == words.end()) continue;
+    known.add(added, command);
+    if (*known.example)
+      added->footer(fmt::format("Example: unroll {} {}\n\n{}", known.name, known.example,
+                                added->get_footer()));
   }
   if (words.empty())
     throw UsageError(fmt::format("no command given, expected one of {} (see unroll --help)",

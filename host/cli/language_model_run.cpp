@@ -36,6 +36,16 @@ void report_corpus(const LanguageCorpus& corpus) {
   row("test", corpus.test.statistics);
 }
 
+/// How often the training text has each token. None where the text is cut into streams: its ids are
+/// those of the validation text, too.
+std::vector<std::int64_t> token_counts(const LanguageCorpus& corpus) {
+  if (corpus.streams.streams > 0) return {};
+  std::vector<std::int64_t> counts(std::size_t(corpus.tokenizer.size()));
+  const TokenIds ids = corpus.train.ids;
+  for (std::int64_t k = 0; k < ids.size(); ++k) ++counts[std::size_t(ids[k])];
+  return counts;
+}
+
 }  // namespace
 
 TaskRun prepare_language_model(const TrainSettings& settings, const DataSource& source) {
@@ -50,7 +60,7 @@ TaskRun prepare_language_model(const TrainSettings& settings, const DataSource& 
   report_corpus(*corpus);
   LanguageModelConfig config = settings.language_model();
   config.vocabulary = corpus->tokenizer.size();
-  return {std::make_shared<LanguageModelTask>(config, corpus->tokenizer),
+  return {std::make_shared<LanguageModelTask>(config, corpus->tokenizer, token_counts(*corpus)),
           corpus->examples(settings.batch_size, settings.bptt), corpus->fingerprint, corpus};
 }
 

@@ -1,13 +1,14 @@
 #include "host/cli/progress_line.h"
 
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
+
+#include "host/cli/terminal.h"
 
 namespace unroll::cli {
 namespace {
@@ -17,11 +18,6 @@ constexpr std::chrono::milliseconds kInterval{200};
 bool is_set(const char* name) {
   const char* value = std::getenv(name);
   return value && *value;
-}
-
-int terminal_columns() {
-  struct winsize size {};
-  return ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
 }
 
 }  // namespace
@@ -55,7 +51,7 @@ void ProgressLine::update(const TrainingStatus& status, std::int64_t epochs) {
   if (!enabled_ || (drawn_ && now - last_ < kInterval)) return;
   last_ = now;
   drawn_ = true;
-  const std::string text = progress_text(status, epochs, terminal_columns());
+  const std::string text = progress_text(status, epochs, terminal_columns(STDERR_FILENO));
   std::fputs(("\r\x1b[K" + (color_ ? "\x1b[2m" + text + "\x1b[0m" : text)).c_str(), stderr);
 }
 

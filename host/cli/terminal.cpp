@@ -1,6 +1,7 @@
 #include "host/cli/terminal.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 
 #include <algorithm>
 #include <cctype>
@@ -29,6 +30,11 @@ std::size_t open_character(std::string_view text) {
 }
 
 }  // namespace
+
+int terminal_columns(int fd) {
+  struct winsize size {};
+  return ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
 
 std::string shell_quoted(std::string_view word) {
   if (!word.empty() && std::ranges::all_of(word, is_plain)) return std::string(word);

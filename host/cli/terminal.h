@@ -1,10 +1,13 @@
-/// Foreign text on a terminal, and commands to copy from it.
+/// Terminals: their width, foreign text on them, and commands to copy from them.
 #pragma once
 
 #include <string>
 #include <string_view>
 
 namespace unroll::cli {
+
+/// The width of the terminal that the descriptor leads to; 80 if it leads to none.
+int terminal_columns(int fd);
 
 /// One word of a command line, as a POSIX shell reads it; quoted only where it must be. Control
 /// characters take the form $'\x1b', which bash, zsh and ksh read.

@@ -116,6 +116,10 @@ void check_series(const TrainSettings& s) {
   s.series();
 }
 
+Vocabulary::Limits vocabulary_limits(const TokenizerChoice& choice, const TrainSettings& settings) {
+  return {choice.size > 0 ? choice.size : settings.vocab_size, settings.min_count};
+}
+
 }  // namespace
 
 void TrainSettings::check() const {
@@ -185,7 +189,7 @@ CorpusOptions TrainSettings::corpus_options() const {
   CorpusOptions options;
   const TokenizerChoice choice = choose_tokenizer(tokenizer);
   options.tokenizer = choice.kind;
-  options.limits = {choice.size > 0 ? choice.size : vocab_size, min_count};
+  options.limits = vocabulary_limits(choice, *this);
   options.split = choose<SplitKind>(
       "--split", split, {{"fraction", SplitKind::kFraction}, {"streams", SplitKind::kStreams}});
   options.valid_fraction = valid_fraction;
@@ -198,8 +202,7 @@ CorpusOptions TrainSettings::corpus_options() const {
 
 LabelledTextsOptions TrainSettings::labelled_texts_options() const {
   const TokenizerChoice choice = choose_tokenizer(tokenizer);
-  return {.tokenizer = choice.kind,
-          .limits = {choice.size > 0 ? choice.size : vocab_size, min_count}};
+  return {.tokenizer = choice.kind, .limits = vocabulary_limits(choice, *this)};
 }
 
 EncoderConfig TrainSettings::encoder() const {

@@ -120,9 +120,10 @@ class CorpusReader {
     try {
       std::optional<TokenCache> cache = read_token_cache(place_);
       if (!cache || !are_sources_of(cache->header)) return std::nullopt;
-      Tokenizer tokenizer = options_.given.value_or(Tokenizer());
-      if (!options_.given)
-        tokenizer = Tokenizer::parse(options_.tokenizer, cache->vocabulary(), place_.string());
+      Tokenizer tokenizer =
+          options_.given
+              ? *options_.given
+              : Tokenizer::parse(options_.tokenizer, cache->vocabulary(), place_.string());
       check_sizes(cache->header, tokenizer);
       return Found{std::move(*cache), std::move(tokenizer), map_sources()};
     } catch (const Interrupted&) {
@@ -219,9 +220,9 @@ class CorpusReader {
 
   Found make_cache() {
     const std::array<TextPart, 3> texts = parts();
-    Tokenizer tokenizer = options_.given.value_or(Tokenizer());
-    if (!options_.given)
-      tokenizer = Tokenizer::build(options_.tokenizer, source(texts[0]), options_.limits);
+    Tokenizer tokenizer =
+        options_.given ? *options_.given
+                       : Tokenizer::build(options_.tokenizer, source(texts[0]), options_.limits);
     if (tokenizer.size() <= 2)
       throw std::runtime_error(
           fmt::format("{}: got no {} {}, expected one for the vocabulary", files_[0].string(),

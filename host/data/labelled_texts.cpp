@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "host/base/file.h"
 #include "host/base/hash.h"
 #include "host/base/strict_json.h"
 #include "host/base/text_format.h"
@@ -238,16 +239,8 @@ LabelledTexts read_labelled_texts(std::array<TextSource, 3> sources, const std::
 }
 
 LabelledTexts read_labelled_texts(const fs::path& folder, const LabelledTextsOptions& options) {
+  require_folder(folder, "one with train.tsv, valid.tsv, test.tsv");
   std::error_code error;
-  const fs::file_status status = fs::status(folder, error);
-  if (status.type() == fs::file_type::not_found)
-    throw std::runtime_error(folder.string() + ": no such folder");
-  if (error)
-    throw std::runtime_error(
-        fmt::format("{}: cannot be opened: {}", folder.string(), error.message()));
-  if (!fs::is_directory(status))
-    throw std::runtime_error(folder.string() +
-                             ": is not a folder, expected one with train.tsv, valid.tsv, test.tsv");
   for (const char* table : kTables)
     if (fs::status(folder / table, error).type() == fs::file_type::not_found)
       throw std::runtime_error(fmt::format("{}: no {}, expected train.tsv, valid.tsv and test.tsv",

@@ -26,7 +26,7 @@ std::optional<std::string_view> LineReader::next() {
   if (number_ == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
   if (line.ends_with('\n')) line.remove_suffix(1);
   if (line.ends_with('\r')) line.remove_suffix(1);
-  const std::size_t bad = std::min(find_invalid_utf8(line), line.find('\0'));
+  const std::size_t bad = find_non_text(line);
   if (bad < line.size())
     throw error(fmt::format("byte {}: got byte 0x{:02X}, expected UTF-8 text without NUL", bad + 1,
                             static_cast<unsigned char>(line[bad])));

@@ -181,16 +181,8 @@ std::vector<fs::path> split_files(const std::vector<fs::path>& files, std::strin
 }
 
 std::vector<fs::path> files_of(const fs::path& folder) {
+  require_folder(folder, "one with train, dev and test.conllu");
   std::error_code error;
-  const fs::file_status status = fs::status(folder, error);
-  if (status.type() == fs::file_type::not_found)
-    throw std::runtime_error(folder.string() + ": no such folder");
-  if (error)
-    throw std::runtime_error(
-        fmt::format("{}: cannot be opened: {}", folder.string(), error.message()));
-  if (!fs::is_directory(status))
-    throw std::runtime_error(folder.string() +
-                             ": is not a folder, expected one with train, dev and test.conllu");
   std::vector<fs::path> files;
   for (fs::directory_iterator at(folder, error), end; !error && at != end; at.increment(error))
     files.push_back(at->path());

@@ -17,7 +17,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array kNames{"train.txt", "valid.txt", "test.txt"};
+/// What the files of a folder are called: first as ours, then as well-known corpora come. The first
+/// kind whose training text is there counts.
+constexpr std::array<std::array<const char*, 3>, 3> kNames{
+    {{"train.txt", "valid.txt", "test.txt"},
+     {"wiki.train.tokens", "wiki.valid.tokens", "wiki.test.tokens"},
+     {"ptb.train.txt", "ptb.valid.txt", "ptb.test.txt"}}};
+constexpr const char* kSingle = "input.txt";  // char-rnn's
 constexpr std::array kParts{"training", "validation", "test"};
 
 /// The first position from `at` on that follows a newline, or `size`.
@@ -54,12 +60,19 @@ std::vector<fs::path> find_texts(const fs::path& path) {
     throw std::runtime_error(
         fmt::format("{}: cannot be opened: {}", path.string(), error.message()));
   if (!fs::is_directory(status)) return {path};
+  const auto is_missing = [&](const fs::path& file) {
+    return fs::status(file, error).type() == fs::file_type::not_found;
+  };
+  const auto* const names = std::ranges::find_if_not(
+      kNames, [&](const auto& three) { return is_missing(path / three[0]); });
+  if (names == kNames.end() && !is_missing(path / kSingle)) return {path / kSingle};
   std::vector<fs::path> files;
-  for (const char* name : kNames) {
+  const auto& wanted = names == kNames.end() ? kNames[0] : *names;
+  for (const char* name : wanted) {
     files.push_back(path / name);
-    if (fs::status(files.back(), error).type() == fs::file_type::not_found)
-      throw std::runtime_error(fmt::format("{}: no {}, expected train.txt, valid.txt and test.txt",
-                                           path.string(), name));
+    if (is_missing(files.back()))
+      throw std::runtime_error(fmt::format("{}: no {}, expected {}, {} and {}", path.string(), name,
+                                           wanted[0], wanted[1], wanted[2]));
   }
   return files;
 }

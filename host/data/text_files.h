@@ -18,7 +18,8 @@ struct TextPart {
   std::int64_t first = 0, count = 0;  // bytes
 };
 
-/// The file itself, or train.txt, valid.txt and test.txt of the folder.
+/// The file itself, or a folder's train.txt, valid.txt and test.txt, or the same as WikiText
+/// (wiki.train.tokens) or Mikolov's Penn Treebank (ptb.train.txt) call them, or its input.txt.
 /// Errors    std::runtime_error if there is no such thing, or one of the three is missing.
 std::vector<std::filesystem::path> find_texts(const std::filesystem::path& path);
 

@@ -2,10 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <poll.h>
-#include <unistd.h>
-
-#include <cerrno>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
@@ -30,7 +27,7 @@ bool LineInput::next(LineBatch& batch) {
   while (true) {
     const bool full = take_lines(batch);
     line_ = batch.first + std::ssize(batch.lines);
-    if (full || (!batch.lines.empty() && !finished_ && !has_more_now())) return true;
+    if (full || (!batch.lines.empty() && !finished_ && !is_ready(fd_))) return true;
     if (finished_) break;
     refill(line_);
   }
@@ -71,20 +68,9 @@ void LineInput::refill(std::int64_t line) {
                     "at most so many",
                     name_, line, kLongest));
   buffer_.resize(held + kReadBytes);
-  ssize_t got = 0;
-  do {
-    got = ::read(fd_, buffer_.data() + held, kReadBytes);
-  } while (got < 0 && errno == EINTR);
-  if (got < 0) fail_call(name_, "cannot be read");
-  buffer_.resize(held + std::size_t(got));
+  const std::size_t got = read_some(fd_, std::span(buffer_).subspan(held), name_);
+  buffer_.resize(held + got);
   finished_ = got == 0;
-}
-
-bool LineInput::has_more_now() const {
-  struct pollfd descriptor {
-    fd_, POLLIN, 0
-  };
-  return ::poll(&descriptor, 1, 0) > 0;
 }
 
 }  // namespace unroll

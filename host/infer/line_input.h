@@ -38,7 +38,6 @@ class LineInput {
  private:
   bool take_lines(LineBatch& batch);
   void refill(std::int64_t line);
-  bool has_more_now() const;
 
   std::string name_;
   std::optional<Descriptor> file_;

@@ -14,7 +14,7 @@ namespace unroll {
 namespace {
 
 void require_text(std::string_view line) {
-  const std::size_t bad = std::min(find_invalid_utf8(line), line.find('\0'));
+  const std::size_t bad = find_non_text(line);
   if (bad >= line.size()) return;
   throw std::runtime_error(fmt::format(
       "byte {}: got 0x{:02X}, expected UTF-8 text without NUL (the tokenizer byte takes "

@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <stdexcept>
 #include <utility>
 
@@ -98,9 +100,13 @@ LanguageModelBody language_model_body(Graph& graph, const LanguageModelConfig& c
   return body;
 }
 
-LanguageModelTask::LanguageModelTask(const LanguageModelConfig& config, Tokenizer tokenizer)
-    : config_(config), tokenizer_(std::move(tokenizer)) {
+LanguageModelTask::LanguageModelTask(const LanguageModelConfig& config, Tokenizer tokenizer,
+                                     std::vector<std::int64_t> counts)
+    : config_(config), tokenizer_(std::move(tokenizer)), counts_(std::move(counts)) {
   config_.check();
+  if (!counts_.empty() && std::ssize(counts_) != config_.vocabulary)
+    throw std::invalid_argument(
+        fmt::format("counts of tokens: got {}, expected {}", counts_.size(), config_.vocabulary));
 }
 
 std::shared_ptr<const LanguageModelTask> LanguageModelTask::read(const Checkpoint& checkpoint) {
@@ -174,6 +180,14 @@ std::unique_ptr<EvaluationGraph> LanguageModelTask::evaluation_graph(
 
 void LanguageModelTask::initialize(const Initialization& how, VariableStore& store) const {
   initialize_forget_bias(config_, how, store);
+  if (counts_.empty() || how.range > 0) return;
+  // ln(V p), so that equal frequencies give 0. A token that was not seen counts as seen once.
+  const double total = std::accumulate(counts_.begin(), counts_.end(), double(counts_.size()));
+  std::vector<float> bias(counts_.size());
+  std::ranges::transform(counts_, bias.begin(), [&](std::int64_t count) {
+    return float(std::log(double(count + 1) * double(counts_.size()) / total));
+  });
+  store.write<float>(kDecoderBias, bias);
 }
 
 double LanguageModelTask::loss_ceiling() const {

@@ -53,9 +53,12 @@ class LanguageModelTask final : public Task {
   static constexpr const char* kName = "language_model";
   static constexpr int kVersion = 1;
 
-  /// Without a tokenizer it has graphs, but no files.
-  /// Errors    std::invalid_argument as config.check().
-  explicit LanguageModelTask(const LanguageModelConfig& config, Tokenizer tokenizer = {});
+  /// Without a tokenizer it has graphs, but no files. `counts`: how often the training text has each
+  /// token; the decoder's bias then starts so that a model that knows nothing else gives these
+  /// frequencies, unless Initialization::range says how all parameters start.
+  /// Errors    std::invalid_argument as config.check(), or if there is not a count for each token.
+  explicit LanguageModelTask(const LanguageModelConfig& config, Tokenizer tokenizer = {},
+                             std::vector<std::int64_t> counts = {});
 
   /// Errors    std::runtime_error if the configuration or the vocabulary is not one of its own.
   static std::shared_ptr<const LanguageModelTask> read(const Checkpoint& checkpoint);
@@ -85,6 +88,7 @@ class LanguageModelTask final : public Task {
  private:
   LanguageModelConfig config_;
   Tokenizer tokenizer_;
+  std::vector<std::int64_t> counts_;  // may be empty
 };
 
 /// What the metadata of model.safetensors say, beside names and shapes: the whole model, so that

@@ -128,6 +128,25 @@ TEST_F(CorpusFiles, PennTreebankHasTenThousandTypes) {
   EXPECT_EQ(corpus.train.statistics.characters, std::int64_t(fs::file_size(ptb / "train.txt")));
 }
 
+TEST_F(CorpusFiles, AreFoundUnderTheNamesThatKnownCorporaHave) {
+  const fs::path& path = folder_.path();
+  std::string text;
+  for (int k = 0; k < 40; ++k) text += "i i n n\n";
+  folder_.write("input.txt", text);
+  EXPECT_TRUE(read_language_corpus(options(path)).tokenizer.find("n"));
+  for (const char* split : {"train", "valid", "test"}) {
+    folder_.write("wiki." + std::string(split) + ".tokens", "w w\n");
+    folder_.write("ptb." + std::string(split) + ".txt", "p p\n");
+  }
+  EXPECT_TRUE(read_language_corpus(options(path)).tokenizer.find("w"));
+  fs::remove(path / "wiki.test.tokens");
+  EXPECT_TRUE(contains(error(options(path)), "no wiki.test.tokens, expected wiki.train.tokens, "));
+  fs::remove(path / "wiki.train.tokens");
+  EXPECT_TRUE(read_language_corpus(options(path)).tokenizer.find("p"));
+  folder_.write("train.txt", "t t\n");
+  EXPECT_TRUE(contains(error(options(path)), "no valid.txt, expected train.txt, valid.txt and"));
+}
+
 TEST_F(CorpusFiles, WhatIsNoCorpusIsNamed) {
   const fs::path& path = folder_.path();
   EXPECT_TRUE(contains(error(options(path / "no")), "no: no such file or folder"));

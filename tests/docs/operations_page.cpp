@@ -319,7 +319,7 @@ struct Place {
   std::string kernel;
   std::string cpu;  // empty: there is none, and other kernels do the work
   std::string cuda;
-  std::string library = {};  // which does the work on a GPU
+  std::string gpu_library = {};  // which does the work on a GPU
 };
 
 std::vector<Place> places() {
@@ -389,7 +389,7 @@ void print_kernels(const std::filesystem::path& sources, Kernels called) {
       throw std::logic_error("no operation calls " + place.kernel);
     std::printf("| `%s` | %s | `%s`%s |\n", place.kernel.c_str(),
                 place.cpu.empty() ? "other kernels" : ("`" + cpu + "`").c_str(), cuda.c_str(),
-                place.library.empty() ? "" : (", with " + place.library).c_str());
+                place.gpu_library.empty() ? "" : (", with " + place.gpu_library).c_str());
   }
   if (!called.empty()) throw std::logic_error("no place is known of " + *called.begin());
 }

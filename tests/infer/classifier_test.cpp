@@ -8,6 +8,7 @@
 #include "tests/support/backends.h"
 #include "tests/support/classifier.h"
 #include "tests/support/compare.h"
+#include "tests/support/random_store.h"
 #include "tests/support/temp_folder.h"
 
 namespace unroll::test {
@@ -24,18 +25,6 @@ std::shared_ptr<const SequenceClassifier> small_model(Pooling pooling) {
   return std::make_shared<const SequenceClassifier>(classifier_of(config));
 }
 
-/// The model's parameters as training begins with them, but for a decoder that is less uniform.
-std::shared_ptr<VariableStore> parameters_of(const SequenceClassifier& model,
-                                             std::shared_ptr<Backend> backend) {
-  auto store = std::make_shared<VariableStore>(std::move(backend), 1);
-  Random random(2);
-  for (const VariableInfo& info : model.parameters()) {
-    store->require(info);
-    store->write<float>(info.name, floats(random.array(dims_of(info.type.shape), -1, 1)));
-  }
-  return store;
-}
-
 class TextClassifiers : public OnEachBackend {};
 UNROLL_FOR_EACH_BACKEND(TextClassifiers);
 
@@ -44,7 +33,7 @@ TEST_P(TextClassifiers, AnswerInTheOrderOfTheTexts) {
                                           "w3\nw4\n",    "w5 w2", "w4",       "w3 w4"};
   for (const Pooling pooling : kPoolings) {
     const auto model = small_model(pooling);
-    const auto store = parameters_of(*model, backend_);
+    const auto store = random_store(*model, backend_);
     TextClassifier many(model, store, 3), one(model, store, 1);
     const std::vector<float> got = many.log_prob(texts);
     ASSERT_EQ(got.size(), texts.size() * 3);
@@ -70,7 +59,7 @@ TEST_P(TextClassifiers, AnswerInTheOrderOfTheTexts) {
 
 TEST_P(TextClassifiers, AreEvaluatedAsTheTaskIs) {
   const auto model = small_model(Pooling::kMean);
-  const auto store = parameters_of(*model, backend_);
+  const auto store = random_store(*model, backend_);
   const auto texts = random_texts(model->config(), {3, 1, 4, 1, 5, 9, 2, 6, 5, 3, 5}, 4);
   TextClassifier classifier(model, store, 4);
   const ClassifierEvaluation result = evaluate(classifier, texts, "texts");
@@ -96,7 +85,7 @@ TEST_P(TextClassifiers, AreEvaluatedAsTheTaskIs) {
 
 TEST_P(TextClassifiers, SayWhenAModelIsNone) {
   const auto model = small_model(Pooling::kLast);
-  const auto store = parameters_of(*model, backend_);
+  const auto store = random_store(*model, backend_);
   TextClassifier classifier(model, store, 2);
   const std::vector<std::string> texts{"w2"};
   const std::vector<float> bias{0, std::numeric_limits<float>::quiet_NaN(), 0};
@@ -111,7 +100,7 @@ TEST_P(TextClassifiers, SayWhenAModelIsNone) {
 
 TEST(TextClassifier, RefusesABatchOfNothingAndATextOfNothing) {
   const auto model = small_model(Pooling::kLast);
-  const auto store = parameters_of(*model, cpu(1));
+  const auto store = random_store(*model, cpu(1));
   EXPECT_THROW(TextClassifier(model, store, 0), std::invalid_argument);
   TextClassifier classifier(model, store);
   const std::vector<std::string> texts{"w2", " "};

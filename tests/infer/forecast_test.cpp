@@ -10,6 +10,7 @@
 #include "host/infer/forecast_errors.h"
 #include "tests/support/backends.h"
 #include "tests/support/compare.h"
+#include "tests/support/random_store.h"
 #include "tests/support/series.h"
 #include "tests/support/temp_folder.h"
 
@@ -53,7 +54,7 @@ TEST_P(Forecasts, GoOnFromWhatTheySaid) {
   for (const SeriesConfig& config : forecast_configs()) {
     const auto model = series_task(config);
     SCOPED_TRACE(model->describe());
-    const auto store = random_store(*model, backend_);
+    const auto store = random_store(*model, backend_, 0.6);
     const auto series = waves(17, config.inputs, 3);
     SeriesForecast forecast(model, store);
     EXPECT_EQ(error_of<std::runtime_error>([&] { forecast.next(); }),
@@ -82,7 +83,7 @@ TEST_P(Forecasts, OfManyWindowsAreThoseOfEach) {
   for (const SeriesConfig& config : forecast_configs()) {
     const auto model = series_task(config);
     SCOPED_TRACE(model->describe());
-    const auto store = random_store(*model, backend_);
+    const auto store = random_store(*model, backend_, 0.6);
     const auto series = waves(40, config.inputs, 4);
     Forecaster many(model, store, 3), one(model, store, 1);
     const std::int64_t width = 3 * config.inputs, count = config.values_per_step();
@@ -110,7 +111,7 @@ TEST_P(Forecasts, OfManyWindowsAreThoseOfEach) {
 
 TEST(Forecasts, AreRefusedIfTheyAreNoNumbers) {
   const auto model = series_task(small_series());
-  const auto store = random_store(*model, cpu(1));
+  const auto store = random_store(*model, cpu(1), 0.6);
   store->write<float>(kDecoderBias, std::vector<float>{INFINITY});
   Forecaster forecaster(model, store, 1);
   EXPECT_EQ(error_of<std::runtime_error>([&] { forecaster.ahead(std::vector<float>(5)); }),
@@ -168,7 +169,7 @@ TEST_P(Forecasts, AreMeasuredBesideTwoRules) {
     for (const std::int64_t season : {0, 3, 11}) {
       const auto model = series_task(config);
       SCOPED_TRACE(model->describe() + " season " + std::to_string(season));
-      const auto store = random_store(*model, backend_);
+      const auto store = random_store(*model, backend_, 0.6);
       const auto series = waves(80, config.inputs, 6);
       Forecaster forecaster(model, store), one(model, store, 1);
       for (const std::int64_t begin : {0, 30}) {

@@ -7,23 +7,12 @@
 
 #include "tests/support/backends.h"
 #include "tests/support/compare.h"
+#include "tests/support/random_store.h"
 #include "tests/support/tagger.h"
 #include "tests/support/temp_folder.h"
 
 namespace unroll::test {
 namespace {
-
-/// Random parameters, so that tags differ.
-std::shared_ptr<VariableStore> random_store(const SequenceTagger& model,
-                                            std::shared_ptr<Backend> backend) {
-  auto store = std::make_shared<VariableStore>(std::move(backend), 1);
-  Random random(2);
-  for (const VariableInfo& info : model.parameters()) {
-    store->require(info);
-    store->write<float>(info.name, floats(random.array(dims_of(info.type.shape), -1, 1)));
-  }
-  return store;
-}
 
 class Taggers : public OnEachBackend {};
 UNROLL_FOR_EACH_BACKEND(Taggers);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <stdexcept>
 #include <string>
@@ -20,8 +21,9 @@ LanguageModelConfig small(const LstmVariant& variant, bool tied = false) {
 
 /// Every parameter as a training run begins with it.
 std::map<std::string, std::vector<float>> beginning(const LanguageModelConfig& config,
-                                                    const Initialization& how) {
-  const LanguageModelTask task(config);
+                                                    const Initialization& how,
+                                                    const std::vector<std::int64_t>& counts = {}) {
+  const LanguageModelTask task(config, {}, counts);
   const auto graph = task.training_graph(
       {.batch = 2, .optimizer = {}, .learning_rate = 1, .guard = {}, .initialization = how});
   Session session(graph->graph, cpu(1));
@@ -63,6 +65,25 @@ TEST(LanguageModel, ARangeIsThatOfAllParametersButGains) {
       }
     }
   }
+}
+
+TEST(LanguageModel, TheDecodersBiasStartsAtTheFrequenciesOfTokens) {
+  const LanguageModelConfig config = small(kLstmVariants[0]);
+  const std::vector<std::int64_t> counts = {500, 200, 100, 50, 30, 9, 4, 3, 2, 1, 0};
+  const std::vector<float> bias = beginning(config, {}, counts).at(kDecoderBias);
+  const std::vector<float> same =
+      beginning(config, {}, std::vector<std::int64_t>(11, 7)).at(kDecoderBias);
+  double sum = 0;
+  for (const float b : bias) sum += std::exp(double(b));
+  for (std::size_t k = 0; k < counts.size(); ++k) {
+    // The softmax of the bias, with one more of each token. Each of 11 float32 roundings is 6e-8.
+    EXPECT_NEAR(std::exp(double(bias[k])) / sum, double(counts[k] + 1) / 910, 1e-6);
+    EXPECT_NEAR(same[k], 0, 1e-6);
+  }
+  const auto ranged = beginning(config, {.range = 0.25, .forget_bias = {}}, counts);
+  EXPECT_LE(std::ranges::max(ranged.at(kDecoderBias)), 0.25F);
+  EXPECT_EQ(beginning(config, {}).at(kDecoderBias), std::vector<float>(11));
+  EXPECT_THROW(LanguageModelTask(config, {}, {1, 2}), std::invalid_argument);
 }
 
 TEST(LanguageModel, CountsItsParameters) {

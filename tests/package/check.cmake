@@ -31,6 +31,9 @@ if(EXISTS ${WORK}/installed/include/unroll/cuda_module.h)
   message(FATAL_ERROR "cuda_module.h was installed, which is between the library and its module")
 endif()
 
+must(${CXX} -x c -std=c99 -fsyntax-only -Wall -Wextra -Werror -pedantic
+  ${WORK}/installed/include/unroll/c_api.h)
+
 # unroll.h is all that a user includes, and it leaves out the interface that devices implement.
 file(WRITE ${WORK}/seam.cpp "#include \"unroll/unroll.h\"\n")
 execute_process(COMMAND ${compile} -H ${WORK}/seam.cpp ERROR_VARIABLE included)
@@ -106,7 +109,7 @@ endif()
 # Its library shows no names of the engine or of the libraries that it is made with.
 file(GLOB_RECURSE library ${WORK}/installed/libunroll_lm.so)
 execute_process(COMMAND nm -DC --defined-only ${library} RESULT_VARIABLE result OUTPUT_VARIABLE names)
-string(REGEX REPLACE "[^\n]* unroll::(LanguageModel|NextTokens|TextScore)::[^\n]*\n" "" others "${names}")
+string(REGEX REPLACE "[^\n]* (unroll_[a-z_]*|unroll::(LanguageModel|NextTokens|TextScore)::[^\n]*)\n" "" others "${names}")
 if(NOT result EQUAL 0 OR NOT names MATCHES "unroll::LanguageModel::load" OR others)
-  message(FATAL_ERROR "libunroll_lm.so shows, beside the public classes:\n${others}")
+  message(FATAL_ERROR "libunroll_lm.so shows, beside the public classes and functions:\n${others}")
 endif()

@@ -51,16 +51,4 @@ inline std::shared_ptr<const SeriesTask> series_task(const SeriesConfig& config)
   return std::make_shared<const SeriesTask>(config, learned_waves(config.inputs));
 }
 
-/// Random parameters of the model.
-inline std::shared_ptr<VariableStore> random_store(const Task& model,
-                                                   std::shared_ptr<Backend> backend) {
-  auto store = std::make_shared<VariableStore>(std::move(backend), 1);
-  Random random(2);
-  for (const VariableInfo& info : model.parameters()) {
-    store->require(info);
-    store->write<float>(info.name, floats(random.array(dims_of(info.type.shape), -0.6, 0.6)));
-  }
-  return store;
-}
-
 }  // namespace unroll::test

@@ -72,7 +72,8 @@ BEGIN {
   rule("host/train", public "|host/(train|models|data|base)/", anything)
   rule("host/pages", public "|host/(pages|models|data|base)/", anything)
   rule("host/bench", "unroll/|host/(bench|pages|cpu|base)/", anything)
-  rule("host/cli", public "|host/(cli|bench|pages|train|infer|models|data|base)/", anything)
+  rule("host/serve", public "|host/(serve|infer|models|data|base)/", anything)
+  rule("host/cli", public "|host/(cli|serve|bench|pages|train|infer|models|data|base)/", anything)
 
   rule("examples", "examples/common/|unroll/ops/|unroll/(cpu_limits|cuda_report|device|gradients|graph|initializer|language_model|" \
        "layers|ops|optimizer|recurrent|recurrent_algorithm|session|tensor|unroll|variable_store|version)[.]h", standard)
@@ -96,7 +97,7 @@ function is_cuda(layer) { return layer ~ "^cuda(/|$)" }
 
 # libunroll and the CUDA module have no dependency but the system, so that a program that uses them has
 # none. Three files of host/base are for the program.
-function is_foreign(target) { return target ~ "^(fmt/|nlohmann/|CLI/|xxhash[.]h|utf8proc[.]h)" }
+function is_foreign(target) { return target ~ "^(boost/|fmt/|nlohmann/|CLI/|xxhash[.]h|utf8proc[.]h)" }
 function is_light(file, layer) {
   return layer ~ "^(include/|host$|host/(graph|ops|cpu|lapack|base)$|cuda|examples)" &&
          file !~ "^host/base/(hash[.]h|file_hash[.]cpp|strict_json[.](h|cpp))$"
@@ -123,6 +124,8 @@ function check(layer, quoted, target) {
     violation("<" target ">: only cuda/ may include headers of CUDA")
   } else if (is_foreign(target) && is_light(FILENAME, layer)) {
     violation("<" target ">: " layer " uses no other library")
+  } else if (target ~ "^boost/" && FILENAME !~ "^host/serve/http_(connection|server)[.]") {
+    violation("<" target ">: only the sockets of host/serve use it, because it takes long to compile")
   } else if (quoted && layer !~ "^(tests|benchmarks)$" && target !~ "^(unroll|host|cuda|examples)/") {
     violation("\"" target "\": expected a path from the project root, or <> for a library")
   } else if (target == "unroll/cuda_module.h" && !is_cuda(layer) && FILENAME != "host/cuda_module.cpp") {

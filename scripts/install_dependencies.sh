@@ -53,6 +53,7 @@ find_missing() {
   has_header fmt/format.h || missing+=(libfmt-dev)
   has_header xxhash.h || missing+=(libxxhash-dev)
   has_header utf8proc.h || missing+=(libutf8proc-dev)
+  has_header boost/beast/http/parser.hpp || missing+=(libboost-dev)
   has_library lapack || wished+=(liblapack-dev)
   if $tests; then
     has_header gtest/gtest.h || missing+=(libgtest-dev)

@@ -49,6 +49,7 @@ constexpr Command kCommands[] = {
      "--checkpoint runs/ptb --format moses --weight 0.3 < lists > sorted"},
     {"generate", "Draw text from a model", add_generate,
      "--checkpoint runs/ptb --prompt 'the company' --length 50"},
+    {"serve", "Answer these questions over HTTP", add_serve, "--checkpoint runs/ptb --port 8080"},
     {"tag", "Sentences with a tag for each word", add_tag,
      "--checkpoint runs/tagger < sentences.txt"},
     {"forecast", "The next values of a time series", add_forecast,

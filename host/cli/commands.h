@@ -13,6 +13,7 @@ void add_predict(CLI::App* command, std::function<void()>& run);
 void add_score(CLI::App* command, std::function<void()>& run);
 void add_rescore(CLI::App* command, std::function<void()>& run);
 void add_generate(CLI::App* command, std::function<void()>& run);
+void add_serve(CLI::App* command, std::function<void()>& run);
 void add_tag(CLI::App* command, std::function<void()>& run);
 void add_forecast(CLI::App* command, std::function<void()>& run);
 void add_import(CLI::App* command, std::function<void()>& run);

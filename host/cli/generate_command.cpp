@@ -9,12 +9,12 @@
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
 #include "host/cli/terminal.h"
-#include "host/cli/token_json.h"
 #include "host/cli/truth.h"
 #include "host/cli/values.h"
 #include "host/infer/beam.h"
 #include "host/infer/generate.h"
 #include "host/infer/text_ids.h"
+#include "host/infer/token_json.h"
 
 namespace unroll::cli {
 namespace {

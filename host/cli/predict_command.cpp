@@ -8,12 +8,12 @@
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
-#include "host/cli/token_json.h"
 #include "host/cli/truth.h"
 #include "host/cli/values.h"
 #include "host/infer/classifier.h"
 #include "host/infer/predict.h"
 #include "host/infer/text_ids.h"
+#include "host/infer/token_json.h"
 #include "host/models/sequence_classifier.h"
 
 namespace unroll::cli {

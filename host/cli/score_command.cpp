@@ -10,10 +10,10 @@
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
-#include "host/cli/token_json.h"
 #include "host/infer/line_input.h"
 #include "host/infer/line_scores.h"
 #include "host/infer/score.h"
+#include "host/infer/token_json.h"
 
 namespace unroll::cli {
 namespace {

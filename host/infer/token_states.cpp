@@ -54,7 +54,7 @@ void TokenStates::begin() {
   advance(std::vector<std::int32_t>(std::size_t(rows_), tokenizer().start()));
 }
 
-void TokenStates::advance(std::span<const std::int32_t> tokens) {
+void TokenStates::advance(std::span<const std::int32_t> tokens, bool results) {
   if (std::ssize(tokens) != rows_)
     throw std::invalid_argument(
         fmt::format("tokens: got {}, expected one for each of {} rows", tokens.size(), rows_));
@@ -70,18 +70,23 @@ void TokenStates::advance(std::span<const std::int32_t> tokens) {
       resting_[row].reset();
     }
     input_[row] = reads ? tokens[row] : tokenizer().start();
-    has_results_[row] = reads;
+    has_results_[row] = reads && results;
   }
-  log_prob_.clear();
+  has_log_prob_ = false;
   drawn_.clear();
   drawn_log_prob_.clear();
   const Feed feed(graph_.input, std::span<const std::int32_t>(input_));
-  session_.run(fetches_, std::span(&feed, 1));
+  const std::span<const Tensor> fetches(fetches_);
+  session_.run(results ? fetches : fetches.subspan(1, 1), std::span(&feed, 1));
 }
 
 std::span<const float> TokenStates::log_prob(std::int64_t row) {
   const std::size_t n = row_with_results(row);
-  if (log_prob_.empty()) log_prob_ = session_.read(graph_.log_prob);
+  if (!has_log_prob_) {
+    log_prob_.resize(std::size_t(rows_ * tokenizer().size()));
+    session_.read(graph_.log_prob, std::span<float>(log_prob_));
+    has_log_prob_ = true;
+  }
   const auto size = std::size_t(tokenizer().size());
   const std::span<const float> values = std::span<const float>(log_prob_).subspan(n * size, size);
   if (!std::ranges::all_of(values, [](float p) { return std::isfinite(p); })) fail_not_finite();

@@ -47,8 +47,9 @@ class TokenStates {
   void begin();
 
   /// One token for each row. A row with kNoToken keeps its state, and has no results of this step.
+  /// Without `results` no row has any, which saves the time to compute them.
   /// Errors    std::invalid_argument if there are not `rows` tokens or one is not an id.
-  void advance(std::span<const std::int32_t> tokens);
+  void advance(std::span<const std::int32_t> tokens, bool results = true);
 
   /// ln P(token | what the row has read) of every token [V], until the next step. Not with a
   /// sampler.
@@ -84,7 +85,8 @@ class TokenStates {
   std::vector<std::optional<TextState>> resting_;
   std::vector<bool> has_results_;
   std::vector<std::int32_t> input_;
-  // Results of the last step; empty until they are asked for.
+  // Results of the last step; empty, or not there, until they are asked for.
+  bool has_log_prob_ = false;
   std::vector<float> log_prob_;
   std::vector<std::int32_t> drawn_;
   std::vector<float> drawn_log_prob_;

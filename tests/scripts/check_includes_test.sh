@@ -53,6 +53,8 @@ refuses host/data host/models/language_model.h host/graph/plan.h host/train/trai
 refuses host/models host/train/trainer.h host/ops/elementwise.h
 refuses host/infer host/train/trainer.h host/cli/output.h host/pages/chart.h host/graph/plan.h
 refuses host/models host/infer/score.h
+refuses host/infer host/serve/api.h
+refuses host/serve host/train/trainer.h host/cli/output.h host/bench/shapes.h host/graph/plan.h unroll/backend.h
 refuses host/train host/infer/score.h host/pages/chart.h host/bench/shapes.h host/cli/output.h host/cpu/gemm.h \
   unroll/cuda_module.h
 refuses host/pages unroll/backend.h host/train/trainer.h host/bench/shapes.h host/cli/output.h
@@ -86,6 +88,7 @@ rejects cuda/kernels/planted.cuh '#include <cuda/ops/rows.h>'
 rejects host/graph/planted.inc '#include "host/cpu/gemm.h"'
 rejects host/cli/planted.cpp '#include <cudnn.h>'
 rejects examples/planted.cpp '#include <fmt/format.h>'
+rejects host/serve/planted.cpp '#include <boost/asio/ip/tcp.hpp>'
 rejects tests/planted_test.cpp '#include <cuda_runtime_api.h>'
 
 rejects host/train/planted.cpp 'throw std::runtime_error("try a lower rate (--lr)");'

@@ -1,0 +1,15 @@
+# Writes SOURCE, which holds the files page.html and openapi.json of FOLDER as text.
+set(text "#include \"host/serve/embedded.h\"\n\nnamespace unroll::serve {\n")
+foreach(file kPage=page.html kDescription=openapi.json)
+  string(REPLACE "=" ";" file "${file}")
+  list(GET file 0 name)
+  list(GET file 1 file)
+  file(READ ${FOLDER}/${file} hex HEX)
+  string(LENGTH "${hex}" size)
+  math(EXPR size "${size} / 2")
+  string(REGEX REPLACE "(................................)" "\\1\n" hex "${hex}")
+  string(REGEX REPLACE "([0-9a-f][0-9a-f])" "0x\\1," hex "${hex}")
+  string(APPEND text "static constexpr unsigned char k_${name}[] = {\n${hex}0};\n"
+    "const std::string_view ${name}(reinterpret_cast<const char*>(k_${name}), ${size});\n")
+endforeach()
+file(WRITE ${SOURCE} "${text}}  // namespace unroll::serve\n")

@@ -27,46 +27,48 @@ ContinuousBatch::ContinuousBatch(const LoadedModel& model, std::int64_t rows) {
 }
 
 void ContinuousBatch::add(std::shared_ptr<BatchText> text) {
-  waiting_.push_back({std::move(text), tokenizer().start()});
+  fresh_.push_back({std::move(text), tokenizer().start()});
 }
 
 std::int64_t ContinuousBatch::reading() const {
   return std::ranges::count_if(rows_, [](const auto& entry) { return entry.has_value(); });
 }
 
-/// How many of those that wait can read.
-std::size_t ContinuousBatch::ready() const {
-  return std::size_t(std::ranges::count_if(waiting_, [](const Entry& entry) {
-    return entry.text->state() == BatchText::State::kReads;
-  }));
+/// Takes out texts that leave or wait.
+void ContinuousBatch::free_rows() {
+  const auto leaves = [](const Entry& entry) {
+    return entry.text->state() == BatchText::State::kLeaves;
+  };
+  std::erase_if(fresh_, leaves);
+  std::erase_if(others_, leaves);
+  for (std::size_t row = 0; row < rows_.size(); ++row)
+    if (rows_[row] && leaves(*rows_[row]))
+      rows_[row].reset();
+    else if (rows_[row] && !rows_[row]->reads())
+      lift_to_queue(row);
 }
 
-/// Takes out texts that leave or wait, and those whose turn is over if others want to read.
-void ContinuousBatch::free_rows() {
-  std::erase_if(waiting_,
-                [](const Entry& e) { return e.text->state() == BatchText::State::kLeaves; });
-  std::size_t others = ready();
-  for (std::size_t row = 0; row < rows_.size(); ++row) {
-    if (!rows_[row]) continue;
-    const BatchText::State state = rows_[row]->text->state();
-    if (state == BatchText::State::kLeaves)
-      rows_[row].reset();
-    else if (state == BatchText::State::kWaits)
-      waiting_.push_back(lift(row));
+/// Takes out texts that have read much, as far as others want to read and have no room: at once for
+/// one that has read little, and after its turn for another.
+void ContinuousBatch::give_way() {
+  std::int64_t fresh = std::ranges::count_if(fresh_, &Entry::reads);
+  std::int64_t others = std::ranges::count_if(others_, &Entry::reads);
+  const std::int64_t room = sizes_.back()->rows() - reading();
+  others -= std::min(others, std::max<std::int64_t>(0, room - fresh));
+  fresh -= std::min(fresh, room);
+  for (std::size_t row = 0; row < rows_.size() && fresh + others > 0; ++row) {
+    if (!rows_[row] || rows_[row]->read < kTurn) continue;
+    const bool turn_is_over = rows_[row]->turn >= kTurn;
+    if (fresh == 0 && !turn_is_over) continue;
+    --(fresh > 0 ? fresh : others);
+    lift_to_queue(row);
   }
-  const std::size_t most = std::size_t(sizes_.back()->rows());
-  std::size_t room = most - std::size_t(reading());
-  others -= std::min(others, room);
-  for (std::size_t row = 0; row < rows_.size() && others > 0; ++row)
-    if (rows_[row] && rows_[row]->turn >= kTurn) {
-      waiting_.push_back(lift(row));
-      --others;
-    }
 }
 
 /// The fewest rows that are enough.
 void ContinuousBatch::choose_size() {
-  const std::int64_t texts = reading() + std::int64_t(ready());
+  const std::int64_t texts = reading() + std::ranges::count_if(fresh_, &Entry::reads) +
+                             std::ranges::count_if(others_, &Entry::reads);
   std::size_t wanted = 0;
   while (wanted + 1 < sizes_.size() && sizes_[wanted]->rows() < texts) ++wanted;
   steps_too_large_ = wanted < size_ ? steps_too_large_ + 1 : 0;
@@ -80,17 +82,15 @@ void ContinuousBatch::choose_size() {
   for (std::size_t row = 0; row < moved.size(); ++row) place(row, std::move(moved[row]));
 }
 
-void ContinuousBatch::fill_rows() {
-  auto next = waiting_.begin();
+void ContinuousBatch::fill_rows(std::deque<Entry>& queue) {
+  auto next = queue.begin();
   for (std::size_t row = 0; row < rows_.size(); ++row) {
     if (rows_[row]) continue;
-    next = std::find_if(next, waiting_.end(), [](const Entry& entry) {
-      return entry.text->state() == BatchText::State::kReads;
-    });
-    if (next == waiting_.end()) return;
+    next = std::find_if(next, queue.end(), [](const Entry& entry) { return entry.reads(); });
+    if (next == queue.end()) return;
     next->turn = 0;
     place(row, std::move(*next));
-    next = waiting_.erase(next);
+    next = queue.erase(next);
   }
 }
 
@@ -107,10 +107,18 @@ ContinuousBatch::Entry ContinuousBatch::lift(std::size_t row) {
   return entry;
 }
 
+void ContinuousBatch::lift_to_queue(std::size_t row) {
+  Entry entry = lift(row);
+  std::deque<Entry>& queue = queue_of(entry);
+  queue.push_back(std::move(entry));
+}
+
 bool ContinuousBatch::step() {
   free_rows();
+  give_way();
   choose_size();
-  fill_rows();
+  fill_rows(fresh_);
+  fill_rows(others_);
   std::vector<std::int32_t> tokens(rows_.size(), TokenStates::kNoToken);
   bool reads = false, asks = false;
   for (std::size_t row = 0; row < rows_.size(); ++row) {
@@ -149,6 +157,7 @@ bool ContinuousBatch::step() {
 void ContinuousBatch::use(std::size_t row, std::span<const float> log_prob) {
   Entry& entry = *rows_[row];
   const TextStep step = entry.text->next(log_prob);
+  ++entry.read;
   ++entry.turn;
   switch (step.kind) {
     case TextStep::Kind::kReads:

@@ -54,8 +54,8 @@ class BatchText {
 
 class ContinuousBatch {
  public:
-  /// Tokens that a text reads before it gives its row to one that waits: so a short text does not
-  /// wait for the end of long ones.
+  /// The first tokens of a text come before those of texts that have read so many, which take turns
+  /// of so many: so a short text does not wait for long ones.
   static constexpr std::int64_t kTurn = 64;
 
   /// At most `rows` texts in a step. Keeps states for fewer rows too, because a step of one row
@@ -73,7 +73,7 @@ class ContinuousBatch {
 
   /// Texts with a row, and those without.
   std::int64_t reading() const;
-  std::int64_t waiting() const { return std::ssize(waiting_); }
+  std::int64_t waiting() const { return std::ssize(fresh_) + std::ssize(others_); }
   /// Rows of the states that are in use.
   std::int64_t rows() const { return states().rows(); }
 
@@ -82,23 +82,28 @@ class ContinuousBatch {
     std::shared_ptr<BatchText> text;
     std::int32_t token;                   // that it reads next
     std::optional<TextState> state = {};  // while it has no row; nothing: the blank one
-    std::int64_t turn = 0;                // tokens read since it got its row
+    std::int64_t read = 0, turn = 0;      // tokens, in all and since it got its row
     bool asks = false;                    // in this step
+
+    bool reads() const { return text->state() == BatchText::State::kReads; }
   };
+
   TokenStates& states() const { return *sizes_[size_]; }
-  std::size_t ready() const;
+  std::deque<Entry>& queue_of(const Entry& entry) { return entry.read < kTurn ? fresh_ : others_; }
   void free_rows();
+  void give_way();
   void choose_size();
-  void fill_rows();
+  void fill_rows(std::deque<Entry>& queue);
   void place(std::size_t row, Entry entry);
   Entry lift(std::size_t row);
+  void lift_to_queue(std::size_t row);
   void use(std::size_t row, std::span<const float> log_prob);
 
   std::vector<std::unique_ptr<TokenStates>> sizes_;  // by rows, the fewest first
   std::size_t size_ = 0;                             // which of them is in use
   int steps_too_large_ = 0;                          // for which a smaller one would have done
   std::vector<std::optional<Entry>> rows_;           // of states()
-  std::deque<Entry> waiting_;
+  std::deque<Entry> fresh_, others_;                 // that wait: have read little, or much
   TextState blank_;
 };
 

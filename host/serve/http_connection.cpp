@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
 #include <algorithm>
 #include <boost/asio/post.hpp>
 #include <boost/asio/write.hpp>
@@ -16,6 +19,9 @@ namespace {
 namespace asio = boost::asio;
 namespace http = boost::beast::http;
 
+/// The system takes this much of an answer for a client that does not read it. Its own measure
+/// grows to megabytes, which a model would fill for a client that has stopped reading.
+constexpr int kUnsentBytes = 4 << 10;
 /// How long a client that sends no more may stay unnoticed if it is gone.
 constexpr std::chrono::milliseconds kProbeTime{100};
 
@@ -99,6 +105,8 @@ void Connection::start() {
   ErrorCode ignored;
   socket_.set_option(Tcp::no_delay(true), ignored);
   socket_.non_blocking(true, ignored);
+  ::setsockopt(socket_.native_handle(), IPPROTO_TCP, TCP_NOTSENT_LOWAT, &kUnsentBytes,
+               sizeof kUnsentBytes);
   begin_request(server_.limits.request_time);
 }
 

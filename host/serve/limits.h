@@ -30,12 +30,12 @@ struct Limits {
   std::int64_t queue = 256;  // requests beyond as many as rows
   /// What clients have sent of bodies that are not complete. A body of at most free_body_bytes does
   /// not count, so that small requests are taken whatever others send.
-  std::size_t bodies_bytes = 32 << 20;
+  std::size_t bodies_bytes = 16 << 20;
   std::size_t free_body_bytes = 16 << 10;
 
   // What is held for a connection.
-  std::size_t input_bytes = 16 << 10;   // received and not yet looked at
-  std::size_t output_bytes = 16 << 10;  // of a stream, drawn and not yet sent
+  std::size_t input_bytes = 16 << 10;  // received and not yet looked at
+  std::size_t output_bytes = 4 << 10;  // of a stream, drawn and not yet sent
 };
 
 /// Of a long answer, as much is given to the system at once.

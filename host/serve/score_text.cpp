@@ -103,6 +103,7 @@ std::vector<std::shared_ptr<BatchText>> score_texts(TextContext context,
   std::int64_t tokens = 0;
   for (std::size_t k = 0; k < request.texts.size(); ++k) {
     const std::string field = request.texts.size() == 1 ? "text" : fmt::format("texts[{}]", k);
+    require_tokens(job->context.tokenizer, request.texts[k], field, limits.tokens - tokens);
     LineText text = line_of(job->context.tokenizer, request.texts[k], field);
     if (request.strict && !text.first_unknown.empty())
       throw RequestError(

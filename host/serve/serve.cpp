@@ -1,6 +1,7 @@
 #include "host/serve/serve.h"
 
 #include <fmt/format.h>
+#include <malloc.h>
 
 #include <algorithm>
 #include <stdexcept>
@@ -33,6 +34,9 @@ void serve(const LoadedModel& model, const Options& options,
            const std::function<void(const std::string& url)>& listening,
            const std::atomic<bool>& stop) {
   task_of<LanguageModelTask>(model);  // before a port is taken
+  // Large bodies go back to the system when they are freed. By itself the library keeps pieces of
+  // their size, and the memory between those that are in use.
+  ::mallopt(M_MMAP_THRESHOLD, 128 << 10);
   Api* api = nullptr;
   bool local = false;
   HttpServer server(

@@ -34,6 +34,11 @@ struct EncodedText {
 };
 
 /// `field` is the text's name in errors.
+/// Errors    RequestError 413 if the text has more tokens than `most` for certain: a quick look, so
+///           that no client keeps the server busy with texts that are too long.
+void require_tokens(const Tokenizer& tokenizer, std::string_view text, const std::string& field,
+                    std::int64_t most);
+
 /// Errors    RequestError 422 if it is not what the tokenizer reads, 413 if it has more tokens than
 ///           `most`.
 EncodedText encode(const Tokenizer& tokenizer, const std::string& text, const std::string& field,

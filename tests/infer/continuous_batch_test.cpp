@@ -79,7 +79,12 @@ class Batched : public OnEachBackend {
     }
   }
 
-  LoadedModel model_ = asked_model(backend_);
+  void SetUp() override {
+    OnEachBackend::SetUp();
+    if (backend_) model_ = asked_model(backend_);
+  }
+
+  LoadedModel model_;
 };
 
 TEST_P(Batched, TextsJoinAtAnyTimeAndAreWhatTheyAreAlone) {

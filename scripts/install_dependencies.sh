@@ -39,7 +39,7 @@ has_library() {
 }
 
 # Sets `missing` to the packages that are, and `wished` to those that one can do without: LAPACK for
-# inverses, oneDNN to compare with, and the clang-format that scripts/check_format.sh runs.
+# inverses, libedit for lines that are typed, oneDNN to compare with, and the clang-format that scripts/check_format.sh runs.
 find_missing() {
   missing=()
   wished=()
@@ -55,6 +55,7 @@ find_missing() {
   has_header utf8proc.h || missing+=(libutf8proc-dev)
   has_header boost/beast/http/parser.hpp || missing+=(libboost-dev)
   has_library lapack || wished+=(liblapack-dev)
+  has_header histedit.h || wished+=(libedit-dev)
   if $tests; then
     has_header gtest/gtest.h || missing+=(libgtest-dev)
     command -v python3 >/dev/null || missing+=(python3)

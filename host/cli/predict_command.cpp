@@ -7,6 +7,8 @@
 #include "host/cli/classify_report.h"
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
+#include "host/cli/interactive_predict.h"
+#include "host/cli/next_tokens.h"
 #include "host/cli/output.h"
 #include "host/cli/truth.h"
 #include "host/cli/values.h"
@@ -22,13 +24,9 @@ namespace {
 struct PredictFlags {
   std::string checkpoint, text, word;
   std::int64_t top = 10;
-  bool json = false;
+  bool interactive = false, json = false;
   DeviceFlags device;
 };
-
-std::string beside(const std::optional<double>& truth) {
-  return truth ? fmt::format("  (true {:.6f})", *truth) : "";
-}
 
 void predict_word(const PredictFlags& flags, const Tokenizer& tokenizer, const Truth& truth,
                   const std::vector<float>& log_prob) {
@@ -57,21 +55,12 @@ void predict_word(const PredictFlags& flags, const Tokenizer& tokenizer, const T
 
 void predict_top(const PredictFlags& flags, const Tokenizer& tokenizer, const Truth& truth,
                  const std::vector<float>& log_prob) {
-  Json json = {{"history", flags.text}, {"next", Json::array()}};
-  std::string lines;
-  for (const std::int32_t id : most_probable(log_prob, std::size_t(flags.top))) {
-    const std::string word = tokenizer.text(id);
-    const double probability = std::exp(double(log_prob[std::size_t(id)]));
-    const std::optional<double> exact = truth.probability(flags.text, word);
-    Json entry = {{"id", id}, {"token", json_text(tokenizer, id)}, {"probability", probability}};
-    if (exact) entry["true_probability"] = *exact;
-    json["next"].push_back(std::move(entry));
-    lines += fmt::format("{:.6f}  {}{}\n", probability, tokenizer.label(id), beside(exact));
-  }
+  const NextQuestion question{tokenizer, truth, flags.text, flags.top};
+  const std::vector<LikelyToken> tokens = likely_tokens(question, log_prob);
   if (flags.json)
-    print_json(json);
+    print_json(next_json(question, tokens));
   else
-    print(lines);
+    print(next_lines(tokens));
 }
 
 void predict_token(const PredictFlags& flags, const LoadedModel& model) {
@@ -105,6 +94,8 @@ void predict_class(const PredictFlags& flags, const LoadedModel& model) {
 void run_predict(const PredictFlags& flags) {
   require_range("--top", double(flags.top), 1, 1 << 30);
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
+  if (flags.interactive)
+    return predict_interactively(model, {.top = flags.top, .json = flags.json});
   const bool classifies = model.task->name() == SequenceClassifier::kName;
   (classifies ? predict_class : predict_token)(flags, model);
 }
@@ -115,16 +106,22 @@ void add_predict(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<PredictFlags>();
   command->add_option("--checkpoint", flags->checkpoint, "Run folder (its best) or one checkpoint")
       ->required();
-  command->add_option("--text", flags->text,
-                      "The history, from the beginning of a line; for a classifier, the text");
+  CLI::Option* text =
+      command->add_option("--text", flags->text,
+                          "The history, from the beginning of a line; for a classifier, the text");
   CLI::Option* top =
       command->add_option("--top", flags->top, "So many of the most probable tokens or classes")
           ->capture_default_str();
+  CLI::Option* word = command
+                          ->add_option("--word", flags->word,
+                                       "The probability and rank of this word, character or byte")
+                          ->excludes(top);
   command
-      ->add_option("--word", flags->word,
-                   "The probability and rank of this word, character or byte")
-      ->excludes(top);
-  command->add_flag("--json", flags->json, "One JSON object");
+      ->add_flag("--interactive", flags->interactive,
+                 "What comes next, after each word that is typed, or after each line of stdin")
+      ->excludes(text)
+      ->excludes(word);
+  command->add_flag("--json", flags->json, "One JSON object; with --interactive one a line");
   flags->device.add_to(*command);
   command->callback([flags, &run] { run = [flags] { run_predict(*flags); }; });
 }

@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <unistd.h>
+#include <utf8proc.h>
 
 #include <algorithm>
 #include <cctype>
+#include <cstdlib>
 #include <utility>
 
 #include "host/base/utf8.h"
@@ -27,6 +30,22 @@ std::size_t open_character(std::string_view text) {
     return length > back ? back : 0;
   }
   return 0;
+}
+
+std::string_view environment(const char* name) {
+  const char* const value = std::getenv(name);
+  return value ? value : "";
+}
+
+bool locale_is_utf8() {
+  for (const char* const name : {"LC_ALL", "LC_CTYPE", "LANG"}) {
+    std::string value(environment(name));
+    if (value.empty()) continue;
+    std::erase(value, '-');
+    std::ranges::transform(value, value.begin(), [](unsigned char c) { return std::tolower(c); });
+    return value.find("utf8") != value.npos;
+  }
+  return false;
 }
 
 }  // namespace
@@ -70,6 +89,37 @@ std::string TerminalText::next(std::string_view piece) {
 
 std::string TerminalText::rest() {
   return printable_lines(std::exchange(waiting_, ""));
+}
+
+std::size_t columns_of(std::string_view text) {
+  std::size_t columns = 0;
+  while (!text.empty())
+    columns += std::size_t(::utf8proc_charwidth(utf8proc_int32_t(take_code_point(text))));
+  return columns;
+}
+
+std::string_view first_columns(std::string_view text, std::size_t columns) {
+  std::string_view rest = text;
+  for (std::string_view next = rest; !next.empty(); rest = next) {
+    const auto width = std::size_t(::utf8proc_charwidth(utf8proc_int32_t(take_code_point(next))));
+    if (width > columns) break;
+    columns -= width;
+  }
+  return text.substr(0, text.size() - rest.size());
+}
+
+TerminalTraits terminal_traits() {
+  TerminalTraits traits;
+  struct winsize size {};
+  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0) {
+    traits.columns = size.ws_col;
+    traits.rows = size.ws_row;
+  }
+  const std::string_view kind = environment("TERM");
+  traits.moves = !kind.empty() && kind != "dumb";
+  traits.color = environment("NO_COLOR").empty();
+  traits.unicode = locale_is_utf8();
+  return traits;
 }
 
 }  // namespace unroll::cli

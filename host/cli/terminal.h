@@ -1,6 +1,7 @@
 /// Terminals: their width, foreign text on them, and commands to copy from them.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -25,6 +26,21 @@ class TerminalText {
  private:
   std::string waiting_;
 };
+
+/// Columns that a printable text takes on a terminal: two for a wide character, none for one that
+/// joins the one before it.
+std::size_t columns_of(std::string_view text);
+/// The beginning of a printable text that takes at most so many columns.
+std::string_view first_columns(std::string_view text, std::size_t columns);
+
+/// What the terminal at stdout can do, by its own word and the environment.
+struct TerminalTraits {
+  std::size_t columns = 80, rows = 24;
+  bool moves = true;    // its cursor can be moved
+  bool color = true;    // no NO_COLOR
+  bool unicode = true;  // the locale's characters are UTF-8
+};
+TerminalTraits terminal_traits();
 
 /// Lines as they are shown to people: printable(), except that tabs and line ends stay.
 std::string printable_lines(std::string_view text);

@@ -3,6 +3,8 @@
 #include <sstream>
 #include <stdexcept>
 
+#include "host/models/language_model.h"
+
 namespace unroll::cli {
 
 std::vector<std::string> split_words(std::string_view text) {
@@ -12,13 +14,14 @@ std::vector<std::string> split_words(std::string_view text) {
   return words;
 }
 
-Truth::Truth(const LoadedModel& model) {
+Truth::Truth(const LoadedModel& model)
+    : words_(task_of<LanguageModelTask>(model).tokenizer().kind() == TokenizerKind::kWord) {
   if (model.description.corpus == kBuiltInCorpus) grammar_ = Grammar::english();
 }
 
 std::optional<double> Truth::probability(const std::string& history,
                                          const std::string& word) const {
-  if (!grammar_) return std::nullopt;
+  if (!grammar_ || !words_) return std::nullopt;
   try {
     Grammar::History state = grammar_->start();
     for (const std::string& past : split_words(history)) state.advance(past);

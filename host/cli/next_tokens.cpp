@@ -5,8 +5,8 @@
 #include <cmath>
 #include <utility>
 
-#include "host/cli/token_json.h"
 #include "host/infer/predict.h"
+#include "host/infer/token_json.h"
 
 namespace unroll::cli {
 

@@ -141,7 +141,11 @@ Ticket Api::admit() {
 }
 
 HttpAnswer Api::page(const HttpRequest&) const {
-  return {.body = std::string(kPage), .type = "text/html; charset=utf-8"};
+  // What it may do is in the page itself; only this cannot be said there.
+  return {.body = std::string(kPage),
+          .type = "text/html; charset=utf-8",
+          .fields = {{"Content-Security-Policy", "frame-ancestors 'none'"},
+                     {"Referrer-Policy", "no-referrer"}}};
 }
 
 HttpAnswer Api::description(const HttpRequest&) const {
@@ -151,6 +155,7 @@ HttpAnswer Api::description(const HttpRequest&) const {
 HttpAnswer Api::health(const HttpRequest&) const {
   return {.body = to_text({{"status", "ok"},
                            {"model", task_.describe()},
+                           {"tokenizer", to_string(task_.tokenizer().kind())},
                            {"tokens", task_.tokenizer().size()},
                            {"active", thread_.reading()},
                            {"queued", thread_.waiting()}})};

@@ -181,7 +181,7 @@ class Answers(unittest.TestCase):
             status, health = server.get("/healthz")
             self.assertEqual((status, health["status"], health["active"], health["queued"]),
                              (200, "ok", 0, 0))
-            self.assertEqual(sorted(health), ["active", "model", "queued", "status", "tokens"])
+            self.assertEqual(sorted(health), ["active", "model", "queued", "status", "tokenizer", "tokens"])
 
 
 class Refusals(unittest.TestCase):

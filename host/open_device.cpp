@@ -21,6 +21,10 @@ int ordinal_of(std::string_view name) {
   return error == std::errc() && stop == end ? ordinal : -1;
 }
 
+std::shared_ptr<Backend> processor(int threads, Precision precision) {
+  return cpu(threads, precision == Precision::kTf32 ? Precision::kFp32 : precision);
+}
+
 }  // namespace
 
 FoundGpu find_gpu(const CudaOptions& options) {
@@ -39,11 +43,11 @@ FoundGpu find_gpu(const CudaOptions& options) {
 }
 
 OpenedDevice open_device(const std::string& name, int threads, const CudaOptions& options) {
-  if (name == "cpu") return {cpu(threads), ""};
+  if (name == "cpu") return {processor(threads, options.precision), ""};
   if (name == "auto") {
     FoundGpu gpu = find_gpu(options);
     if (gpu.backend) return {std::move(gpu.backend), ""};
-    return {cpu(threads), gpu.why_not};
+    return {processor(threads, options.precision), gpu.why_not};
   }
   const int ordinal = ordinal_of(name);
   if (ordinal < 0)

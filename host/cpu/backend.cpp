@@ -39,10 +39,10 @@ class CpuReplay final : public Replay {
 
 class CpuBackend final : public Backend {
  public:
-  explicit CpuBackend(int threads) : device_(threads) {}
+  CpuBackend(int threads, Precision precision) : device_(threads, precision) {}
 
   DeviceKind kind() const override { return DeviceKind::kCpu; }
-  Precision precision() const override { return Precision::kFp32; }
+  Precision precision() const override { return device_.precision; }
   RecurrentAlgorithm recurrent_algorithm() const override { return PassAlgorithm{}; }
   DeviceMemoryUse memory() const override {
     DeviceMemoryUse use = host::aligned_memory_use();
@@ -51,8 +51,9 @@ class CpuBackend final : public Backend {
   }
   std::string name() const override {
     const int threads = device_.pool.size();
-    return std::string("cpu (") + host::isa_name(host::selected_isa()) + ", " +
-           std::to_string(threads) + (threads == 1 ? " thread)" : " threads)");
+    const host::Isa isa = device_.is_bf16() ? host::selected_bf16_isa() : host::selected_isa();
+    return std::string("cpu (") + host::isa_name(isa) + ", " + std::to_string(threads) +
+           (threads == 1 ? " thread" : " threads") + (device_.is_bf16() ? ", bf16)" : ")");
   }
 
   std::shared_ptr<void> allocate(std::size_t bytes) override { return host::aligned_memory(bytes); }
@@ -179,11 +180,14 @@ class CpuBackend final : public Backend {
 
 }  // namespace
 
-std::shared_ptr<Backend> cpu(int threads) {
+std::shared_ptr<Backend> cpu(int threads, Precision precision) {
   if (threads < 0)
     throw std::invalid_argument("cpu: got " + std::to_string(threads) +
                                 " threads, expected 0 (all processors) or more");
-  return std::make_shared<CpuBackend>(threads == 0 ? processor_limit().processors : threads);
+  if (precision == Precision::kTf32)
+    throw std::invalid_argument("cpu: got precision tf32, expected fp32 or bf16");
+  return std::make_shared<CpuBackend>(threads == 0 ? processor_limit().processors : threads,
+                                      precision);
 }
 
 }  // namespace unroll

@@ -207,9 +207,10 @@ void transition_gradient(Device& device, const CrfLossGradient& a, const CrfSize
                          const GradientScratch& scratch) {
   const std::int64_t tags = size.tags, row = size.batch * tags;
   float* const sums = a.dweights.transitions.as<float>();
-  device.multiply(Gemm{tags, tags, std::max<std::int64_t>(0, size.steps - 1) * size.batch,
-                       scratch.left, tags, true, scratch.right + row, tags, false, sums, tags,
-                       false});
+  // In float32 at every precision.
+  gemm(device.pool, device.workspace,
+       {tags, tags, std::max<std::int64_t>(0, size.steps - 1) * size.batch, scratch.left, tags,
+        true, scratch.right + row, tags, false, sums, tags, false});
   device.pool.parallel_for(tags, grain_of(tags), [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) finish_pairs(a, size, scratch, i);
   });

@@ -46,10 +46,10 @@ std::shared_ptr<void> aligned_memory(std::size_t bytes) {
           }};
 }
 
-PackedWeight::PackedWeight(const Form& form)
-    : form_(form), block_columns_(round_up(form.columns, form.column_unit)) {
+PackedWeight::PackedWeight(const Form& form, Precision precision)
+    : form_(form), precision_(precision), block_columns_(round_up(form.columns, form.column_unit)) {
   // Padding columns stay zero: packing never writes them.
-  const std::size_t bytes = gemm_packed_bytes(form.k, padded_columns());
+  const std::size_t bytes = bytes_of(padded_columns());
   memory_ = aligned_memory(bytes);
   std::memset(memory_.get(), 0, bytes);
 }
@@ -59,9 +59,10 @@ void PackedWeight::update(ThreadPool& pool, const View& weight) {
   version_ = weight.version ? *weight.version : 0;
   const float* from = weight.as<float>();
   for (int block = 0; block < form_.blocks; ++block) {
-    float* to = static_cast<float*>(memory_.get()) + block * block_columns_ * form_.k;
+    float* to =
+        static_cast<float*>(memory_.get()) + bytes_of(block * block_columns_) / sizeof(float);
     pack_b(pool, {form_.k, form_.columns, from + block * form_.columns * form_.k,
-                  form_.transpose ? form_.k : form_.columns, form_.transpose, to});
+                  form_.transpose ? form_.k : form_.columns, form_.transpose, to, precision_});
   }
 }
 
@@ -71,9 +72,9 @@ const PackedWeight& Device::packed(const View& weight, const PackedWeight::Form&
     forget_unused_weights();
     std::weak_ptr<PackedWeight>& known = shared_[{weight.data, form}];
     mine = known.lock();
-    if (!mine) known = mine = std::make_shared<PackedWeight>(form);
+    if (!mine) known = mine = std::make_shared<PackedWeight>(form, precision);
   }
-  if (!mine) mine = std::make_shared<PackedWeight>(form);
+  if (!mine) mine = std::make_shared<PackedWeight>(form, precision);
   mine->update(pool, weight);
   return *mine;
 }

@@ -33,7 +33,7 @@ class PackedWeight {
     auto operator<=>(const Form&) const = default;
   };
 
-  explicit PackedWeight(const Form& form);
+  PackedWeight(const Form& form, Precision precision);
 
   /// Packs `weight`, unless it is a variable whose current version is packed already.
   void update(ThreadPool& pool, const View& weight);
@@ -42,7 +42,12 @@ class PackedWeight {
   std::int64_t padded_columns() const { return form_.blocks * block_columns_; }
 
  private:
+  std::size_t bytes_of(std::int64_t columns) const {
+    return gemm_packed_bytes(form_.k, columns, precision_);
+  }
+
   Form form_;
+  Precision precision_;
   std::int64_t block_columns_;
   std::shared_ptr<void> memory_;
   std::uint64_t version_ = 0;  // variables' versions start at 1
@@ -50,10 +55,26 @@ class PackedWeight {
 
 class Device {
  public:
-  explicit Device(int threads) : pool(threads), workspace(pool) {}
+  explicit Device(int threads, Precision in = Precision::kFp32)
+      : pool(threads), workspace(pool), precision(in) {}
 
-  void multiply(const Gemm& args) { gemm(pool, workspace, args); }
-  void multiply(const PackedGemm& args) { gemm_packed(pool, workspace, args); }
+  // In the device's precision, whatever the arguments say.
+  void multiply(Gemm args) {
+    args.precision = precision;
+    gemm(pool, workspace, args);
+  }
+  void multiply(PackedGemm args) {
+    args.precision = precision;
+    gemm_packed(pool, workspace, args);
+  }
+  /// Only the `columns` of C, which begin and end with a panel, by the calling thread of a run().
+  void multiply_columns(PackedGemm args, const Range& columns, int thread) {
+    args.precision = precision;
+    const std::int64_t width = gemm_panel_width();
+    gemm_packed_panels(args, {columns.begin / width, columns.end / width}, workspace.of(thread));
+  }
+
+  bool is_bf16() const { return precision == Precision::kBf16; }
 
   /// The packed form of `weight`, up to date. Callers that ask for the same form of a variable
   /// share it; `mine` keeps it alive between calls.
@@ -65,6 +86,7 @@ class Device {
 
   ThreadPool pool;
   GemmWorkspace workspace;
+  const Precision precision;
 
  private:
   void forget_unused_weights();

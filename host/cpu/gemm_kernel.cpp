@@ -1,16 +1,22 @@
-/// The register tiles of the GEMM and the packing of its operands, compiled once per instruction
-/// set (see isa.h). A tile is up to kMaxRows rows by up to 8 vectors, all in registers. The fewer
-/// rows it has, the more vectors: it takes about 8 independent sums to hide the latency of the
-/// multiply-adds.
-#include "host/cpu/gemm_kernel.h"
+/// The register tiles of the GEMM, compiled once per instruction set (see isa.h). A tile is up to
+/// kMaxRows rows by up to 8 vectors, all in registers. The fewer rows it has, the more vectors: it
+/// takes about 8 independent sums to hide the latency of the multiply-adds.
+///
+/// In bfloat16 B is packed as pairs of terms. Without an instruction for them, A is packed as
+/// floats that hold rounded values, and each vector of pairs becomes two vectors of floats: the
+/// second terms and the first ones. With one (UNROLL_BF16_DOT=1), A is packed as pairs, too. Both
+/// add the second term of a pair first, as VDPBF16PS does, and a product of two bfloat16 numbers is
+/// exact in float32, so both give the same bits, whether multiply-adds are fused or not.
+#include "host/cpu/gemm_pack.h"
 
-#include "host/cpu/packet.h"
+#if !defined(UNROLL_BF16_DOT)
+#define UNROLL_BF16_DOT 0
+#endif
 
 namespace unroll::host::UNROLL_ISA {
 namespace {
 
-constexpr std::int64_t kWidth = kPacketWidth;
-constexpr std::int64_t kLine = 16;  // floats in a cache line
+constexpr std::int64_t kLine = 16;  // words in a cache line
 constexpr int kRegisters = kWidth == 16 ? 32 : 16;
 constexpr int kMaxRows = kWidth == 16 ? 14 : kWidth == 8 ? 6 : 4;
 static_assert(kMaxRows <= kWidth);  // pack_rows() transposes a tile's rows as one square
@@ -18,13 +24,25 @@ static_assert(kMaxRows <= kWidth);  // pack_rows() transposes a tile's rows as o
 // From this many floats of B (12 MiB) on, prefetching pays: it gains a third or more where B comes
 // from memory, but costs a tenth where B comes from the L3 cache.
 constexpr std::int64_t kFetchB = 3 << 20;
-constexpr int kPackAhead = 4;  // how many rows ahead packing along rows prefetches
 constexpr int kRowsAhead = 4;  // rows of C prefetched at a time
 
 /// Whether a tile fits into the registers: its sums, the smaller of a row of B and a column of A,
 /// and one for the other operand.
 constexpr bool fits(int rows, int vectors) {
   return rows * vectors + (rows < vectors ? rows : vectors) + 1 <= kRegisters;
+}
+
+/// What a tile multiplies.
+enum class Form {
+  kInPlace,  // floats; A is not packed
+  kFloats,   // floats
+  kWidened,  // bfloat16: A in floats, B in pairs
+  kPairs,    // bfloat16: both in pairs
+};
+
+/// Floats of packed A for each row and word of B.
+constexpr std::int64_t words_of_a(Form form) {
+  return form == Form::kWidened ? 2 : 1;
 }
 
 struct Tile {
@@ -40,34 +58,69 @@ struct Tile {
   GemmAhead ahead;
 };
 
+/// How words become factors.
+struct WholeWords {
+  UNROLL_INLINE static Packet of_a(const float* a) { return Packet(*a); }
+  UNROLL_INLINE static Packet of_b(const float* b) { return load(b); }
+  UNROLL_INLINE static Packet add_product(Packet a, Packet b, Packet sum) { return fma(a, b, sum); }
+};
+/// The first terms of pairs in B, or the second ones.
+struct FirstTerms : WholeWords {
+  UNROLL_INLINE static Packet widen(Packet pairs) { return Packet(pairs.bits() << 16); }
+  UNROLL_INLINE static Packet of_b(const float* b) { return widen(load(b)); }
+};
+struct SecondTerms : WholeWords {
+  UNROLL_INLINE static Packet widen(Packet pairs) { return Packet(pairs.bits() & -0x10000); }
+  UNROLL_INLINE static Packet of_b(const float* b) { return widen(load(b)); }
+};
+#if UNROLL_BF16_DOT
+struct BothTerms {
+  UNROLL_INLINE static Packet of_a(const float* a) {
+    std::int32_t word;
+    __builtin_memcpy(&word, a, sizeof(word));
+    return Packet(word - IntVector{});
+  }
+  UNROLL_INLINE static Packet of_b(const float* b) { return load(b); }
+  UNROLL_INLINE static Packet add_product(Packet a, Packet b, Packet sum) {
+#if defined(__AVX512BF16__)
+    return _mm512_dpbf16_ps(sum.v, reinterpret_cast<__m512bh>(a.v),
+                            reinterpret_cast<__m512bh>(b.v));
+#else  // for tests: what the instruction computes
+    return fma(FirstTerms::widen(a), FirstTerms::widen(b),
+               fma(SecondTerms::widen(a), SecondTerms::widen(b), sum));
+#endif
+  }
+};
+#endif
+
 /// Adds the product of one column of A and one row of B.
-template <int kRows, int kVectors>
+template <typename Words, int kRows, int kVectors>
 UNROLL_INLINE void multiply_add(Packet (&sum)[kRows][kVectors], const float* a,
                                 std::int64_t a_stride, const float* b, std::int64_t b_stride) {
   if constexpr (kVectors <= kRows) {
     Packet row[kVectors];
 #pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) row[v] = load(b + v * b_stride);
+    for (int v = 0; v < kVectors; ++v) row[v] = Words::of_b(b + v * b_stride);
 #pragma GCC unroll 16
     for (int r = 0; r < kRows; ++r) {
-      const Packet x(a[r * a_stride]);
+      const Packet x = Words::of_a(a + r * a_stride);
 #pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) sum[r][v] = fma(x, row[v], sum[r][v]);
+      for (int v = 0; v < kVectors; ++v) sum[r][v] = Words::add_product(x, row[v], sum[r][v]);
     }
   } else {
     Packet column[kRows];
 #pragma GCC unroll 16
-    for (int r = 0; r < kRows; ++r) column[r] = Packet(a[r * a_stride]);
+    for (int r = 0; r < kRows; ++r) column[r] = Words::of_a(a + r * a_stride);
 #pragma GCC unroll 8
     for (int v = 0; v < kVectors; ++v) {
-      const Packet y = load(b + v * b_stride);
+      const Packet y = Words::of_b(b + v * b_stride);
 #pragma GCC unroll 16
-      for (int r = 0; r < kRows; ++r) sum[r][v] = fma(column[r], y, sum[r][v]);
+      for (int r = 0; r < kRows; ++r) sum[r][v] = Words::add_product(column[r], y, sum[r][v]);
     }
   }
 }
 
-template <int kRows, int kVectors, bool kPacked>
+template <int kRows, int kVectors, Form kForm>
 void multiply_tile(const Tile& t) {
   Packet sum[kRows][kVectors];
 #pragma GCC unroll 16
@@ -78,13 +131,23 @@ void multiply_tile(const Tile& t) {
   const float* a = t.a;
   const float* b = t.b;
   const std::int64_t b_stride = t.b_stride;
-  const std::int64_t lda = kPacked ? 1 : t.lda;
   const auto advance = [&] {
-    multiply_add(sum, a, lda, b, b_stride);
-    if constexpr (kPacked)
-      a += kRows;
-    else
+    if constexpr (kForm == Form::kInPlace) {
+      multiply_add<WholeWords>(sum, a, t.lda, b, b_stride);
       ++a;
+    } else {
+      if constexpr (kForm == Form::kFloats) {
+        multiply_add<WholeWords>(sum, a, 1, b, b_stride);
+      } else if constexpr (kForm == Form::kWidened) {
+        multiply_add<SecondTerms>(sum, a + kRows, 1, b, b_stride);
+        multiply_add<FirstTerms>(sum, a, 1, b, b_stride);
+      } else {
+#if UNROLL_BF16_DOT
+        multiply_add<BothTerms>(sum, a, 1, b, b_stride);
+#endif
+      }
+      a += kRows * words_of_a(kForm);
+    }
     b += kWidth;
   };
   // C and the next block of A are prefetched a few lines at a time: all at once they would fill the
@@ -129,10 +192,10 @@ void multiply_tile(const Tile& t) {
 
 using TileFunction = void (*)(const Tile&);
 
-template <int kRows, int kVectors, bool kPacked>
+template <int kRows, int kVectors, Form kForm>
 constexpr TileFunction tile_function() {
   if constexpr (fits(kRows, kVectors))
-    return multiply_tile<kRows, kVectors, kPacked>;
+    return multiply_tile<kRows, kVectors, kForm>;
   else
     return nullptr;
 }
@@ -142,50 +205,41 @@ struct TileRow {
   TileFunction of_1, of_2, of_4, of_8;  // by number of vectors
 };
 
-template <int kRows, bool kPacked>
+template <int kRows, Form kForm>
 constexpr TileRow tile_row() {
   if constexpr (kRows <= kMaxRows)
-    return {tile_function<kRows, 1, kPacked>(), tile_function<kRows, 2, kPacked>(),
-            tile_function<kRows, 4, kPacked>(), tile_function<kRows, 8, kPacked>()};
+    return {tile_function<kRows, 1, kForm>(), tile_function<kRows, 2, kForm>(),
+            tile_function<kRows, 4, kForm>(), tile_function<kRows, 8, kForm>()};
   else
     return {};
 }
 
-template <bool kPacked>
+template <Form kForm>
 constexpr TileRow kTiles[] = {
     {},
-    tile_row<1, kPacked>(),
-    tile_row<2, kPacked>(),
-    tile_row<3, kPacked>(),
-    tile_row<4, kPacked>(),
-    tile_row<5, kPacked>(),
-    tile_row<6, kPacked>(),
-    tile_row<7, kPacked>(),
-    tile_row<8, kPacked>(),
-    tile_row<9, kPacked>(),
-    tile_row<10, kPacked>(),
-    tile_row<11, kPacked>(),
-    tile_row<12, kPacked>(),
-    tile_row<13, kPacked>(),
-    tile_row<14, kPacked>(),
+    tile_row<1, kForm>(),
+    tile_row<2, kForm>(),
+    tile_row<3, kForm>(),
+    tile_row<4, kForm>(),
+    tile_row<5, kForm>(),
+    tile_row<6, kForm>(),
+    tile_row<7, kForm>(),
+    tile_row<8, kForm>(),
+    tile_row<9, kForm>(),
+    tile_row<10, kForm>(),
+    tile_row<11, kForm>(),
+    tile_row<12, kForm>(),
+    tile_row<13, kForm>(),
+    tile_row<14, kForm>(),
 };
 
-/// Divides m rows into tiles of nearly equal height. With full tiles and a low last one, the last
-/// would have too few independent sums.
-struct RowSplit {
-  std::int64_t tiles, each, extra;  // the first `extra` tiles have one more row
-
-  UNROLL_INLINE explicit RowSplit(std::int64_t m, std::int64_t most = kMaxRows)
-      : tiles((m + most - 1) / most), each(m / tiles), extra(m % tiles) {}
-  UNROLL_INLINE std::int64_t rows(std::int64_t tile) const { return each + (tile < extra ? 1 : 0); }
-};
-
-template <bool kPacked>
+template <Form kForm>
 void multiply_block(const GemmBlock& block) {
+  constexpr bool kPacked = kForm != Form::kInPlace;
   // Rows that are a multiple of 4 KiB apart share a set of the L1 cache, which has at most 12 ways.
   const bool aliased = !kPacked && block.lda % 1024 == 0;
   const RowSplit split(block.m, aliased && kMaxRows > 10 ? 10 : kMaxRows);
-  const TileRow tallest = kTiles<kPacked>[split.rows(0)];
+  const TileRow tallest = kTiles<kForm>[split.rows(0)];
   const int widest = tallest.of_8 ? 8 : tallest.of_4 ? 4 : tallest.of_2 ? 2 : 1;
 
   const std::int64_t tiles = (block.panels + widest - 1) / widest * split.tiles;
@@ -204,7 +258,7 @@ void multiply_block(const GemmBlock& block) {
               block.accumulate, {}};
     for (std::int64_t i = 0; i < split.tiles; ++i) {
       const std::int64_t rows = split.rows(i);
-      const TileRow& choice = kTiles<kPacked>[rows];
+      const TileRow& choice = kTiles<kForm>[rows];
       if (kPacked && ahead_row < block.ahead.rows) {
         const std::int64_t left = block.ahead.rows - ahead_row;
         tile.ahead = block.ahead;
@@ -223,120 +277,79 @@ void multiply_block(const GemmBlock& block) {
        : vectors == 4 ? choice.of_4
        : vectors == 2 ? choice.of_2
                       : choice.of_1)(tile);
-      tile.a += rows * (kPacked ? block.k : block.lda);
+      tile.a += rows * (kPacked ? block.k * words_of_a(kForm) : block.lda);
       tile.c += rows * block.ldc;
     }
     panel += vectors;
   }
 }
 
-/// Interleaves the first halves of two vectors, or their second halves.
-template <int... kLane>
-struct Lanes {
-  UNROLL_INLINE static Packet zip_low(Packet a, Packet b) {
-    return __builtin_shufflevector(a.v, b.v, (kLane / 2 + (kLane % 2) * kWidth)...);
-  }
-  UNROLL_INLINE static Packet zip_high(Packet a, Packet b) {
-    return __builtin_shufflevector(a.v, b.v, (kWidth / 2 + kLane / 2 + (kLane % 2) * kWidth)...);
-  }
-};
-#if UNROLL_WIDTH == 16
-using AllLanes = Lanes<0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15>;
-#elif UNROLL_WIDTH == 8
-using AllLanes = Lanes<0, 1, 2, 3, 4, 5, 6, 7>;
-#else
-using AllLanes = Lanes<0, 1, 2, 3>;
-#endif
-
-/// Transposes a square of kWidth vectors. Interleaving the two halves of a sequence, element by
-/// element, rotates the bits of every index by one; log2(kWidth) times transposes.
-UNROLL_INLINE void transpose(Packet (&square)[kWidth]) {
-#pragma GCC unroll 4
-  for (std::int64_t step = 1; step < kWidth; step *= 2) {
-    Packet next[kWidth];
-#pragma GCC unroll 8
-    for (std::int64_t i = 0; i < kWidth / 2; ++i) {
-      next[2 * i] = AllLanes::zip_low(square[i], square[i + kWidth / 2]);
-      next[2 * i + 1] = AllLanes::zip_high(square[i], square[i + kWidth / 2]);
-    }
-#pragma GCC unroll 16
-    for (std::int64_t i = 0; i < kWidth; ++i) square[i] = next[i];
-  }
-}
-
-/// Writes rows [0, rows) of a source that is stored as [k, rows], with `stride` floats from one k
-/// to the next. It stores whole vectors in ascending order, so that each overwrites the excess of
-/// the one before; up to kWidth - rows floats are written past the end.
-void pack_rows(const float* from, std::int64_t ld, std::int64_t rows, std::int64_t k, float* to,
-               std::int64_t stride) {
-  for (std::int64_t p = 0; p < k; p += kWidth) {
-    const std::int64_t depth = k - p < kWidth ? k - p : kWidth;
-    Packet square[kWidth];
-#pragma GCC unroll 16
-    for (int r = 0; r < kWidth; ++r)
-      if (r < rows) __builtin_prefetch(from + (r + rows) * ld + p, 0, 2);
-    if (depth == kWidth) {
-#pragma GCC unroll 16
-      for (int r = 0; r < kWidth; ++r)
-        square[r] = r < rows ? load(from + r * ld + p) : Packet(0.0f);
-    } else {
-#pragma GCC unroll 16
-      for (int r = 0; r < kWidth; ++r)
-        square[r] = r < rows ? load(from + r * ld + p, depth) : Packet(0.0f);
-    }
-    transpose(square);
-#pragma GCC unroll 16
-    for (int i = 0; i < kWidth; ++i)
-      if (i < depth) store(to + (p + i) * stride, square[i]);
-  }
-}
-
+/// Packs tiles of rows of A.
+template <typename Words>
 void pack_a(const GemmPack& pack) {
-  const RowSplit split(pack.rows);
+  const RowSplit split(pack.rows, kMaxRows);
+  const std::int64_t words = words_of<Words>(pack.k);
   if (!pack.transposed) {
     std::int64_t row = 0;
     for (std::int64_t i = 0; i < split.tiles; ++i) {
       const std::int64_t rows = split.rows(i);
-      pack_rows(pack.from + row * pack.ld, pack.ld, rows, pack.k, pack.to + row * pack.k, rows);
+      pack_rows<Words>(pack.from + row * pack.ld, pack.ld, rows, pack.k, pack.to + row * words,
+                       rows);
       row += rows;
     }
     return;
   }
-  for (std::int64_t p = 0; p < pack.k; ++p) {  // along the stored rows, to read contiguously
+  for (std::int64_t w = 0; w < words; ++w) {  // along the stored rows, to read contiguously
+    const std::int64_t p = w * Words::kTerms;
     const float* const from = pack.from + p * pack.ld;
     std::int64_t row = 0;
     for (std::int64_t i = 0; i < split.tiles; ++i) {
       const std::int64_t rows = split.rows(i);
       __builtin_prefetch(from + kPackAhead * pack.ld + row);
-      store(pack.to + row * pack.k + p * rows, load(from + row, rows), rows);
+      store(pack.to + row * words + w * rows,
+            load_across<Words>(from + row, pack.ld, pack.k - p, rows), rows);
       row += rows;
     }
-  }
-}
-
-void pack_b(const GemmPack& pack) {
-  const std::int64_t whole = pack.rows / kWidth * kWidth, rest = pack.rows - whole;
-  if (!pack.transposed) {
-    for (std::int64_t row = 0; row < pack.rows; row += kWidth)
-      pack_rows(pack.from + row * pack.ld, pack.ld, row < whole ? kWidth : rest, pack.k,
-                pack.to + row / kWidth * pack.panel_stride, kWidth);
-    return;
-  }
-  for (std::int64_t p = 0; p < pack.k; ++p) {
-    const float* const from = pack.from + p * pack.ld;
-    float* to = pack.to + p * kWidth;
-    for (std::int64_t row = 0; row < whole; row += kWidth, to += pack.panel_stride) {
-      __builtin_prefetch(from + kPackAhead * pack.ld + row);
-      store(to, load(from + row));
-    }
-    if (rest > 0) store(to, load(from + whole, rest));
   }
 }
 
 }  // namespace
 
-extern const GemmKernels kGemmKernels = {
-    kPacketWidth, kMaxRows, pack_a, pack_b, multiply_block<false>, multiply_block<true>,
+#if UNROLL_BF16_DOT
+extern const GemmKernels kBf16GemmKernels = {
+    kPacketWidth,
+    kMaxRows,
+    kGemmDepth,
+    2,
+    2,
+    pack_a<Pairs<2>>,
+    pack_b<Pairs<2>>,
+    nullptr,
+    multiply_block<Form::kPairs>,
 };
+#else
+extern const GemmKernels kGemmKernels = {
+    kPacketWidth,
+    kMaxRows,
+    kGemmDepth,
+    1,
+    1,
+    pack_a<Floats>,
+    pack_b<Floats>,
+    multiply_block<Form::kInPlace>,
+    multiply_block<Form::kFloats>,
+};
+extern const GemmKernels kBf16GemmKernels = {
+    kPacketWidth,
+    kMaxRows,
+    kGemmDepth,
+    2,
+    2,
+    pack_a<RoundedFloats>,
+    pack_b<Pairs<2>>,
+    nullptr,
+    multiply_block<Form::kWidened>,
+};
+#endif
 
 }  // namespace unroll::host::UNROLL_ISA

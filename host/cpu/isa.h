@@ -7,6 +7,8 @@
 ///     UNROLL_ISA=avx512    -mavx512f -mavx512dq -mavx512bw -mavx512vl -mavx2 -mfma
 ///     UNROLL_ISA=avx2      -mavx2 -mfma
 ///     UNROLL_ISA=baseline  (no flag)
+/// Two further sets, avx512_bf16 and amx, are avx512 with instructions for products in bfloat16.
+/// Only gemm_kernel.cpp and gemm_amx_kernel.cpp are compiled for them.
 /// Each compilation defines one constant table of function pointers (RowKernels in kernels.h, for
 /// example), and the caller selects one with UNROLL_FOR_ISA(table).
 ///
@@ -17,20 +19,27 @@
 
 namespace unroll::host {
 
-enum class Isa { kBaseline, kAvx2, kAvx512 };
+enum class Isa { kBaseline, kAvx2, kAvx512, kAvx512Bf16, kAmx };
 
-/// "baseline", "avx2" or "avx512".
+/// "baseline", "avx2", "avx512", "avx512_bf16" or "amx".
 const char* isa_name(Isa isa);
 
-/// Whether this CPU and operating system support it.
+/// Whether this CPU and operating system support it. For AMX it asks the kernel for the permission
+/// to use tiles, which the process then has, and tries a product.
 bool isa_supported(Isa isa);
 
-/// The widest supported set or, for tests, the one that the environment variable UNROLL_ISA named
-/// at the first call. Errors: std::runtime_error if that is unknown or unsupported.
+/// At most kAvx512: the widest supported set or, for tests, the one that the environment variable
+/// UNROLL_ISA named at the first call. Errors: std::runtime_error if that is unknown or
+/// unsupported.
 Isa selected_isa();
 
-/// For tests: selects another set from here on. It invalidates all packed operands. Do not call it
-/// while kernels run. Errors: std::runtime_error if the set is not supported.
+/// What multiplies in bfloat16: selected_isa() or, where that is kAvx512, the widest supported set.
+/// UNROLL_ISA chooses it, too.
+Isa selected_bf16_isa();
+
+/// For tests: selects another set from here on, also for bfloat16. It invalidates all packed
+/// operands. Do not call it while kernels run. Errors: std::runtime_error if the set is not
+/// supported.
 void select_isa(Isa isa);
 
 /// The table of the selected instruction set.

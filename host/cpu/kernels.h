@@ -87,6 +87,8 @@ struct RowKernels {
   float (*min_or_nan)(const float* x, std::int64_t n);  // NaN if there is one
   /// y = min(x, y), or NaN if either is NaN.
   void (*accumulate_min)(const float* x, float* y, std::int64_t n);
+  /// Each becomes the nearest bfloat16.
+  void (*round_to_bf16)(float* x, std::int64_t n);
 };
 
 /// The update of each element by one optimiser step; g is the gradient after scaling and clipping.

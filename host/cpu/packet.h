@@ -12,6 +12,8 @@
 #define UNROLL_JOIN_(a, b) a##b
 #define UNROLL_JOIN(a, b) UNROLL_JOIN_(a, b)
 // NOLINTBEGIN(readability-identifier-naming): pasted together with the value of UNROLL_ISA
+#define UNROLL_WIDTH_amx 16
+#define UNROLL_WIDTH_avx512_bf16 16
 #define UNROLL_WIDTH_avx512 16
 #define UNROLL_WIDTH_avx2 8
 #define UNROLL_WIDTH_baseline 4
@@ -223,6 +225,16 @@ UNROLL_INLINE Packet copysign(Packet x, Packet s) {
 /// functions that return one of their operands unchanged do not.
 UNROLL_INLINE Packet flushed(Packet x) {
   return select(abs(x) < Packet(1.17549435e-38f), copysign(Packet(0.0f), x), x);
+}
+
+/// x rounded to the nearest bfloat16, ties to even. NaN stays NaN.
+UNROLL_INLINE Packet round_to_bf16(Packet x) {
+  const auto bits = reinterpret_cast<UintVector>(x.v);
+  const UintVector sum = bits + 0x7fffu + (bits >> 16 & 1u);
+  // A NaN of all ones would overflow.
+  const Packet nan(reinterpret_cast<IntVector>(bits | 0x00400000u));
+  const Packet y = select(x == x, Packet(reinterpret_cast<IntVector>(sum)), nan);
+  return Packet(y.bits() & -0x10000);
 }
 
 UNROLL_INLINE Packet sqrt(Packet x) {

@@ -179,6 +179,14 @@ void accumulate_min(const float* x, float* y, std::int64_t n) {
   map(x, y, y, n, [](Packet a, Packet b) { return min_or_nan(b, a); });
 }
 
+void round_all_to_bf16(float* x, std::int64_t n) {
+  for_each_packet(
+      n, [&](std::int64_t i) { store(x + i, round_to_bf16(load(x + i))); },
+      [&](std::int64_t i, std::int64_t count) {
+        store(x + i, round_to_bf16(load(x + i, count)), count);
+      });
+}
+
 }  // namespace
 
 extern const RowKernels kRowKernels;
@@ -199,6 +207,7 @@ const RowKernels kRowKernels = {
     accumulate_max,
     min_or_nan_of,
     accumulate_min,
+    round_all_to_bf16,
 };
 
 }  // namespace unroll::host::UNROLL_ISA

@@ -1,6 +1,7 @@
 /// Decoder, softmax and cross-entropy, one chunk of rows at a time. One product computes the
 /// logits. Then each row gives its loss and, in place of its logits, their gradient. Two products
-/// turn that into the gradients of h and of the weight.
+/// turn that into the gradients of h and of the weight. In bfloat16 the gradients of the logits are
+/// rounded, so that the bias sums see what the products see.
 #include "host/cpu/softmax_cross_entropy.h"
 
 #include <algorithm>
@@ -96,6 +97,7 @@ class CpuSoftmaxCrossEntropyPlan final : public SoftmaxCrossEntropyPlan {
       if (args_.gradient) {
         kernels.scale(x, weight * scale / sum, n);
         x[target] -= weight * scale;
+        if (device_.is_bf16()) kernels.round_to_bf16(x, n);
       }
     }
     loss = weighted;

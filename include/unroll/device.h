@@ -23,7 +23,7 @@ enum class DeviceKind : std::uint8_t { kCpu, kCuda };
 enum class Precision : std::uint8_t {
   kFp32,  // IEEE float32
   kTf32,  // operands rounded to 10 bits of mantissa; CUDA only
-  kBf16,  // operands and the activations between them in bfloat16; CUDA only
+  kBf16,  // operands and the activations between them in bfloat16
 };
 
 /// "fp32", "tf32", "bf16".
@@ -60,7 +60,8 @@ struct CudaOptions {
 
 /// The processor.
 /// Units     `threads`: 0 means one per processor that this process may use.
-std::shared_ptr<Backend> cpu(int threads = 0);
+/// Errors    std::invalid_argument for a negative number of threads, and for TF32.
+std::shared_ptr<Backend> cpu(int threads = 0, Precision precision = Precision::kFp32);
 
 /// The number of CUDA devices that can be used now: 0 without a GPU, a driver, or the CUDA module.
 /// `why`, if given, then receives the reason, on one line.
@@ -85,8 +86,8 @@ struct OpenedDevice {
   std::string why_no_gpu;  // where "auto" took the processor
 };
 /// The device of that name: "cpu"; "cuda", which is the first GPU; "cuda:N"; or "auto", which is
-/// what find_gpu() finds, else the processor. `threads` are for the processor, and `options` for a
-/// GPU: the processor always computes in fp32.
+/// what find_gpu() finds, else the processor. `threads` are for the processor. Of the `options` it
+/// takes only the precision, and computes in fp32 if that is TF32.
 /// Errors    std::invalid_argument for another name; others as cpu() and cuda().
 OpenedDevice open_device(const std::string& name = "auto", int threads = 0,
                          const CudaOptions& options = {});

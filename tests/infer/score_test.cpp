@@ -105,7 +105,7 @@ TEST_P(Scores, OfAModelThatOverflowsAreOneError) {
             "ones");
 }
 
-UNROLL_FOR_EACH_BACKEND(Scores);
+INSTANTIATE_TEST_SUITE_P(On, Scores, ::testing::Values("Cpu", "CpuBf16", "Cuda"), backend_name);
 
 TEST(ScoresArguments, AreChecked) {
   const LoadedModel model = asked_model(cpu(1));

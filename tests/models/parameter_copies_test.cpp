@@ -489,8 +489,9 @@ TEST_P(ParameterCopiesTest, FollowSparseUpdates) {
 }
 
 INSTANTIATE_TEST_SUITE_P(On, ParameterCopiesTest,
-                         ::testing::Values("Cpu", "Cuda", "CudaWavefront", "CudaTf32", "CudaBf16",
-                                           "CudaPersistent", "CudaPersistentBf16", "CudaCudnn"),
+                         ::testing::Values("Cpu", "CpuBf16", "Cuda", "CudaWavefront", "CudaTf32",
+                                           "CudaBf16", "CudaPersistent", "CudaPersistentBf16",
+                                           "CudaCudnn"),
                          backend_name);
 
 }  // namespace

@@ -533,7 +533,8 @@ UNROLL_FOR_EACH_BACKEND(CrfGraphTest);
 class CrfPrecisionTest : public OnEachBackend {};
 
 TEST_P(CrfPrecisionTest, GivesTheBitsOfFloat32) {
-  const std::shared_ptr<Backend> fp32 = Devices::get("Cuda");
+  const bool on_cpu = backend_->kind() == DeviceKind::kCpu;
+  const std::shared_ptr<Backend> fp32 = Devices::get(on_cpu ? "Cpu" : "Cuda");
   for (const CrfDims& dims : {CrfDims{9, 5, 17}, CrfDims{6, 3, 257}}) {
     const CrfData data = random_chains(dims);
     GuardedMemory memory(*fp32);
@@ -547,7 +548,7 @@ TEST_P(CrfPrecisionTest, GivesTheBitsOfFloat32) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(On, CrfPrecisionTest, ::testing::Values("CudaTf32", "CudaBf16"),
+INSTANTIATE_TEST_SUITE_P(On, CrfPrecisionTest, ::testing::Values("CpuBf16", "CudaTf32", "CudaBf16"),
                          backend_name);
 
 struct AllResults {

@@ -388,7 +388,7 @@ TEST_P(RecurrentPrecision, DropsWhatFloat32Drops) {
 }
 
 INSTANTIATE_TEST_SUITE_P(On, RecurrentPrecision,
-                         ::testing::Values("CudaTf32", "CudaBf16", "CudaPersistentTf32",
+                         ::testing::Values("CpuBf16", "CudaTf32", "CudaBf16", "CudaPersistentTf32",
                                            "CudaPersistentBf16", "CudaCudnnTf32", "CudaCudnnBf16",
                                            "CudaCudnnFp16"),
                          backend_name);

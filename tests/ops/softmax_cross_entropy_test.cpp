@@ -337,7 +337,7 @@ TEST_P(SoftmaxCrossEntropyPrecision, RoundsTheGradientsOfTheLogitsAlone) {
 }
 
 INSTANTIATE_TEST_SUITE_P(On, SoftmaxCrossEntropyPrecision,
-                         ::testing::Values("CudaTf32", "CudaBf16"), backend_name);
+                         ::testing::Values("CpuBf16", "CudaTf32", "CudaBf16"), backend_name);
 
 SoftmaxCrossEntropyOptions graph_options(const LossCase& c) {
   return {.chunk_rows = c.chunk_rows, .ignored_id = c.ignored_id, .mean = c.mean, .scale = c.scale};

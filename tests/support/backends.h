@@ -132,7 +132,12 @@ inline RecurrentAlgorithm named(const std::string& name) {
   return RecurrentAlgorithm::parse(name);
 }
 
-/// The ways to compute on a GPU, by the names of test parameters.
+/// The ways to compute on the CPU, by the names of test parameters.
+inline const std::map<std::string, Precision> kCpuForms = {
+    {"Cpu", Precision::kFp32},
+    {"CpuBf16", Precision::kBf16},
+};
+/// The same on a GPU.
 inline const std::map<std::string, CudaOptions> kCudaForms = {
     {"CudaAuto", {}},
     {"Cuda", {.recurrent_algorithm = named("stepwise")}},
@@ -166,7 +171,9 @@ class Devices : public ::testing::Environment {
  public:
   static std::shared_ptr<Backend> get(const std::string& name) {
     std::shared_ptr<Backend>& backend = open()[name];
-    if (!backend) backend = name == "Cpu" ? cpu(2) : cuda(0, kCudaForms.at(name));
+    if (backend) return backend;
+    const auto on_cpu = kCpuForms.find(name);
+    backend = on_cpu != kCpuForms.end() ? cpu(2, on_cpu->second) : cuda(0, kCudaForms.at(name));
     return backend;
   }
   void TearDown() override { open().clear(); }
@@ -184,7 +191,7 @@ class OnEachBackend : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     std::string why;
-    if (GetParam() != "Cpu" && cuda_device_count(&why) == 0) {
+    if (!kCpuForms.contains(GetParam()) && cuda_device_count(&why) == 0) {
       if (is_required("UNROLL_REQUIRE_CUDA"))
         FAIL() << "UNROLL_REQUIRE_CUDA=1, but no CUDA device: " << why;
       GTEST_SKIP() << "no CUDA device: " << why;

@@ -119,7 +119,8 @@ Array<S> broadcast_to(const Array<S>& a, const Dims& dims) {
 
 template <typename S>
 S logistic(S x) {
-  return S(1) / (S(1) + std::exp(-x));
+  using std::exp;
+  return S(1) / (S(1) + exp(-x));
 }
 template <typename S>
 S relu(S x) {

@@ -5,6 +5,8 @@
 /// GRU (reset after).
 #pragma once
 
+#include <cmath>
+#include <complex>
 #include <cstddef>
 #include <cstdint>
 #include <utility>
@@ -60,12 +62,13 @@ std::vector<S> affine(const Array<S>& w, const std::vector<S>& v, const Array<S>
 /// gain (v - mean) / sqrt(variance + 1e-5) + bias, with mean and variance over all elements of v.
 template <typename S>
 std::vector<S> layer_norm(const std::vector<S>& v, const Array<S>& gain, const Array<S>& bias) {
+  using std::sqrt;
   S mean(0), variance(0);
   for (const S& x : v) mean += x / S(double(v.size()));
   for (const S& x : v) variance += (x - mean) * (x - mean) / S(double(v.size()));
   std::vector<S> out;
   for (std::size_t k = 0; k < v.size(); ++k)
-    out.push_back(gain.values[k] * (v[k] - mean) / std::sqrt(variance + S(1e-5)) + bias.values[k]);
+    out.push_back(gain.values[k] * (v[k] - mean) / sqrt(variance + S(1e-5)) + bias.values[k]);
   return out;
 }
 
@@ -73,6 +76,7 @@ std::vector<S> layer_norm(const std::vector<S>& v, const Array<S>& gain, const A
 template <typename S>
 CellState<S> lstm_step(const RecurrentSpec& spec, const LayerWeights<S>& w, const std::vector<S>& x,
                        const CellState<S>& before) {
+  using std::tanh;
   const std::size_t units = before.c.size();
   const bool norm = spec.layer_norm, coupled = spec.input_gate == InputGate::kCoupled;
   const std::vector<S> in = norm ? layer_norm(product(w.weight_ih, x), w.gain_ih, w.bias_ih)
@@ -84,7 +88,7 @@ CellState<S> lstm_step(const RecurrentSpec& spec, const LayerWeights<S>& w, cons
   CellState<S> after = before;
   for (std::size_t u = 0; u < units; ++u) {
     const auto z = [&](std::size_t gate) { return in[gate * units + u] + re[gate * units + u]; };
-    const S f = logistic(z(first)), g = std::tanh(z(first + 1));
+    const S f = logistic(z(first)), g = tanh(z(first + 1));
     S i = S(1) - f;
     if (spec.input_gate == InputGate::kSeparate) i = logistic(z(0));
     if (spec.input_gate == InputGate::kCapped && real(logistic(z(0))) < real(i)) i = logistic(z(0));
@@ -93,7 +97,7 @@ CellState<S> lstm_step(const RecurrentSpec& spec, const LayerWeights<S>& w, cons
   }
   const std::vector<S> read = norm ? layer_norm(after.c, w.gain_c, w.bias_c) : after.c;
   std::vector<S> h;
-  for (std::size_t u = 0; u < units; ++u) h.push_back(out[u] * std::tanh(read[u]));
+  for (std::size_t u = 0; u < units; ++u) h.push_back(out[u] * tanh(read[u]));
   after.h = spec.projection > 0 ? product(w.weight_hr, h) : h;
   return after;
 }
@@ -102,6 +106,7 @@ CellState<S> lstm_step(const RecurrentSpec& spec, const LayerWeights<S>& w, cons
 template <typename S>
 CellState<S> cell_step(const RecurrentSpec& spec, const LayerWeights<S>& w, const std::vector<S>& x,
                        const CellState<S>& before) {
+  using std::tanh;
   if (spec.cell == CellKind::kLstm) return lstm_step(spec, w, x, before);
   const std::size_t units = before.h.size();
   const std::vector<S> in = affine(w.weight_ih, x, w.bias_ih);
@@ -119,12 +124,12 @@ CellState<S> cell_step(const RecurrentSpec& spec, const LayerWeights<S>& w, cons
       const std::size_t row = 2 * units + u;
       const S z =
           spec.reset == GruReset::kBefore ? in[row] + re_reset[row] : in[row] + reset[u] * re[row];
-      after.h[u] = update[u] * before.h[u] + (S(1) - update[u]) * std::tanh(z);
+      after.h[u] = update[u] * before.h[u] + (S(1) - update[u]) * tanh(z);
     }
   } else {
     for (std::size_t u = 0; u < units; ++u) {
       const S z = in[u] + re[u];
-      after.h[u] = spec.cell == CellKind::kRnnTanh   ? std::tanh(z)
+      after.h[u] = spec.cell == CellKind::kRnnTanh   ? tanh(z)
                    : spec.cell == CellKind::kRnnRelu ? relu(z)
                                                      : logistic(z);
     }

@@ -1,4 +1,4 @@
-/// Runs on a GPU: cut and resumed, and taken from one device to the other.
+/// Runs on a GPU, or in bfloat16: cut and resumed, and taken from one device to the other.
 #include <gtest/gtest.h>
 
 #include "tests/support/backends.h"
@@ -43,7 +43,7 @@ TEST_P(TrainingOnDevice, CutAndResumedItEndsWithTheSameBits) {
 }
 
 // Adam at 1e-3 does not let roundings grow in so few steps: see
-// tests/models/devices_agree_test.cpp.
+// tests/models/devices_agree_test.cpp. In bfloat16 they are 2^16 times those of float32.
 TEST_P(TrainingOnDevice, GoesOnOnTheOtherDevice) {
   const TempFolder here;
   const TrainedRun whole = train_small(corpus_, config_, options(here));
@@ -54,11 +54,28 @@ TEST_P(TrainingOnDevice, GoesOnOnTheOtherDevice) {
     const TrainedRun rest =
         train_small(corpus_, config_, options(folder), {.backend = end, .resume = true});
     EXPECT_EQ(rest.result.steps, whole.result.steps);
-    EXPECT_NEAR(rest.result.test.loss(), whole.result.test.loss(), 1e-4 * whole.result.test.loss());
+    const double close = backend_->precision() == Precision::kBf16 ? 1e-3 : 1e-4;
+    EXPECT_NEAR(rest.result.test.loss(), whole.result.test.loss(),
+                close * whole.result.test.loss());
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(On, TrainingOnDevice, ::testing::Values("Cuda"), backend_name);
+INSTANTIATE_TEST_SUITE_P(On, TrainingOnDevice, ::testing::Values("CpuBf16", "Cuda", "CudaBf16"),
+                         backend_name);
+
+TEST(TrainingInBf16, HasTheSameBitsForAnyNumberOfThreads) {
+  const LanguageCorpus corpus = small_corpus(60, 6);
+  const LanguageModelConfig config = small_model(corpus);
+  std::string bits;
+  for (const int threads : {1, 2, 7}) {
+    const TempFolder folder;
+    SmallOptions options = small_options(folder.path() / "run");
+    options.epochs = 1;
+    train_small(corpus, config, options, {.backend = cpu(threads, Precision::kBf16)});
+    if (threads == 1) bits = final_bits(options.run_dir);
+    EXPECT_TRUE(final_bits(options.run_dir) == bits) << threads << " threads";
+  }
+}
 
 }  // namespace
 }  // namespace unroll::test

@@ -107,26 +107,26 @@ void CellBackward::step(std::int64_t t, const Share& share) const {
   ThreadPool& pool = stack_.device.pool;
   if (stack_.has_projection()) {
     pool.barrier();
-    multiply_output_gradient(t, share.units);
+    multiply_output_gradient(t, share);
   }
   if (program.is_normalised) pool.barrier();
   const GateArgs a = gate_args(t, stack_.region(cell_, share));
   if (lengths_) pass_on_finished(t, share);
   for (int p = program.phase_count; p-- > 0;) {
     gate_gradients(p, t, a);
+    if (stack_.device.is_bf16()) round_gradients(program.phases[p], a);
     pool.barrier();
-    multiply_gradients(program.phases[p], t, share.width);
+    multiply_gradients(program.phases[p], t, share);
   }
 }
 
 /// The gradient of W_hr's factor, for the calling thread's units.
-void CellBackward::multiply_output_gradient(std::int64_t t, const Range& units) const {
-  if (units.begin == units.end) return;
-  const std::int64_t panel = gemm_panel_width();
-  gemm_packed_panels(
+void CellBackward::multiply_output_gradient(std::int64_t t, const Share& share) const {
+  if (share.units.begin == share.units.end) return;
+  stack_.device.multiply_columns(
       {stack_.args.batch, cell_.padded, cell_.width, dh(cell_.after(t)), cell_.padded_width,
        cell_.w_hr_back->data(), scratch_ + stack_.scratch.doutput, cell_.padded, false},
-      units.begin / panel, units.end / panel);
+      share.units, share.thread);
 }
 
 /// The gate arithmetic of a phase. Where a sequence has ended, the gates' gradients are zero.
@@ -176,18 +176,27 @@ void CellBackward::normalized_gradients(const GateArgs& a) const {
   }
 }
 
+/// The gradients of a phase's sums become bfloat16. Products would round them in any case, but sums
+/// over their rows, for biases and gains, shall see the same values.
+void CellBackward::round_gradients(const cells::Phase& phase, const GateArgs& a) const {
+  const bool all = stack_.program.is_normalised;
+  const int begin = all ? 0 : phase.gradient, end = all ? stack_.program.slots : phase.gradient_end;
+  for (std::int64_t n = 0; n < a.rows; ++n)
+    for (int k = begin; k < end; ++k)
+      row_kernels().round_to_bf16(a.dgates + n * a.gate_row + k * a.gate_stride, a.units);
+}
+
 /// Gradient of the state before (+)= gradients of the phase's slots times R, for the calling
 /// thread's elements.
 void CellBackward::multiply_gradients(const cells::Phase& phase, std::int64_t t,
-                                      const Range& width) const {
-  if (width.begin == width.end) return;
-  const std::int64_t panel = gemm_panel_width();
+                                      const Share& share) const {
+  if (share.width.begin == share.width.end) return;
   float* const to = phase.of_reset ? scratch_ + stack_.scratch.dreset : dh(cell_.before(t));
   for (int k = phase.first; k < phase.first + phase.count; ++k)
-    gemm_packed_panels(
+    stack_.device.multiply_columns(
         {stack_.args.batch, cell_.padded_width, cell_.units, dgates(t, k), stack_.gate_row(cell_),
          cell_.w_hh_back[k]->data(), to, cell_.padded_width, !phase.of_reset || k > phase.first},
-        width.begin / panel, width.end / panel);
+        share.width, share.thread);
 }
 
 /// Where a sequence has ended, the gradient of its state passes through unchanged.

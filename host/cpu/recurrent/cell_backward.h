@@ -19,10 +19,11 @@ class CellBackward {
   void start_gradients(const float* dy) const;
   void step(std::int64_t t, const Share& share) const;
   GateArgs gate_args(std::int64_t t, const Region& region) const;
-  void multiply_output_gradient(std::int64_t t, const Range& units) const;
+  void multiply_output_gradient(std::int64_t t, const Share& share) const;
   void gate_gradients(int phase, std::int64_t t, const GateArgs& a) const;
   void normalized_gradients(const GateArgs& a) const;
-  void multiply_gradients(const cells::Phase& phase, std::int64_t t, const Range& width) const;
+  void round_gradients(const cells::Phase& phase, const GateArgs& a) const;
+  void multiply_gradients(const cells::Phase& phase, std::int64_t t, const Share& share) const;
   void pass_on_finished(std::int64_t t, const Share& share) const;
 
   void weight_gradients(const Matrix& x) const;

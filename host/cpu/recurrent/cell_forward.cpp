@@ -81,7 +81,7 @@ void CellForward::step(std::int64_t t, const Share& share) const {
   float* const result = a.result;
   for (int p = 0; p < program.phase_count; ++p) {
     if (p > 0) pool.barrier();
-    multiply_state(program.phases[p], t, share.units);
+    multiply_state(program.phases[p], t, share);
     const bool is_last = p + 1 == program.phase_count;
     a.result =
         is_last ? result : memory_ + cell_.reset_h + t * stack_.c_size(cell_) + share.units.begin;
@@ -94,7 +94,7 @@ void CellForward::step(std::int64_t t, const Share& share) const {
   }
   if (stack_.has_projection()) {
     pool.barrier();
-    project(t, share.width);
+    project(t, share);
   }
   if (lengths_) keep_finished(t, share);
 }
@@ -102,16 +102,16 @@ void CellForward::step(std::int64_t t, const Share& share) const {
 /// Gates of the phase's slots += R state, for the calling thread's units. With layer norm there is
 /// nothing to add to.
 void CellForward::multiply_state(const cells::Phase& phase, std::int64_t t,
-                                 const Range& units) const {
-  if (units.begin == units.end) return;
-  const std::int64_t panel = gemm_panel_width();
+                                 const Share& share) const {
+  if (share.units.begin == share.units.end) return;
   const float* const state =
       phase.of_reset ? memory_ + cell_.reset_h + t * stack_.c_size(cell_) : h(cell_.before(t));
   for (int k = phase.first; k < phase.first + phase.count; ++k)
-    gemm_packed_panels({stack_.args.batch, cell_.padded, cell_.width, state, cell_.padded_width,
-                        cell_.w_hh[k]->data(), gates(t) + k * cell_.padded, stack_.gate_row(cell_),
-                        !stack_.program.is_normalised},
-                       units.begin / panel, units.end / panel);
+    stack_.device.multiply_columns(
+        {stack_.args.batch, cell_.padded, cell_.width, state, cell_.padded_width,
+         cell_.w_hh[k]->data(), gates(t) + k * cell_.padded, stack_.gate_row(cell_),
+         !stack_.program.is_normalised},
+        share.units, share.thread);
 }
 
 /// The gate arithmetic with layer norm, for the calling thread's rows.
@@ -130,13 +130,12 @@ void CellForward::normalized_gates(const GateArgs& a) const {
 }
 
 /// h = W_hr output, for the calling thread's elements of h.
-void CellForward::project(std::int64_t t, const Range& width) const {
-  if (width.begin == width.end) return;
-  const std::int64_t panel = gemm_panel_width();
-  gemm_packed_panels({stack_.args.batch, cell_.padded_width, cell_.units,
-                      memory_ + cell_.output + t * stack_.c_size(cell_), cell_.padded,
-                      cell_.w_hr->data(), h(cell_.after(t)), cell_.padded_width, false},
-                     width.begin / panel, width.end / panel);
+void CellForward::project(std::int64_t t, const Share& share) const {
+  if (share.width.begin == share.width.end) return;
+  stack_.device.multiply_columns({stack_.args.batch, cell_.padded_width, cell_.units,
+                                  memory_ + cell_.output + t * stack_.c_size(cell_), cell_.padded,
+                                  cell_.w_hr->data(), h(cell_.after(t)), cell_.padded_width, false},
+                                 share.width, share.thread);
 }
 
 /// Sequences that have ended keep their state, and W_hr gets no gradient from them. Each thread

@@ -18,9 +18,9 @@ class CellForward {
   void multiply_input(const Matrix& x) const;
   void start_states() const;
   void step(std::int64_t t, const Share& share) const;
-  void multiply_state(const cells::Phase& phase, std::int64_t t, const Range& units) const;
+  void multiply_state(const cells::Phase& phase, std::int64_t t, const Share& share) const;
   void normalized_gates(const GateArgs& a) const;
-  void project(std::int64_t t, const Range& width) const;
+  void project(std::int64_t t, const Share& share) const;
   void keep_finished(std::int64_t t, const Share& share) const;
 
   float* gates(std::int64_t t) const;

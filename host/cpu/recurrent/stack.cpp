@@ -74,7 +74,7 @@ void Stack::lay_out_scratch() {
 
 Share Stack::share(const CellPlan& cell, int thread) const {
   const int threads = device.pool.size();
-  return {split_range(cell.padded, kUnitBlock, thread, threads),
+  return {thread, split_range(cell.padded, kUnitBlock, thread, threads),
           split_range(cell.padded_width, kUnitBlock, thread, threads),
           split_range(args.batch, 1, thread, threads)};
 }

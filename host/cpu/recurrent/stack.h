@@ -53,6 +53,7 @@ struct Matrix {
 
 /// The part of a timestep that one thread computes.
 struct Share {
+  int thread;
   Range units;  // of Hp
   Range width;  // of Rp
   Range rows;   // of N: layer norm needs all units of a row

@@ -34,8 +34,10 @@ Algorithm of_backend(const char* program, const RecurrentAlgorithm& node, double
   return {program, to_string(node), unit, node};
 }
 
-std::vector<Algorithm> cpu_algorithms() {
-  return {of_backend("unroll", PassAlgorithm{}, 0x1p-24), {"onednn", "onednn", 0x1p-24}};
+std::vector<Algorithm> cpu_algorithms(Precision precision) {
+  std::vector<Algorithm> list{of_backend("unroll", PassAlgorithm{}, rounding_unit(precision))};
+  if (precision == Precision::kFp32) list.push_back({"onednn", "onednn", 0x1p-24});
+  return list;
 }
 
 /// Ours: with every K that makes a wavefront of the stack, and persistent. cuDNN's four, the first
@@ -123,7 +125,7 @@ class Bench {
   }
 
   std::shared_ptr<Backend> open(Precision precision, const RecurrentAlgorithm& algorithm) const {
-    return on_cpu() ? cpu(options_.threads)
+    return on_cpu() ? cpu(options_.threads, precision)
                     : cuda(options_.ordinal, {precision, algorithm, options_.progress});
   }
   std::shared_ptr<Backend> backend(Precision precision,
@@ -252,7 +254,7 @@ class Bench {
   std::vector<Candidate> candidates_for(const MeasuredShape& of, const Inputs& inputs) {
     std::vector<Candidate> candidates;
     for (const Algorithm& algorithm :
-         on_cpu() ? cpu_algorithms() : cuda_algorithms(of.shape, of.precision))
+         on_cpu() ? cpu_algorithms(of.precision) : cuda_algorithms(of.shape, of.precision))
       if (is_wanted(algorithm)) candidates.push_back({algorithm, nullptr, nullptr});
     for (Candidate& c : candidates)
       make_ready(c, [&] {

@@ -57,9 +57,8 @@ std::vector<Precision> chosen_precisions(const BenchFlags& flags, DeviceKind dev
   std::vector<Precision> chosen;
   for (const std::string& name : flags.precisions) {
     chosen.push_back(choose_precision(name));
-    if (on_cpu && chosen.back() != Precision::kFp32)
-      throw UsageError(
-          fmt::format("--precision: got {}, expected fp32: the CPU computes in fp32", name));
+    if (on_cpu && chosen.back() == Precision::kTf32)
+      throw UsageError("--precision: got tf32, expected fp32 or bf16: the CPU has no tf32");
   }
   if (!chosen.empty()) return chosen;
   if (on_cpu) return {Precision::kFp32};
@@ -140,7 +139,7 @@ void add_rnn(CLI::App& bench, std::function<void()>& run) {
       fmt::format("Of named shapes those of these cells; given ones are computed with each [lstm]: "
                   "{}",
                   fmt::join(benchmark::cell_names(), ", ")));
-  list("--precision", flags->precisions, "fp32, tf32, bf16 [all that the device has]");
+  list("--precision", flags->precisions, "fp32, tf32, bf16 [on a GPU all, else fp32]");
   list(
       "--algorithms", flags->algorithms,
       "Those whose names begin so: stepwise, stepwise:8, persistent, cudnn, cudnn:standard, onednn "

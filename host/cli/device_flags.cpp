@@ -33,14 +33,14 @@ void DeviceFlags::add_to(CLI::App& command) {
   };
   add("--device", device, "auto, cpu, cuda or cuda:N; auto: a GPU if there is one");
   precision_option_ = add("--precision", precision,
-                          "What matrix products compute in: fp32, or on a GPU tf32 or bf16");
+                          "What matrix products compute in: fp32 or bf16, or on a GPU tf32");
   threads_option_ =
       add("--threads", threads, "Threads on the CPU; 0: one per processor it may use");
 }
 
 std::string DeviceFlags::beyond_cpu(const RecurrentAlgorithm& algorithm) const {
-  if (precision != to_string(Precision::kFp32))
-    return fmt::format("--precision: got {}, expected fp32: the CPU computes in fp32", precision);
+  if (precision == to_string(Precision::kTf32))
+    return "--precision: got tf32, expected fp32 or bf16: the CPU has no tf32";
   return refusal_of(algorithm, why_not(algorithm, DeviceKind::kCpu));
 }
 

@@ -20,7 +20,7 @@ struct StoredRun {
   std::string corpus;            // a path, or kBuiltInCorpus
   std::string text_fingerprint;  // of the content of the text
   std::string device;            // kind_of_device() of the last part
-  std::string precision;         // asked for; a part on the CPU is in fp32 all the same
+  std::string precision;         // asked for; for tf32, a part on the CPU is in fp32
   int threads = 0;               // as --threads
   /// Used in the last part; none if an old file lacks it.
   std::optional<RecurrentAlgorithm> algorithm = {};

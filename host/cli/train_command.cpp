@@ -192,7 +192,8 @@ RecurrentAlgorithm algorithm_of_resumed(const TrainFlags& flags, const TrainSett
 /// `flags`: as device_of_resumed() made them.
 std::shared_ptr<Backend> reopen(DeviceFlags flags, const RecurrentAlgorithm& algorithm,
                                 const StoredRun& stored) {
-  if (flags.device == "cpu") flags.precision = to_string(Precision::kFp32);  // it has no other
+  if (flags.device == "cpu" && flags.precision == to_string(Precision::kTf32))
+    flags.precision = to_string(Precision::kFp32);  // the CPU has no tf32
   auto backend = flags.open(algorithm);
   if (const std::string now = kind_of_device(*backend); now != stored.device)
     warn(fmt::format("the run was begun on {}: on {} its results will differ by rounding",

@@ -131,8 +131,9 @@ TEST_F(BadInputs, DevicesThatAreNotThere) {
   check({
       {"a GPU", "", hidden + train("--device cuda"), 1, "; --device cpu works without a GPU"},
       {"a second GPU", "", hidden + train("--device cuda:1"), 1, "--device cuda:1: "},
-      {"what only a GPU does", "", hidden + train("--precision bf16"), 1,
-       "--precision: got bf16, expected fp32: the CPU computes in fp32, and no GPU can be used: "},
+      {"what only a GPU does", "", hidden + train("--precision tf32"), 1,
+       "--precision: got tf32, expected fp32 or bf16: the CPU has no tf32, and no GPU can be "
+       "used: "},
       {"how only a GPU does it", "", hidden + train("--rnn-algorithm stepwise:8"), 1,
        "--rnn-algorithm: got stepwise:8, expected auto or stepwise: "},
       {"whose library does it", "", hidden + train("--rnn-algorithm cudnn"), 1,
@@ -140,7 +141,8 @@ TEST_F(BadInputs, DevicesThatAreNotThere) {
        "GPU, "
        "and "},
       {"a question to a GPU", "", hidden + "unroll predict --checkpoint run --precision tf32", 1,
-       "--precision: got tf32, expected fp32: the CPU computes in fp32, and no GPU can be used: "},
+       "--precision: got tf32, expected fp32 or bf16: the CPU has no tf32, and no GPU can be "
+       "used: "},
   });
 }
 

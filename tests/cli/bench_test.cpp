@@ -208,7 +208,7 @@ TEST(BenchRnn, RefusesWhatItCannotMeasure) {
   for (const Mistake& mistake :
        {Mistake{"rnn --shapes wlm20", "got 'wlm20'"}, Mistake{"rnn --shapes 1,2,3", "got '1,2,3'"},
         Mistake{"rnn --cell lstn", "got 'lstn'"}, Mistake{"rnn --precision fp64", "got 'fp64'"},
-        Mistake{"rnn --device cpu --precision bf16", "got bf16"},
+        Mistake{"rnn --device cpu --precision tf32", "got tf32"},
         Mistake{"rnn --direction up", "got 'up'"}, Mistake{"rnn --samples 0", "got 0"},
         Mistake{"rnn --samples many", "got 'many'"}, Mistake{"rnn --shape wlm200", "--shapes"},
         Mistake{"floor --shapes wlm20", "got 'wlm20'"}, Mistake{"rnm", "rnn"},

@@ -341,8 +341,8 @@ TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
            {"train --device cuda:-1", "--device: got 'cuda:-1'"},
            {"train --precision fp16",
             "--precision: got 'fp16', expected one of fp32, tf32, bf16; di"},
-           {"train --device cpu --precision bf16",
-            "--precision: got bf16, expected fp32: the CPU computes in fp32"},
+           {"train --device cpu --precision tf32",
+            "--precision: got tf32, expected fp32 or bf16: the CPU has no tf32"},
            {"eval --checkpoint x --device cpu --precision tf32", "--precision: got tf32"},
            {"train --rnn-algorithm cudnn:fast",
             "--rnn-algorithm: got 'cudnn:fast', expected auto, stepwise, stepwise:K with K "

@@ -114,6 +114,27 @@ TEST_P(RecurrentBf16, RoundsAfterDropout) {
   }
 }
 
+// From the timestep on in which a sequence reads it, and in no other sequence.
+TEST_P(RecurrentBf16, KeepsNanInItsSequence) {
+  for (const RecurrentCase& c :
+       taken(recurrent_cases({recurrent_shape({33}, 1, 3, 5, 17, false)}))) {
+    SCOPED_TRACE(describe(c));
+    auto data = recurrent_data(c, 67);
+    constexpr std::int64_t kStep = 1, kSequence = 2;
+    data.x.at(kStep * c.batch + kSequence, 16) = NAN;
+    KernelRun run(*backend_, *memory_, c, data, true);
+    const auto y = run.forward().y;
+    for (std::int64_t t = 0; t < c.steps; ++t)
+      for (std::int64_t n = 0; n < c.batch; ++n)
+        for (std::int64_t u = 0; u < y.last(); ++u) {
+          if (c.spec.cell == CellKind::kRnnRelu && n == kSequence) continue;  // relu(NaN) is 0
+          EXPECT_EQ(std::isnan(y.at(t * c.batch + n, u)), n == kSequence && t >= kStep)
+              << t << ", " << n << ", " << u;
+        }
+    finish_case();
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(On, RecurrentBf16,
                          ::testing::Values("CpuBf16", "CudaBf16", "CudaPersistentBf16"),
                          backend_name);

@@ -41,12 +41,12 @@ inline std::shared_ptr<Backend> DeviceChoice::open() const {
   const Precision wanted = chosen_precision();
   const auto recurrent = RecurrentAlgorithm::parse(algorithm);
   if (device == "cpu") {
-    if (wanted != Precision::kFp32)
-      throw std::invalid_argument("--precision: got " + precision + " with the CPU, expected fp32");
+    if (wanted == Precision::kTf32)
+      throw std::invalid_argument("--precision: got tf32 with the CPU, expected fp32 or bf16");
     if (const std::string why = why_not(recurrent, DeviceKind::kCpu); !why.empty())
       throw std::invalid_argument("--rnn-algorithm: got " + algorithm +
                                   ", expected auto or stepwise: " + why);
-    return cpu(threads);
+    return cpu(threads, wanted);
   }
   if (device != "cuda")
     throw std::invalid_argument("--device: got " + device + ", expected cpu or cuda");

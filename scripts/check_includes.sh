@@ -67,13 +67,14 @@ BEGIN {
 
   # the program
   rule("host/data", public "|host/(data|base)/", anything)
-  rule("host/models", public "|host/(models|data|base)/", anything)
+  rule("host/parallel", "host/(parallel|base)/|unroll/version[.]h", anything)
+  rule("host/models", public "|host/(models|parallel|data|base)/", anything)
   rule("host/infer", public "|host/(infer|models|data|base)/", anything)
-  rule("host/train", public "|host/(train|models|data|base)/", anything)
+  rule("host/train", public "|host/(train|models|parallel|data|base)/", anything)
   rule("host/pages", public "|host/(pages|models|data|base)/", anything)
   rule("host/bench", "unroll/|host/(bench|pages|cpu|base)/", anything)
   rule("host/serve", public "|host/(serve|infer|models|data|base)/", anything)
-  rule("host/cli", public "|host/(cli|serve|bench|pages|train|infer|models|data|base)/", anything)
+  rule("host/cli", public "|host/(cli|serve|bench|pages|train|infer|models|parallel|data|base)/", anything)
 
   rule("examples", "examples/common/|unroll/ops/|unroll/(cpu_limits|cuda_report|device|gradients|graph|initializer|language_model|" \
        "layers|ops|optimizer|recurrent|recurrent_algorithm|session|tensor|unroll|variable_store|version)[.]h", standard)

@@ -4,10 +4,12 @@
 
 #include <exception>
 #include <memory>
+#include <optional>
 
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
+#include "host/cli/train_ranks.h"
 #include "unroll/backend.h"
 #include "unroll/cpu_limits.h"
 #include "unroll/cuda_report.h"
@@ -15,6 +17,20 @@
 
 namespace unroll::cli {
 namespace {
+
+/// Which launcher started this process, and as what.
+struct LaunchReport {
+  std::optional<Launch> launch;
+  std::string why_not;  // what its variables lack
+};
+
+LaunchReport report_launch() {
+  try {
+    return {launch_of_process(), ""};
+  } catch (const std::exception& error) {
+    return {std::nullopt, error.what()};
+  }
+}
 
 struct CpuReport {
   std::string name;     // "cpu (avx512, 2 threads)"
@@ -76,6 +92,15 @@ std::string limit_rows(const MemoryLimit& memory, const ProcessorLimit& processo
   return row("memory", bytes) + row("processors", threads);
 }
 
+std::string launch_row(const LaunchReport& report) {
+  if (!report.why_not.empty()) return row("launcher", report.why_not);
+  if (!report.launch) return row("launcher", "none: one rank, or as many as --ranks says");
+  const Launch& launch = *report.launch;
+  return row("launcher",
+             fmt::format("{}: rank {} of {}, {} on this machine, which meet at {}", launch.launcher,
+                         launch.rank, launch.ranks, launch.local_rank, to_string(launch.first)));
+}
+
 std::string page(const CpuReport& host, const CudaReport& cuda, const Choice& choice) {
   std::string text = row("unroll", kVersion);
   text += row("cpu", host.why_not.empty() ? host.name : host.why_not);
@@ -95,6 +120,7 @@ std::string page(const CpuReport& host, const CudaReport& cuda, const Choice& ch
   } else {
     text += row("CUDA module", cuda.module.why_not);
   }
+  text += launch_row(report_launch());
   return text + row("--device auto", choice.device + why_automatic(choice.why_no_gpu));
 }
 
@@ -111,6 +137,18 @@ Json limit_json(Number limit, const std::string& file) {
 
 Json to_json(const CudaPart& part) {
   return {{"version", or_null(part.version)}, {"why_not", or_null(part.why_not)}};
+}
+
+Json to_json(const LaunchReport& report) {
+  Json json = {{"name", Json()}, {"why_not", or_null(report.why_not)}};
+  if (!report.launch) return json;
+  const Launch& launch = *report.launch;
+  json["name"] = launch.launcher;
+  json.update({{"rank", launch.rank},
+               {"ranks", launch.ranks},
+               {"local_rank", launch.local_rank},
+               {"address", to_string(launch.first)}});
+  return json;
 }
 
 Json to_json(const CpuReport& host, const CudaReport& cuda, const Choice& choice) {
@@ -138,6 +176,7 @@ Json to_json(const CpuReport& host, const CudaReport& cuda, const Choice& choice
             {"cudnn", to_json(cuda.cudnn)},
             {"why_not", or_null(cuda.why_not)},
             {"devices", std::move(devices)}}},
+          {"launcher", to_json(report_launch())},
           {"auto", {{"device", choice.device}, {"why_no_gpu", or_null(choice.why_no_gpu)}}}};
 }
 

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -16,12 +17,22 @@
 #include "host/cli/terminal.h"
 
 namespace unroll::cli {
+namespace {
+
+std::atomic<bool> is_silent{false};
+
+}  // namespace
+
+void set_silent(bool silent) {
+  is_silent = silent;
+}
 
 void print(const std::string& text) {
   print_raw(printable_lines(text));
 }
 
 void print_raw(const std::string& text) {
+  if (is_silent) return;
   errno = 0;
   if (std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0)
     return;
@@ -61,6 +72,7 @@ void replace_file(const std::filesystem::path& file, const std::string& text) {
 }
 
 void note(const std::string& line) {
+  if (is_silent) return;
   std::fputs((printable(line) + "\n").c_str(), stderr);
 }
 

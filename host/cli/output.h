@@ -38,4 +38,7 @@ void note(const std::string& line);
 /// The same as a warning.
 void warn(const std::string& line);
 
+/// From now on nothing of the above is written: another process of the same run says it.
+void set_silent(bool silent);
+
 }  // namespace unroll::cli

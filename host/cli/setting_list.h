@@ -174,6 +174,11 @@ void for_each_setting(Visit&& visit) {
                 "Parallel streams of text, texts or sentences that are read at once, or windows of "
                 "a series"},
         &S::batch_size);
+  visit(Setting{"--shards", kTraining,
+                "Parts of a batch whose gradients are added up in a fixed order, so that results "
+                "do not depend on how many ranks share them; 0: 1 for one rank, else 8, or one for "
+                "each rank if there are more"},
+        &S::shards);
   visit(Setting{"--unknown-rate", kTraining,
                 "How often a word that the training text has once is read as unknown", false, kTag},
         &S::unknown_rate);

@@ -10,11 +10,13 @@ namespace unroll::cli {
 namespace {
 
 std::atomic<bool> stop{false};
-std::atomic<int> caught{0};            // the first
+std::atomic<int> caught{0};  // the first
+std::atomic<bool> silent{false};
 std::atomic<bool> insisted_on{false};  // by a signal that may end the program
 static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free);
 
 void write_line(std::string_view line) {
+  if (silent.load()) return;
   [[maybe_unused]] const auto ignored = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
@@ -59,6 +61,10 @@ std::atomic<bool>& catch_stop_signals() {
       set_handler(signal, handle_stop);
   }
   return stop;
+}
+
+void silence_signals() {
+  silent = true;
 }
 
 int stop_signal() {

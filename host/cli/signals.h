@@ -13,6 +13,9 @@ namespace unroll::cli {
 /// when this is called stays so.
 std::atomic<bool>& catch_stop_signals();
 
+/// From now on signals write no line: another process of the same run does.
+void silence_signals();
+
 /// The first signal, which set the flag; 0: none.
 int stop_signal();
 

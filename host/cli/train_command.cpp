@@ -1,6 +1,7 @@
 /// unroll train: begins a run, or goes on with one.
 #include <fmt/format.h>
 
+#include <csignal>
 #include <filesystem>
 #include <memory>
 
@@ -15,6 +16,7 @@
 #include "host/cli/task_run.h"
 #include "host/cli/terminal.h"
 #include "host/cli/tokenizer_input.h"
+#include "host/cli/train_ranks.h"
 #include "host/cli/train_setting_flags.h"
 #include "host/cli/values.h"
 #include "host/train/run_folder.h"
@@ -26,6 +28,7 @@ namespace {
 struct TrainFlags {
   std::string data, save = "runs/model", resume, cache_dir;
   bool json = false;
+  int ranks = 0;
   TrainSettingFlags settings;
   DeviceFlags device;
 
@@ -57,6 +60,13 @@ void TrainFlags::add_to(CLI::App& command) {
       ->expected(0, 1)
       ->default_str("")
       ->group("Run");
+  command
+      .add_option(
+          "--ranks", ranks,
+          "Processes that train together: this one starts the others on this machine; 0: as "
+          "many as mpirun, srun or torchrun has started")
+      ->group("Device")
+      ->capture_default_str();
   command.add_flag("--json", json, "One JSON object on stdout, the lines on stderr")->group("Run");
   device.add_to(command);
 }
@@ -155,7 +165,8 @@ std::string to_go_on(const TrainFlags& flags) {
 }
 
 [[noreturn]] void end_interrupted(const TrainFlags& flags, const std::string& what) {
-  throw Stopped(stop_signal(), what + "; " + to_go_on(flags));
+  // Another rank may have got the signal.
+  throw Stopped(stop_signal() != 0 ? stop_signal() : SIGTERM, what + "; " + to_go_on(flags));
 }
 
 /// A resumed run keeps to the device that it was computed on last, and to its threads, unless
@@ -248,6 +259,42 @@ void check_usage(const TrainFlags& flags, bool resume_given) {
   flags.device.check(choose_rnn_algorithm(settings.rnn_algorithm));
 }
 
+/// What other ranks need of the checkpoint that rank 0 goes on from, apart from its tensors, which
+/// training shares.
+std::string to_text(const Start& start) {
+  if (!start.checkpoint) return "";
+  const Checkpoint& c = *start.checkpoint;
+  Json json = {{"directory", c.directory.string()},
+               {"step", c.step},
+               {"config", c.config},
+               {"files", c.files}};
+  if (c.vocabulary) json["vocabulary"] = *c.vocabulary;
+  return json.dump();
+}
+
+/// The run that a checkpoint's configuration describes, with the settings that flags change.
+Start go_on_from(const TrainFlags& flags, Checkpoint checkpoint) {
+  StoredRun run = StoredRun::from(
+      JsonObject(checkpoint.config, (checkpoint.directory / "config.json").string()));
+  const TrainSettings settings = flags.settings.settings_of_resumed(run.settings, flags.save);
+  settings.check();
+  check_cache_dir(flags, settings);
+  return {settings, std::move(checkpoint), std::move(run)};
+}
+
+/// The start of a rank that reads no checkpoint: what to_text() of rank 0 says.
+Start start_from(const TrainFlags& flags, const std::string& text) {
+  if (text.empty()) return {flags.settings.settings(flags.data.empty())};
+  const nlohmann::json json = nlohmann::json::parse(text);
+  Checkpoint checkpoint;
+  checkpoint.directory = json.at("directory").get<std::string>();
+  checkpoint.step = json.at("step");
+  checkpoint.config = json.at("config");
+  checkpoint.files = json.at("files").get<std::map<std::string, std::string>>();
+  if (json.contains("vocabulary")) checkpoint.vocabulary = json.at("vocabulary");
+  return go_on_from(flags, std::move(checkpoint));
+}
+
 /// Needs the lock of the folder.
 Start start_of(const TrainFlags& flags, bool resume_given) {
   const bool begun = !list_checkpoints(flags.save).empty();
@@ -269,24 +316,39 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
     throw std::runtime_error(checkpoint.directory.string() +
                              ": holds a model without the state of its training, expected both to "
                              "go on from");
-  StoredRun run = StoredRun::from(
-      JsonObject(checkpoint.config, (checkpoint.directory / "config.json").string()));
-  const TrainSettings settings = flags.settings.settings_of_resumed(run.settings, flags.save);
-  settings.check();
-  check_cache_dir(flags, settings);
-  return {settings, std::move(checkpoint), std::move(run)};
+  return go_on_from(flags, std::move(checkpoint));
 }
 
-void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
-                      std::atomic<bool>& stop) {
+/// What all ranks must have alike before they read the data. A run that goes on has its settings
+/// from rank 0, but for those that flags change.
+Json facts_of(const TrainSettings& settings) {
+  Json facts = to_json(settings);
+  facts["program"] = hash_of_program();
+  return facts;
+}
+
+/// A run's parts in one process.
+struct Process {
+  TrainRanks& ranks;
+  std::optional<RunLock>& lock;  // on rank 0
+  std::atomic<bool>& stop;
+};
+
+void train_and_report(const TrainFlags& flags, Start& start, const Process& process) {
+  auto& [ranks, lock, stop] = process;
   const TrainSettings& settings = start.settings;
   const StoredRun* const stored = start.stored();
-  const DeviceFlags device = stored ? device_of_resumed(flags.device, *stored) : flags.device;
+  const DeviceFlags given = stored ? device_of_resumed(flags.device, *stored) : flags.device;
+  const DeviceFlags device = ranks.device_of_rank(given);
   const RecurrentAlgorithm algorithm =
       stored ? algorithm_of_resumed(flags, settings, *stored, device.device)
              : choose_rnn_algorithm(settings.rnn_algorithm);
   const auto backend = stored ? reopen(device, algorithm, *stored) : device.open(algorithm);
-  const TaskRun prepared = prepare_task(settings, source_of(flags, start, stop));
+  TaskRun prepared;
+  ranks.first_of_machine_first(
+      [&] { prepared = prepare_task(settings, source_of(flags, start, stop)); });
+  ranks.require_alike({{"text", prepared.fingerprint}, {"device", kind_of_device(*backend)}},
+                      /*are_flags=*/false);
   const Task& task = *prepared.task;
   report_model(task);
 
@@ -297,23 +359,25 @@ void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
                               origin_of(flags, stored),
                               prepared.fingerprint,
                               kind_of_device(*backend),
-                              device.precision,
-                              device.threads};
+                              given.precision,
+                              given.threads};
+  std::function<void(const TrainingStatus&)> progress;
+  if (ranks.leads())
+    progress = [&](const TrainingStatus& status) { output.progress(status, options.epochs); };
   const TrainingRun run{
       .task = task,
       .examples = prepared.examples,
       .options = options,
-      .lock = lock,
+      .lock = lock ? &*lock : nullptr,
       .description = {stored_next.corpus, stored_next.training_json(), nullptr},
       .backend = backend,
-      .observer = {
-          .log = [&](const std::string& line) { output.log(line); },
-          .note = [&](const std::string& line) { output.note_line(line); },
-          .warn = [&](const std::string& line) { output.note_line("warning: " + line); },
-          .progress =
-              [&](const TrainingStatus& status) { output.progress(status, options.epochs); }},
-      .resume = start.checkpoint ? &*start.checkpoint : nullptr,
-      .stop = &stop};
+      .observer = {.log = [&](const std::string& line) { output.log(line); },
+                   .note = [&](const std::string& line) { output.note_line(line); },
+                   .warn = [&](const std::string& line) { output.note_line("warning: " + line); },
+                   .progress = progress},
+      .resume = start.checkpoint && ranks.leads() ? &*start.checkpoint : nullptr,
+      .stop = &stop,
+      .communicator = ranks.communicator()};
   if (start.checkpoint)
     note(fmt::format("resuming {} at step {}", flags.save, start.checkpoint->step));
   const TrainingResult result = [&] {
@@ -325,6 +389,7 @@ void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
           fmt::format("{}; the last checkpoint is sound, {}", error.what(), to_go_on(flags)));
     }
   }();
+  ranks.finish();
   output.clear();
   if (stop_signal() == 0 && !output.failure().empty())
     throw std::runtime_error(
@@ -336,16 +401,30 @@ void train_and_report(const TrainFlags& flags, Start& start, RunLock& lock,
 
 void run_train(const TrainFlags& flags, bool resume_given) {
   std::atomic<bool>& stop = catch_stop_signals();
-  check_usage(flags, resume_given);
-  RunLock lock(flags.save);
-  Start start = start_of(flags, resume_given);
-  try {
-    train_and_report(flags, start, lock, stop);
-  } catch (const Interrupted&) {
-    if (start.checkpoint)
-      end_interrupted(flags, "stopped while reading the data; the run is as it was");
-    throw Stopped(stop_signal(), "stopped while reading the data; nothing has been trained yet");
-  }
+  const bool launched = launch_of_process().has_value();
+  if (!launched) check_usage(flags, resume_given);
+  TrainRanks ranks(flags.ranks);
+  ranks.run([&] {
+    if (launched) check_usage(flags, resume_given);
+    std::optional<RunLock> lock;
+    Start start;
+    if (ranks.leads()) {
+      lock.emplace(flags.save);
+      start = start_of(flags, resume_given);
+    }
+    const std::string of_first = ranks.from_first(to_text(start));
+    if (!ranks.leads()) start = start_from(flags, of_first);
+    if (!start.checkpoint) start.settings.choose_shards(ranks.count());
+    start.settings.require_shards(ranks.count());
+    ranks.require_alike(facts_of(start.settings), /*are_flags=*/true);
+    try {
+      train_and_report(flags, start, {ranks, lock, stop});
+    } catch (const Interrupted&) {
+      if (start.checkpoint)
+        end_interrupted(flags, "stopped while reading the data; the run is as it was");
+      throw Stopped(stop_signal(), "stopped while reading the data; nothing has been trained yet");
+    }
+  });
 }
 
 }  // namespace

@@ -232,6 +232,7 @@ TrainSettings settings_from(const JsonObject& json) {
     if (json.has(name)) ReadSetting{json, name}(settings.*member);
   });
   if (!settings.lr) settings.lr = default_rate(settings.optimizer);  // older versions left it out
+  if (settings.shards == 0) settings.shards = 1;                     // and had no shards
   return settings;
 }
 

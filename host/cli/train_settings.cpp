@@ -133,6 +133,10 @@ void TrainSettings::check() const {
   check_fraction("--dropout", dropout, true);
   require_count("--batch-size", batch_size, 1);
   require_count("--bptt", bptt, 1);
+  require_count("--shards", shards, 0);
+  if (shards > batch_size)
+    throw UsageError(fmt::format("--shards: got {}, expected at most the {} of --batch-size",
+                                 shards, batch_size));
   require_count("--epochs", epochs, 1);
   require_count("--chunk-rows", chunk_rows, 0);
   require_range("--seed", double(seed), 0, 9e18);
@@ -183,6 +187,19 @@ void TrainSettings::check() const {
                                           {SequenceTagger::kName, check_tagger},
                                           {SeriesTask::kName, check_series}})(*this);
   training_options();
+}
+
+void TrainSettings::choose_shards(int ranks) {
+  constexpr std::int64_t kUsual = 8;
+  if (shards > 0) return;
+  shards = ranks == 1 ? 1 : std::min(std::max<std::int64_t>(kUsual, ranks), batch_size);
+}
+
+void TrainSettings::require_shards(int ranks) const {
+  if (shards < ranks)
+    throw UsageError(fmt::format(
+        "--shards: got {} for {} ranks, expected at least as many: each rank holds one or more",
+        shards, ranks));
 }
 
 CorpusOptions TrainSettings::corpus_options() const {
@@ -304,6 +321,7 @@ TrainingOptions TrainSettings::training_options() const {
   options.initialization.forget_bias = forget_bias;
   if (init_range == 0 && !forget_bias) options.initialization.forget_bias = 1;
   options.chunk_rows = chunk_rows;
+  options.shards = std::max<std::int64_t>(shards, 1);
   options.seed = std::uint64_t(seed);
   options.eval_interval = eval_interval;
   options.patience = patience;

@@ -49,7 +49,7 @@ struct TrainSettings {
   double lr_decay = 4;
   std::int64_t lr_decay_after = 0, warmup = 0;
   double momentum = 0.9, rms_decay = 0.99, weight_decay = 0, clip = 0.25, clip_value = 0;
-  std::int64_t batch_size = 20, bptt = 35, chunk_rows = 0, seed = 1111;
+  std::int64_t batch_size = 20, shards = 0, bptt = 35, chunk_rows = 0, seed = 1111;
   double unknown_rate = 0;
   bool overfit_one_batch = false;
   std::int64_t eval_interval = 0;
@@ -65,6 +65,10 @@ struct TrainSettings {
   ///           another.
   void check() const;
 
+  /// Decides `shards` for a new run.
+  void choose_shards(int ranks);
+  /// Errors    UsageError if there are more ranks than shards.
+  void require_shards(int ranks) const;
   /// The same in the terms of the layers below. The size of the vocabulary is not known yet, and
   /// the path and the sinks of the corpus are no settings.
   CorpusOptions corpus_options() const;

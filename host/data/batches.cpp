@@ -7,6 +7,8 @@
 #include <stdexcept>
 #include <vector>
 
+#include "host/data/columns.h"
+
 namespace unroll {
 
 BatchStream::BatchStream(TokenIds tokens, const Options& options)
@@ -82,9 +84,8 @@ std::int64_t BatchStream::next(std::span<std::int32_t> inputs, std::span<std::in
 Batch BatchStream::largest() const {
   const std::int64_t steps = std::min(options_.steps, length_);
   Batch batch;
-  for (const Shape& shape : {Shape{steps, options_.streams}, Shape{room()}})
-    batch.columns.push_back(
-        {.shape = shape, .ids = std::vector<std::int32_t>(std::size_t(room()))});
+  batch.columns = {id_column({steps, options_.streams}, RowAxis::kSecond),
+                   id_column({room()}, RowAxis::kFirst)};
   return batch;
 }
 

@@ -11,8 +11,8 @@
 namespace unroll {
 
 /// A column of ids that are all 0.
-inline Column id_column(const Shape& shape) {
-  return {DType::kInt32, shape, std::vector<std::int32_t>(std::size_t(shape.elements())), {}};
+inline Column id_column(const Shape& shape, RowAxis axis = RowAxis::kNone) {
+  return {DType::kInt32, shape, std::vector<std::int32_t>(std::size_t(shape.elements())), {}, axis};
 }
 
 /// Room for a column of this shape, which an earlier batch may have made already.

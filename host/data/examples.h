@@ -14,6 +14,14 @@ namespace unroll {
 /// A target that counts for nothing: padding.
 inline constexpr std::int32_t kIgnoredId = -1;
 
+/// Which values of a column belong to a row of the batch (a stream, a text). An axis may go over
+/// timesteps and rows together, timestep by timestep.
+enum class RowAxis : std::uint8_t {
+  kNone,    // all values belong to every row
+  kFirst,   // [rows, ...], or [timesteps x rows, ...]
+  kSecond,  // [timesteps, rows, ...]
+};
+
 /// The values of one placeholder. Its memory is used again by the batches that follow, so `ids` or
 /// `values` may be longer than the shape says: the first elements count.
 struct Column {
@@ -21,6 +29,7 @@ struct Column {
   Shape shape = {};                    // in this batch
   std::vector<std::int32_t> ids = {};  // kInt32
   std::vector<float> values = {};      // kFloat32
+  RowAxis row_axis = RowAxis::kNone;
 };
 
 struct Batch {

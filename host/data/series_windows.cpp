@@ -27,13 +27,15 @@ SeriesWindows::SeriesWindows(std::shared_ptr<const Series> series, const Options
 }
 
 Batch SeriesWindows::largest() const {
-  const auto column = [](const Shape& shape) {
-    return Column{DType::kFloat32, shape, {}, std::vector<float>(std::size_t(shape.elements()))};
+  const auto column = [](const Shape& shape, RowAxis axis) {
+    const auto size = std::size_t(shape.elements());
+    return Column{DType::kFloat32, shape, {}, std::vector<float>(size), axis};
   };
   Batch batch;
-  batch.columns = {column({options_.window, options_.batch, series_->inputs}),
-                   column({target_rows() * options_.batch, series_->inputs * options_.ahead}),
-                   column({target_rows() * options_.batch})};
+  const std::int64_t rows = target_rows() * options_.batch;
+  batch.columns = {column({options_.window, options_.batch, series_->inputs}, RowAxis::kSecond),
+                   column({rows, series_->inputs * options_.ahead}, RowAxis::kFirst),
+                   column({rows}, RowAxis::kFirst)};
   return batch;
 }
 

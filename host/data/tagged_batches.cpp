@@ -49,7 +49,8 @@ TaggedBatches::TaggedBatches(std::shared_ptr<const TaggedSplit> sentences, const
 Batch TaggedBatches::largest() const {
   const std::int64_t n = options_.batch, t = places_.steps();
   Batch batch;
-  batch.columns = {id_column({t, n}), id_column({n}), id_column({t, n})};
+  batch.columns = {id_column({t, n}, RowAxis::kSecond), id_column({n}, RowAxis::kFirst),
+                   id_column({t, n}, RowAxis::kSecond)};
   if (!options_.characters) return batch;
   // Which sentences of equal length share a batch differs between epochs, but not how many tokens
   // the batches have.
@@ -63,7 +64,7 @@ Batch TaggedBatches::largest() const {
   const std::int64_t c = std::min(rounded_up(sentences_->statistics.longest_form), kMostCharacters);
   batch.columns.push_back(id_column({c, u}));
   batch.columns.push_back(id_column({u}));
-  batch.columns.push_back(id_column({t, n}));
+  batch.columns.push_back(id_column({t, n}, RowAxis::kSecond));
   return batch;
 }
 

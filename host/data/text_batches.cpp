@@ -27,9 +27,11 @@ TextBatches::TextBatches(std::shared_ptr<const LabelledSplit> texts, const Optio
 Batch TextBatches::largest() const {
   const std::int64_t n = options_.batch;
   Batch batch;
-  batch.columns = {id_column({places_.steps(), n}), id_column({n}), id_column({n})};
+  batch.columns = {id_column({places_.steps(), n}, RowAxis::kSecond),
+                   id_column({n}, RowAxis::kFirst), id_column({n}, RowAxis::kFirst)};
   if (options_.mean)
-    batch.columns.push_back({DType::kFloat32, {n, 1}, {}, std::vector<float>(std::size_t(n))});
+    batch.columns.push_back(
+        {DType::kFloat32, {n, 1}, {}, std::vector<float>(std::size_t(n)), RowAxis::kFirst});
   return batch;
 }
 

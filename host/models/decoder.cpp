@@ -29,7 +29,9 @@ Tensor linear(Tensor h, Tensor weight, Tensor bias) {
 DecoderLoss reduced(Tensor loss, Tensor row_weights, const LossOptions& options) {
   const Tensor sum = reduce_sum(row_weights ? loss * row_weights : loss);
   Tensor cost = sum / double(options.batch);
-  if (options.reduction == LossReduction::kMean)
+  if (options.weight)
+    cost = sum * options.weight;
+  else if (options.reduction == LossReduction::kMean)
     cost = row_weights ? sum / reduce_sum(row_weights) : reduce_mean(loss);
   return {cost, stop_gradient(loss), {}};
 }
@@ -45,12 +47,17 @@ SoftmaxDecoder::SoftmaxDecoder(Graph& graph, const DecoderShape& shape, const In
 
 DecoderLoss SoftmaxDecoder::loss(Tensor h, Tensor targets, Tensor row_weights,
                                  const LossOptions& options) const {
+  // Weights of rows cost less than a factor for the gradient of a large matrix.
+  if (options.weight) {
+    const Tensor rows = cast(greater_equal(targets, 0), DType::kFloat32) * options.weight;
+    row_weights = row_weights ? row_weights * rows : rows;
+  }
   const SoftmaxCrossEntropyResult result =
       softmax_cross_entropy(h, weight_, bias_, targets, row_weights,
                             {.chunk_rows = options.chunk_rows,
                              .ignored_id = kIgnoredId,
-                             .mean = options.reduction == LossReduction::kMean,
-                             .scale = 1 / double(options.batch)});
+                             .mean = !options.weight && options.reduction == LossReduction::kMean,
+                             .scale = options.weight ? 1 : 1 / double(options.batch)});
   return {result.loss, -result.log_prob, result.hit};
 }
 

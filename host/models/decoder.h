@@ -29,6 +29,8 @@ struct LossOptions {
   LossReduction reduction = LossReduction::kMean;
   std::int64_t batch = 1;       // N, for kTime
   std::int64_t chunk_rows = 0;  // as in SoftmaxCrossEntropyOptions
+  /// [1]: the cost is the sum over the rows times this, whatever the reduction. Empty: it is not.
+  Tensor weight = {};
 };
 
 class Decoder {

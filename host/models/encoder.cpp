@@ -175,7 +175,8 @@ EncoderParameters declare_encoder(Graph& graph, const EncoderConfig& config,
 }
 
 RecurrentResult encode(const EncoderConfig& config, const EncoderParameters& parameters,
-                       const EncoderInputs& inputs, bool training) {
+                       const EncoderInputs& inputs, const Dropping& dropping) {
+  const auto& [training, place] = dropping;
   RecurrentSpec spec = config.recurrent();
   if (!training) spec.dropout = 0;
   RecurrentInputs in;
@@ -187,12 +188,12 @@ RecurrentResult encode(const EncoderConfig& config, const EncoderParameters& par
     in.x = embedding(parameters.table, inputs.ids);
   if (config.beside > 0) in.x = concat({in.x, inputs.beside}, 2);
   if (training && config.dropout > 0 && config.has_table())
-    in.x = dropout(in.x, config.dropout, config.prefix + "dropout_embedding");
+    in.x = dropout(in.x, config.dropout, place + config.prefix + "dropout_embedding");
   in.weights = parameters.cells;
   in.lengths = inputs.lengths;
   in.h0 = inputs.h0;
   in.c0 = inputs.c0;
-  return recurrent(spec, in, config.prefix + "rnn");
+  return recurrent(spec, in, place + config.prefix + "rnn");
 }
 
 Tensor last_states(const EncoderConfig& config, const RecurrentResult& result) {
@@ -201,8 +202,10 @@ Tensor last_states(const EncoderConfig& config, const RecurrentResult& result) {
                  {kOpen, config.recurrent().output()});
 }
 
-Tensor drop_output(const EncoderConfig& config, Tensor h, bool training) {
-  return training && config.dropout > 0 ? dropout(h, config.dropout, "dropout_output") : h;
+Tensor drop_output(const EncoderConfig& config, Tensor h, const Dropping& dropping) {
+  return dropping.training && config.dropout > 0
+             ? dropout(h, config.dropout, dropping.place + "dropout_output")
+             : h;
 }
 
 void initialize_forget_bias(const EncoderConfig& config, const Initialization& how,

@@ -83,16 +83,20 @@ struct EncoderInputs {
   Tensor lengths = {};  // as in RecurrentInputs
   std::vector<Tensor> h0 = {}, c0 = {};
 };
-/// `training`: with dropout.
+
+struct Dropping {
+  bool training = false;   // there is no dropout otherwise
+  std::string place = {};  // begins the names of its masks
+};
 RecurrentResult encode(const EncoderConfig& config, const EncoderParameters& parameters,
-                       const EncoderInputs& inputs, bool training);
+                       const EncoderInputs& inputs, const Dropping& dropping);
 
 /// The last layer's last states of all directions: with two, the one after the first step, too.
 /// Shapes    -> [N, D R], where N may be open
 Tensor last_states(const EncoderConfig& config, const RecurrentResult& result);
 
-/// Dropout before a decoder, if `training`.
-Tensor drop_output(const EncoderConfig& config, Tensor h, bool training);
+/// Dropout before a decoder.
+Tensor drop_output(const EncoderConfig& config, Tensor h, const Dropping& dropping);
 
 /// Sets the forget gates' biases as asked, after the variables' own initialisation.
 void initialize_forget_bias(const EncoderConfig& config, const Initialization& how,

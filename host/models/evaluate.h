@@ -10,35 +10,46 @@
 #include "host/data/examples.h"
 #include "host/models/evaluation.h"
 #include "host/models/task.h"
+#include "host/parallel/communicator.h"
 #include "unroll/session.h"
 
 namespace unroll {
 
+struct EvaluatorOptions {
+  const std::atomic<bool>* stop = nullptr;  // ends an evaluation when set, on any rank
+  /// Rows of a batch are measured in so many shards, whose losses are added up in their order, and
+  /// which ranks share.
+  std::int64_t shards = 1;
+  Communicator* communicator = nullptr;  // null: there is one rank
+};
+
 /// Goes through examples from start to end, and carries the state of each stream.
 class Evaluator {
  public:
-  /// The task must outlive it. `stop` ends an evaluation when set.
+  /// The task and the communicator must outlive it.
   Evaluator(const Task& task, std::shared_ptr<VariableStore> store,
-            const std::atomic<bool>* stop = nullptr);
+            const EvaluatorOptions& options = {});
+  ~Evaluator();
 
-  /// From the beginning of the first epoch, wherever the examples stand.
-  /// Errors    as Examples::next(); Interrupted.
+  /// From the beginning of the first epoch, wherever the examples stand. Collective: all ranks have
+  /// the same examples, and get the same result.
+  /// Errors    as Examples::next(); Interrupted; RankFailure.
   Evaluation evaluate(Examples& examples);
 
  private:
-  /// The graph for a batch size; the one for the last is kept.
-  struct Pass {
-    std::int64_t batch;
-    std::unique_ptr<EvaluationGraph> graph;
-    Session session;
-
-    Pass(const Task& task, const std::shared_ptr<VariableStore>& store, std::int64_t batch);
-  };
+  struct ShardSums;
+  struct Pass;  // the graph for the rows of one shard
+  /// Those of own shards for a batch size.
+  void make_passes(std::int64_t batch);
+  void stop_if_due();
+  void add_up(Evaluation& result);
 
   const Task& task_;
   std::shared_ptr<VariableStore> store_;
-  const std::atomic<bool>* stop_;
-  std::unique_ptr<Pass> pass_;
+  EvaluatorOptions options_;
+  std::int64_t batch_ = 0;  // that passes_ are for
+  std::vector<std::unique_ptr<Pass>> passes_;
+  std::int64_t until_look_ = 0;  // batches until the ranks next ask whether to stop
 };
 
 /// The task's measures of it, after a look at the numbers.

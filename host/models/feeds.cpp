@@ -5,7 +5,7 @@
 
 namespace unroll {
 
-void make_feeds(const std::vector<Tensor>& inputs, const Batch& batch, std::vector<Feed>& feeds) {
+void make_feeds(std::span<const Tensor> inputs, const Batch& batch, std::vector<Feed>& feeds) {
   feeds.clear();
   for (std::size_t k = 0; k < inputs.size(); ++k) {
     const Column& column = batch.columns.at(k);

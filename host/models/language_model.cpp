@@ -36,7 +36,8 @@ EncoderInputs carried_state(Graph& graph, const RecurrentSpec& spec,
   for (const bool is_h : {true, false}) {
     if (!is_h && !spec.has_c()) continue;
     for (int layer = 0; layer < spec.layers(); ++layer) {
-      names.push_back(fmt::format("{}/{}_l{}", inputs.name, is_h ? 'h' : 'c', layer));
+      names.push_back(
+          fmt::format("{}/{}{}_l{}", inputs.name, inputs.place, is_h ? 'h' : 'c', layer));
       const Shape shape =
           is_h ? spec.h_shape(layer, inputs.batch) : spec.c_shape(layer, inputs.batch);
       (is_h ? in.h0 : in.c0)
@@ -89,14 +90,15 @@ LanguageModelBody language_model_body(Graph& graph, const LanguageModelConfig& c
                          {},
                          {}};
   const EncoderInputs in = carried_state(graph, spec, inputs, body.carried);
-  const RecurrentResult result = encode(config, parameters, in, training);
+  const Dropping dropping{training, inputs.place};
+  const RecurrentResult result = encode(config, parameters, in, dropping);
   // A batch that training refuses must not reach the batches after it. An evaluation shows it.
   const auto carry = [&](Tensor state, Tensor next) {
     body.carries.push_back(training ? assign_finite(state, next) : assign(state, next));
   };
   for (std::size_t k = 0; k < in.h0.size(); ++k) carry(in.h0[k], result.h_n[k]);
   for (std::size_t k = 0; k < in.c0.size(); ++k) carry(in.c0[k], result.c_n[k]);
-  body.h = reshape(drop_output(config, result.y, training), {kOpen, spec.output()});
+  body.h = reshape(drop_output(config, result.y, dropping), {kOpen, spec.output()});
   return body;
 }
 
@@ -142,25 +144,24 @@ std::string LanguageModelTask::describe() const {
   return describe_encoder(config_) + (config_.tied ? ", tied" : "");
 }
 
-std::unique_ptr<TrainingGraph> LanguageModelTask::training_graph(
-    const TrainingGraphOptions& options) const {
-  auto training = std::make_unique<TrainingGraph>();
-  Graph& graph = training->graph;
+TrainingPart LanguageModelTask::training_part(Graph& graph,
+                                              const TrainingPartOptions& options) const {
   const StreamColumns in = stream_columns(graph, options.batch);
-  LanguageModelBody body = language_model_body(graph, config_, {in.ids, options.batch, "train"},
-                                               true, options.initialization);
-  const DecoderLoss result = body.decoder.loss(
-      body.h, in.targets, {},
-      {.reduction = options.reduction, .batch = options.batch, .chunk_rows = options.chunk_rows});
-  MinimizeOptions guarded{.guard = options.guard};
-  if (options.reduction == LossReduction::kTime) guarded.loss = reduce_mean(result.loss);
-  std::vector<Tensor> parts = std::move(body.carries);
-  parts.push_back(
-      Optimizer(options.optimizer, options.learning_rate).minimize(result.cost, guarded));
-  training->inputs = {in.ids, in.targets};
-  training->step = group(parts);
-  training->carried = std::move(body.carried);
-  return training;
+  LanguageModelBody body =
+      language_model_body(graph, config_, {in.ids, options.batch, "train", options.place}, true,
+                          options.initialization);
+  const DecoderLoss result = body.decoder.loss(body.h, in.targets, {},
+                                               {.reduction = options.reduction,
+                                                .batch = options.batch,
+                                                .chunk_rows = options.chunk_rows,
+                                                .weight = options.weight});
+  TrainingPart part{.inputs = {in.ids, in.targets}, .cost = result.cost};
+  if (options.reduction == LossReduction::kTime)
+    part.loss = options.inverse_count ? reduce_sum(result.loss) * options.inverse_count
+                                      : reduce_mean(result.loss);
+  part.carries = std::move(body.carries);
+  part.carried = std::move(body.carried);
+  return part;
 }
 
 std::unique_ptr<EvaluationGraph> LanguageModelTask::evaluation_graph(

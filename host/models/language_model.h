@@ -39,7 +39,8 @@ struct LanguageModelBody {
 struct LanguageModelInputs {
   Tensor ids;          // [T, N] int32
   std::int64_t batch;  // N
-  std::string name;    // the carried variables are NAME/h_l0, ..., NAME/c_l0, ...
+  std::string name;    // the carried variables are NAME/PLACEh_l0, ..., NAME/PLACEc_l0, ...
+  std::string place = {};
 };
 
 /// Declares the parameters and builds the body. `training`: with dropout, and so that a state that
@@ -74,7 +75,7 @@ class LanguageModelTask final : public Task {
   std::vector<std::pair<std::string, std::string>> copies() const override;
   std::int64_t gradient_bytes() const override;
   std::string describe() const override;
-  std::unique_ptr<TrainingGraph> training_graph(const TrainingGraphOptions& options) const override;
+  TrainingPart training_part(Graph& graph, const TrainingPartOptions& options) const override;
   std::unique_ptr<EvaluationGraph> evaluation_graph(std::int64_t batch,
                                                     const std::string& name) const override;
   void initialize(const Initialization& how, VariableStore& store) const override;

@@ -61,10 +61,10 @@ struct Parts {
 
 /// What the decoder reads.
 Tensor encode_texts(const SequenceClassifierConfig& config, const Parts& parts,
-                    const Placeholders& in, bool training) {
+                    const Placeholders& in, const Dropping& dropping) {
   const RecurrentResult result =
-      encode(config, parts.encoder, {.ids = in.ids, .lengths = in.lengths}, training);
-  return drop_output(config, pooled(config, result, in), training);
+      encode(config, parts.encoder, {.ids = in.ids, .lengths = in.lengths}, dropping);
+  return drop_output(config, pooled(config, result, in), dropping);
 }
 
 }  // namespace
@@ -171,20 +171,19 @@ std::string SequenceClassifier::describe() const {
                      config_.pooling == Pooling::kMean ? "the mean state" : "the last state");
 }
 
-std::unique_ptr<TrainingGraph> SequenceClassifier::training_graph(
-    const TrainingGraphOptions& options) const {
-  auto made = std::make_unique<TrainingGraph>();
-  const Placeholders in = placeholders(made->graph, config_, options.batch, true);
-  const Parts parts(made->graph, config_, options.initialization);
-  const DecoderLoss loss = parts.decoder.loss(
-      encode_texts(config_, parts, in, true), in.targets, {},
-      {.reduction = options.reduction, .batch = options.batch, .chunk_rows = options.chunk_rows});
+TrainingPart SequenceClassifier::training_part(Graph& graph,
+                                               const TrainingPartOptions& options) const {
+  const Placeholders in = placeholders(graph, config_, options.batch, true);
+  const Parts parts(graph, config_, options.initialization);
   // A text is one step of the decoder, so that both reductions are means, which the guard can
   // compare.
-  made->step = Optimizer(options.optimizer, options.learning_rate)
-                   .minimize(loss.cost, {.guard = options.guard});
-  made->inputs = in.list();
-  return made;
+  const DecoderLoss loss = parts.decoder.loss(
+      encode_texts(config_, parts, in, {.training = true, .place = options.place}), in.targets, {},
+      {.reduction = options.reduction,
+       .batch = options.batch,
+       .chunk_rows = options.chunk_rows,
+       .weight = options.weight});
+  return {.inputs = in.list(), .cost = loss.cost};
 }
 
 std::unique_ptr<EvaluationGraph> SequenceClassifier::evaluation_graph(
@@ -193,7 +192,7 @@ std::unique_ptr<EvaluationGraph> SequenceClassifier::evaluation_graph(
   const Placeholders in = placeholders(made->graph, config_, batch, true);
   const Parts parts(made->graph, config_);
   const DecoderLoss loss =
-      parts.decoder.loss(encode_texts(config_, parts, in, false), in.targets, {}, {.batch = batch});
+      parts.decoder.loss(encode_texts(config_, parts, in, {}), in.targets, {}, {.batch = batch});
   made->loss = loss.loss;
   made->hit = loss.hit;
   made->fetches = {loss.loss, loss.hit};
@@ -206,7 +205,7 @@ std::unique_ptr<ClassPredictionGraph> SequenceClassifier::prediction_graph(
   auto made = std::make_unique<ClassPredictionGraph>();
   const Placeholders in = placeholders(made->graph, config_, batch, false);
   const Parts parts(made->graph, config_);
-  made->log_prob = parts.decoder.output(encode_texts(config_, parts, in, false));
+  made->log_prob = parts.decoder.output(encode_texts(config_, parts, in, {}));
   made->inputs = in.list();
   return made;
 }

@@ -64,21 +64,22 @@ class TaggerLayers {
   }
 
   /// The state [T N, D R] of each word.
-  Tensor states(const TaggerPlaceholders& in, bool training) const {
+  Tensor states(const TaggerPlaceholders& in, const Dropping& dropping) const {
     EncoderInputs inputs{.ids = in.words, .lengths = in.lengths};
     if (config_.char_hidden > 0) {
       const EncoderConfig spelling = config_.spelling();
       const RecurrentResult read = encode(
-          spelling, spelling_, {.ids = in.characters, .lengths = in.character_lengths}, training);
+          spelling, spelling_, {.ids = in.characters, .lengths = in.character_lengths}, dropping);
       inputs.beside = gather(last_states(spelling, read), in.forms);
     }
-    const RecurrentResult result = encode(config_.sentence(), sentence_, inputs, training);
-    return drop_output(config_, reshape(result.y, {kOpen, config_.recurrent().output()}), training);
+    const RecurrentResult result = encode(config_.sentence(), sentence_, inputs, dropping);
+    return drop_output(config_, reshape(result.y, {kOpen, config_.recurrent().output()}), dropping);
   }
 
   DecoderLoss loss(Tensor states, const TaggerPlaceholders& in, const LossOptions& options) const {
     if (!config_.crf) return decoder_.loss(states, reshape(in.targets, {kOpen}), {}, options);
     const Tensor loss = crf_loss(scores(states, in), in.targets, in.lengths, crf_);
+    if (options.weight) return {reduce_sum(loss) * options.weight, stop_gradient(loss), {}};
     const Tensor known = cast(greater_equal(in.targets, 0), DType::kFloat32);
     return {reduce_sum(loss) / reduce_sum(known), stop_gradient(loss), {}};
   }
@@ -259,25 +260,23 @@ std::string SequenceTagger::describe() const {
   return text + fmt::format(", {} tags by a {}", config_.tags, config_.crf ? "CRF" : "softmax");
 }
 
-std::unique_ptr<TrainingGraph> SequenceTagger::training_graph(
-    const TrainingGraphOptions& options) const {
-  auto made = std::make_unique<TrainingGraph>();
-  const TaggerPlaceholders in(made->graph, config_, options.batch);
-  const TaggerLayers layers(made->graph, config_, options.initialization);
-  const DecoderLoss loss = layers.loss(
-      layers.states(in, true), in,
-      {.reduction = options.reduction, .batch = options.batch, .chunk_rows = options.chunk_rows});
-  made->step = Optimizer(options.optimizer, options.learning_rate)
-                   .minimize(loss.cost, {.guard = options.guard});
-  made->inputs = in.list();
-  return made;
+TrainingPart SequenceTagger::training_part(Graph& graph, const TrainingPartOptions& options) const {
+  const TaggerPlaceholders in(graph, config_, options.batch);
+  const TaggerLayers layers(graph, config_, options.initialization);
+  const DecoderLoss loss =
+      layers.loss(layers.states(in, {.training = true, .place = options.place}), in,
+                  {.reduction = options.reduction,
+                   .batch = options.batch,
+                   .chunk_rows = options.chunk_rows,
+                   .weight = options.weight});
+  return {.inputs = in.list(), .cost = loss.cost};
 }
 
 std::unique_ptr<TaggingGraph> SequenceTagger::tagging_graph(std::int64_t batch) const {
   auto made = std::make_unique<TaggingGraph>();
   const TaggerPlaceholders in(made->graph, config_, batch);
   const TaggerLayers layers(made->graph, config_);
-  const Tensor states = layers.states(in, false), scores = layers.scores(states, in);
+  const Tensor states = layers.states(in, {}), scores = layers.scores(states, in);
   made->loss = layers.loss(states, in, {.batch = batch}).loss;
   made->tags = layers.tags(scores, in);
   made->mean_score = reduce_mean(scores);
@@ -290,7 +289,7 @@ std::unique_ptr<EvaluationGraph> SequenceTagger::evaluation_graph(
   auto made = std::make_unique<EvaluationGraph>();
   const TaggerPlaceholders in(made->graph, config_, batch);
   const TaggerLayers layers(made->graph, config_);
-  const Tensor states = layers.states(in, false);
+  const Tensor states = layers.states(in, {});
   const Tensor tags = layers.tags(layers.scores(states, in), in);
   made->loss = layers.loss(states, in, {.batch = batch}).loss;
   // After a sentence's end there is a tag, too, but no target.

@@ -83,7 +83,7 @@ class SequenceTagger final : public Task {
   std::int64_t gradient_bytes() const override;
   std::string describe() const override;
 
-  std::unique_ptr<TrainingGraph> training_graph(const TrainingGraphOptions& options) const override;
+  TrainingPart training_part(Graph& graph, const TrainingPartOptions& options) const override;
   std::unique_ptr<EvaluationGraph> evaluation_graph(std::int64_t batch,
                                                     const std::string& name) const override;
   std::unique_ptr<TaggingGraph> tagging_graph(std::int64_t batch) const;

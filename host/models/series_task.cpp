@@ -55,10 +55,10 @@ struct SeriesLayers {
         decoder(declare_decoder(graph, config, how)) {}
 
   /// What the decoder reads: after every row in training [T N, R], else after the last [N, R].
-  Tensor encode_window(const SeriesConfig& config, Tensor window, bool training) const {
-    const RecurrentResult result = encode(config, encoder, {.values = window}, training);
-    const Tensor h = training ? result.y : result.h_n.back();
-    return drop_output(config, reshape(h, {kOpen, config.recurrent().output()}), training);
+  Tensor encode_window(const SeriesConfig& config, Tensor window, const Dropping& dropping) const {
+    const RecurrentResult result = encode(config, encoder, {.values = window}, dropping);
+    const Tensor h = dropping.training ? result.y : result.h_n.back();
+    return drop_output(config, reshape(h, {kOpen, config.recurrent().output()}), dropping);
   }
 };
 
@@ -200,19 +200,17 @@ std::string SeriesTask::describe() const {
                      config_.window);
 }
 
-std::unique_ptr<TrainingGraph> SeriesTask::training_graph(
-    const TrainingGraphOptions& options) const {
-  auto made = std::make_unique<TrainingGraph>();
+TrainingPart SeriesTask::training_part(Graph& graph, const TrainingPartOptions& options) const {
   const SeriesPlaceholders in =
-      series_placeholders(made->graph, config_, options.batch, config_.window * options.batch);
-  const SeriesLayers layers(made->graph, config_, options.initialization);
-  const DecoderLoss loss =
-      layers.decoder->loss(layers.encode_window(config_, in.window, true), in.targets, in.weights,
-                           {.reduction = options.reduction, .batch = options.batch});
-  made->step = Optimizer(options.optimizer, options.learning_rate)
-                   .minimize(loss.cost, {.guard = options.guard});
-  made->inputs = in.list();
-  return made;
+      series_placeholders(graph, config_, options.batch, config_.window * options.batch);
+  const SeriesLayers layers(graph, config_, options.initialization);
+  LossOptions how{.reduction = options.reduction, .batch = options.batch};
+  // A batch counts windows, and a mean is over all rows of each.
+  if (options.weight) how.weight = options.weight / double(config_.window);
+  const DecoderLoss loss = layers.decoder->loss(
+      layers.encode_window(config_, in.window, {.training = true, .place = options.place}),
+      in.targets, in.weights, how);
+  return {.inputs = in.list(), .cost = loss.cost};
 }
 
 std::unique_ptr<EvaluationGraph> SeriesTask::evaluation_graph(std::int64_t batch,
@@ -220,7 +218,7 @@ std::unique_ptr<EvaluationGraph> SeriesTask::evaluation_graph(std::int64_t batch
   auto made = std::make_unique<EvaluationGraph>();
   const SeriesPlaceholders in = series_placeholders(made->graph, config_, batch, batch);
   const SeriesLayers layers(made->graph, config_);
-  const Tensor output = layers.decoder->output(layers.encode_window(config_, in.window, false));
+  const Tensor output = layers.decoder->output(layers.encode_window(config_, in.window, {}));
   made->loss = target_loss(config_, output, in.targets) * in.weights;
   made->fetches = {made->loss};
   made->inputs = in.list();
@@ -231,7 +229,7 @@ std::unique_ptr<ForecastGraph> SeriesTask::forecast_graph(std::int64_t batch) co
   auto made = std::make_unique<ForecastGraph>();
   made->window = window_placeholder(made->graph, config_, batch);
   const SeriesLayers layers(made->graph, config_);
-  made->values = layers.decoder->output(layers.encode_window(config_, made->window, false));
+  made->values = layers.decoder->output(layers.encode_window(config_, made->window, {}));
   return made;
 }
 

@@ -12,6 +12,7 @@
 #include "host/models/sequence_classifier.h"
 #include "host/models/sequence_tagger.h"
 #include "host/models/series_task.h"
+#include "unroll/ops.h"
 
 namespace unroll {
 namespace {
@@ -73,6 +74,21 @@ std::int64_t parameter_count(const Task& task) {
   std::int64_t count = 0;
   for (const VariableInfo& info : task.parameters()) count += info.type.shape.elements();
   return count;
+}
+
+std::unique_ptr<TrainingGraph> Task::training_graph(const TrainingGraphOptions& options) const {
+  auto made = std::make_unique<TrainingGraph>();
+  TrainingPart part = training_part(made->graph, {.batch = options.batch,
+                                                  .reduction = options.reduction,
+                                                  .chunk_rows = options.chunk_rows,
+                                                  .initialization = options.initialization});
+  std::vector<Tensor> parts = std::move(part.carries);
+  parts.push_back(Optimizer(options.optimizer, options.learning_rate)
+                      .minimize(part.cost, {.loss = part.loss, .guard = options.guard}));
+  made->inputs = std::move(part.inputs);
+  made->step = parts.size() == 1 ? parts.front() : group(parts);
+  made->carried = std::move(part.carried);
+  return made;
 }
 
 std::vector<VariableInfo> variables_of(const Graph& graph) {

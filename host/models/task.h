@@ -31,6 +31,15 @@ struct TrainingGraph {
   std::vector<std::string> carried;  // variables with what goes on from batch to batch
 };
 
+/// What a graph has for some rows of a batch: from its columns to their part of the cost.
+struct TrainingPart {
+  std::vector<Tensor> inputs;             // placeholders, as a batch's columns
+  Tensor cost;                            // [1] whose gradient is taken
+  Tensor loss = {};                       // [1] that the guard looks at; empty: the cost
+  std::vector<Tensor> carries = {};       // assignments of what goes on to the next batch
+  std::vector<std::string> carried = {};  // variables that hold it
+};
+
 /// The losses of a batch, without dropout.
 struct EvaluationGraph {
   Graph graph;
@@ -49,6 +58,18 @@ struct TrainingGraphOptions {
   LossGuardSpec guard;  // of the mean loss
   std::int64_t chunk_rows = 0;
   Initialization initialization;
+};
+
+struct TrainingPartOptions {
+  std::int64_t batch;  // rows of this part
+  LossReduction reduction = LossReduction::kMean;
+  std::int64_t chunk_rows = 0;
+  Initialization initialization = {};
+  /// Begins the names of dropout's masks and of carried variables.
+  std::string place = {};
+  /// Both [1], for one part of several: the cost is the sum over the part's rows times `weight`.
+  /// `inverse_count` is 1 / Batch::count of all parts together. Empty: the part is the whole batch.
+  Tensor weight = {}, inverse_count = {};
 };
 
 /// What lies beside the weights.
@@ -79,8 +100,9 @@ class Task {
   virtual std::string describe() const = 0;
 
   // Its graphs.
-  virtual std::unique_ptr<TrainingGraph> training_graph(
-      const TrainingGraphOptions& options) const = 0;
+  std::unique_ptr<TrainingGraph> training_graph(const TrainingGraphOptions& options) const;
+  /// Adds the parameters, unless they are there, and the loss of some rows in training.
+  virtual TrainingPart training_part(Graph& graph, const TrainingPartOptions& options) const = 0;
   /// `name` is the beginning of the names of carried variables.
   virtual std::unique_ptr<EvaluationGraph> evaluation_graph(std::int64_t batch,
                                                             const std::string& name) const = 0;

@@ -1,5 +1,5 @@
-/// minimize(): gradients of all variables into one buffer, then one operation that clips and
-/// updates.
+/// minimize() and apply(): gradients of all variables into one buffer, then one operation that
+/// clips and updates.
 #include "unroll/optimizer.h"
 
 #include <algorithm>
@@ -177,7 +177,7 @@ void require_within(const char* what, double value, double low, double high) {
 
 void require_float32(const std::string& what, const Tensor& tensor) {
   if (tensor.dtype() != DType::kFloat32)
-    throw std::invalid_argument("minimize: got " + what + " of " + to_string(tensor.dtype()) +
+    throw std::invalid_argument("optimizer: got " + what + " of " + to_string(tensor.dtype()) +
                                 ", expected float32");
 }
 
@@ -204,11 +204,24 @@ Tensor Optimizer::minimize(Tensor cost, const MinimizeOptions& options) const {
   const std::vector<Tensor> variables =
       options.variables.empty() ? cost.graph().trainable_variables() : options.variables;
   const std::vector<Gradient> all = gradients(cost, variables);
-  Graph& graph = cost.graph();
+  std::vector<VariableGradient> found;
+  for (std::size_t k = 0; k < all.size(); ++k)
+    if (all[k]) found.push_back({variables[k], all[k]});
+  if (found.empty())
+    throw std::invalid_argument("minimize: the cost depends on none of the variables");
+  return apply(found, options.loss ? options.loss : cost, options.guard);
+}
+
+Tensor Optimizer::apply(const std::vector<VariableGradient>& gradients, Tensor loss,
+                        const LossGuardSpec& guard) const {
+  if (!loss) throw std::invalid_argument("apply: no loss");
+  if (gradients.empty()) throw std::invalid_argument("apply: no gradients");
+  require_float32("the loss", loss);
+  Graph& graph = loss.graph();
   constexpr std::int64_t kCounts = sizeof(StepCounters) / sizeof(std::int64_t);
   constexpr std::int64_t kMeasures = sizeof(StepStatistics) / sizeof(float);
   std::vector<Tensor> inputs = {
-      reshape(options.loss ? options.loss : cost, {1}),
+      reshape(loss, {1}),
       graph.variable(kLearningRate, {1}, constant(learning_rate_), {.trainable = false}),
       graph.variable(kCounters, {kCounts}, constant(0),
                      {.trainable = false, .dtype = DType::kInt64}),
@@ -217,34 +230,30 @@ Tensor Optimizer::minimize(Tensor cost, const MinimizeOptions& options) const {
   std::vector<char> sparse;
   std::vector<Tensor> ids, values;
   std::set<std::pair<std::int64_t, int>> packed;  // node and output of the dense gradients
-  for (std::size_t k = 0; k < all.size(); ++k) {
-    if (!all[k]) continue;
-    const Tensor& variable = variables[k];
+  for (const auto& [variable, gradient] : gradients) {
+    if (!variable || !gradient) throw std::invalid_argument("apply: an empty tensor");
     require_float32("variable '" + variable.name() + "'", variable);
     inputs.push_back(variable);
     for (int slot = 0; slot < slots_of(spec_.kind); ++slot)
       inputs.push_back(
           graph.variable("optimizer/" + variable.name() + (slot == 0 ? "/first" : "/second"),
                          variable.shape(), constant(0), {.trainable = false}));
-    sparse.push_back(all[k].is_sparse() ? 1 : 0);
-    if (all[k].is_sparse()) {
-      const CoalescedRows rows = coalesce_rows(all[k].ids, all[k].values, variable);
+    sparse.push_back(gradient.is_sparse() ? 1 : 0);
+    if (gradient.is_sparse()) {
+      const CoalescedRows rows = coalesce_rows(gradient.ids, gradient.values, variable);
       ids.push_back(rows.ids);
       values.push_back(rows.rows);
     } else {
       // Packing needs memory that no other gradient shares.
-      const Tensor gradient = own_memory(all[k].values);
-      const bool is_new = packed.emplace(gradient.node().id, gradient.index()).second;
-      values.push_back(is_new ? gradient : copy(gradient));
+      const Tensor own = own_memory(gradient.values);
+      const bool is_new = packed.emplace(own.node().id, own.index()).second;
+      values.push_back(is_new ? own : copy(own));
     }
   }
-  if (sparse.empty())
-    throw std::invalid_argument("minimize: the cost depends on none of the variables");
   inputs.insert(inputs.end(), ids.begin(), ids.end());
   inputs.insert(inputs.end(), values.begin(), values.end());
-  return add_node(
-      std::make_shared<ApplyGradientsOperation>(spec_, options.guard, std::move(sparse)),
-      std::move(inputs), "apply_gradients");
+  return add_node(std::make_shared<ApplyGradientsOperation>(spec_, guard, std::move(sparse)),
+                  std::move(inputs), "apply_gradients");
 }
 
 }  // namespace unroll

@@ -133,8 +133,9 @@ void StepWatch::roll_back(const std::string& what) {
     throw std::runtime_error(fmt::format(
         "training diverged: {}, after {} returns to a checkpoint without a better validation", what,
         kMostRollbacks));
-  const Checkpoint good = scheduled_checkpoint();
-  run_.step.restore(good);
+  std::int64_t good = progress.scheduled_save;
+  if (run_.reads_checkpoints) good = run_.step.restore(scheduled_checkpoint()).step;
+  run_.step.share();
   counters_ = run_.step.counters();
   statistics_ = run_.step.statistics();
   counters_.skipped = progress.skipped;
@@ -143,12 +144,12 @@ void StepWatch::roll_back(const std::string& what) {
   start_interval();
   run_.step.clear_carried_state();  // it was at another place of the text
   progress.rate_scale /= 2;
-  run_.observer.warn(fmt::format("{}: back to the weights of step {} with half the learning rate",
-                                 what, good.step));
+  run_.observer.warn(
+      fmt::format("{}: back to the weights of step {} with half the learning rate", what, good));
 }
 
 Checkpoint StepWatch::scheduled_checkpoint() const {
-  const auto& [options, observer, step, progress, record] = run_;
+  const auto& [options, observer, step, progress, record, reads] = run_;
   try {
     return load_checkpoint(checkpoint_directory(options.run_dir, progress.scheduled_save),
                            {.state = true, .most_bytes = most_bytes});

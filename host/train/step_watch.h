@@ -27,6 +27,7 @@ class StepWatch {
     TrainingStep& step;
     Progress& progress;
     std::function<void(nlohmann::ordered_json)> record;  // into the metrics
+    bool reads_checkpoints = true;                       // else another rank does, and shares them
   };
   explicit StepWatch(Run run) : run_(std::move(run)) {}
 

@@ -12,8 +12,10 @@
 
 #include "host/base/interrupted.h"
 #include "host/base/setting_error.h"
+#include "host/base/strict_json.h"
 #include "host/data/batch_queue.h"
 #include "host/models/evaluate.h"
+#include "host/models/share_variables.h"
 #include "host/train/run_folder.h"
 #include "host/train/step_watch.h"
 #include "host/train/training_checkpoint.h"
@@ -67,33 +69,23 @@ class Trainer {
         batch_size_(run.examples.train->batch_size()),
         queue_(*run.examples.train),
         schedule_(with_steps(options_, queue_.batches())),
-        step_(run.task, graph_options(run.task, options_, batch_size_), run.backend, options_.seed),
-        evaluator_(run.task, step_.store(), run.stop),
+        step_({run.task, run.backend, options_.seed, shards_of(run, batch_size_)},
+              graph_options(run.task, options_, batch_size_)),
+        evaluator_(run.task, step_.store(), evaluator_options()),
         watch_({options_, run.observer, step_, progress_,
-                [this](nlohmann::ordered_json line) { write_metrics(std::move(line)); }}) {
-    run.lock.require_held();
-    if (run.resume) {
-      progress_ = step_.restore(*run.resume);
-      check_place(progress_, {queue_.length(), queue_.stride()}, run.resume->directory.string());
-      step_.set_count(progress_.step);
-      watch_.resume();
-      schedule_.set_divisor(progress_.rate_divisor);
-      last_saved_ = progress_.step;
-      repair_run_folder(options_.run_dir, progress_.best.count > 0
-                                              ? std::optional(progress_.best_step)
-                                              : std::nullopt);
-      run.resume->model = {};  // a copy that is not needed any more
-      run.resume->state.reset();
-    }
+                [this](nlohmann::ordered_json line) { write_metrics(std::move(line)); }, leads()}) {
+    if (run.lock) run.lock->require_held();
+    if (run.resume) restore(*run.resume);
+    if (resumed_ = share_progress(); resumed_) go_on();
     prepare();
     description_.training[kAlgorithmKey] = to_string(run.backend->recurrent_algorithm());
-    metrics_.emplace(options_.run_dir, progress_.metrics_bytes, run.observer.warn);
+    if (leads()) metrics_.emplace(options_.run_dir, progress_.metrics_bytes, run.observer.warn);
   }
 
   TrainingResult run() {
     try {
       // The first checkpoint proves that there is room, and a run that dies early resumes from it.
-      if (!run_.resume) save({.scheduled = true});
+      if (!resumed_) save({.scheduled = true});
       while (progress_.epoch <= options_.epochs && !out_of_patience()) run_epoch();
       return finish();
     } catch (const Interrupted&) {
@@ -110,6 +102,55 @@ class Trainer {
     bool scheduled = false;  // it would have been made without an interruption, too
   };
 
+  /// Whether this rank writes the run's files.
+  bool leads() const { return !run_.communicator || run_.communicator->leads(); }
+
+  static StepShards shards_of(const TrainingRun& run, std::int64_t batch) {
+    const std::int64_t shards = run.options.shards;
+    const int ranks = run.communicator ? run.communicator->size() : 1;
+    if (shards < ranks || shards > batch)
+      throw std::invalid_argument(fmt::format(
+          "shards: got {} for {} ranks and batches of {} rows, expected at least a shard for each "
+          "rank and a row for each shard",
+          shards, ranks, batch));
+    return {shards, ranks > 1 ? run.communicator : nullptr};
+  }
+
+  EvaluatorOptions evaluator_options() const {
+    return {run_.stop, options_.shards, shards_of(run_, batch_size_).communicator};
+  }
+
+  // ---- the start
+
+  void restore(Checkpoint& checkpoint) {
+    progress_ = step_.restore(checkpoint);
+    check_place(progress_, {queue_.length(), queue_.stride()}, checkpoint.directory.string());
+    repair_run_folder(options_.run_dir,
+                      progress_.best.count > 0 ? std::optional(progress_.best_step) : std::nullopt);
+    checkpoint.model = {};  // a copy that is not needed any more
+    checkpoint.state.reset();
+  }
+
+  /// Tells all ranks where rank 0 is; returns whether the run goes on from a checkpoint.
+  bool share_progress() {
+    if (!run_.communicator) return run_.resume;
+    constexpr const char* kName = "progress of rank 0";
+    const std::string text =
+        run_.communicator->broadcast(run_.resume ? format_json(to_json(progress_), kName) : "");
+    if (text.empty()) return false;
+    const nlohmann::json json = parse_json(text, kName);
+    progress_ = progress_from(JsonObject(json, kName));
+    step_.share();
+    return true;
+  }
+
+  void go_on() {
+    step_.set_count(progress_.step);
+    watch_.resume();
+    schedule_.set_divisor(progress_.rate_divisor);
+    last_saved_ = progress_.step;
+  }
+
   static ScheduleOptions with_steps(const TrainingOptions& options, std::int64_t batches) {
     ScheduleOptions schedule = options.schedule;
     schedule.steps = options.epochs * batches;
@@ -120,19 +161,22 @@ class Trainer {
   void prepare() {
     const TrainingMemory memory = step_.memory(queue_.largest());
     require_memory(memory);
-    const std::int64_t checkpoint = memory.variables + other_bytes(run_.task);
-    const double free = require_room(options_.run_dir, checkpoint);
-    // The checkpoints that are kept, the best, and the one being written.
-    if (const int most = options_.keep + 2; !run_.resume && free < most * double(checkpoint))
-      run_.observer.warn(
-          fmt::format("{}: {:.1f} MB are free there, and up to {} checkpoints of {:.1f} MB will be",
-                      options_.run_dir.string(), free * 1e-6, most, double(checkpoint) * 1e-6));
+    if (leads()) look_for_room(memory.variables + other_bytes(run_.task));
     run_.observer.note(fmt::format(
         "memory of a step: {:.1f} MB of parameters, {:.1f} MB of optimizer and carried state, "
         "{:.1f} MB of gradients and activations",
         double(memory.parameters) * 1e-6, double(memory.variables - memory.parameters) * 1e-6,
         double(memory.working) * 1e-6));
     step_.prepare(queue_.largest());
+  }
+
+  void look_for_room(std::int64_t checkpoint) const {
+    const double free = require_room(options_.run_dir, checkpoint);
+    // The checkpoints that are kept, the best, and the one being written.
+    if (const int most = options_.keep + 2; !resumed_ && free < most * double(checkpoint))
+      run_.observer.warn(
+          fmt::format("{}: {:.1f} MB are free there, and up to {} checkpoints of {:.1f} MB will be",
+                      options_.run_dir.string(), free * 1e-6, most, double(checkpoint) * 1e-6));
   }
 
   void require_memory(const TrainingMemory& memory) const {
@@ -165,7 +209,7 @@ class Trainer {
       if (is_due(options_.eval_interval, progress_.evaluated_step)) validate_within_epoch();
       if (out_of_patience()) return;
       if (is_due(options_.save_interval, progress_.scheduled_save)) save({.scheduled = true});
-      stop_if_asked(run_.stop);
+      if (run_.communicator ? step_.stop_agreed() : stop_wanted()) throw Interrupted("interrupted");
       const Batch* batch = next_batch();
       if (!batch) return end_epoch();
       run_step(*batch);
@@ -195,12 +239,16 @@ class Trainer {
     return progress_.position < queue_.length() ? only_batch_ : nullptr;
   }
 
+  /// On this rank.
+  bool stop_wanted() const { return run_.stop && run_.stop->load(std::memory_order_relaxed); }
+
   void run_step(const Batch& batch) {
     const double rate =
         schedule_.learning_rate(progress_.epoch, progress_.step) * progress_.rate_scale;
     const bool verify =
         options_.verify_every > 0 && (progress_.step + 1) % options_.verify_every == 0;
-    verify ? step_.run_verified(batch, rate) : step_.run(batch, rate);
+    const bool stop = stop_wanted();
+    verify ? step_.run_verified(batch, rate, stop) : step_.run(batch, rate, stop);
     ++progress_.step;
     progress_.position = options_.overfit_one_batch
                              ? std::min(progress_.position + queue_.stride(), queue_.length())
@@ -293,12 +341,10 @@ class Trainer {
     if (unsaved_) save({.scheduled = true});
     TrainingResult result = this->result();
     result.stopped_early = progress_.epoch <= options_.epochs;
-    // The best, or the newest sound one if that is damaged.
-    const LoadedModel best = load_model(options_.run_dir, run_.backend, run_.observer.warn);
-    result.checkpoint = best.directory;
+    const std::shared_ptr<VariableStore> best = load_best(result.checkpoint);
     run_.observer.log(kLastRule);
     if (run_.examples.test) {
-      result.test = Evaluator(run_.task, best.store, run_.stop).evaluate(*run_.examples.test);
+      result.test = Evaluator(run_.task, best, evaluator_options()).evaluate(*run_.examples.test);
       run_.examples.require_unchanged();
       const Measured test = measure(result.test, "the test data");
       write_metrics(evaluation_event("test", progress_, test));
@@ -307,8 +353,27 @@ class Trainer {
       run_.observer.log(last_line("valid", measured(result.valid)));
     }
     run_.observer.log(kLastRule);
-    metrics_->sync();
+    if (leads()) metrics_->sync();
     return result;
+  }
+
+  /// The model of the best checkpoint, or of the newest sound one if that is damaged.
+  std::shared_ptr<VariableStore> load_best(std::filesystem::path& directory) const {
+    std::shared_ptr<VariableStore> store;
+    if (leads()) {
+      const LoadedModel best = load_model(options_.run_dir, run_.backend, run_.observer.warn);
+      directory = best.directory;
+      store = best.store;
+    } else {
+      store = std::make_shared<VariableStore>(run_.backend, options_.seed);
+      for (const VariableInfo& info : run_.task.parameters()) store->require(info);
+    }
+    if (run_.communicator) {
+      std::vector<std::string> names;
+      for (const VariableInfo& info : run_.task.parameters()) names.push_back(info.name);
+      share_variables(*run_.communicator, names, *store);
+    }
+    return store;
   }
 
   TrainingResult result() const {
@@ -325,13 +390,23 @@ class Trainer {
   // ---- checkpoints
 
   std::filesystem::path save(const Saving& saving) {
-    run_.lock.require_held();
+    if (run_.lock) run_.lock->require_held();
     if (saving.scheduled) {
       check_steps();
       progress_.scheduled_save = progress_.step;
     } else {
       run_.examples.require_unchanged();  // the steps since the last check may be of another text
     }
+    const auto start = Clock::now();
+    step_.gather_carried();
+    const std::filesystem::path directory = leads() ? write_checkpoint(saving) : "";
+    interval_start_ += Clock::now() - start;
+    last_saved_ = progress_.step;
+    unsaved_ = false;
+    return directory;
+  }
+
+  std::filesystem::path write_checkpoint(const Saving& saving) {
     ResumeState state{progress_, step_.state_variables()};
     state.progress.metrics_bytes = metrics_->sync();
     state.progress.seconds = seconds();
@@ -342,14 +417,9 @@ class Trainer {
       for (const Measure& measure : run_.task.measures(progress_.last))
         description.metrics["valid_" + measure.name] = measure.value;
     }
-    const auto start = Clock::now();
-    const std::filesystem::path directory = save_model(
+    return save_model(
         options_.run_dir, progress_.step, {run_.task, description, *step_.store(), &state},
         {.best = saving.best, .keep = options_.keep, .protect = progress_.scheduled_save});
-    interval_start_ += Clock::now() - start;
-    last_saved_ = progress_.step;
-    unsaved_ = false;
-    return directory;
   }
 
   // ---- lines
@@ -367,7 +437,8 @@ class Trainer {
   double seconds() const { return progress_.seconds + seconds_since(part_start_); }
 
   void write_metrics(nlohmann::ordered_json line) {
-    run_.lock.require_held();
+    if (!leads()) return;
+    run_.lock->require_held();
     line["seconds"] = seconds();
     metrics_->write(line);
   }
@@ -425,7 +496,8 @@ class Trainer {
   std::optional<MetricsLog> metrics_;
   const Batch* only_batch_ = nullptr;  // of overfit_one_batch
   std::int64_t last_saved_ = 0;        // step
-  bool unsaved_ = false;               // something has changed since
+  bool resumed_ = false;
+  bool unsaved_ = false;  // something has changed since
   bool peak_noted_ = false;
   std::int64_t timed_batches_ = 0, timed_items_ = 0;  // since interval_start_
   Clock::time_point part_start_ = Clock::now(), epoch_start_, interval_start_;

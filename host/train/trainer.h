@@ -16,6 +16,7 @@
 #include "host/models/evaluation.h"
 #include "host/models/model_file.h"
 #include "host/models/task.h"
+#include "host/parallel/communicator.h"
 #include "host/train/run_folder.h"
 #include "host/train/schedule.h"
 
@@ -37,6 +38,9 @@ struct TrainingOptions {
   Initialization initialization;
   std::int64_t chunk_rows = 0;  // rows of logits in memory at a time; 0: as suits the device
   std::uint64_t seed = 1111;
+  /// Parts of a batch whose gradients and losses are added up in a fixed order. Results depend on
+  /// it, but not on how many ranks share the shards.
+  std::int64_t shards = 1;
 
   std::int64_t eval_interval = 0;  // steps between validations within an epoch; 0: none
   std::int64_t patience = 0;       // stop after so many validations without a gain; 0: never
@@ -89,20 +93,24 @@ struct TrainingRun {
   const Task& task;
   const TaskExamples& examples;
   TrainingOptions options;
-  RunLock& lock;               // on options.run_dir
+  RunLock* lock;               // on options.run_dir; null on ranks other than 0
   RunDescription description;  // kAlgorithmKey is added to its training
   std::shared_ptr<Backend> backend;
   TrainingObserver observer;
   /// Loaded with its state. Model and state are freed once they are restored.
   Checkpoint* resume = nullptr;
   const std::atomic<bool>* stop = nullptr;  // set: finish the step, save, return
+  /// Several ranks train one model, and each has a run like this. Rank 0 resumes and writes; only
+  /// its observer hears lines worth reading. Null: there is one rank.
+  Communicator* communicator = nullptr;
 };
 
 /// Trains, from the start or from `run.resume`, with a line for every interval and epoch.
 /// Errors    std::runtime_error if a file cannot be written, the run folder is moved or replaced,
 ///           the data are overwritten, a step needs more memory than there is, training diverged,
 ///           or a step computed twice gave different bits; std::invalid_argument if an option is
-///           out of its range.
+///           out of its range, or there are more ranks than shards or more shards than rows of a
+///           batch; RankFailure.
 TrainingResult train(const TrainingRun& run);
 
 }  // namespace unroll

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -10,45 +11,166 @@
 #include <stdexcept>
 #include <utility>
 
+#include "host/models/batch_rows.h"
 #include "host/models/feeds.h"
 #include "host/models/model_file.h"
+#include "host/models/share_variables.h"
 #include "host/models/stored_variables.h"
+#include "host/parallel/gradient_sum.h"
 #include "host/train/training_checkpoint.h"
 
 namespace unroll {
 
-TrainingStep::TrainingStep(const Task& task, const TrainingGraphOptions& options,
-                           std::shared_ptr<Backend> backend, std::uint64_t seed)
-    : task_(task),
-      store_(std::make_shared<VariableStore>(std::move(backend), seed)),
-      graph_(task.training_graph(options)),
-      session_(graph_->graph, store_),
-      fetches_{graph_->step} {
-  feeds_.reserve(graph_->inputs.size());
-  task.initialize(options.initialization, *store_);
+namespace {
+
+Sharding sharding_of(const StepShards& parts) {
+  const Communicator* ranks = parts.communicator;
+  return {parts.shards, ranks ? part_of(parts.shards, ranks->size(), ranks->rank())
+                              : IndexRange{0, parts.shards}};
+}
+
+}  // namespace
+
+/// From the gradients of own shards to the update.
+struct TrainingStep::Exchange {
+  Exchange(const ShardedTraining& graphs, const std::shared_ptr<VariableStore>& store,
+           const StepShards& shards)
+      : session(graphs.update->graph, store), sum(*shards.communicator, shards.shards) {
+    for (const Tensor& tensor : graphs.sums.front()) elements += tensor.shape().elements();
+    ++elements;  // whether to stop
+    for (std::size_t node = 0; node < graphs.sums.size(); ++node)
+      nodes.emplace_back(std::size_t(elements));
+    nodes_as_spans.assign(nodes.begin(), nodes.end());
+    tables.resize(graphs.rows.size());
+    gathered.resize(graphs.rows.size());
+  }
+
+  Session session;
+  GradientSum sum;
+  std::int64_t elements = 0;              // dense gradients, loss, and whether to stop
+  std::vector<std::vector<float>> nodes;  // of each node of the tree that this rank adds up
+  std::vector<std::span<float>> nodes_as_spans;
+  std::vector<GatheredRows> tables, gathered;  // of this rank, of all
+  std::vector<Feed> feeds;
+
+  /// Copies this rank's gradients to the host.
+  void read(const ShardedTraining& graphs, const Session& session, bool stop);
+  /// Feeds the update with the sums; returns whether any rank is to stop.
+  bool feed(const ShardedTraining& graphs, std::span<const float> summed);
+};
+
+void TrainingStep::Exchange::read(const ShardedTraining& graphs, const Session& computed,
+                                  bool stop) {
+  for (std::size_t node = 0; node < nodes.size(); ++node) {
+    std::span<float> room = nodes[node];
+    for (const Tensor& tensor : graphs.sums[node]) {
+      const auto size = std::size_t(tensor.shape().elements());
+      computed.read(tensor, room.first(size));
+      room = room.subspan(size);
+    }
+    room.front() = stop ? 1 : 0;
+  }
+  for (std::size_t k = 0; k < graphs.rows.size(); ++k) {
+    const GradientTensors& table = graphs.rows[k];
+    if (!table.is_sparse()) continue;
+    tables[k].ids.resize(std::size_t(computed.shape(table.ids).elements()));
+    tables[k].rows.resize(std::size_t(computed.shape(table.rows).elements()));
+    computed.read(table.ids, std::span(tables[k].ids));
+    computed.read(table.rows, std::span(tables[k].rows));
+  }
+}
+
+bool TrainingStep::Exchange::feed(const ShardedTraining& graphs, std::span<const float> summed) {
+  feeds.clear();
+  const auto take = [&](Tensor placeholder) {
+    const Shape& shape = placeholder.shape();
+    const auto size = std::size_t(shape.elements());
+    feeds.emplace_back(placeholder, summed.first(size), shape);
+    summed = summed.subspan(size);
+  };
+  for (std::size_t k = 0; k < graphs.rows.size(); ++k) {
+    const GradientTensors& gradient = graphs.update->gradients[k];
+    if (!gradient.is_sparse()) {
+      take(gradient.dense);
+      continue;
+    }
+    const GatheredRows& all = gathered[k];
+    feeds.emplace_back(gradient.ids, std::span<const std::int32_t>(all.ids));
+    feeds.emplace_back(gradient.rows, std::span<const float>(all.rows));
+  }
+  take(graphs.update->loss);
+  return summed.front() > 0;
+}
+
+TrainingStep::TrainingStep(const Parts& parts, const TrainingGraphOptions& options)
+    : task_(parts.task),
+      batch_(options.batch),
+      shards_(parts.shards),
+      store_(std::make_shared<VariableStore>(parts.backend, parts.seed)),
+      graphs_(sharded_training(task_, options, sharding_of(shards_))),
+      session_(graphs_.own->graph, store_) {
+  if (graphs_.own->step) fetches_.push_back(graphs_.own->step);
+  for (const std::vector<Tensor>& node : graphs_.sums)
+    fetches_.insert(fetches_.end(), node.begin(), node.end());
+  for (const GradientTensors& table : graphs_.rows)
+    if (table.is_sparse()) fetches_.insert(fetches_.end(), {table.ids, table.rows});
+  if (graphs_.update) exchange_ = std::make_unique<Exchange>(graphs_, store_, shards_);
+  if (shards_.shards > 1) parts_.resize(std::size_t(sharding_of(shards_).own.size()));
+  feeds_.reserve(graphs_.own->inputs.size() + 1);
+  task_.initialize(options.initialization, *store_);
+}
+
+TrainingStep::~TrainingStep() = default;
+
+std::vector<std::string> TrainingStep::all_variables() const {
+  std::vector<std::string> names;
+  for (const Tensor& variable : graphs_.own->graph.variables()) names.push_back(variable.name());
+  if (shards_.shards == 1) return names;
+  if (graphs_.update)
+    for (const Tensor& variable : graphs_.update->graph.variables())
+      names.push_back(variable.name());
+  // The order of a file must not depend on who holds which shard.
+  std::ranges::sort(names);
+  names.erase(std::ranges::unique(names).begin(), names.end());
+  return names;
 }
 
 std::vector<std::string> TrainingStep::state_variables() const {
   std::set<std::string> parameters;  // frozen ones, too
   for (const VariableInfo& info : task_.parameters()) parameters.insert(info.name);
-  std::vector<std::string> names;
-  for (const Tensor& variable : graph_->graph.variables())
-    if (!parameters.contains(variable.name())) names.push_back(variable.name());
+  std::vector<std::string> names = all_variables();
+  std::erase_if(names, [&](const std::string& name) { return parameters.contains(name); });
   return names;
 }
 
 const std::vector<Feed>& TrainingStep::feeds(const Batch& batch) {
-  make_feeds(graph_->inputs, batch, feeds_);
+  const std::vector<Tensor>& inputs = graphs_.own->inputs;
+  if (parts_.empty()) {
+    make_feeds(inputs, batch, feeds_);
+    return feeds_;
+  }
+  feeds_.clear();
+  const std::int64_t first = sharding_of(shards_).own.begin;
+  const std::size_t columns = inputs.size() / parts_.size();
+  for (std::size_t k = 0; k < parts_.size(); ++k) {
+    take_rows(batch, batch_, part_of(batch_, shards_.shards, first + std::int64_t(k)), parts_[k]);
+    make_feeds(std::span(inputs).subspan(k * columns, columns), parts_[k], shard_feeds_);
+    feeds_.insert(feeds_.end(), shard_feeds_.begin(), shard_feeds_.end());
+  }
+  inverse_count_ = 1 / float(std::max<std::int64_t>(batch.count, 1));
+  feeds_.emplace_back(graphs_.inverse_count, std::span<const float>(&inverse_count_, 1));
   return feeds_;
 }
 
 TrainingMemory TrainingStep::memory(const Batch& largest) {
   TrainingMemory memory;
-  for (const Tensor& variable : graph_->graph.variables())
-    memory.variables += std::int64_t(store_->view(variable.name()).bytes());
+  for (const std::string& name : all_variables())
+    memory.variables += std::int64_t(store_->view(name).bytes());
   for (const VariableInfo& info : task_.parameters())
     memory.parameters += std::int64_t(store_->view(info.name).bytes());
   memory.working = std::int64_t(session_.required_bytes(fetches_, feeds(largest)));
+  // The update has the gradients once more.
+  if (exchange_) memory.working += exchange_->elements * std::int64_t(sizeof(float));
   return memory;
 }
 
@@ -56,12 +178,62 @@ void TrainingStep::prepare(const Batch& largest) {
   session_.prepare(fetches_, feeds(largest));
 }
 
-void TrainingStep::run(const Batch& batch, double learning_rate) {
-  if (const auto rate = float(learning_rate); learning_rate_ != rate) {
-    store_->write<float>(Optimizer::kLearningRate, std::span<const float>(&rate, 1));
-    learning_rate_ = rate;
-  }
+void TrainingStep::write_rate(double learning_rate) {
+  const auto rate = float(learning_rate);
+  if (learning_rate_ == rate) return;
+  store_->write<float>(Optimizer::kLearningRate, std::span<const float>(&rate, 1));
+  learning_rate_ = rate;
+}
+
+void TrainingStep::run(const Batch& batch, double learning_rate, bool stop) {
+  write_rate(learning_rate);
   session_.run(fetches_, feeds(batch));
+  if (exchange_)
+    exchange_and_update(stop);
+  else
+    stop_agreed_ = stop;
+}
+
+void TrainingStep::exchange_and_update(bool stop) {
+  Exchange& e = *exchange_;
+  e.read(graphs_, session_, stop);
+  for (std::size_t k = 0; k < graphs_.rows.size(); ++k)
+    if (graphs_.rows[k].is_sparse())
+      gather_rows(*shards_.communicator, e.tables[k].ids, e.tables[k].rows, e.gathered[k]);
+  stop_agreed_ = e.feed(graphs_, e.sum.sum(e.nodes_as_spans));
+  const Tensor step[] = {graphs_.update->step};
+  e.session.run(step, e.feeds);
+}
+
+void TrainingStep::share() {
+  if (!exchange_) return;
+  learning_rate_.reset();
+  share_variables(*shards_.communicator, all_variables(), *store_);
+}
+
+void TrainingStep::gather_carried() {
+  if (!exchange_) return;
+  Communicator& ranks = *shards_.communicator;
+  const auto names_of = [&](int rank) {
+    std::vector<std::string> names;
+    const IndexRange shards = part_of(shards_.shards, ranks.size(), rank);
+    for (std::int64_t shard = shards.begin; shard < shards.end; ++shard)
+      for (const std::string& name : graphs_.carried[std::size_t(shard)]) names.push_back(name);
+    return names;
+  };
+  std::string own;
+  for (const TensorData& variable : variable_tensors(*store_, names_of(ranks.rank())))
+    for (const std::byte byte : variable.bytes.all()) own.push_back(char(byte));
+  const std::vector<std::string> all = ranks.gather(own);
+  for (std::size_t rank = 1; rank < all.size(); ++rank) {
+    std::span<const std::byte> bytes = std::as_bytes(std::span(all[rank]));
+    for (TensorData& variable : variable_tensors(*store_, names_of(int(rank)))) {
+      const auto size = std::size_t(variable.bytes.size());
+      variable.bytes = TensorBytes(bytes.first(size));
+      write_variable(variable, "", Accepted::kAny, *store_);
+      bytes = bytes.subspan(size);
+    }
+  }
 }
 
 StepCounters TrainingStep::counters() const {
@@ -89,7 +261,7 @@ void TrainingStep::write(const StepStatistics& statistics) {
 std::string TrainingStep::culprit(const StepCounters& counters) const {
   if (counters.culprit < 0) return "";
   const auto index = std::size_t(counters.culprit);
-  return graph_->graph.trainable_variables().at(index).name();
+  return graphs_.own->graph.trainable_variables().at(index).name();
 }
 
 Progress TrainingStep::restore(const Checkpoint& checkpoint) {
@@ -101,14 +273,13 @@ Progress TrainingStep::restore(const Checkpoint& checkpoint) {
         fmt::format("{}/progress.json: step: got {}, expected {} as in manifest.json",
                     checkpoint.directory.string(), progress.step, checkpoint.step));
   const std::string where = (checkpoint.directory / "state.safetensors").string();
-  const std::size_t parameters = graph_->graph.trainable_variables().size();
+  const std::size_t parameters = graphs_.own->graph.trainable_variables().size();
   check_guard({counters(), statistics(), std::int64_t(parameters)}, progress, where);
   return progress;
 }
 
-void TrainingStep::run_verified(const Batch& batch, double learning_rate) {
-  std::vector<std::string> names;
-  for (const Tensor& variable : graph_->graph.variables()) names.push_back(variable.name());
+void TrainingStep::run_verified(const Batch& batch, double learning_rate, bool stop) {
+  const std::vector<std::string> names = all_variables();
   const std::int64_t step = count();
   const std::vector<TensorData> tensors = variable_tensors(*store_, names);
   const auto copies = [&] {
@@ -117,7 +288,7 @@ void TrainingStep::run_verified(const Batch& batch, double learning_rate) {
     return bytes;
   };
   const std::vector<std::vector<std::byte>> before = copies();
-  run(batch, learning_rate);
+  run(batch, learning_rate, stop);
   const std::vector<std::vector<std::byte>> first = copies();
   for (std::size_t k = 0; k < names.size(); ++k) {
     TensorData earlier = tensors[k];
@@ -126,7 +297,7 @@ void TrainingStep::run_verified(const Batch& batch, double learning_rate) {
   }
   learning_rate_.reset();
   set_count(step);
-  run(batch, learning_rate);
+  run(batch, learning_rate, stop);
   for (std::size_t k = 0; k < names.size(); ++k)
     if (first[k] != tensors[k].bytes.all())
       throw std::runtime_error(
@@ -136,7 +307,7 @@ void TrainingStep::run_verified(const Batch& batch, double learning_rate) {
 }
 
 void TrainingStep::clear_carried_state() {
-  clear_variables(graph_->carried, *store_);
+  clear_variables(graphs_.own->carried, *store_);
 }
 
 }  // namespace unroll

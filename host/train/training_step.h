@@ -9,7 +9,9 @@
 
 #include "host/data/examples.h"
 #include "host/models/checkpoint.h"
+#include "host/models/sharded_training.h"
 #include "host/models/task.h"
+#include "host/parallel/communicator.h"
 #include "host/train/training_state.h"
 #include "unroll/session.h"
 
@@ -21,19 +23,31 @@ struct TrainingMemory {  // bytes
   std::int64_t working = 0;    // gradients, activations, scratch
 };
 
-/// Owns the variables, the training graph and its session.
+/// How a batch is cut and who holds the parts.
+struct StepShards {
+  std::int64_t shards = 1;
+  Communicator* communicator = nullptr;  // null: one rank holds them all
+};
+
+/// Owns the variables, the training graphs and their sessions. With several ranks, every function
+/// that runs a step, shares or gathers variables is collective.
 class TrainingStep {
  public:
-  /// The task must outlive it.
-  TrainingStep(const Task& task, const TrainingGraphOptions& options,
-               std::shared_ptr<Backend> backend, std::uint64_t seed);
+  struct Parts {
+    const Task& task;  // must outlive the step
+    std::shared_ptr<Backend> backend;
+    std::uint64_t seed = 0;
+    StepShards shards = {};
+  };
+  TrainingStep(const Parts& parts, const TrainingGraphOptions& options);
+  ~TrainingStep();
 
   const std::shared_ptr<VariableStore>& store() const { return store_; }
   /// Batches run so far; keys the random numbers.
   std::int64_t count() const { return session_.step(); }
   void set_count(std::int64_t count) { session_.set_step(count); }
 
-  /// What a checkpoint needs beside the parameters: all other variables of the graph.
+  /// What a checkpoint needs beside the parameters: all other variables of the graphs.
   std::vector<std::string> state_variables() const;
 
   /// The memory that a step on a batch of these shapes takes.
@@ -41,12 +55,16 @@ class TrainingStep {
   /// Allocates it.
   void prepare(const Batch& largest);
 
-  /// Queues the step and does not wait for it.
-  void run(const Batch& batch, double learning_rate);
+  /// With one rank, queues the step and does not wait for it. With several, waits for the gradients
+  /// of all; `stop` is whether this rank was asked to stop.
+  /// Errors    RankFailure.
+  void run(const Batch& batch, double learning_rate, bool stop = false);
+  /// Whether any rank was asked to stop before the last step: all know it after the same one.
+  bool stop_agreed() const { return stop_agreed_; }
 
   /// Runs the step twice from the same state.
   /// Errors    std::runtime_error if the two leave different bits.
-  void run_verified(const Batch& batch, double learning_rate);
+  void run_verified(const Batch& batch, double learning_rate, bool stop = false);
 
   // What the steps so far have done; reading waits for them.
   StepCounters counters() const;
@@ -60,19 +78,36 @@ class TrainingStep {
   /// Errors    as restore_parameters(), restore_state() and check_guard().
   Progress restore(const Checkpoint& checkpoint);
 
+  /// Gives all ranks the variables of rank 0.
+  void share();
+  /// Brings what the shards of other ranks carry to rank 0, for a checkpoint.
+  void gather_carried();
+
   /// What goes on from batch to batch becomes zero.
   void clear_carried_state();
 
  private:
+  struct Exchange;  // with other ranks
+
   const std::vector<Feed>& feeds(const Batch& batch);
+  void write_rate(double learning_rate);
+  void exchange_and_update(bool stop);
+  std::vector<std::string> all_variables() const;
 
   const Task& task_;
+  std::int64_t batch_;
+  StepShards shards_;
   std::shared_ptr<VariableStore> store_;
-  std::unique_ptr<TrainingGraph> graph_;
+  ShardedTraining graphs_;
   Session session_;
   std::vector<Tensor> fetches_;
-  std::vector<Feed> feeds_;             // of the last batch
+  std::unique_ptr<Exchange> exchange_;  // null: one rank
+  std::vector<Batch> parts_;            // of the shards of this rank
+  float inverse_count_ = 1;
+  std::vector<Feed> feeds_;  // of the last batch
+  std::vector<Feed> shard_feeds_;
   std::optional<float> learning_rate_;  // in the variable, if that is known
+  bool stop_agreed_ = false;
 };
 
 }  // namespace unroll

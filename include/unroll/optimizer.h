@@ -7,6 +7,7 @@
 
 #include <vector>
 
+#include "unroll/gradients.h"
 #include "unroll/graph.h"
 #include "unroll/math/loss_guard.h"
 #include "unroll/optimizer_spec.h"
@@ -24,6 +25,12 @@ struct MinimizeOptions {
   LossGuardSpec guard = {};
 };
 
+/// A variable and the gradient of a cost with respect to it.
+struct VariableGradient {
+  Tensor variable;
+  Gradient gradient;
+};
+
 class Optimizer {
  public:
   /// Errors    std::invalid_argument if a number is not finite or out of its range.
@@ -34,7 +41,16 @@ class Optimizer {
   /// Errors    std::invalid_argument if it has not, or if a variable belongs to another graph.
   Tensor minimize(Tensor cost, const MinimizeOptions& options = {}) const;
 
-  // Variables that minimize() adds, by their names in the store. Write the first to change the
+  /// The same for gradients that are there: sums over several parts of a batch, for example. `loss`
+  /// is what the guard looks at.
+  /// Shapes    loss has one element.
+  /// Errors    std::invalid_argument if it has not, if no variable has a gradient, or if anything
+  /// is
+  ///           not float32.
+  Tensor apply(const std::vector<VariableGradient>& gradients, Tensor loss,
+               const LossGuardSpec& guard = {}) const;
+
+  // Variables that both add, by their names in the store. Write the first to change the
   // learning rate, read the others to see how training goes.
   static constexpr const char* kLearningRate = "optimizer/learning_rate";  // [1]
   static constexpr const char* kCounters = "optimizer/counters";      // [5] int64: StepCounters

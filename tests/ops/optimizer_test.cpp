@@ -600,13 +600,13 @@ TEST(Optimizers, TrainFloat32Only) {
   const Tensor sum = reduce_sum(cast(a, DType::kFloat64) * wide);
   const GradientDescentOptimizer optimizer(0.1);
   EXPECT_EQ(error_of<std::invalid_argument>([&] { optimizer.minimize(sum); }),
-            "minimize: got the cost of float64, expected float32");
+            "optimizer: got the cost of float64, expected float32");
   EXPECT_EQ(
       error_of<std::invalid_argument>([&] { optimizer.minimize(cast(sum, DType::kFloat32)); }),
-      "minimize: got variable 'wide' of float64, expected float32");
+      "optimizer: got variable 'wide' of float64, expected float32");
   EXPECT_EQ(error_of<std::invalid_argument>(
                 [&] { optimizer.minimize(reduce_sum(a), {.variables = {a}, .loss = sum}); }),
-            "minimize: got the loss of float64, expected float32");
+            "optimizer: got the loss of float64, expected float32");
 }
 
 }  // namespace

@@ -1,0 +1,21 @@
+/// How TCP ranks find each other.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "host/base/file.h"
+#include "host/parallel/tcp_communicator.h"
+
+namespace unroll {
+
+/// Connections of one rank. Empty where there is none.
+struct TcpConnections {
+  std::vector<std::optional<Descriptor>> data;     // to each other rank
+  std::vector<std::optional<Descriptor>> control;  // rank 0: to each other rank; others: to rank 0
+};
+
+/// Errors    as connect_ranks().
+TcpConnections find_ranks(TcpRanks& ranks);
+
+}  // namespace unroll

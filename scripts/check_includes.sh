@@ -47,7 +47,7 @@ BEGIN {
   rule("include/unroll/kernels",
        "unroll/(kernels/|math/|cells/activations[.]h|host_device[.]h|(optimizer_spec|recurrent_algorithm|recurrent_spec|tensor)[.]h)", standard)
   rule("include/unroll/ops", "unroll/(ops/|(graph|initializer|tensor)[.]h)", standard)
-  rule("include/unroll", "unroll/", standard)
+  rule("include/unroll", "unroll/", "^([a-z_0-9]+|std(def|int)[.]h)$")  # the latter for C
 
   # libunroll
   rule("host", "unroll/(backend|device|cuda_module|version)[.]h|host/base/module[.]h", anything)

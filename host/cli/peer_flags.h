@@ -13,8 +13,8 @@ struct PeerFlag {
   const char* here;  // the flag that does it, or why none does
 };
 
-/// Those of PyTorch's word_language_model, AWD-LSTM, char-rnn and torch-rnn, and the names that
-/// others use for the same.
+/// The flags of PyTorch's word_language_model, AWD-LSTM, char-rnn and torch-rnn that differ from
+/// ours, and the names that others use for the same.
 std::span<const PeerFlag> peer_flags();
 
 /// What to write for a flag that no command of ours has, such as "--rnn_size" or "-rnn_size".

@@ -37,8 +37,8 @@ void unroll_next_free(unroll_next_tokens* next);
 /* 0, or -1 if the token is not in the vocabulary. */
 int unroll_next_probability(const unroll_next_tokens* next, const char* token, double* probability);
 /* Fills both arrays with the most probable tokens, the most probable first, and returns how many
- * there are: `count`, or all of the vocabulary. The texts are valid until the next call for the same
- * handle, or until it is freed. */
+ * there are: `count`, or all of the vocabulary. The texts are valid until the next call for the
+ * same handle, or until it is freed. */
 size_t unroll_next_most_probable(unroll_next_tokens* next, size_t count, const char** tokens,
                                  double* probabilities);
 

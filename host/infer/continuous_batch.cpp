@@ -12,7 +12,7 @@ namespace {
 constexpr std::int64_t kGrowth = 4;
 /// Steps in which fewer rows would have done, before there are fewer: states are not moved to and
 /// fro where texts come and go.
-constexpr int kPatience = 16;
+constexpr int kStepsTooLarge = 16;
 
 }  // namespace
 
@@ -72,7 +72,7 @@ void ContinuousBatch::choose_size() {
   std::size_t wanted = 0;
   while (wanted + 1 < sizes_.size() && sizes_[wanted]->rows() < texts) ++wanted;
   steps_too_large_ = wanted < size_ ? steps_too_large_ + 1 : 0;
-  if (wanted == size_ || (wanted < size_ && steps_too_large_ < kPatience)) return;
+  if (wanted == size_ || (wanted < size_ && steps_too_large_ < kStepsTooLarge)) return;
   std::vector<Entry> moved;
   for (std::size_t row = 0; row < rows_.size(); ++row)
     if (rows_[row]) moved.push_back(lift(row));

@@ -139,7 +139,7 @@ std::size_t TokenStates::row_with_results(std::int64_t row) const {
   const std::size_t n = index_of(row);
   if (!has_results_[n])
     throw std::invalid_argument(
-        fmt::format("row {}: it read no token in the last step, expected one", row));
+        fmt::format("row {}: it has no results of the last step, expected some", row));
   return n;
 }
 

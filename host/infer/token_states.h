@@ -53,7 +53,7 @@ class TokenStates {
 
   /// ln P(token | what the row has read) of every token [V], until the next step. Not with a
   /// sampler.
-  /// Errors    std::invalid_argument if the row read nothing in the last step; std::runtime_error
+  /// Errors    std::invalid_argument if the row has no results of the last step; std::runtime_error
   ///           if a value is not finite.
   std::span<const float> log_prob(std::int64_t row);
   /// The token that the sampler drew from these. Errors: the same; or if there is none to draw.

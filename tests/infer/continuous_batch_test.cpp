@@ -122,10 +122,12 @@ TEST_P(Batched, ATextThatLeavesMakesRoomAndChangesNoOther) {
   batch.step();
   EXPECT_EQ(texts[1]->calls, calls);
   EXPECT_EQ(texts[2]->calls, 1);
+  EXPECT_EQ(batch.waiting(), 1);
   texts[3]->now = BatchText::State::kLeaves;  // before it had a row
   run(batch);
   EXPECT_TRUE(texts[1]->told.empty());
   EXPECT_EQ(texts[3]->calls, 0);
+  EXPECT_EQ(batch.waiting(), 0);
   expect_alone(texts[0]->told[0], ids[0]);
   expect_alone(texts[2]->told[0], ids[2]);
 }

@@ -124,6 +124,17 @@ TEST_P(States, ARowThatRestsStaysAsItWas) {
 }
 
 // What a text begins with is read from nothing.
+TEST_P(States, AStepWithoutResultsGoesOnAllTheSame) {
+  const LoadedModel model = asked_model(backend_);
+  TokenStates states(model, {.rows = 2});
+  states.advance(Ids{4, 5}, false);
+  EXPECT_EQ(error_of<std::invalid_argument>([&] { states.log_prob(0); }),
+            "row 0: it has no results of the last step, expected some");
+  states.advance(Ids{6, 7});
+  EXPECT_TRUE(same(states.log_prob(0), alone(model, {4, 6})));
+  EXPECT_TRUE(same(states.log_prob(1), alone(model, {5, 7})));
+}
+
 TEST_P(States, ABlankStateAndTheStartAreTheBeginning) {
   const LoadedModel model = asked_model(backend_);
   TokenStates states(model, {.rows = 2});
@@ -174,7 +185,7 @@ TEST(StatesArguments, AreChecked) {
   EXPECT_EQ(error([&] { states.take(-1); }), "row: got -1, expected one below 2");
   states.advance(Ids{1, TokenStates::kNoToken});
   EXPECT_EQ(error([&] { states.log_prob(1); }),
-            "row 1: it read no token in the last step, expected one");
+            "row 1: it has no results of the last step, expected some");
   EXPECT_EQ(error([&] { states.put(0, {{1, 2}}); }), "state: got 2 values, expected 128");
   states.put(0, states.blank());
   EXPECT_THROW(states.log_prob(0), std::invalid_argument);

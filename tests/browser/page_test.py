@@ -100,9 +100,10 @@ class Test:
     def __init__(self, program, page, folder, pictures):
         self.program, self.page, self.folder, self.pictures = program, page, folder, pictures
         write_text(folder)
+        # Large enough that a text can be stopped before it is at its end.
         subprocess.run([program, "train", "--data", str(folder), "--save", str(folder / "run"), "--cache-dir",
-                        str(folder / "cache"), "--device", "cpu", "--nhid", "16", "--emsize", "8", "--nlayers", "1",
-                        "--dropout", "0", "--epochs", "2", "--optimizer", "adam", "--lr", "0.02"],
+                        str(folder / "cache"), "--device", "cpu", "--nhid", "512", "--emsize", "8", "--nlayers", "2",
+                        "--dropout", "0", "--epochs", "1", "--optimizer", "adam", "--lr", "0.002"],
                        check=True, capture_output=True)
         self.server = Server(program, folder / "run")
         self.browser = Chromium(folder)

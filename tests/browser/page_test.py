@@ -101,12 +101,14 @@ class Test:
         self.program, self.page, self.folder, self.pictures = program, page, folder, pictures
         write_text(folder)
         # Large enough that a text can be stopped before it is at its end.
-        subprocess.run([program, "train", "--data", str(folder), "--save", str(folder / "run"), "--cache-dir",
-                        str(folder / "cache"), "--device", "cpu", "--nhid", "512", "--emsize", "8", "--nlayers", "2",
-                        "--dropout", "0", "--epochs", "1", "--optimizer", "adam", "--lr", "0.002"],
-                       check=True, capture_output=True)
+        self.train("run", "--nhid", "512", "--nlayers", "2", "--lr", "0.002")
         self.server = Server(program, folder / "run")
         self.browser = Chromium(folder)
+
+    def train(self, run, *flags):
+        subprocess.run([self.program, "train", "--data", str(self.folder), "--save", str(self.folder / run),
+                        "--cache-dir", str(self.folder / "cache"), "--device", "cpu", "--emsize", "8", "--dropout", "0",
+                        "--epochs", "1", "--optimizer", "adam", *flags], check=True, capture_output=True)
 
     def close(self):
         self.browser.close()
@@ -233,6 +235,37 @@ class Test:
         browser.type("x")
         browser.click("#run")
         browser.until("document.getElementById('problem').textContent.includes('expected a whole number')")
+
+    def tokens(self):
+        """Models of characters, bytes and byte pairs: the text is coloured without a gap, and gone on with."""
+        browser = self.browser
+        for tokens in ("char", "byte", "bpe:300"):
+            self.train(tokens.replace(":", ""), "--tokenizer", tokens, "--nhid", "16", "--nlayers", "1", "--lr", "0.02")
+            server = Server(self.program, self.folder / tokens.replace(":", ""))
+            try:
+                browser.open(server.url)
+                browser.until(f"{BARS}.length === 10")
+                browser.click("#text")
+                text = "the cake 叉子 he at"
+                browser.type(text)
+                browser.until("[...document.querySelectorAll('#words [role=option]')].map(word => word.textContent).join('')"
+                              f" === {json.dumps(text)}")
+                answer = server.ask("v1/predict", {"text": text, "each": True})
+                # The last of byte pairs may still grow: its alternatives are shown.
+                pairs = tokens.startswith("bpe")
+                expected = answer["steps"][-2]["next"] if pairs else answer["next"]
+                shares = browser.evaluate(f"{BARS}.map(bar => parseFloat(bar.querySelector('.number').textContent))")
+                for token, share in zip(expected, shares):
+                    assert abs(share - 100 * token["probability"]) < 0.06, (tokens, token, share)
+                at = next(k for k, token in enumerate(expected) if "\\x" not in token["token"])
+                kept = text[:len(text) - len(answer["steps"][-1]["token"])] if pairs else text
+                browser.click("#bars li", at)
+                browser.until(f"{VALUE} === " + json.dumps(kept + expected[at]["token"]))
+                after = server.ask("v1/predict", {"text": kept + expected[at]["token"]})["next"]
+                browser.until(f"Math.abs(parseFloat({BARS}[0].querySelector('.number').textContent) - "
+                              f"{100 * after[0]['probability']}) < 0.06")
+            finally:
+                server.end()
 
     def keyboard(self):
         """Everything without a mouse."""
@@ -379,7 +412,7 @@ def main():
         return 77
     program, page = sys.argv[1:3]
     pictures = pathlib.Path(sys.argv[3]) if len(sys.argv) > 3 else None
-    names = sys.argv[4:] or ("typing", "hostile", "generating", "keyboard", "names", "themes", "phone", "token", "gone",
+    names = sys.argv[4:] or ("typing", "hostile", "generating", "tokens", "keyboard", "names", "themes", "phone", "token", "gone",
                              "busy")
     with tempfile.TemporaryDirectory() as folder:
         test = Test(program, page, pathlib.Path(folder), pictures)

@@ -163,7 +163,8 @@ class Typist:
 
     def __exit__(self, *_):
         if self.status is None:
-            os.kill(self.pid, signal.SIGKILL)
+            for process in (self.pid, self.shell):  # one of them may wait for the other
+                os.kill(process, signal.SIGKILL)
             os.waitpid(self.shell, 0)
         os.close(self.terminal)
         os.close(self.reports)
@@ -273,7 +274,10 @@ class Test:
             self.check_rows(typist, "he ate the")
             assert "\x1b[36m" in typist.raw.decode(), "no color"
             # Back to kept states, and on.
-            typist.type(BACKSPACE * 5)
+            typist.type(BACKSPACE * 4)
+            typist.shows('After "he ate":')
+            self.check_rows(typist, "he ate")
+            typist.type(BACKSPACE)
             typist.shows('After "he":')
             self.check_rows(typist, "he")
             typist.type(BACKSPACE * 4 + " cut the ")
@@ -322,6 +326,10 @@ class Test:
             typist.type("spoon " * 60)
             typist.settle()
             assert typist.screen.lines()[0].count("spoon") >= 5, typist.screen.text()
+            typist.type(CONTROL["U"])
+            typist.settle()
+            left = [line for line in typist.screen.lines() if line]
+            assert left[0].strip() == ">" and left[1].startswith("At the") and len(left) == 13, typist.screen.text()
         with self.typist(rows=4, columns=12) as typist:
             typist.shows(">")
             typist.type("he ate the cake\r" + CONTROL["D"])
@@ -329,8 +337,8 @@ class Test:
 
     def resize(self):
         with self.typist(rows=24, columns=100) as typist:
-            typist.type("he ate the cake with the ")
-            typist.shows('After "he ate the cake with the":')
+            typist.type("the man cut the bread with the knife because he was hungry ")
+            typist.shows('because he was hungry":')
             for rows, columns in ((24, 40), (14, 60), (30, 120)):
                 typist.settle()
                 typist.screen.resize(rows, columns)

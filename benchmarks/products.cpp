@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <memory>
 #include <stdexcept>
 
@@ -70,7 +71,7 @@ Library ours(const std::shared_ptr<host::Device>& device) {
             device->packed({const_cast<float*>(o.b), Shape{p.n, p.k}, DType::kFloat32, nullptr},
                            {p.k, p.n, 1, 1, true}, *weight);
             const host::PackedGemm g{p.m, p.n, p.k, o.a, p.k, (*weight)->data(), o.c, p.n, false};
-            if (p.m > 64) return [=] { device->multiply(g); };
+            if (p.m > 64) return [=, keep = weight] { device->multiply(g); };
             return [=, keep = weight] {
               device->pool.run([&](int thread) {
                 device->multiply_columns(g, host::split_range(p.n, 16, thread, device->pool.size()),
@@ -87,6 +88,14 @@ std::vector<float> random_values(std::int64_t count) {
   return values;
 }
 
+/// Seconds so far: on a clock, or with one thread those in which this process had a processor, so
+/// that other programs disturb less.
+double seconds_now(int threads) {
+  timespec now{};
+  ::clock_gettime(threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &now);
+  return double(now.tv_sec) + double(now.tv_nsec) * 1e-9;
+}
+
 /// GFLOP/s of each library; 0 where it has no such product.
 std::vector<double> rates(const Product& p, const std::vector<Library>& libraries,
                           const Options& options) {
@@ -99,17 +108,17 @@ std::vector<double> rates(const Product& p, const std::vector<Library>& librarie
     calls.push_back(1);
     if (!work.back()) continue;
     work.back()();
-    const Stopwatch once;
+    const double start = seconds_now(options.threads);
     work.back()();
-    calls.back() = 1 + int(options.least / once.seconds());
+    calls.back() = 1 + int(options.least / (seconds_now(options.threads) - start));
   }
   std::vector<std::vector<double>> seconds(work.size());
   for (int round = 0; round < options.rounds; ++round)
     for (std::size_t k = 0; k < work.size(); ++k) {
       if (!work[k]) continue;
-      const Stopwatch watch;
+      const double start = seconds_now(options.threads);
       for (int call = 0; call < calls[k]; ++call) work[k]();
-      seconds[k].push_back(watch.seconds() / calls[k]);
+      seconds[k].push_back((seconds_now(options.threads) - start) / calls[k]);
     }
   std::vector<double> result;
   for (const std::vector<double>& times : seconds)
@@ -132,8 +141,8 @@ void run(const Options& options) {
 
   for (const std::string& line : describe_machine(DeviceKind::kCpu, 0, options.threads))
     fmt::print("# {}\n", line);
-  fmt::print("# load {} at the start; GFLOP/s, medians of {} rounds in turn\n", load(),
-             options.rounds);
+  fmt::print("# load {} at the start; GFLOP/s{}, medians of {} rounds in turn\n", load(),
+             options.threads == 1 ? " by the processor's time" : "", options.rounds);
   for (const Library& library : libraries) fmt::print("# {}: {}\n", library.name, library.version);
   fmt::print("| product |");
   for (const Library& library : libraries) fmt::print(" {} |", library.name);

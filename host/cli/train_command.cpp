@@ -1,6 +1,7 @@
 /// unroll train: begins a run, or goes on with one.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <csignal>
 #include <filesystem>
 #include <memory>
@@ -246,14 +247,16 @@ void check_cache_dir(const TrainFlags& flags, const TrainSettings& settings) {
 }
 
 /// Mistakes on the command line come before side effects.
-void check_usage(const TrainFlags& flags, bool resume_given) {
+void check_usage(const TrainFlags& flags, bool resume_given, int ranks) {
   flags.device.check();
   if (!flags.resume.empty() && flags.resume != "auto")
     throw UsageError("--resume: got '" + flags.resume +
                      "', expected nothing or auto; which run it is, --save says");
   if (resume_given && flags.resume.empty()) return;  // the run has its own settings
-  const TrainSettings settings = flags.settings.settings(flags.data.empty());
+  TrainSettings settings = flags.settings.settings(flags.data.empty());
   settings.check();
+  settings.choose_shards(ranks);
+  settings.require_shards(ranks);
   require_data(settings, flags.data);
   check_cache_dir(flags, settings);
   flags.device.check(choose_rnn_algorithm(settings.rnn_algorithm));
@@ -401,11 +404,11 @@ void train_and_report(const TrainFlags& flags, Start& start, const Process& proc
 
 void run_train(const TrainFlags& flags, bool resume_given) {
   std::atomic<bool>& stop = catch_stop_signals();
-  const bool launched = launch_of_process().has_value();
-  if (!launched) check_usage(flags, resume_given);
+  const std::optional<Launch> launch = launch_of_process();
+  if (!launch) check_usage(flags, resume_given, std::max(1, flags.ranks));
   TrainRanks ranks(flags.ranks);
   ranks.run([&] {
-    if (launched) check_usage(flags, resume_given);
+    if (launch) check_usage(flags, resume_given, launch->ranks);
     std::optional<RunLock> lock;
     Start start;
     if (ranks.leads()) {

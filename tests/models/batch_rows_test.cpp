@@ -7,14 +7,14 @@
 namespace unroll::test {
 namespace {
 
-using Ids = std::vector<std::int32_t>;
+using RowIds = std::vector<std::int32_t>;
 
 // Three timesteps of four rows; an id is 10 t + n.
 Batch batch_of_four() {
   Batch batch;
   batch.position_after = 3;
   batch.count = 12;
-  Ids ids;
+  RowIds ids;
   for (std::int32_t t = 0; t < 3; ++t)
     for (std::int32_t n = 0; n < 4; ++n) ids.push_back(10 * t + n);
   ids.push_back(99);  // room that the shape does not count
@@ -32,7 +32,7 @@ Batch batch_of_four() {
   return batch;
 }
 
-Ids ids_of(const Column& column) {
+RowIds row_ids_of(const Column& column) {
   return {column.ids.begin(), column.ids.begin() + column.shape.elements()};
 }
 
@@ -41,14 +41,14 @@ TEST(BatchRows, TakesRowsOnEitherAxis) {
   for (int again = 0; again < 2; ++again) {
     take_rows(batch_of_four(), 4, {1, 3}, part);
     EXPECT_EQ(part.columns[0].shape, (Shape{3, 2}));
-    EXPECT_EQ(ids_of(part.columns[0]), (Ids{1, 2, 11, 12, 21, 22}));
+    EXPECT_EQ(row_ids_of(part.columns[0]), (RowIds{1, 2, 11, 12, 21, 22}));
     EXPECT_EQ(part.columns[1].shape, Shape{6});
-    EXPECT_EQ(ids_of(part.columns[1]), (Ids{1, 2, 11, 12, 21, 22}));
-    EXPECT_EQ(ids_of(part.columns[2]), (Ids{1, 2}));
+    EXPECT_EQ(row_ids_of(part.columns[1]), (RowIds{1, 2, 11, 12, 21, 22}));
+    EXPECT_EQ(row_ids_of(part.columns[2]), (RowIds{1, 2}));
     EXPECT_EQ(part.columns[3].shape, (Shape{3, 2, 2}));
     EXPECT_EQ(part.columns[3].values,
               (std::vector<float>{1, -1, 2, -2, 11, -11, 12, -12, 21, -21, 22, -22}));
-    EXPECT_EQ(ids_of(part.columns[4]), (Ids{1, 2, 3, 4, 5, 6}));
+    EXPECT_EQ(row_ids_of(part.columns[4]), (RowIds{1, 2, 3, 4, 5, 6}));
     EXPECT_EQ(part.count, 12);
     EXPECT_EQ(part.position_after, 3);
   }
@@ -61,7 +61,7 @@ TEST(BatchRows, AllRowsAreTheBatch) {
   for (std::size_t k = 0; k < batch.columns.size(); ++k) {
     EXPECT_EQ(part.columns[k].shape, batch.columns[k].shape);
     if (batch.columns[k].dtype == DType::kInt32) {
-      EXPECT_EQ(ids_of(part.columns[k]), ids_of(batch.columns[k]));
+      EXPECT_EQ(row_ids_of(part.columns[k]), row_ids_of(batch.columns[k]));
     }
     EXPECT_EQ(part.columns[k].values, batch.columns[k].values);
   }

@@ -49,7 +49,7 @@ class CommunicatorOf : public ::testing::TestWithParam<bool> {
   }
 };
 
-void require(bool holds, const char* what) {
+void require_that(bool holds, const char* what) {
   if (!holds) throw std::runtime_error(what);
 }
 
@@ -57,13 +57,13 @@ TEST_P(CommunicatorOf, TellsTextsToAllAndToTheFirst) {
   expect_no_error(on_ranks(ranks(4), [](Communicator& c) {
     for (int round = 0; round < 20; ++round) {
       const std::string all = c.broadcast(c.leads() ? std::string(std::size_t(round), 'x') : "no");
-      require(all == std::string(std::size_t(round), 'x'), "broadcast");
+      require_that(all == std::string(std::size_t(round), 'x'), "broadcast");
       const auto texts = c.gather(std::string(std::size_t(c.rank()), 'y'));
       if (c.leads())
-        require(texts == std::vector<std::string>{"", "y", "yy", "yyy"}, "gather");
+        require_that(texts == std::vector<std::string>{"", "y", "yy", "yyy"}, "gather");
       else
-        require(texts.empty(), "gather elsewhere");
-      require(c.any(c.rank() == round % 5) == (round % 5 < 4), "any");
+        require_that(texts.empty(), "gather elsewhere");
+      require_that(c.any(c.rank() == round % 5) == (round % 5 < 4), "any");
       c.barrier();
     }
   }));
@@ -93,7 +93,7 @@ TEST_P(CommunicatorOf, ExchangesManyBytesBothWays) {
       if (other == c.rank()) continue;
       std::vector<int> expected(kSize);
       std::iota(expected.begin(), expected.end(), 1000 * other + c.rank());
-      require(in[std::size_t(other)] == expected, "other values");
+      require_that(in[std::size_t(other)] == expected, "other values");
     }
   }));
 }

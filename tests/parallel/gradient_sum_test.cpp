@@ -12,39 +12,39 @@
 namespace unroll::test {
 namespace {
 
-using Values = std::vector<float>;
+using ShardVector = std::vector<float>;
 
 /// One vector for each shard, of sizes that make the order of a sum show in its bits.
-std::vector<Values> shard_values(std::int64_t shards, std::size_t size) {
+std::vector<ShardVector> shard_values(std::int64_t shards, std::size_t size) {
   std::mt19937 random(7);
   std::uniform_real_distribution<float> value(-1, 1);
-  std::vector<Values> all(static_cast<std::size_t>(shards), Values(size));
-  for (Values& values : all)
+  std::vector<ShardVector> all(static_cast<std::size_t>(shards), ShardVector(size));
+  for (ShardVector& values : all)
     for (float& x : values) x = value(random) * std::exp2(float(int(random() % 20) - 10));
   return all;
 }
 
-Values plus(Values left, const Values& right) {
+ShardVector plus_vector(ShardVector left, const ShardVector& right) {
   for (std::size_t k = 0; k < left.size(); ++k) left[k] += right[k];
   return left;
 }
 
-Values node_sum(const std::vector<Values>& all, const IndexRange& node) {
+ShardVector node_sum(const std::vector<ShardVector>& all, const IndexRange& node) {
   return tree_sum(
-      node, [&](std::int64_t shard) { return all[std::size_t(shard)]; }, plus);
+      node, [&](std::int64_t shard) { return all[std::size_t(shard)]; }, plus_vector);
 }
 
 TEST(GradientSum, HasTheBitsOfTheTreeForAnyNumberOfRanks) {
   for (const std::int64_t shards : {1, 2, 5, 8, 11})
     for (const std::size_t size : {1, 3, 255, 1027}) {
-      const std::vector<Values> all = shard_values(shards, size);
-      const Values expected = node_sum(all, {0, shards});
+      const std::vector<ShardVector> all = shard_values(shards, size);
+      const ShardVector expected = node_sum(all, {0, shards});
       for (int ranks = 1; ranks <= shards; ++ranks) {
         SCOPED_TRACE(testing::Message() << shards << " shards on " << ranks);
         expect_no_error(on_ranks(ranks_in_process(ranks), [&](Communicator& c) {
           GradientSum sum(c, shards);
           for (int step = 0; step < 2; ++step) {  // the second finds what the first left
-            std::vector<Values> own;
+            std::vector<ShardVector> own;
             for (const IndexRange& node : sum.own_nodes()) own.push_back(node_sum(all, node));
             std::vector<std::span<float>> spans(own.begin(), own.end());
             const std::span<const float> got = sum.sum(spans);
@@ -61,7 +61,7 @@ TEST(GradientSum, GathersRowsInTheOrderOfTheRanks) {
   expect_no_error(on_ranks(ranks_in_process(3), [](Communicator& c) {
     // Rank r has r + 1 rows of two elements.
     std::vector<std::int32_t> ids;
-    Values rows;
+    ShardVector rows;
     for (int k = 0; k <= c.rank(); ++k) {
       ids.push_back(10 * c.rank() + k);
       rows.insert(rows.end(), {float(ids.back()), -float(ids.back())});
@@ -69,7 +69,7 @@ TEST(GradientSum, GathersRowsInTheOrderOfTheRanks) {
     GatheredRows all;
     gather_rows(c, ids, rows, all);
     if (all.ids != std::vector<std::int32_t>{0, 10, 11, 20, 21, 22} ||
-        all.rows != Values{0, 0, 10, -10, 11, -11, 20, -20, 21, -21, 22, -22})
+        all.rows != ShardVector{0, 0, 10, -10, 11, -11, 20, -20, 21, -21, 22, -22})
       throw std::runtime_error("other rows");
   }));
 }

@@ -7,7 +7,7 @@
 namespace unroll::test {
 namespace {
 
-std::string written(const IndexRange& shards) {
+std::string written_sum(const IndexRange& shards) {
   return tree_sum(
       shards, [](std::int64_t shard) { return std::to_string(shard); },
       [](const std::string& left, const std::string& right) {
@@ -16,9 +16,9 @@ std::string written(const IndexRange& shards) {
 }
 
 TEST(ShardTree, AddsByHalves) {
-  EXPECT_EQ(written({0, 1}), "0");
-  EXPECT_EQ(written({0, 8}), "(((0+1)+(2+3))+((4+5)+(6+7)))");
-  EXPECT_EQ(written({0, 5}), "(((0+1)+2)+(3+4))");
+  EXPECT_EQ(written_sum({0, 1}), "0");
+  EXPECT_EQ(written_sum({0, 8}), "(((0+1)+(2+3))+((4+5)+(6+7)))");
+  EXPECT_EQ(written_sum({0, 5}), "(((0+1)+2)+(3+4))");
 }
 
 TEST(ShardTree, PartsCoverAllAndDifferByOneAtMost) {
@@ -48,13 +48,13 @@ TEST(ShardTree, OwnNodesAreNodesOfTheTree) {
       const auto sum = [&](auto&& self, const IndexRange& range) -> std::string {
         if (next < nodes.size() && nodes[next] == range) {
           ++next;
-          return written(range);
+          return written_sum(range);
         }
         const auto [left, right] = halves(range);
         const std::string first = self(self, left);
         return "(" + first + "+" + self(self, right) + ")";
       };
-      EXPECT_EQ(sum(sum, {0, shards}), written({0, shards})) << shards << " on " << ranks;
+      EXPECT_EQ(sum(sum, {0, shards}), written_sum({0, shards})) << shards << " on " << ranks;
       EXPECT_EQ(next, nodes.size());
     }
 }

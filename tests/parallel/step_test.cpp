@@ -12,6 +12,7 @@
 #include "host/data/text_batches.h"
 #include "host/train/training_step.h"
 #include "tests/parallel/support.h"
+#include "tests/support/backends.h"
 #include "tests/support/classifier.h"
 #include "tests/support/series.h"
 #include "tests/support/tagger.h"
@@ -20,16 +21,16 @@
 namespace unroll::test {
 namespace {
 
-constexpr std::int64_t kBatch = 7;
+constexpr std::int64_t kStepRows = 7;
 
-struct TaskCase {
+struct CutTask {
   std::string name;
   std::shared_ptr<const Task> task;
   std::function<std::unique_ptr<Examples>()> examples;
   LossReduction reduction = LossReduction::kMean;
 };
 
-TaskCase language_model_case(bool tied, LossReduction reduction, double dropout) {
+CutTask cut_language_model(bool tied, LossReduction reduction, double dropout) {
   const auto corpus = std::make_shared<const LanguageCorpus>(small_corpus(12, 2));
   LanguageModelConfig config = small_model(*corpus);
   config.embedding = 10;
@@ -39,11 +40,11 @@ TaskCase language_model_case(bool tied, LossReduction reduction, double dropout)
   return {std::string(tied ? "tied" : "untied") +
               (reduction == LossReduction::kTime ? ", summed over time" : ""),
           std::make_shared<LanguageModelTask>(config, corpus->tokenizer),
-          [corpus] { return std::make_unique<BatchStream>(corpus->training_stream(kBatch, 5)); },
+          [corpus] { return std::make_unique<BatchStream>(corpus->training_stream(kStepRows, 5)); },
           reduction};
 }
 
-TaskCase classifier_case(Pooling pooling, double dropout) {
+CutTask cut_classifier(Pooling pooling, double dropout) {
   SequenceClassifierConfig config;
   config.vocabulary = 20;
   config.embedding = 5;
@@ -55,13 +56,13 @@ TaskCase classifier_case(Pooling pooling, double dropout) {
   return {"classifier, " + to_string(pooling),
           std::make_shared<SequenceClassifier>(classifier_of(config)), [texts, pooling] {
             return std::make_unique<TextBatches>(
-                texts,
-                TextBatches::Options{
-                    .batch = kBatch, .mean = pooling == Pooling::kMean, .seed = std::uint64_t{2}});
+                texts, TextBatches::Options{.batch = kStepRows,
+                                            .mean = pooling == Pooling::kMean,
+                                            .seed = std::uint64_t{2}});
           }};
 }
 
-TaskCase tagger_case(SmallTagger small, double dropout) {
+CutTask cut_tagger(SmallTagger small, double dropout) {
   small.sentences = 11;
   const auto corpus = std::make_shared<const TaggedCorpus>(small.corpus());
   SequenceTaggerConfig config = small.task(*corpus)->config();
@@ -69,11 +70,11 @@ TaskCase tagger_case(SmallTagger small, double dropout) {
   const auto task = std::make_shared<const SequenceTagger>(config, corpus->vocabulary,
                                                            small.vectors ? few_vectors() : nullptr);
   return {"tagger, " + small.name(), task, [corpus, task] {
-            return std::make_unique<TaggedBatches>(corpus->train, task->batches(kBatch));
+            return std::make_unique<TaggedBatches>(corpus->train, task->batches(kStepRows));
           }};
 }
 
-TaskCase series_case(const std::vector<double>& quantiles) {
+CutTask cut_series(const std::vector<double>& quantiles) {
   const SeriesConfig config = small_series(2, quantiles);
   return {quantiles.empty() ? "series" : "quantiles", series_task(config), [config] {
             return std::make_unique<SeriesWindows>(waves(40, 2),
@@ -81,54 +82,70 @@ TaskCase series_case(const std::vector<double>& quantiles) {
                                                                           .end = 20,
                                                                           .window = config.window,
                                                                           .ahead = config.ahead(),
-                                                                          .batch = kBatch,
+                                                                          .batch = kStepRows,
                                                                           .every_row = true,
                                                                           .seed = 3});
           }};
 }
 
 /// Without dropout, whose masks differ from shard to shard.
-std::vector<TaskCase> cases_without_dropout() {
-  std::vector<TaskCase> cases = {language_model_case(true, LossReduction::kMean, 0),
-                                 language_model_case(false, LossReduction::kMean, 0),
-                                 language_model_case(false, LossReduction::kTime, 0),
-                                 classifier_case(Pooling::kLast, 0),
-                                 classifier_case(Pooling::kMean, 0),
-                                 series_case({}),
-                                 series_case({0.1, 0.9})};
-  for (const SmallTagger& small : kSmallTaggers) cases.push_back(tagger_case(small, 0));
+std::vector<CutTask> cases_without_dropout() {
+  std::vector<CutTask> cases = {cut_language_model(true, LossReduction::kMean, 0),
+                                cut_language_model(false, LossReduction::kMean, 0),
+                                cut_language_model(false, LossReduction::kTime, 0),
+                                cut_classifier(Pooling::kLast, 0),
+                                cut_classifier(Pooling::kMean, 0),
+                                cut_series({}),
+                                cut_series({0.1, 0.9})};
+  for (const SmallTagger& small : kSmallTaggers) cases.push_back(cut_tagger(small, 0));
   return cases;
 }
 
-struct Trained {
+struct SteppedModel {
   std::vector<std::vector<float>> parameters;
   StepStatistics statistics;
   StepCounters counters;
 };
 
-/// After one epoch, whose last batch is not full.
-Trained train_epoch(const TaskCase& c, const StepShards& shards) {
+/// After one epoch, whose last batch is not full. Each rank has a backend of its own.
+SteppedModel train_epoch(const CutTask& c, const std::string& device, const StepShards& shards) {
   const auto examples = c.examples();
-  TrainingStep step({*c.task, cpu(1), 5, shards}, {.batch = kBatch,
-                                                   .optimizer = {.kind = OptimizerKind::kSgd},
-                                                   .learning_rate = 0.5,
-                                                   .reduction = c.reduction});
+  const auto backend = device == "Cpu" ? cpu(1) : cuda(0, kCudaForms.at(device));
+  TrainingStep step({*c.task, backend, 5, shards}, {.batch = kStepRows,
+                                                    .optimizer = {.kind = OptimizerKind::kSgd},
+                                                    .learning_rate = 0.5,
+                                                    .reduction = c.reduction});
   Batch batch = examples->largest();
   step.prepare(batch);
   while (examples->next(batch)) step.run(batch, 0.5);
-  Trained trained{{}, step.statistics(), step.counters()};
+  SteppedModel trained{{}, step.statistics(), step.counters()};
   for (const VariableInfo& info : c.task->parameters())
     trained.parameters.push_back(step.store()->read<float>(info.name));
   return trained;
 }
 
-TEST(ShardedStep, UpdatesAsTheWholeBatchDoes) {
-  for (const TaskCase& c : cases_without_dropout()) {
-    const Trained whole = train_epoch(c, {});
+class ShardedStep : public OnEachBackend {
+ protected:
+  /// An emulated GPU is slow: some of the cases there.
+  std::vector<CutTask> chosen(std::vector<CutTask> all) const {
+    if (GetParam() == "Cpu") return all;
+    std::vector<CutTask> some;
+    for (std::size_t k = 0; k < all.size(); k += 3) some.push_back(all[k]);
+    return some;
+  }
+  std::vector<int> counts(std::vector<int> all) const {
+    if (GetParam() != "Cpu") all.resize(1);
+    return all;
+  }
+};
+
+TEST_P(ShardedStep, UpdatesAsTheWholeBatchDoes) {
+  for (const CutTask& c : chosen(cases_without_dropout())) {
+    const SteppedModel whole = train_epoch(c, GetParam(), {});
     EXPECT_GE(whole.counters.updates, 2);
-    for (const std::int64_t shards : {2, 3, 7}) {
+    for (const int shards : counts({3, 2, 7})) {
       SCOPED_TRACE(c.name + ", " + std::to_string(shards) + " shards");
-      const Trained cut = train_epoch(c, {.shards = shards});
+      const SteppedModel cut = train_epoch(c, GetParam(), {.shards = shards});
       EXPECT_EQ(cut.counters.updates, whole.counters.updates);
       // Each of some ten updates rounds sums of some hundred terms in another order. Where losses
       // are summed over time, the guard's mean over a whole batch counts padding, too.
@@ -144,19 +161,19 @@ TEST(ShardedStep, UpdatesAsTheWholeBatchDoes) {
   }
 }
 
-TEST(ShardedStep, HasTheSameBitsOnAnyNumberOfRanks) {
-  std::vector<TaskCase> cases = {language_model_case(true, LossReduction::kMean, 0.3),
-                                 language_model_case(false, LossReduction::kTime, 0.3),
-                                 classifier_case(Pooling::kMean, 0.3), series_case({0.1, 0.9})};
-  for (const SmallTagger& small : kSmallTaggers) cases.push_back(tagger_case(small, 0.2));
-  for (const TaskCase& c : cases) {
+TEST_P(ShardedStep, HasTheSameBitsOnAnyNumberOfRanks) {
+  std::vector<CutTask> cases = {cut_language_model(true, LossReduction::kMean, 0.3),
+                                cut_language_model(false, LossReduction::kTime, 0.3),
+                                cut_classifier(Pooling::kMean, 0.3), cut_series({0.1, 0.9})};
+  for (const SmallTagger& small : kSmallTaggers) cases.push_back(cut_tagger(small, 0.2));
+  for (const CutTask& c : chosen(cases)) {
     constexpr std::int64_t kShards = 5;
-    const Trained alone = train_epoch(c, {.shards = kShards});
+    const SteppedModel alone = train_epoch(c, GetParam(), {.shards = kShards});
     EXPECT_GE(alone.counters.updates, 2);
-    for (const int ranks : {2, 3, 5}) {
+    for (const int ranks : counts({2, 3, 5})) {
       SCOPED_TRACE(c.name + ", " + std::to_string(ranks) + " ranks");
       expect_no_error(on_ranks(ranks_in_process(ranks), [&](Communicator& communicator) {
-        const Trained got = train_epoch(c, {kShards, &communicator});
+        const SteppedModel got = train_epoch(c, GetParam(), {kShards, &communicator});
         if (got.parameters != alone.parameters) throw std::runtime_error("other parameters");
         if (got.statistics.norm != alone.statistics.norm ||
             got.statistics.loss_mean != alone.statistics.loss_mean)
@@ -165,6 +182,8 @@ TEST(ShardedStep, HasTheSameBitsOnAnyNumberOfRanks) {
     }
   }
 }
+
+UNROLL_FOR_EACH_BACKEND(ShardedStep);
 
 }  // namespace
 }  // namespace unroll::test

@@ -59,7 +59,7 @@ class RanksTraining : public ::testing::TestWithParam<RanksCase> {
   LanguageModelConfig config_;
 };
 
-struct Part {
+struct RunPart {
   std::int64_t stop_after = 0;
   bool resume = false;
   int stops = 0;  // the rank that is asked to
@@ -67,7 +67,7 @@ struct Part {
 
 /// Trains on so many ranks; what rank 0 has.
 TrainedRun train_on(int ranks, const LanguageCorpus& corpus, const LanguageModelConfig& config,
-                    const SmallOptions& options, const Part& part = {}) {
+                    const SmallOptions& options, const RunPart& part = {}) {
   const LanguageModelTask task(config, corpus.tokenizer);
   TrainedRun trained;
   std::vector<TrainingResult> results(static_cast<std::size_t>(ranks));

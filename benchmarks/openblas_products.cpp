@@ -21,7 +21,7 @@ Library openblas(int threads) {
   };
   void (*set_threads)(int) = nullptr;
   char* (*config)() = nullptr;
-  // Of its enumerations only these values are needed.
+  // Its enumerations, with only the values that are needed.
   constexpr int kRowMajor = 101, kAsIs = 111, kTransposed = 112;
   void (*sgemm)(int order, int op_a, int op_b, int m, int n, int k, float alpha, const float* a,
                 int lda, const float* b, int ldb, float beta, float* c, int ldc) = nullptr;

@@ -29,8 +29,8 @@ struct Options {
   std::vector<std::string> only;
 };
 
-/// Those of a language model: H units, V words, N sequences, T timesteps, T N = 35 x 20, or 50 x 50
-/// for 128 units, or 50 x 64 for 512.
+/// The products of a language model: H units, V words, N sequences, T timesteps, T N = 35 x 20, or
+/// 50 x 50 for 128 units, or 50 x 64 for 512.
 std::vector<Product> products() {
   std::vector<Product> all;
   for (const std::int64_t batch : {1, 20, 64})

@@ -66,7 +66,7 @@ void sync_directory(const std::filesystem::path& directory);
 std::size_t read_at(int fd, std::int64_t at, std::span<std::byte> bytes,
                     const std::filesystem::path& path);
 
-/// Fills `bytes` in part or as a whole from an open file or pipe, and returns how far; 0 is the end.
+/// Fills `bytes` in part or as a whole from an open file or pipe. Returns how far; 0 is the end.
 /// Errors    std::runtime_error naming `path` if it cannot be read.
 std::size_t read_some(int fd, std::span<char> bytes, const std::filesystem::path& path);
 

@@ -39,7 +39,7 @@ class Evaluator {
  private:
   struct ShardSums;
   struct Pass;  // the graph for the rows of one shard
-  /// Those of own shards for a batch size.
+  /// The graphs of this rank's shards, for a batch size.
   void make_passes(std::int64_t batch);
   void stop_if_due();
   void add_up(Evaluation& result);

@@ -11,7 +11,7 @@
 namespace unroll {
 namespace {
 
-/// Of one shard, or a sum over several.
+/// What one shard gives, or the sum over several.
 struct ShardGradients {
   std::vector<Gradient> gradients;  // of the trainable variables, in their order
   Tensor loss;

@@ -35,8 +35,8 @@ struct Incoming {
 
 /// Every function but fail() is collective: all ranks call the same ones in the same order, and
 /// each waits for those that it needs something from, however long they compute. A rank that is
-/// dead, stopped or cut off ends the wait of all others. Errors    RankFailure, from every function
-/// but fail().
+/// dead, stopped or cut off ends the wait of all others.
+/// Errors    RankFailure, from every function but fail().
 class Communicator {
  public:
   Communicator() = default;

@@ -23,8 +23,8 @@ class GradientSum {
   const std::vector<IndexRange>& own_nodes() const { return nodes_.at(rank_); }
 
   /// Collective.
-  /// Shapes    own: the sums of own_nodes(), changed; all of one length, which is that of the
-  /// result Errors    RankFailure.
+  /// Shapes    own: the sums of own_nodes(), changed; all of the result's length
+  /// Errors    RankFailure.
   std::span<const float> sum(std::span<const std::span<float>> own);
 
  private:

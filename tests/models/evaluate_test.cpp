@@ -87,7 +87,7 @@ TEST(Evaluator, StopsWhenAsked) {
   const LanguageCorpus corpus = small_corpus();
   const std::atomic<bool> stop = true;
   const LanguageModelTask task(small_model(corpus));
-  Evaluator evaluator(task, std::make_shared<VariableStore>(cpu(1), 3), &stop);
+  Evaluator evaluator(task, std::make_shared<VariableStore>(cpu(1), 3), {.stop = &stop});
   BatchStream stream = one_stream(corpus, corpus.valid.ids);
   EXPECT_THROW(evaluator.evaluate(stream), Interrupted);
 }

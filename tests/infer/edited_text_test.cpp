@@ -16,7 +16,7 @@ using Ids = std::vector<std::int32_t>;
 
 class EditedTexts : public OnEachBackend {
  protected:
-  /// Texts one after the other. The same bits, because every step has one row, whoever takes it.
+  /// One text after the other. The same bits as alone, because every step has one row.
   void check(const LoadedModel& model, EditedText& text, const Ids& ids, std::int64_t read) {
     TokenStates states(model, {.name = "alone"});
     const std::vector<float> expected = predict(states, std::span(&ids, 1))[0];

@@ -60,8 +60,7 @@ TEST_P(TrainingOnDevice, GoesOnOnTheOtherDevice) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(On, TrainingOnDevice, ::testing::Values("CpuBf16", "Cuda", "CudaBf16"),
-                         backend_name);
+INSTANTIATE_TEST_SUITE_P(On, TrainingOnDevice, ::testing::Values("CpuBf16", "Cuda"), backend_name);
 
 TEST(TrainingInBf16, HasTheSameBitsForAnyNumberOfThreads) {
   const LanguageCorpus corpus = small_corpus(60, 6);

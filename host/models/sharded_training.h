@@ -33,7 +33,7 @@ struct UpdateGraph {
 
 /// What one rank computes.
 struct ShardedTraining {
-  /// Of the shards that this rank holds: its inputs are those of one shard after the other. `step`
+  /// The graph of this rank's shards: its inputs are those of one shard after the other. `step`
   /// runs all of it, or, if other ranks hold shards, what changes variables before the update;
   /// empty: nothing does. `carried` is that of all shards.
   std::unique_ptr<TrainingGraph> own;

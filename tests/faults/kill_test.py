@@ -36,7 +36,7 @@ CASES = [flags.split() for flags in (
     "--model rnn_tanh --optimizer sgd --save-every 4 --eval-interval 2 --log-interval 1 --lr 5",
     "--model lstm --optimizer adam --save-every 2 --eval-interval 5 --log-interval 3 --tied"
     " --tokenizer char",
-    "--model gru --optimizer sgd --save-every 2 --log-interval 1 --patience 2 --lr 40",
+    "--model gru --optimizer sgd --save-every 2 --log-interval 1 --patience 1 --lr 28",
 )]
 
 

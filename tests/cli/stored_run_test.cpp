@@ -19,6 +19,7 @@ cli::StoredRun some_run() {
   run.settings.lr = 0.5;
   run.settings.nhid = {7};
   run.settings.rnn_algorithm = "auto";
+  run.settings.choose_shards(1);  // as a run does when it begins
   return run;
 }
 

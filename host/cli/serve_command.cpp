@@ -40,6 +40,10 @@ void run_serve(const ServeFlags& flags) {
   serve::Options options = flags.options;
   options.address.port = std::uint16_t(flags.port);
   if (!flags.token_file.empty()) options.token = serve::read_token(flags.token_file);
+  const std::string& host = options.address.host;
+  if (options.token.empty() && host != "localhost" && host != "::1" && !host.starts_with("127."))
+    warn("all that reach " + host +
+         " may ask, expected a token that clients must know (--token-file)");
   const std::atomic<bool>& stop = catch_stop_signals();
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
   serve::serve(

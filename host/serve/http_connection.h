@@ -142,7 +142,7 @@ class Connection final : public std::enable_shared_from_this<Connection> {
   std::size_t head_bytes_ = 0;  // parsed, as long as the header is not complete
   bool continued_ = false;      // the client has been told to send the body
 
-  // Of the request that is answered.
+  // What belongs to the request that is answered.
   std::shared_ptr<Reply> reply_;
   bool keep_alive_ = false, head_only_ = false;
   int minor_ = 1;

@@ -8,7 +8,7 @@
 namespace unroll::serve {
 
 struct Limits {
-  // Of a request.
+  // For a request.
   std::size_t header_bytes = 8 << 10;
   std::size_t body_bytes = 1 << 20;
   std::int64_t tokens = 8192;    // that it has read or scored
@@ -24,7 +24,7 @@ struct Limits {
   std::chrono::seconds linger_time{2};    // in which a client reads its last answer
   std::chrono::seconds drain_time{10};    // for what is under way when the server ends
 
-  // Of all clients together.
+  // For all clients together.
   std::size_t connections = 1024;
   std::int64_t rows = 64;    // texts that are read in a step
   std::int64_t queue = 256;  // requests beyond as many as rows
@@ -38,7 +38,7 @@ struct Limits {
   std::size_t output_bytes = 4 << 10;  // of a stream, drawn and not yet sent
 };
 
-/// Of a long answer, as much is given to the system at once.
+/// As much of a long answer is given to the system at once.
 inline constexpr std::size_t kWriteBytes = 64 << 10;
 
 }  // namespace unroll::serve

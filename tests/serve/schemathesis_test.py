@@ -43,12 +43,12 @@ def find(folder):
         return found
     installed = f"{folder}/bin/schemathesis"
     if not os.path.exists(installed):
-        for command in ([sys.executable, "-m", "venv", folder],
-                        [f"{folder}/bin/pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1",
-                         f"schemathesis=={VERSION}"]):
-            if subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False,
-                              timeout=300).returncode:
-                return None
+        try:
+            subprocess.run([sys.executable, "-m", "venv", folder], stdout=subprocess.DEVNULL, check=True, timeout=120)
+            subprocess.run([f"{folder}/bin/pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1",
+                            f"schemathesis=={VERSION}"], stdout=subprocess.DEVNULL, check=True, timeout=300)
+        except (subprocess.SubprocessError, OSError):
+            return None
     return installed
 
 

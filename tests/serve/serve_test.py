@@ -134,6 +134,15 @@ class Answers(unittest.TestCase):
                         self.assertTrue(answer["text"].endswith(pieces))
                         self.assertEqual(pieces == "", not expected["tokens"])
 
+    def test_what_may_begin_the_stop_string_is_given_at_the_end(self):
+        with Server(PROGRAM, RUNS["char"]) as server:
+            question = {"length": 9, "seed": 1}
+            whole = server.post("/v1/generate", question)[1]
+            question["stop"] = whole["text"][-1] + "\n\n\n"
+            self.assertEqual(server.post("/v1/generate", question), (200, whole))
+            pieces = "".join(event["text"] for event in server.events(question)[:-1])
+            self.assertEqual(pieces, whole["text"])
+
     @staticmethod
     def question(flags):
         names = {"--no-unk": "no_unk", "--top-k": "top_k", "--top-p": "top_p", "--min-p": "min_p"}

@@ -120,10 +120,9 @@ class CorpusReader {
     try {
       std::optional<TokenCache> cache = read_token_cache(place_);
       if (!cache || !are_sources_of(cache->header)) return std::nullopt;
-      Tokenizer tokenizer =
-          options_.given
-              ? *options_.given
-              : Tokenizer::parse(options_.tokenizer, cache->vocabulary(), place_.string());
+      Tokenizer tokenizer = options_.given ? *options_.given
+                                           : Tokenizer::parse(options_.tokenizer,
+                                                              cache->vocabulary(), place_.string());
       check_sizes(cache->header, tokenizer);
       return Found{std::move(*cache), std::move(tokenizer), map_sources()};
     } catch (const Interrupted&) {

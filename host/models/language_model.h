@@ -54,8 +54,8 @@ class LanguageModelTask final : public Task {
   static constexpr const char* kName = "language_model";
   static constexpr int kVersion = 1;
 
-  /// Without a tokenizer it has graphs, but no files. `counts`: how often the training text has each
-  /// token; the decoder's bias then starts so that a model that knows nothing else gives these
+  /// Without a tokenizer it has graphs, but no files. `counts`: how often the training text has
+  /// each token. The decoder's bias then starts so that a model that knows nothing else gives these
   /// frequencies, unless Initialization::range says how all parameters start.
   /// Errors    std::invalid_argument as config.check(), or if there is not a count for each token.
   explicit LanguageModelTask(const LanguageModelConfig& config, Tokenizer tokenizer = {},

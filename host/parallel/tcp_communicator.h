@@ -1,8 +1,8 @@
 /// Ranks that are processes, on one machine or several, joined by TCP: a connection between any two
 /// for their data, and one from each rank to rank 0 for signs of life.
 ///
-/// A connection is not encrypted, and anyone who can reach the ports can disturb a run: they belong in
-/// a network that is trusted.
+/// A connection is not encrypted, and anyone who can reach the ports can disturb a run: they belong
+/// in a network that is trusted.
 #pragma once
 
 #include <chrono>

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
+#include <optional>
 #include <utility>
 
 #include "host/base/utf8.h"
@@ -32,6 +33,12 @@ std::size_t open_character(std::string_view text) {
   return 0;
 }
 
+std::optional<winsize> terminal_size(int fd) {
+  winsize size{};
+  if (::ioctl(fd, TIOCGWINSZ, &size) != 0 || size.ws_col == 0) return std::nullopt;
+  return size;
+}
+
 std::string_view environment(const char* name) {
   const char* const value = std::getenv(name);
   return value ? value : "";
@@ -51,8 +58,8 @@ bool locale_is_utf8() {
 }  // namespace
 
 int terminal_columns(int fd) {
-  struct winsize size {};
-  return ::ioctl(fd, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+  const std::optional<winsize> size = terminal_size(fd);
+  return size ? size->ws_col : 80;
 }
 
 std::string shell_quoted(std::string_view word) {
@@ -110,10 +117,9 @@ std::string_view first_columns(std::string_view text, std::size_t columns) {
 
 TerminalTraits terminal_traits() {
   TerminalTraits traits;
-  struct winsize size {};
-  if (::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && size.ws_row > 0) {
-    traits.columns = size.ws_col;
-    traits.rows = size.ws_row;
+  if (const std::optional<winsize> size = terminal_size(STDOUT_FILENO); size && size->ws_row > 0) {
+    traits.columns = size->ws_col;
+    traits.rows = size->ws_row;
   }
   const std::string_view kind = environment("TERM");
   traits.moves = !kind.empty() && kind != "dumb";

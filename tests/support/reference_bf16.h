@@ -136,8 +136,8 @@ inline std::vector<Recorded> affine(const Array<Recorded>& w, const std::vector<
   return rounded_sums(w, v, &b);
 }
 
-/// Of sums of products, gain and bias get the rounded gradient; what is normalised gets the exact
-/// one, which is rounded where it reaches the sums. Of the state c nothing is rounded.
+/// The gain and bias of sums of products get the rounded gradient; what is normalised gets the
+/// exact one, which is rounded where it reaches the sums. Of the state c nothing is rounded.
 inline std::vector<Recorded> layer_norm(const std::vector<Recorded>& v, const Array<Recorded>& gain,
                                         const Array<Recorded>& bias) {
   const Array<Recorded> one({std::int64_t(v.size())}, std::vector<Recorded>(v.size(), Recorded(1)));

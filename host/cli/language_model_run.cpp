@@ -60,7 +60,11 @@ TaskRun prepare_language_model(const TrainSettings& settings, const DataSource& 
   report_corpus(*corpus);
   LanguageModelConfig config = settings.language_model();
   config.vocabulary = corpus->tokenizer.size();
-  return {std::make_shared<LanguageModelTask>(config, corpus->tokenizer, token_counts(*corpus)),
+  // They read the whole text, and are wanted only where parameters start from them.
+  const bool begins = source.fingerprint.empty();
+  std::vector<std::int64_t> counts;
+  if (begins && settings.init_range == 0) counts = token_counts(*corpus);
+  return {std::make_shared<LanguageModelTask>(config, corpus->tokenizer, std::move(counts)),
           corpus->examples(settings.batch_size, settings.bptt), corpus->fingerprint, corpus};
 }
 

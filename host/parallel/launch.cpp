@@ -68,11 +68,21 @@ std::string host_of_mpirun(const std::string& uri) {
   return uri.substr(begin, uri.find_first_of(",:", begin) - begin);
 }
 
+/// The variables of a launcher that count ranks.
+struct CountNames {
+  const char *ranks, *rank, *local_rank;
+};
+
+Launch counted(const Variables& v, const char* launcher, const CountNames& names) {
+  Launch launch{.launcher = launcher};
+  launch.ranks = v.number(names.ranks, 1, kMostRanks);
+  launch.rank = v.number(names.rank, 0, launch.ranks - 1);
+  launch.local_rank = v.number_or(names.local_rank, 0, kMostRanks);
+  return launch;
+}
+
 Launch by_torchrun(const Variables& v) {
-  Launch launch{.launcher = "torchrun"};
-  launch.ranks = v.number("WORLD_SIZE", 1, kMostRanks);
-  launch.rank = v.number("RANK", 0, launch.ranks - 1);
-  launch.local_rank = v.number_or("LOCAL_RANK", 0, kMostRanks);
+  Launch launch = counted(v, "torchrun", {"WORLD_SIZE", "RANK", "LOCAL_RANK"});
   if (launch.ranks == 1) return launch;
   if (!v.has("MASTER_ADDR"))
     throw std::runtime_error(
@@ -84,10 +94,8 @@ Launch by_torchrun(const Variables& v) {
 }
 
 Launch by_mpirun(const Variables& v) {
-  Launch launch{.launcher = "mpirun"};
-  launch.ranks = v.number("OMPI_COMM_WORLD_SIZE", 1, kMostRanks);
-  launch.rank = v.number("OMPI_COMM_WORLD_RANK", 0, launch.ranks - 1);
-  launch.local_rank = v.number_or("OMPI_COMM_WORLD_LOCAL_RANK", 0, kMostRanks);
+  Launch launch = counted(
+      v, "mpirun", {"OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK"});
   if (launch.ranks == 1) return launch;
   const std::string uri = v.text("OMPI_MCA_orte_hnp_uri"), space = v.text("PMIX_NAMESPACE");
   const bool one_machine = v.number_or("OMPI_COMM_WORLD_LOCAL_SIZE", 0, kMostRanks) == launch.ranks;
@@ -100,10 +108,7 @@ Launch by_mpirun(const Variables& v) {
 }
 
 Launch by_srun(const Variables& v) {
-  Launch launch{.launcher = "srun"};
-  launch.ranks = v.number("SLURM_STEP_NUM_TASKS", 1, kMostRanks);
-  launch.rank = v.number("SLURM_PROCID", 0, launch.ranks - 1);
-  launch.local_rank = v.number_or("SLURM_LOCALID", 0, kMostRanks);
+  Launch launch = counted(v, "srun", {"SLURM_STEP_NUM_TASKS", "SLURM_PROCID", "SLURM_LOCALID"});
   if (launch.ranks == 1) return launch;
   launch.first = address_or(v, first_host(v.text("SLURM_STEP_NODELIST")),
                             v.text("SLURM_JOB_ID") + "." + v.text("SLURM_STEP_ID"));

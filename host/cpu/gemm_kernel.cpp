@@ -299,15 +299,24 @@ void pack_a(const GemmPack& pack) {
     }
     return;
   }
-  for (std::int64_t w = 0; w < words; ++w) {  // along the stored rows, to read contiguously
-    const std::int64_t p = w * Words::kTerms;
-    const float* const from = pack.from + p * pack.ld;
+  // Some rows at a time, so that both the lines read and the lines written stay in the L1 cache.
+  for (std::int64_t begin = 0; begin < words; begin += kLine) {
+    const std::int64_t end = words - begin < kLine ? words : begin + kLine;
     std::int64_t row = 0;
     for (std::int64_t i = 0; i < split.tiles; ++i) {
       const std::int64_t rows = split.rows(i);
-      __builtin_prefetch(from + kPackAhead * pack.ld + row);
-      store(pack.to + row * words + w * rows,
-            load_across<Words>(from + row, pack.ld, pack.k - p, rows), rows);
+      float* const to = pack.to + row * words;
+      for (std::int64_t w = begin; w < end; ++w) {
+        const std::int64_t p = w * Words::kTerms;
+        const float* const from = pack.from + p * pack.ld + row;
+        __builtin_prefetch(from + kLine * Words::kTerms * pack.ld);
+        const Packet x = load_across<Words>(from, pack.ld, pack.k - p, rows);
+        // The next word overwrites the excess; a masked store is slow on some processors.
+        if (w + 1 < words)
+          store(to + w * rows, x);
+        else
+          store(to + w * rows, x, rows);
+      }
       row += rows;
     }
   }

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
-# Everything that has to pass: set-up, formatting, all tests in a Release build (with the CUDA module
-# if there is an nvcc), and the unit tests again under AddressSanitizer and UBSan.
+# Everything that has to pass: set-up, formatting, and all tests in a Release build (with the CUDA
+# module if there is an nvcc).
 #
 #   scripts/run_tests.sh             without the tests that have the label `weekly`. Several sources
-#                                    are compiled as one, the CUDA module for one architecture, and
-#                                    sanitizers see what is tested, not the tests' own sources, which
-#                                    are compiled once for both builds
-#   scripts/run_tests.sh --weekly    all tests, every source by itself, all architectures, sanitizers
-#                                    in the tests, too
+#                                    are compiled as one, the CUDA module for one architecture
+#   scripts/run_tests.sh --sanitize  then the unit tests again under AddressSanitizer and UBSan, which
+#                                    see what is tested, not the tests' own sources: these are
+#                                    compiled once for both builds
+#   scripts/run_tests.sh --weekly    both with all tests, every source by itself, all architectures,
+#                                    sanitizers in the tests, too
 #
 #   UNROLL_DATA   corpora for the tests that use real text; they are skipped where it is absent
 # shellcheck source=scripts/lib.sh
@@ -16,16 +17,17 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 architecture=90-real
 if nvidia-smi -L >/dev/null 2>&1; then architecture=native; fi
 unity=ON architectures=(-DCMAKE_CUDA_ARCHITECTURES=$architecture)
-test_options=(-DUNROLL_TEST_ARCHIVE="$PWD/build/lib/libunroll_test_sources.a")
+sanitize=0 test_options=(-DUNROLL_TEST_ARCHIVE="$PWD/build/lib/libunroll_test_sources.a")
 selection=(--label-exclude '^weekly$')
 case "${1:-}" in
   '') ;;
   --weekly)
-    unity=OFF architectures=() test_options=(-DUNROLL_TEST_OPTIONS=-fno-sanitize=undefined)
-    selection=()
+    sanitize=1 unity=OFF architectures=() selection=()
+    test_options=(-DUNROLL_TEST_OPTIONS=-fno-sanitize=undefined)
     ;;
+  --sanitize) sanitize=1 ;;
   *)
-    echo "usage: ${BASH_SOURCE[0]} [--weekly]: got '$1'" >&2
+    echo "usage: ${BASH_SOURCE[0]} [--sanitize | --weekly]: got '$1'" >&2
     exit 2
     ;;
 esac
@@ -76,15 +78,17 @@ step "All tests"
 run_ctest "Release" --test-dir build "${selection[@]}"
 end_phase "Release tests"
 
-step "Build with AddressSanitizer and UBSan in build-asan/"
-cmake --preset asan -DUNROLL_UNITY=$unity "${test_options[@]}"
-cmake --build build-asan --parallel "$(jobs)" --target unroll_unit_tests
-end_phase "Build with sanitizers"
+if ((sanitize)); then
+  step "Build with AddressSanitizer and UBSan in build-asan/"
+  cmake --preset asan -DUNROLL_UNITY=$unity "${test_options[@]}"
+  cmake --build build-asan --parallel "$(jobs)" --target unroll_unit_tests
+  end_phase "Build with sanitizers"
 
-step "Unit tests with AddressSanitizer and UBSan"
-run_ctest "AddressSanitizer and UBSan" --test-dir build-asan --label-regex '^(unit|weekly)$' \
-  "${selection[@]}"
-end_phase "Tests with sanitizers"
+  step "Unit tests with AddressSanitizer and UBSan"
+  run_ctest "AddressSanitizer and UBSan" --test-dir build-asan --label-regex '^(unit|weekly)$' \
+    "${selection[@]}"
+  end_phase "Tests with sanitizers"
+fi
 
 step "Done in $((SECONDS - started)) s"
 cat "$summaries"

@@ -20,8 +20,12 @@ std::size_t find_non_text(std::string_view text) noexcept;
 inline char32_t take_code_point(std::string_view& text) noexcept {
   const auto byte = [&](std::size_t k) { return static_cast<unsigned char>(text[k]); };
   const unsigned char lead = byte(0);
-  const std::size_t size = lead < 0x80 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-  char32_t code = size == 1 ? lead : lead & (0xFFU >> (size + 1));
+  if (lead < 0x80) {
+    text.remove_prefix(1);
+    return lead;
+  }
+  const std::size_t size = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+  char32_t code = lead & (0xFFU >> (size + 1));
   for (std::size_t k = 1; k < size; ++k) code = code << 6 | (byte(k) & 0x3FU);
   text.remove_prefix(size);
   return code;

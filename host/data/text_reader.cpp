@@ -97,7 +97,9 @@ std::optional<std::string_view> TextReader::next() {
     line_open_ = true;
     std::size_t size = 1;
     do {
-      while (begin_ + size < end_ && !is_white(buffer_[begin_ + size])) ++size;
+      const char* const begin = buffer_.data() + begin_;
+      const std::size_t most = end_ - begin_;
+      while (size < most && !is_white(begin[size])) ++size;
     } while (begin_ + size == end_ && refill());
     const std::string_view word(buffer_.data() + begin_, size);
     begin_ += size;

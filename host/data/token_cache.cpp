@@ -319,12 +319,25 @@ TokenCacheWriter::TokenCacheWriter(NewFile file, TokenCacheHeader header, std::s
   write_all(file_.fd(), bytes_of(none), file_.place());
 }
 
-void TokenCacheWriter::add(std::span<const std::int32_t> ids) {
-  const auto width = static_cast<std::size_t>(header_.width);
+template <typename Id>
+void TokenCacheWriter::append(std::span<const std::int32_t> ids) {
   const std::size_t from = buffer_.size();
-  buffer_.resize(from + ids.size() * width);
-  for (std::size_t k = 0; k < ids.size(); ++k)  // little-endian: the low bytes come first
-    std::memcpy(buffer_.data() + from + k * width, &ids[k], width);
+  buffer_.resize(from + ids.size() * sizeof(Id));
+  std::byte* to = buffer_.data() + from;
+  for (const std::int32_t id : ids) {
+    const auto narrow = static_cast<Id>(id);
+    std::memcpy(to, &narrow, sizeof narrow);
+    to += sizeof narrow;
+  }
+}
+
+void TokenCacheWriter::add(std::span<const std::int32_t> ids) {
+  if (header_.width == 1)
+    append<std::uint8_t>(ids);
+  else if (header_.width == 2)
+    append<std::uint16_t>(ids);
+  else
+    append<std::int32_t>(ids);
   header_.tokens += std::int64_t(ids.size());
   if (buffer_.size() >= kWriteBytes) flush();
 }

@@ -127,6 +127,8 @@ class TokenCacheWriter {
   void commit() { file_.commit(); }
 
  private:
+  template <typename Id>
+  void append(std::span<const std::int32_t> ids);
   void flush();
 
   NewFile file_;

@@ -27,26 +27,25 @@ TextReader::Content content_of(TokenizerKind kind) {
 class Pieces {
  public:
   Pieces(const IdSink& sink, std::int32_t vocabulary)
-      : sink_(sink), seen_(static_cast<std::size_t>(vocabulary)) {
-    ids_.reserve(kPiece);
-  }
+      : sink_(sink), ids_(kPiece), seen_(static_cast<std::size_t>(vocabulary)) {}
   void add(std::int32_t id) {
-    ids_.push_back(id);
+    ids_[count_++] = id;
     seen_[static_cast<std::size_t>(id)] = true;
-    if (ids_.size() == kPiece) flush();
+    if (count_ == kPiece) flush();
   }
   void flush() {
-    tokens_ += static_cast<std::int64_t>(ids_.size());
-    if (!ids_.empty()) sink_(ids_);
-    ids_.clear();
+    tokens_ += static_cast<std::int64_t>(count_);
+    if (count_ > 0) sink_(std::span(ids_).first(count_));
+    count_ = 0;
   }
   std::int64_t tokens() const { return tokens_; }
   std::int64_t types() const { return std::count(seen_.begin(), seen_.end(), true); }
 
  private:
   const IdSink& sink_;
-  std::vector<std::int32_t> ids_;
+  std::vector<std::int32_t> ids_;  // the first count_ are filled
   std::vector<char> seen_;
+  std::size_t count_ = 0;
   std::int64_t tokens_ = 0;
 };
 

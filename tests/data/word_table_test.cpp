@@ -30,6 +30,22 @@ TEST(WordTable, AgreesWithAMap) {
   EXPECT_EQ(table.find("not there"), -1);
 }
 
+// Around the size up to which a word is compared within its slot; zeros at the end count.
+TEST(WordTable, TellsShortWordsApart) {
+  WordTable table;
+  std::vector<std::string> words;
+  for (std::size_t size = 0; size <= 10; ++size) {
+    words.emplace_back(size, '\0');
+    for (std::size_t at = 0; at < size; ++at) {
+      words.emplace_back(size, '\0');
+      words.back()[at] = '\xFF';
+    }
+  }
+  for (std::size_t k = 0; k < words.size(); ++k) ASSERT_EQ(table.add(words[k]), std::int32_t(k));
+  for (std::size_t k = 0; k < words.size(); ++k) EXPECT_EQ(table.find(words[k]), std::int32_t(k));
+  EXPECT_EQ(table.words(), words);
+}
+
 TEST(WordTable, TakesWordsOfAnyLength) {
   WordTable table;
   const std::string longest(1'000'000, 'x');

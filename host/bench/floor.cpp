@@ -130,6 +130,11 @@ Floor floor_of(const StackShape& shape, Pass pass, const Rates& rates) {
   return floor;
 }
 
+std::string floors_legend() {
+  return "microseconds per timestep of all layers; what binds: p products, m memory, k two kernels "
+         "per timestep, x exchange of states";
+}
+
 std::string floors_text(const std::vector<StackShape>& shapes) {
   constexpr Precision kPrecisions[] = {Precision::kFp32, Precision::kTf32, Precision::kBf16};
   constexpr const char* kLetters[] = {"p", "m", "k", "x"};

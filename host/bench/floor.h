@@ -46,6 +46,9 @@ struct Floor {
 };
 Floor floor_of(const StackShape& shape, Pass pass, const Rates& rates);
 
+/// What the numbers and letters of floors_text() mean, on one line.
+std::string floors_legend();
+
 /// The floors of shapes on an H100, as a text table: forward / backward at each precision, each
 /// with a letter for the limit.
 std::string floors_text(const std::vector<StackShape>& shapes);

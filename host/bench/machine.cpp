@@ -36,7 +36,8 @@ std::string now() {
 }  // namespace
 
 std::vector<std::string> describe_machine(DeviceKind device, int ordinal, int threads) {
-  std::vector<std::string> lines{fmt::format("unroll {}, commit {}, {}", kVersion, kCommit, now())};
+  std::vector<std::string> lines{
+      fmt::format("unroll {}, commit {}, {}", kVersion, commit_of_build(), now())};
   if (device == DeviceKind::kCpu) {
     lines.push_back(fmt::format("device: {}, {}", processor_name(), cpu(threads)->name()));
     std::string why;

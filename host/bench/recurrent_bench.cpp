@@ -67,6 +67,47 @@ std::vector<Algorithm> cuda_algorithms(const StackShape& shape, Precision precis
   return list;
 }
 
+std::vector<Algorithm> algorithms_of(DeviceKind device, const StackShape& shape,
+                                     Precision precision) {
+  return device == DeviceKind::kCpu ? cpu_algorithms(precision) : cuda_algorithms(shape, precision);
+}
+
+bool is_wanted(const RecurrentBenchOptions& options, const std::string& name) {
+  return options.algorithms.empty() ||
+         std::ranges::any_of(options.algorithms,
+                             [&](const std::string& start) { return name.starts_with(start); });
+}
+
+/// The seconds that a measurement may take, by a rough count: products at half the rate of large
+/// ones and two kernels per timestep and layer, for each sample, warm-up and check of each
+/// algorithm; memory that is overwritten between them; and the float64 result.
+double expected_seconds(const RecurrentBenchOptions& options, double product_rate) {
+  constexpr double kChecks = 4, kFlushSeconds = 0.03, kKernelSeconds = 3e-6, kReferenceSeconds = 1;
+  const bool on_cpu = options.device == DeviceKind::kCpu;
+  double seconds = 0;
+  for (const StackShape& shape : options.shapes) {
+    const double steps = double(shape.steps), layers = double(shape.spec.layers());
+    const double flop = forward_flop(shape) + (options.backward ? backward_flop(shape) : 0);
+    const double run = 2 * flop * steps / product_rate +
+                       (on_cpu ? kFlushSeconds : 4 * kKernelSeconds * steps * layers);
+    seconds += kReferenceSeconds;
+    for (const Precision precision : options.precisions) {
+      double runs = 1;  // the twin of our first
+      for (const Algorithm& algorithm : algorithms_of(options.device, shape, precision))
+        if (is_wanted(options, algorithm.name)) runs += algorithm.is_cudnn() ? 2 : 1;
+      seconds += runs * run * (options.samples + kWarmUps + kChecks);
+      if (!on_cpu) seconds += kWarmUpSeconds;
+    }
+  }
+  return seconds;
+}
+
+std::string about_seconds(double seconds) {
+  if (seconds < 90) return fmt::format("{:.0f} seconds", std::max(seconds, 1.0));
+  if (seconds < 5400) return fmt::format("{:.0f} minutes", seconds / 60);
+  return fmt::format("{:.1f} hours", seconds / 3600);
+}
+
 /// The inputs that all algorithms of a shape read, and the float64 result.
 struct Inputs {
   TensorMemory memory;
@@ -102,12 +143,17 @@ class Bench {
       rows_.about.push_back(std::string(kBareCudnn) +
                             ": cuDNN's calls on ready buffers in its own types, without "
                             "conversions and without prepared weights");
+    double slowest = 0;
     for (const Precision precision : options_.precisions)
       if (!stopped())
         unless_it_fails("rates of " + to_string(precision), [&] {
-          rows_.set_rates(precision,
-                          measure_rates(backend(precision), options_.ordinal, options_.threads));
+          const Rates rates = measure_rates(backend(precision), options_.ordinal, options_.threads);
+          slowest = slowest > 0 ? std::min(slowest, rates.products) : rates.products;
+          rows_.set_rates(precision, rates);
         });
+    if (slowest > 0)
+      progress(fmt::format("{} shapes: this takes about {}", options_.shapes.size(),
+                           about_seconds(expected_seconds(options_, slowest))));
     for (std::size_t k = 0; k < options_.shapes.size() && !stopped(); ++k)
       measure(options_.shapes[k], fmt::format("{}/{}", k + 1, options_.shapes.size()));
     // Last, and only if kernels have waited for each other: a hang here then costs no row.
@@ -143,13 +189,6 @@ class Bench {
                              .training = true};
     return c.algorithm.program == "onednn" ? onednn_recurrent_plan(args, options_.threads)
                                            : c.backend->recurrent_plan(args);
-  }
-
-  bool is_wanted(const Algorithm& algorithm) const {
-    return options_.algorithms.empty() ||
-           std::ranges::any_of(options_.algorithms, [&](const std::string& start) {
-             return algorithm.name.starts_with(start);
-           });
   }
 
   /// Runs an optional part of the benchmark: a failure only adds a line.
@@ -253,9 +292,8 @@ class Bench {
 
   std::vector<Candidate> candidates_for(const MeasuredShape& of, const Inputs& inputs) {
     std::vector<Candidate> candidates;
-    for (const Algorithm& algorithm :
-         on_cpu() ? cpu_algorithms(of.precision) : cuda_algorithms(of.shape, of.precision))
-      if (is_wanted(algorithm)) candidates.push_back({algorithm, nullptr, nullptr});
+    for (const Algorithm& algorithm : algorithms_of(options_.device, of.shape, of.precision))
+      if (is_wanted(options_, algorithm.name)) candidates.push_back({algorithm, nullptr, nullptr});
     for (Candidate& c : candidates)
       make_ready(c, [&] {
         c.backend = backend(of.precision, c.algorithm.node);
@@ -331,6 +369,16 @@ class Bench {
 };
 
 }  // namespace
+
+std::vector<std::string> algorithm_names(const RecurrentBenchOptions& options) {
+  std::vector<std::string> names;
+  for (const StackShape& shape : options.shapes)
+    for (const Precision precision : options.precisions)
+      for (const Algorithm& algorithm : algorithms_of(options.device, shape, precision))
+        if (std::ranges::find(names, algorithm.name) == names.end())
+          names.push_back(algorithm.name);
+  return names;
+}
 
 RecurrentBenchResults bench_recurrent(const RecurrentBenchOptions& options) {
   return Bench(options).run();

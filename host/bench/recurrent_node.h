@@ -1,5 +1,5 @@
-/// A recurrent node with its memory, ready to run: a plan (ours or a rival's), the data of a case,
-/// and the outputs of each pass.
+/// A recurrent node with its memory, ready to run: a plan (ours or a baseline's), the data of a
+/// case, and the outputs of each pass.
 #pragma once
 
 #include <cstdint>

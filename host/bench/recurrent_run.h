@@ -12,7 +12,7 @@
 
 namespace unroll::benchmark {
 
-/// An algorithm of unroll or of a rival.
+/// An algorithm of unroll or of a baseline.
 struct Algorithm {
   std::string program, name;
   double unit;                                // largest relative error of rounding an operand

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 #include "host/bench/floor.h"
 #include "host/bench/measure.h"
@@ -26,10 +27,14 @@ using benchmark::StackShape;
 /// A CPU measures a shape whose forward pass has more operations than these only if it is named:
 /// two cores need about ten seconds for all samples of such a shape.
 constexpr double kMostCpuFlop = 20e9;
+constexpr int kSamples = 20, kQuickSamples = 5;
+const std::vector<std::string> kQuickShapes{"wlm200", "wlm650", "charrnn128"};
 
 struct BenchFlags {
   std::string device = "auto";
-  int threads = 0, samples = 20;
+  int threads = 0;
+  std::optional<int> samples;
+  bool quick = false;
   std::vector<std::string> shapes, cells, precisions, algorithms;
   std::string direction = "both", csv, html;
 };
@@ -37,7 +42,8 @@ struct BenchFlags {
 std::vector<StackShape> chosen_shapes(const BenchFlags& flags, DeviceKind device) {
   std::vector<StackShape> shapes;
   try {
-    shapes = benchmark::choose_shapes(flags.shapes, flags.cells);
+    const bool quick = flags.quick && flags.shapes.empty();
+    shapes = benchmark::choose_shapes(quick ? kQuickShapes : flags.shapes, flags.cells);
   } catch (const std::invalid_argument& error) {
     throw UsageError(error.what());
   }
@@ -70,8 +76,21 @@ void write(const BenchFlags& flags, const Results& results) {
   if (!flags.html.empty()) replace_file(flags.html, benchmark::make_page(results));
 }
 
+/// That the flag leaves something to measure.
+void check_algorithms(const benchmark::RecurrentBenchOptions& options) {
+  const std::vector<std::string> names = benchmark::algorithm_names(options);
+  const auto is_wanted = [&](const std::string& name) {
+    return std::ranges::any_of(options.algorithms,
+                               [&](const std::string& start) { return name.starts_with(start); });
+  };
+  if (options.algorithms.empty() || std::ranges::any_of(names, is_wanted)) return;
+  throw UsageError(fmt::format("--algorithms: got {}, expected the beginnings of some of: {}",
+                               fmt::join(options.algorithms, ", "), fmt::join(names, ", ")));
+}
+
 void run_rnn(const BenchFlags& flags) {
-  require_range("--samples", flags.samples, 1, 1e6);
+  const int samples = flags.samples.value_or(flags.quick ? kQuickSamples : kSamples);
+  require_range("--samples", samples, 1, 1e6);
   const auto direction = choose<std::pair<bool, bool>>(
       "--direction", flags.direction,
       {{"fwd", {true, false}}, {"bwd", {false, true}}, {"both", {true, true}}});
@@ -93,7 +112,8 @@ void run_rnn(const BenchFlags& flags) {
   options.precisions = chosen_precisions(flags, kind);
   std::tie(options.forward, options.backward) = direction;
   options.algorithms = flags.algorithms;
-  options.samples = flags.samples;
+  options.samples = samples;
+  check_algorithms(options);
   options.stop = &catch_stop_signals();
   options.progress = note;
   options.save = [&](const Results& results) { write(flags, results); };
@@ -145,7 +165,11 @@ void add_rnn(CLI::App& bench, std::function<void()>& run) {
       "Those whose names begin so: stepwise, stepwise:8, persistent, cudnn, cudnn:standard, onednn "
       "[all]");
   command->add_option("--direction", flags->direction, "fwd, bwd or both")->capture_default_str();
-  command->add_option("--samples", flags->samples, "Of each algorithm")->capture_default_str();
+  command->add_option("--samples", flags->samples, fmt::format("Of each algorithm [{}]", kSamples));
+  command->add_flag(
+      "--quick", flags->quick,
+      fmt::format("A first look: {} samples of the shapes {}, unless others are given",
+                  kQuickSamples, fmt::join(kQuickShapes, ", ")));
   command->add_option("--device", flags->device, "auto, cpu, cuda or cuda:N")
       ->capture_default_str();
   command
@@ -169,7 +193,7 @@ void add_floor(CLI::App& bench, std::function<void()>& run) {
       for (const Precision precision : {Precision::kFp32, Precision::kTf32, Precision::kBf16})
         for (const std::string& line : benchmark::describe(benchmark::h100_rates(precision)))
           print(fmt::format("# {} on an H100: {}\n", to_string(precision), line));
-      print("\n" + benchmark::floors_text(chosen));
+      print("# " + benchmark::floors_legend() + "\n\n" + benchmark::floors_text(chosen));
     };
   });
 }

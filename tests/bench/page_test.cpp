@@ -130,7 +130,7 @@ TEST(BenchmarkPage, BeginsWithWhatIsLost) {
   results.rows.push_back(refused(case_of("never"), "unroll", "stepwise", "out of <memory>"));
   results.rows.push_back(timed(case_of("never"), "cudnn", "cudnn:standard", 5));
   const std::string html = make_page(results);
-  const std::size_t at = html.find("Where a rival is faster");
+  const std::size_t at = html.find("Where a baseline is faster");
   const std::string first = html.substr(at, html.find("<h2>", at) - at);
   EXPECT_EQ(count(first, "<tr>"), 3) << "with the head";
   EXPECT_TRUE(contains(first, "out of &lt;memory&gt;"));

@@ -31,7 +31,7 @@ std::string error(const std::string& text) {
   return at == all.npos ? all : all.substr(at);
 }
 
-/// A row with a value in every member, and a rival's row with only a time.
+/// A row with a value in every member, and a baseline's row with only a time.
 Results example() {
   Result ours = timed(case_of("wlm200"), "unroll", "stepwise:8", 12.5);
   ours.least = 12.25;

@@ -22,7 +22,7 @@ Result with_noise(Result row, double noise) {
   return row;
 }
 
-/// Ours, a slower algorithm of ours, and two rivals.
+/// Ours, a slower algorithm of ours, and two baselines.
 std::vector<Result> rows_of(const Case& of, double ours, double cudnn, double pytorch) {
   return {with_noise(timed(of, "unroll", "stepwise", 2 * ours), 0.01),
           timed(of, "unroll", "stepwise:8", ours), timed(of, "pytorch", "eager", pytorch),
@@ -48,12 +48,12 @@ TEST(Summary, TakesTheFastestOfEachProgram) {
       summarize(joined({rows_of(case_of("a"), 8, 10, 9), rows_of(case_of("b"), 8, 4, 40)}));
   ASSERT_EQ(shapes(list), (std::vector<std::string>{"a", "b"}));
   EXPECT_EQ(list[0].ours.value().algorithm, "stepwise:8");
-  ASSERT_EQ(list[0].rivals.size(), 2U);
-  EXPECT_EQ(list[0].rivals[0].program, "pytorch");
-  EXPECT_EQ(list[0].rivals[1].algorithm, "cudnn:persist");
+  ASSERT_EQ(list[0].baselines.size(), 2U);
+  EXPECT_EQ(list[0].baselines[0].program, "pytorch");
+  EXPECT_EQ(list[0].baselines[1].algorithm, "cudnn:persist");
   EXPECT_EQ(list[0].speed(), 9.0 / 8);
   EXPECT_EQ(list[0].noise, 0.01);
-  EXPECT_EQ(list[1].rivals[0].program, "cudnn");
+  EXPECT_EQ(list[1].baselines[0].program, "cudnn");
   EXPECT_EQ(list[1].speed(), 0.5);
 }
 
@@ -112,9 +112,9 @@ TEST(Means, AreGeometric) {
        timed(case_of("never"), "cudnn", "x", 1)},
   }));
   ASSERT_EQ(list.size(), 4U);
-  const auto check = [&](std::size_t k, const char* rival, const char* precision, int cases,
+  const auto check = [&](std::size_t k, const char* baseline, const char* precision, int cases,
                          double mean, const char* best, const char* worst) {
-    EXPECT_EQ(list[k].rival, rival);
+    EXPECT_EQ(list[k].baseline, baseline);
     EXPECT_EQ(list[k].precision, precision);
     EXPECT_EQ(list[k].cases, cases);
     EXPECT_NEAR(list[k].mean, mean, 1e-14 * mean) << "a few roundings of logarithms below 3";
@@ -164,7 +164,7 @@ TEST(SummaryText, HasTheNumbers) {
   ours.work_mib = 345.67;
   const std::string losses = losses_text(results), means = means_text(results);
   EXPECT_TRUE(
-      contains(losses, "2 cases with a rival: 1 faster than the best, 0 within noise, 1 sl"));
+      contains(losses, "2 cases with a baseline: 1 faster than the best, 0 within noise, 1 sl"));
   EXPECT_EQ(
       line_with(losses, "persist"),
       "a lstm 2x200 fp32 forward cudnn persist graph 2.000 stepwise:8 graph 4.000 0.50 1.0 %");
@@ -177,7 +177,7 @@ TEST(SummaryText, HasTheNumbers) {
             "345.7");
   for (const std::string& text : {losses, means, table}) expect_fits(text);
   EXPECT_EQ(losses_text(joined({rows_of(case_of("b"), 1, 3, 4)})),
-            "1 cases with a rival: 1 faster than the best, 0 within noise, 0 slower.\n");
+            "1 cases with a baseline: 1 faster than the best, 0 within noise, 0 slower.\n");
   EXPECT_TRUE(contains(benchmark::losses_text({}), "No case has both"));
   EXPECT_EQ(benchmark::means_text({}), "");
 }

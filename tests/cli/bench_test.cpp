@@ -109,7 +109,7 @@ TEST(BenchRnn, MeasuresOnAGpu) {
     EXPECT_TRUE(measured.contains(row)) << row;
 }
 
-TEST(BenchRnn, SaysOfARivalThatIsWrongThatItIs) {
+TEST(BenchRnn, SaysOfABaselineThatIsWrongThatItIs) {
   const TempFolder folder;
   const Output run = run_script(
       kEmulated +

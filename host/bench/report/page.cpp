@@ -77,21 +77,26 @@ std::string double_cell(const std::string& text, const std::string& below, const
   return fmt::format("<td{}>{}<small>{}</small></td>", kind, escape_html(text), small);
 }
 
-std::string losses_section(const Results& results) {
-  std::string html = "<h2>Where a rival is faster by more than the noise</h2>\n";
+std::string losses_section(const Results& results, const Summaries& summaries) {
+  std::string html = "<h2>Where a baseline is faster by more than the noise</h2>\n";
   const Summaries lost = losses(results);
+  const bool met = std::ranges::any_of(
+      summaries, [](const CaseSummary& summary) { return !summary.baselines.empty(); });
+  if (!met)
+    return html + "<p class=\"note\">No baseline has a time: there is nothing to compare.</p>\n";
   if (lost.empty()) return html + "<p class=\"note\">Nowhere.</p>\n";
   html += "<div class=\"scroll\"><table class=\"losses\">\n" +
-          table_head({" shape", " pass", "rival / ours<small>noise</small>",
-                      "rival<small>µs/step</small>", "unroll<small>µs/step</small>"});
+          table_head({" shape", " pass", "baseline / ours<small>noise</small>",
+                      "baseline<small>µs/step</small>", "unroll<small>µs/step</small>"});
   for (const CaseSummary& summary : lost) {
     const Case& of = summary.of;
-    const Result &rival = summary.rivals.front(), &ours = *summary.ours;
+    const Result &baseline = summary.baselines.front(), &ours = *summary.ours;
     html += "<tr>" + double_cell(of.shape, of.cell + " " + dimensions(of), " class=\"t wrap\"") +
             double_cell(pass_text(of), of.precision, kText);
     html += fmt::format("<td><b>{}</b><small>{}</small></td>", ratio_text(summary.speed()),
                         percent_text(summary.noise));
-    html += double_cell(number_text(rival.median), name_of(rival.program) + " " + method_of(rival));
+    html += double_cell(number_text(baseline.median),
+                        name_of(baseline.program) + " " + method_of(baseline));
     html += summary.speed() ? double_cell(number_text(ours.median), method_of(ours))
                             : cell(refusal_text(ours), " class=\"why\"");
     html += "</tr>\n";
@@ -103,15 +108,15 @@ std::string means_section(const Results& results) {
   const std::vector<Mean> list = means(results);
   if (list.empty()) return "";
   std::string html =
-      "<h2>Geometric means of a rival's time / ours</h2>\n"
+      "<h2>Geometric means of a baseline's time / ours</h2>\n"
       "<p class=\"note\">Above 1 unroll is faster. Only the fastest algorithm of each program "
       "counts.</p>\n<div class=\"scroll\"><table class=\"means\">\n" +
-      table_head({" cell", " rival", "mean", "cases", "best", "worst"});
+      table_head({" cell", " baseline", "mean", "cases", "best", "worst"});
   for (const Mean& mean : list)
     html += "<tr>" +
             double_cell(mean.cell + " " + mean.precision,
                         pass_text({.task = mean.task, .pass = mean.pass}), kText) +
-            cell(name_of(mean.rival), kText) + "<td><b>" + ratio_text(mean.mean) + "</b></td>" +
+            cell(name_of(mean.baseline), kText) + "<td><b>" + ratio_text(mean.mean) + "</b></td>" +
             cell(std::to_string(mean.cases)) +
             double_cell(ratio_text(mean.best), mean.best_shape, " class=\"wrap\"") +
             double_cell(ratio_text(mean.worst), mean.worst_shape, " class=\"wrap\"") + "</tr>\n";
@@ -123,10 +128,10 @@ std::string row_cells(const Result& row, const CaseSummary& summary) {
       cell(name_of(row.program), kText) + cell(row.algorithm, kText) + cell(row.execution, kText);
   if (number_text(row.median).empty())
     return html + cell(refusal_text(row), " class=\"why\" colspan=\"10\"");
-  std::optional<double> rival;
-  if (!summary.rivals.empty()) rival = summary.rivals.front().median;
+  std::optional<double> baseline;
+  if (!summary.baselines.empty()) baseline = summary.baselines.front().median;
   return html + cell(number_text(row.median)) + cell(range_text(row)) +
-         cell(ratio_text(quotient(rival, row.median))) + cell(number_text(row.tflops)) +
+         cell(ratio_text(quotient(baseline, row.median))) + cell(number_text(row.tflops)) +
          cell(percent_text(row.peak)) + cell(number_text(row.floor)) +
          cell(ratio_text(quotient(row.median, row.floor))) + cell(number_text(row.prepare)) +
          cell(number_text(row.reserve_mib)) + cell(number_text(row.work_mib));
@@ -138,10 +143,10 @@ std::string table_section(const Results& results, const Summaries& summaries) {
   std::string html =
       fmt::format("<details>\n<summary>All {} rows</summary>\n",
                   grouped(std::int64_t(results.rows.size()))) +
-      "<p class=\"note\">Microseconds per timestep of all layers. Best rival: its time / the "
+      "<p class=\"note\">Microseconds per timestep of all layers. Best baseline: its time / the "
       "row's. Prepare: the part of the time that follows a change of weights.</p>\n"
       "<div class=\"scroll\"><table class=\"rows\">\n" +
-      table_head({" program", " algorithm", " execution", "µs/step", "[min, max]", "best rival",
+      table_head({" program", " algorithm", " execution", "µs/step", "[min, max]", "best baseline",
                   "TFLOP/s", "of peak", "floor µs", "×&#160;floor", "prepare µs", "reserve MiB",
                   "work MiB"});
   for (const CaseSummary& summary : summaries) {
@@ -162,8 +167,8 @@ std::optional<double> base_of(const CaseSummary& summary) {
   if (summary.floor) return summary.floor;
   std::optional<double> fastest;
   if (summary.ours) fastest = summary.ours->median;
-  if (!summary.rivals.empty() && (!fastest || *summary.rivals.front().median < *fastest))
-    fastest = summary.rivals.front().median;
+  if (!summary.baselines.empty() && (!fastest || *summary.baselines.front().median < *fastest))
+    fastest = summary.baselines.front().median;
   return fastest;
 }
 
@@ -189,8 +194,8 @@ BarGroup group_of(const CaseSummary& summary) {
                  .note = dimensions(of) + (summary.floor ? ", floor " + number_text(summary.floor)
                                                          : ", no floor: × the fastest"),
                  .floor = summary.floor.has_value()};
-  std::vector<Result> rivals = summary.rivals;
-  std::ranges::sort(rivals, {}, &Result::program);  // the same order in all groups
+  std::vector<Result> baselines = summary.baselines;
+  std::ranges::sort(baselines, {}, &Result::program);  // the same order in all groups
   const auto add = [&](const Result& row) {
     const bool is_ours = row.program == "unroll";
     const std::optional<double> of_ours =
@@ -205,7 +210,7 @@ BarGroup group_of(const CaseSummary& summary) {
                           .strong = of_ours && 1 / *of_ours - 1 > summary.noise.value_or(0)});
   };
   if (summary.ours) add(*summary.ours);
-  for (const Result& rival : rivals) add(rival);
+  for (const Result& baseline : baselines) add(baseline);
   return group;
 }
 
@@ -260,7 +265,7 @@ std::string legend(const Summaries& list) {
   };
   for (const CaseSummary& summary : list) {
     if (summary.ours) add(summary.ours->program);
-    for (const Result& rival : summary.rivals) add(rival.program);
+    for (const Result& baseline : summary.baselines) add(baseline.program);
     floor |= summary.floor.has_value();
   }
   std::ranges::sort(programs, {}, [](const std::string& p) { return std::pair(p != "unroll", p); });
@@ -287,7 +292,8 @@ std::string charts_section(const Summaries& summaries) {
   if (html.empty()) return "";
   return "<h2>The fastest algorithm of each program</h2>\n<p class=\"note\">Bars: time / floor; "
          "no schedule can be faster than the floor, and shorter is better. At their ends: "
-         "microseconds per timestep of all layers, and how many times ours; bold where a rival is "
+         "microseconds per timestep of all layers, and how many times ours; bold where a baseline "
+         "is "
          "faster by more than the noise. Beside a shape's name: T×B×I, layers × units.</p>\n" +
          html;
 }
@@ -295,16 +301,17 @@ std::string charts_section(const Summaries& summaries) {
 std::string tiles(const Results& results, const Summaries& summaries) {
   std::int64_t met = 0, won = 0, lost = 0;
   for (const CaseSummary& summary : summaries) {
-    met += summary.ours && !summary.rivals.empty() ? 1 : 0;
+    met += summary.ours && !summary.baselines.empty() ? 1 : 0;
     won += summary.won() ? 1 : 0;
     lost += summary.lost() ? 1 : 0;
   }
   return "<dl class=\"summary\">\n" +
          summary_item("Cases", grouped(std::int64_t(summaries.size())),
                       grouped(std::int64_t(results.rows.size())) + " rows") +
-         summary_item("Faster than every rival", grouped(won), "of " + grouped(met) + " with one") +
-         summary_item("Within the noise", grouped(met - won - lost), "of the best rival") +
-         summary_item("A rival is faster", grouped(lost), "by more than the noise") + "</dl>\n";
+         summary_item("Faster than every baseline", grouped(won),
+                      "of " + grouped(met) + " with one") +
+         summary_item("Within the noise", grouped(met - won - lost), "of the best baseline") +
+         summary_item("A baseline is faster", grouped(lost), "by more than the noise") + "</dl>\n";
 }
 
 }  // namespace
@@ -315,8 +322,8 @@ std::string make_page(const Results& results) {
   html += "<h1>Benchmark of recurrent networks</h1>\n<ul class=\"about\">\n";
   for (const std::string& line : results.about)
     html += fmt::format("<li>{}</li>\n", escape_html(line));
-  html += "</ul>\n" + tiles(results, summaries) + losses_section(results) + means_section(results) +
-          charts_section(summaries) + table_section(results, summaries);
+  html += "</ul>\n" + tiles(results, summaries) + losses_section(results, summaries) +
+          means_section(results) + charts_section(summaries) + table_section(results, summaries);
   return html + "</body>\n</html>\n";
 }
 

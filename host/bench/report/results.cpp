@@ -41,8 +41,8 @@ std::string ratio(std::optional<double> above, std::optional<double> below) {
 struct Column {
   const char* name;
   bool required;
-  /// `rival`: the median of the case's best rival.
-  std::function<std::string(const Result&, std::optional<double> rival)> text;
+  /// `baseline`: the median of the case's best baseline.
+  std::function<std::string(const Result&, std::optional<double> baseline)> text;
   /// Returns null, or the expected value if the text is wrong. Empty if the column is derived.
   std::function<const char*(Result&, const std::string&)> set;
 };
@@ -132,7 +132,7 @@ const std::vector<Column>& columns() {
           "prepare_us", false, [](auto& r) -> auto& { return r.prepare; }),
       {"speed",
        false,
-       [](const Result& r, std::optional<double> rival) { return ratio(rival, r.median); },
+       [](const Result& r, std::optional<double> baseline) { return ratio(baseline, r.median); },
        {}},
       number_column(
           "tflops", false, [](auto& r) -> auto& { return r.tflops; }),
@@ -283,13 +283,13 @@ std::string to_csv(const Results& results) {
     text += (line.empty() ? "#" : "# " + line) + "\n";
   }
   text += csv_header() + "\n";
-  std::map<Case, std::optional<double>> rivals;
+  std::map<Case, std::optional<double>> baselines;
   for (const CaseSummary& summary : summarize(results))
-    if (!summary.rivals.empty()) rivals[summary.of] = summary.rivals.front().median;
+    if (!summary.baselines.empty()) baselines[summary.of] = summary.baselines.front().median;
   for (const Result& row : results.rows) {
     std::string line;
     for (const Column& column : columns())
-      line += (line.empty() ? "" : ",") + quoted(column.text(row, rivals[row.of]));
+      line += (line.empty() ? "" : ",") + quoted(column.text(row, baselines[row.of]));
     text += line + "\n";
   }
   return text;

@@ -10,7 +10,7 @@
 
 namespace unroll::benchmark {
 
-/// cuDNN without the seam, which counts as a separate rival.
+/// cuDNN without the seam, which counts as a separate baseline.
 inline constexpr const char* kBareCudnn = "cudnn_bare";
 
 /// Rows with equal `Case` measure the same computation and can be compared.
@@ -29,7 +29,7 @@ struct Case {
 /// Times are in microseconds per timestep, all layers together. Unknown values are empty.
 struct Result {
   Case of;
-  std::string program;        // "unroll"; rivals: "cudnn", kBareCudnn, "onednn", "pytorch"
+  std::string program;        // "unroll"; baselines: "cudnn", kBareCudnn, "onednn", "pytorch"
   std::string algorithm;      // "stepwise:8", "cudnn:standard", "cudnn:standard:fp16", "eager", ...
   std::string execution;      // "graph", "stream" (calls on a GPU), "calls" (on a CPU)
   std::string status = "ok";  // or why there are no times, on one line

@@ -23,12 +23,12 @@ void keep_faster(std::optional<Result>& best, const Result& row) {
 }  // namespace
 
 std::optional<double> CaseSummary::speed() const {
-  if (!ours || !has_time(*ours) || rivals.empty()) return {};
-  return *rivals.front().median / *ours->median;
+  if (!ours || !has_time(*ours) || baselines.empty()) return {};
+  return *baselines.front().median / *ours->median;
 }
 
 bool CaseSummary::lost() const {
-  if (!ours || rivals.empty()) return false;
+  if (!ours || baselines.empty()) return false;
   const std::optional<double> ratio = speed();
   return !ratio || 1 / *ratio - 1 > noise.value_or(0);
 }
@@ -60,8 +60,8 @@ std::vector<CaseSummary> summarize(const Results& results) {
       if (program == "unroll")
         list[k].ours = best;
       else if (has_time(*best))
-        list[k].rivals.push_back(*best);
-    std::ranges::stable_sort(list[k].rivals, {}, [](const Result& r) { return *r.median; });
+        list[k].baselines.push_back(*best);
+    std::ranges::stable_sort(list[k].baselines, {}, [](const Result& r) { return *r.median; });
   }
   return list;
 }
@@ -78,18 +78,18 @@ std::vector<Mean> means(const Results& results) {
   std::vector<Mean> list;
   for (CaseSummary& summary : summarized) {
     if (!summary.speed()) continue;
-    std::ranges::sort(summary.rivals, {}, &Result::program);
-    for (const Result& rival : summary.rivals) {
+    std::ranges::sort(summary.baselines, {}, &Result::program);
+    for (const Result& baseline : summary.baselines) {
       const Case& of = summary.of;
-      const double speed = *rival.median / *summary.ours->median;
+      const double speed = *baseline.median / *summary.ours->median;
       const auto same = [&](const Mean& m) {
-        return std::tie(m.task, m.cell, m.precision, m.pass, m.rival) ==
-               std::tie(of.task, of.cell, of.precision, of.pass, rival.program);
+        return std::tie(m.task, m.cell, m.precision, m.pass, m.baseline) ==
+               std::tie(of.task, of.cell, of.precision, of.pass, baseline.program);
       };
       const auto found = std::ranges::find_if(list, same);
       if (found == list.end()) {
-        list.push_back({of.task, of.cell, of.precision, of.pass, rival.program, 1, std::log(speed),
-                        speed, speed, of.shape, of.shape});
+        list.push_back({of.task, of.cell, of.precision, of.pass, baseline.program, 1,
+                        std::log(speed), speed, speed, of.shape, of.shape});
         continue;
       }
       ++found->cases;

@@ -1,6 +1,6 @@
-/// Conclusions from a set of results: the fastest program in each case, where a rival wins, means
-/// over cases, and the differences between two sets; as values, and as text for a terminal of 140
-/// columns.
+/// Conclusions from a set of results: the fastest program in each case, where a baseline wins,
+/// means over cases, and the differences between two sets; as values, and as text for a terminal of
+/// 140 columns.
 #pragma once
 
 #include <optional>
@@ -14,16 +14,16 @@ namespace unroll::benchmark {
 /// Each program counts with its row of lowest median, for any algorithm and execution.
 struct CaseSummary {
   Case of;
-  std::optional<Result> ours;   // the program "unroll"; no time only if no row has one
-  std::vector<Result> rivals;   // one per other program with a time, the fastest first
-  std::optional<double> noise;  // the largest in the rows of the case
-  std::optional<double> floor;  // the lowest
+  std::optional<Result> ours;     // the program "unroll"; no time only if no row has one
+  std::vector<Result> baselines;  // one per other program with a time, the fastest first
+  std::optional<double> noise;    // the largest in the rows of the case
+  std::optional<double> floor;    // the lowest
 
-  /// The best rival's median / ours: above 1 we are faster. Empty if either has no time.
+  /// The best baseline's median / ours: above 1 we are faster. Empty if either has no time.
   std::optional<double> speed() const;
-  /// A rival has a time, and we have none or one that is longer by more than the noise.
+  /// A baseline has a time, and we have none or one that is longer by more than the noise.
   bool lost() const;
-  /// Our time is shorter than every rival's by more than the noise.
+  /// Our time is shorter than every baseline's by more than the noise.
   bool won() const;
 };
 
@@ -33,9 +33,9 @@ std::vector<CaseSummary> summarize(const Results& results);
 /// The lost cases: first those without a time of ours, then by speed, the worst first.
 std::vector<CaseSummary> losses(const Results& results);
 
-/// The speed against one rival over the cases in which both have times.
+/// The speed against one baseline over the cases in which both have times.
 struct Mean {
-  std::string task, cell, precision, pass, rival;
+  std::string task, cell, precision, pass, baseline;
   int cases;
   double mean;         // geometric
   double best, worst;  // speeds

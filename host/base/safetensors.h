@@ -68,6 +68,8 @@ class TensorBytes {
   TensorBytes(std::span<const std::byte> memory);  // NOLINT(google-explicit-constructor)
 
   std::int64_t size() const { return size_; }
+  /// Fills `to` with the bytes from `at` on, which must all be there.
+  void read(std::int64_t at, std::span<std::byte> to) const { read_(at, to); }
   /// Calls `use` with all bytes, in order and in pieces of at most kPieceBytes.
   /// Errors    std::runtime_error if they cannot be read.
   void for_each_piece(const std::function<void(std::span<const std::byte>)>& use) const;

@@ -18,6 +18,7 @@
 
 #include "host/base/setting_error.h"
 #include "host/base/spelling.h"
+#include "host/bench/commit.h"
 #include "host/cli/commands.h"
 #include "host/cli/help_format.h"
 #include "host/cli/output.h"
@@ -25,7 +26,6 @@
 #include "host/cli/terminal.h"
 #include "host/cli/values.h"
 #include "unroll/device.h"
-#include "unroll/version.h"
 
 namespace unroll::cli {
 namespace {
@@ -59,7 +59,8 @@ constexpr Command kCommands[] = {
     {"tokenizer", "Learn what the tokens of a text are", add_tokenizer,
      "train --data text.txt --size 8000"},
     {"report", "Describe a training run in an HTML page", add_report, "runs/ptb"},
-    {"bench", "How fast this machine is, beside its rivals", add_bench, "rnn --shapes wlm650"},
+    {"bench", "How fast recurrent layers are here, beside cuDNN or oneDNN", add_bench,
+     "rnn --shapes wlm650"},
     {"doctor", "What this build and this machine can do, and why not", add_doctor, ""},
 };
 
@@ -172,14 +173,17 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   return what;
 }
 
-}  // namespace
+std::string version_line() {
+  return "unroll " + benchmark::version_and_commit();
+}
 
-std::function<void()> parse(int argc, const char* const* argv) {
-  // Kept by what is returned: a command asks its options which of them were given.
-  const auto kept = std::make_shared<CLI::App>(
+/// The program. Flags take long to add, so only commands that `has_flags` get their own.
+std::shared_ptr<CLI::App> make_program(const std::function<bool(std::string_view)>& has_flags,
+                                       std::function<void()>& run) {
+  const auto made = std::make_shared<CLI::App>(
       "Trains recurrent language models (Elman RNN, LSTM, GRU) and asks them questions.", "unroll");
-  CLI::App& app = *kept;
-  app.set_version_flag("--version", std::string("unroll ") + kVersion);
+  CLI::App& app = *made;
+  app.set_version_flag("--version", version_line());
   app.require_subcommand(1);
   app.formatter(std::make_shared<HelpFormat>(terminal_columns(STDOUT_FILENO)));
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
@@ -187,22 +191,38 @@ std::function<void()> parse(int argc, const char* const* argv) {
       "Exit status: 0 done, 1 the run failed, 2 the command line is wrong, 128 + n ended by\n"
       "signal n: a training run has then been saved.\n"
       "unroll COMMAND --help describes a command's flags.");
-  const std::vector<std::string_view> words(argv + 1, argv + argc);
-  std::vector<const char*> names;
-  std::function<void()> command;
   for (const Command& known : kCommands) {
     CLI::App* const added = app.add_subcommand(known.name, known.description);
-    names.push_back(known.name);
-    // Flags take long to add, so only a command that may be the one given gets its own.
-    if (std::ranges::find(words, known.name) == words.end()) continue;
-    known.add(added, command);
+    if (!has_flags(known.name)) continue;
+    known.add(added, run);
     if (*known.example)
       added->footer(fmt::format("Example: unroll {} {}\n\n{}", known.name, known.example,
                                 added->get_footer()));
   }
-  if (words.empty())
+  return made;
+}
+
+}  // namespace
+
+std::shared_ptr<const CLI::App> describe_program() {
+  static std::function<void()> never_run;
+  return make_program([](std::string_view) { return true; }, never_run);
+}
+
+std::function<void()> parse(int argc, const char* const* argv) {
+  const std::vector<std::string_view> words(argv + 1, argv + argc);
+  std::function<void()> command;
+  // Kept by what is returned: a command asks its options which of them were given.
+  const auto kept = make_program(
+      [&](std::string_view name) { return std::ranges::find(words, name) != words.end(); },
+      command);
+  CLI::App& app = *kept;
+  if (words.empty()) {
+    std::vector<const char*> names;
+    for (const Command& known : kCommands) names.push_back(known.name);
     throw UsageError(fmt::format("no command given, expected one of {} (see unroll --help)",
                                  fmt::join(names, ", ")));
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
@@ -212,7 +232,7 @@ std::function<void()> parse(int argc, const char* const* argv) {
       before = outer->get_name() + (before.empty() ? "" : " ") + before;
     return [text = asked.help(before)] { print(text); };
   } catch (const CLI::CallForVersion&) {
-    return [] { print(std::string("unroll ") + kVersion + "\n"); };
+    return [] { print(version_line() + "\n"); };
   } catch (const CLI::ParseError& error) {
     throw UsageError(explain(app, error));
   }

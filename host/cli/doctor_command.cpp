@@ -6,6 +6,8 @@
 #include <memory>
 #include <optional>
 
+#include "host/base/module.h"
+#include "host/bench/commit.h"
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
@@ -66,9 +68,50 @@ std::string row(const std::string& what, const std::string& found) {
   return fmt::format("{:<15}{}\n", what, found);
 }
 
-std::string part_row(const std::string& what, const CudaPart& part) {
-  return row(what, part.why_not.empty() ? part.version : part.why_not);
+/// `remedy`: what to do where the part is missing.
+std::string part_row(const std::string& what, const CudaPart& part, const std::string& remedy) {
+  return row(what, part.why_not.empty() ? part.version : part.why_not + "; " + remedy);
 }
+
+/// A module that one can do without.
+struct OptionalModule {
+  ModuleName name;
+  const char* use;
+  const char* packages;  // Debian's
+};
+constexpr OptionalModule kOptionalModules[] = {
+    {{"oneDNN", "libunroll_onednn.so", "unroll_onednn_module", "install oneDNN"},
+     "unroll bench rnn compares with it",
+     "libdnnl-dev"},
+    {{"LAPACK", "libunroll_lapack.so", "unroll_lapack_module", "install LAPACK"},
+     "inverses and determinants, only in programs that use the library",
+     "liblapack-dev"},
+    {{"editing", "libunroll_editline.so", "unroll_editline_module", "install libedit"},
+     "predict --interactive edits lines with it",
+     "libedit-dev"}};
+
+/// Why the module cannot be used; empty if it can.
+std::string why_not(const OptionalModule& module) {
+  std::string why;
+  open_module(module.name, why);
+  return why;
+}
+
+std::string remedy_of(const OptionalModule& module) {
+  return fmt::format("to have it: apt-get install {}, then build again", module.packages);
+}
+
+constexpr const char* kModuleRemedy =
+    "to have it: install NVIDIA's CUDA Toolkit, 12.0 or newer; nvcc is looked for in PATH, in "
+    "/usr/local/cuda/bin and where CUDACXX says; then cmake --preset release --fresh, and build "
+    "again";
+constexpr const char* kDriverRemedy = "install NVIDIA's driver (Debian: nvidia-driver)";
+constexpr const char* kToolkitRemedy =
+    "install the libraries of that CUDA Toolkit, or name their folder in LD_LIBRARY_PATH";
+constexpr const char* kCudnnRemedy =
+    "only --rnn-algorithm cudnn and bench need it; to have it: apt-get install cudnn9 from "
+    "NVIDIA's "
+    "repository, or pip install nvidia-cudnn-cu12 and name its folder in LD_LIBRARY_PATH";
 
 std::string device_row(std::size_t ordinal, const CudaDeviceReport& device) {
   const std::string memory = device.why_not.empty()
@@ -102,23 +145,27 @@ std::string launch_row(const LaunchReport& report) {
 }
 
 std::string page(const CpuReport& host, const CudaReport& cuda, const Choice& choice) {
-  std::string text = row("unroll", kVersion);
+  std::string text = row("unroll", benchmark::version_and_commit());
   text += row("cpu", host.why_not.empty() ? host.name : host.why_not);
   text += limit_rows(host.memory, host.processors);
   if (cuda.module.why_not.empty()) {
     text += row("CUDA module", fmt::format("{}, code for {}", cuda.module.version,
                                            fmt::join(cuda.architectures, ", ")));
-    text += part_row("NVIDIA driver", cuda.driver);
-    text += part_row("CUDA runtime", cuda.runtime);
-    text += part_row("cuBLAS", cuda.cublas);
-    text += row("cuDNN", cuda.cudnn.why_not.empty()
-                             ? cuda.cudnn.version
-                             : cuda.cudnn.why_not + "; only --rnn-algorithm cudnn needs it");
+    text += part_row("NVIDIA driver", cuda.driver, kDriverRemedy);
+    text += part_row("CUDA runtime", cuda.runtime, kToolkitRemedy);
+    text += part_row("cuBLAS", cuda.cublas, kToolkitRemedy);
+    text += part_row("cuDNN", cuda.cudnn, kCudnnRemedy);
     for (std::size_t ordinal = 0; ordinal < cuda.devices.size(); ++ordinal)
       text += device_row(ordinal, cuda.devices[ordinal]);
     if (cuda.devices.empty()) text += row("GPU", cuda.why_not);
   } else {
-    text += row("CUDA module", cuda.module.why_not);
+    text += row("CUDA module", cuda.module.why_not + "; " + kModuleRemedy);
+  }
+  for (const OptionalModule& module : kOptionalModules) {
+    const std::string why = why_not(module);
+    text += row(module.name.what,
+                why.empty() ? fmt::format("there: {}", module.use)
+                            : fmt::format("{} ({}); {}", why, module.use, remedy_of(module)));
   }
   text += launch_row(report_launch());
   return text + row("--device auto", choice.device + why_automatic(choice.why_no_gpu));
@@ -151,6 +198,13 @@ Json to_json(const LaunchReport& report) {
   return json;
 }
 
+Json modules_json() {
+  Json json;
+  for (const OptionalModule& module : kOptionalModules)
+    json[module.name.what] = {{"why_not", or_null(why_not(module))}, {"packages", module.packages}};
+  return json;
+}
+
 Json to_json(const CpuReport& host, const CudaReport& cuda, const Choice& choice) {
   Json devices = Json::array();
   for (const CudaDeviceReport& device : cuda.devices)
@@ -176,6 +230,7 @@ Json to_json(const CpuReport& host, const CudaReport& cuda, const Choice& choice
             {"cudnn", to_json(cuda.cudnn)},
             {"why_not", or_null(cuda.why_not)},
             {"devices", std::move(devices)}}},
+          {"modules", modules_json()},
           {"launcher", to_json(report_launch())},
           {"auto", {{"device", choice.device}, {"why_no_gpu", or_null(choice.why_no_gpu)}}}};
 }

@@ -9,18 +9,16 @@
 #include "host/cli/classify_report.h"
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
+#include "host/cli/eval_texts.h"
 #include "host/cli/output.h"
 #include "host/cli/series_report.h"
 #include "host/cli/tag_report.h"
 #include "host/cli/values.h"
-#include "host/data/grammar.h"
 #include "host/data/labelled_texts.h"
-#include "host/data/language_corpus.h"
 #include "host/data/tagged_corpus.h"
 #include "host/infer/classifier.h"
 #include "host/infer/forecast_errors.h"
 #include "host/infer/tagger.h"
-#include "host/models/evaluate.h"
 #include "host/models/language_model.h"
 #include "host/models/model_file.h"
 #include "host/models/sequence_classifier.h"
@@ -31,56 +29,12 @@ namespace unroll::cli {
 namespace {
 
 struct EvalFlags {
-  std::string checkpoint, data;
+  std::string checkpoint, data;  // of another task than a language model, the only file
+  std::vector<std::string> files;
   std::int64_t season = 0;
   bool json = false;
   DeviceFlags device;
 };
-
-std::string report_line(const std::string& who, double loss, double bpc, const std::string& rest) {
-  return fmt::format("| {} | loss {:.4f} | ppl {:.3f} | bpc {:.4f}{}\n", who, loss, std::exp(loss),
-                     bpc, rest);
-}
-
-void eval_language_model(const EvalFlags& flags, const LoadedModel& model) {
-  const auto& task = task_of<LanguageModelTask>(model);
-  const bool built_in = flags.data.empty();
-  if (built_in && model.description.corpus != kBuiltInCorpus)
-    throw UsageError("--data is required: this model was trained on " + model.description.corpus);
-  const std::string truth_text = built_in ? built_in_test_text() : "";
-  const TokenText text = read_tokens(
-      built_in ? TextSource(truth_text, "text") : TextSource(flags.data), task.tokenizer());
-  BatchStream stream(text.ids, {.steps = kEvaluationSteps,
-                                .start = task.tokenizer().start(),
-                                .vocabulary = task.tokenizer().size()});
-  const Evaluation result = Evaluator(task, model.store).evaluate(stream);
-  finite_measures(task, result, built_in ? "the built-in test text" : flags.data);
-  const double bpc = result.bits_per_character(text.statistics.characters);
-  Json json = {{"tokens", result.count},
-               {"unknown", text.statistics.unknown},
-               {"loss", result.loss()},
-               {"ppl", result.perplexity()},
-               {"bpc", bpc},
-               {"accuracy", result.accuracy()}};
-  std::string lines =
-      report_line("model", result.loss(), bpc,
-                  fmt::format(" | accuracy {:.4f} | tokens {} | unknown {}", result.accuracy(),
-                              result.count, text.statistics.unknown));
-  if (built_in) {
-    const Grammar::Score truth = Grammar::english().log_probability(truth_text);
-    const Evaluation exact{-truth.log_probability, truth.tokens, 0};
-    json["true_loss"] = exact.loss();
-    json["true_ppl"] = exact.perplexity();
-    lines +=
-        report_line("truth", exact.loss(), exact.bits_per_character(text.statistics.characters),
-                    fmt::format(" | the model's perplexity is {:.2f} % above it",
-                                100 * (result.perplexity() / exact.perplexity() - 1)));
-  }
-  if (flags.json)
-    print_json(json);
-  else
-    print(lines);
-}
 
 void eval_classifier(const EvalFlags& flags, const LoadedModel& model) {
   if (flags.data.empty())
@@ -146,17 +100,21 @@ void eval_series(const EvalFlags& flags, const LoadedModel& model) {
     print(report.lines);
 }
 
-void run_eval(const EvalFlags& flags) {
+void run_eval(EvalFlags flags) {
   require_range("--season", double(flags.season), 0, 1 << 30);
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
   const std::string task = model.task->name();
   if (flags.season > 0 && task != SeriesTask::kName)
     throw UsageError(
         fmt::format("--season: got one for a model of the task {}, expected series", task));
+  if (task == LanguageModelTask::kName) return eval_texts(model, flags.files, flags.json);
+  if (flags.files.size() > 1)
+    throw UsageError(fmt::format("--data: got {} files for a model of the task {}, expected one",
+                                 flags.files.size(), task));
+  if (!flags.files.empty()) flags.data = flags.files.front();
   const auto eval = task == SequenceClassifier::kName ? eval_classifier
                     : task == SequenceTagger::kName   ? eval_tagger
-                    : task == SeriesTask::kName       ? eval_series
-                                                      : eval_language_model;
+                                                      : eval_series;
   eval(flags, model);
 }
 
@@ -166,12 +124,14 @@ void add_eval(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<EvalFlags>();
   command->add_option("--checkpoint", flags->checkpoint, "Run folder (its best) or one checkpoint")
       ->required();
-  command->add_option("--data", flags->data,
-                      "Text file; without it, the held-out text of the built-in grammar. For a "
-                      "classifier, a file of lines of label, tab, text. For a tagger, a file in "
-                      "CoNLL-U, or of lines of word, tab, tag. For a forecaster, a CSV file [that "
-                      "of the training]; rows that training has seen count only where "
-                      "the file does not begin with them");
+  command
+      ->add_option("--data", flags->files,
+                   "Text files, - for stdin; without it, the held-out text of the built-in "
+                   "grammar. For a classifier, a file of lines of label, tab, text. For a tagger, "
+                   "a file in CoNLL-U, or of lines of word, tab, tag. For a forecaster, a CSV file "
+                   "[that of the training]; rows that training has seen count only where the file "
+                   "does not begin with them")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   command->add_option("--season", flags->season,
                       "For a forecaster: also the errors of the rule that a row repeats the one so "
                       "many rows before, as 12 for months; 0: not");

@@ -9,6 +9,7 @@
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
 #include "host/cli/terminal.h"
+#include "host/cli/text_input.h"
 #include "host/cli/truth.h"
 #include "host/cli/values.h"
 #include "host/infer/beam.h"
@@ -23,7 +24,7 @@ namespace {
 constexpr const char* kBetween = "---\n";
 
 struct GenerateFlags {
-  std::string checkpoint, prompt, stop;
+  std::string checkpoint, prompt, prompt_file, stop;
   std::int64_t length = 100, count = 1, beam = 0;
   SamplingOptions sampling{.seed = 1111};
   bool no_unknown = false, json = false;
@@ -167,7 +168,7 @@ void find_best(const GenerateFlags& flags, const LoadedModel& model,
   TokenStates states(model, {.rows = flags.beam});
   const Tokenizer& tokenizer = states.tokenizer();
   const auto ends = [&](std::span<const std::int32_t> tokens) {
-    if (flags.stop.empty()) return tokens.back() == tokenizer.start();
+    if (flags.stop.empty()) return tokens.back() == tokenizer.line_end();
     GeneratedText sample{TokenWriter(tokenizer), TextUntil(flags.stop)};
     sample.writer.begin(flags.prompt);
     for (const std::int32_t token : tokens) sample.add(token, 0);
@@ -201,8 +202,9 @@ Json grammar_json(const Truth& truth, const std::vector<GeneratedText>& samples)
   return {{"sentences", complete}, {"grammatical", accepted}};
 }
 
-void run_generate(const GenerateFlags& flags) {
+void run_generate(GenerateFlags flags) {
   check(flags);
+  if (!flags.prompt_file.empty()) flags.prompt = read_beginning(flags.prompt_file);
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
   const Tokenizer& tokenizer = task_of<LanguageModelTask>(model).tokenizer();
   const Truth truth(model);
@@ -248,7 +250,11 @@ void add_generate(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<GenerateFlags>();
   command->add_option("--checkpoint", flags->checkpoint, "Run folder (its best) or one checkpoint")
       ->required();
-  command->add_option("--prompt", flags->prompt, "How the text begins");
+  CLI::Option* prompt = command->add_option("--prompt", flags->prompt, "How the text begins");
+  command
+      ->add_option("--prompt-file", flags->prompt_file,
+                   "A file with that, - for stdin; a newline at its end is not read")
+      ->excludes(prompt);
   command->add_option("--length", flags->length, "Tokens at most")->capture_default_str();
   command->add_option("--n", flags->count, "So many texts, side by side")->capture_default_str();
   command->add_option("--stop", flags->stop, "A text ends before this string");

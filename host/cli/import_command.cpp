@@ -4,11 +4,15 @@
 
 #include <memory>
 #include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
 
 #include "host/cli/commands.h"
 #include "host/cli/output.h"
 #include "host/cli/tokenizer_input.h"
 #include "host/cli/values.h"
+#include "host/train/foreign_vocabulary.h"
 #include "host/train/import.h"
 #include "host/train/run_folder.h"
 #include "host/train/training_checkpoint.h"
@@ -17,9 +21,25 @@ namespace unroll::cli {
 namespace {
 
 struct ImportFlags {
-  std::string weights, vocabulary, save, model, gru_reset, lstm_gates, tokenizer;
+  std::string weights, vocabulary, save, model, gru_reset, lstm_gates, tokenizer, start;
+  SpecialTokens special;
+  std::vector<std::string> names;  // OLD=NEW
   std::optional<double> dropout;
 };
+
+TensorNameMap name_map(const std::vector<std::string>& names) {
+  TensorNameMap map;
+  for (const std::string& entry : names) {
+    const std::size_t equals = entry.find('=');
+    std::string from = entry.substr(0, equals), to;
+    if (equals != entry.npos) to = entry.substr(equals + 1);
+    if (from.empty() || to.empty())
+      throw UsageError(
+          fmt::format("--map: got {}, expected OLD=NEW, as in lstm=rnn", in_quotes(entry)));
+    map.emplace_back(std::move(from), std::move(to));
+  }
+  return map;
+}
 
 ImportOptions import_options(const ImportFlags& flags) {
   ImportOptions options;
@@ -33,6 +53,7 @@ ImportOptions import_options(const ImportFlags& flags) {
     throw UsageError(
         fmt::format("--dropout: got {}, expected 0 or more and below 1", *flags.dropout));
   options.dropout = flags.dropout;
+  options.names = name_map(flags.names);
   return options;
 }
 
@@ -41,6 +62,34 @@ ImportedModel read_weights(const ImportFlags& flags, const ImportOptions& option
     return import_weights(SafetensorsFile::read(flags.weights), flags.weights, options, cpu(1));
   } catch (const CellUnknown& error) {
     throw std::runtime_error(fmt::format("{}: expected --model to say it", error.what()));
+  } catch (const TensorMissing& error) {
+    throw std::runtime_error(
+        fmt::format("{} (--map OLD=NEW gives tensors other names)", error.what()));
+  }
+}
+
+/// The file of the model's tokens. Those of bytes and byte pairs say themselves what is special.
+Tokenizer read_vocabulary(const ImportFlags& flags, const ImportedModel& model,
+                          const std::filesystem::path& file) {
+  const TokenizerKind kind = model.tokenizer;
+  const bool is_list = kind == TokenizerKind::kWord || kind == TokenizerKind::kChar;
+  if (!is_list && !(flags.special.unknown + flags.special.line_end + flags.start).empty())
+    throw std::runtime_error(
+        fmt::format("--unk, --eos, --start: got one for a model of the tokenizer {}, expected word "
+                    "or char",
+                    to_string(kind)));
+  if (!is_list) return read_tokenizer_file(kind, file);
+  const Tokenizer tokenizer = read_tokenizer_file(kind, file, [&](std::string_view text) {
+    return our_vocabulary(text, kind, flags.special, file.string());
+  });
+  // One of these may have been the name of the token.
+  std::string start = flags.start.empty() ? model.start : flags.start;
+  if (start.empty() || start == flags.special.line_end) return tokenizer;
+  if (start == flags.special.unknown) start = Vocabulary::kUnk;
+  try {
+    return tokenizer.starting_after(start);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(fmt::format("{}: {}", file.string(), error.what()));
   }
 }
 
@@ -58,7 +107,7 @@ void run_import(const ImportFlags& flags) {
                                                                          : "vocab.txt")
           : std::filesystem::path(flags.vocabulary);
   const LanguageModelConfig& config = model.config;
-  const Tokenizer tokenizer = read_tokenizer_file(model.tokenizer, words);
+  const Tokenizer tokenizer = read_vocabulary(flags, model, words);
   if (tokenizer.size() != config.vocabulary)
     throw std::runtime_error(
         fmt::format("{}: got {} tokens, expected {}, the vocabulary of {}",
@@ -89,6 +138,19 @@ void add_import(CLI::App* command, std::function<void()>& run) {
   command->add_option("--tokenizer", flags->tokenizer,
                       "What a token is: word, char, byte or bpe [what the file says, else word]");
   command->add_option("--save", flags->save, "Folder for the checkpoint")->required();
+  command
+      ->add_option(
+          "--map", flags->names,
+          "OLD=NEW: the beginning of tensors' names, up to a point or the end, and what it "
+          "is here, as lstm=rnn; more than one may be given. module., _orig_mod. and "
+          "model. are left out without")
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  command->add_option("--unk", flags->special.unknown,
+                      "What the vocabulary calls the token of unknown words [<unk>]");
+  command->add_option("--eos", flags->special.line_end,
+                      "What it calls the end of a line [<eos>; of characters \\n]");
+  command->add_option("--start", flags->start,
+                      "The token that the model has read before a text begins [the end of a line]");
   command->add_option("--model", flags->model,
                       "lstm, gru, rnn_tanh, rnn_relu or rnn_logistic [what the file or its shapes "
                       "say; an Elman network's must be said]");

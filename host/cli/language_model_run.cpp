@@ -51,6 +51,7 @@ std::vector<std::int64_t> token_counts(const LanguageCorpus& corpus) {
 TaskRun prepare_language_model(const TrainSettings& settings, const DataSource& source) {
   CorpusOptions options = settings.corpus_options();
   options.path = source.path;
+  options.files = source.files;
   options.cache_dir = source.cache_dir;
   options.stop = source.stop;
   options.note = warn;

@@ -10,6 +10,7 @@
 #include "host/cli/interactive_predict.h"
 #include "host/cli/next_tokens.h"
 #include "host/cli/output.h"
+#include "host/cli/text_input.h"
 #include "host/cli/truth.h"
 #include "host/cli/values.h"
 #include "host/infer/classifier.h"
@@ -22,7 +23,7 @@ namespace unroll::cli {
 namespace {
 
 struct PredictFlags {
-  std::string checkpoint, text, word;
+  std::string checkpoint, text, text_file, word;
   std::int64_t top = 10;
   bool interactive = false, json = false;
   DeviceFlags device;
@@ -91,8 +92,9 @@ void predict_class(const PredictFlags& flags, const LoadedModel& model) {
     print(report.lines);
 }
 
-void run_predict(const PredictFlags& flags) {
+void run_predict(PredictFlags flags) {
   require_range("--top", double(flags.top), 1, 1 << 30);
+  if (!flags.text_file.empty()) flags.text = read_beginning(flags.text_file);
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
   if (flags.interactive)
     return predict_interactively(model, {.top = flags.top, .json = flags.json});
@@ -109,6 +111,11 @@ void add_predict(CLI::App* command, std::function<void()>& run) {
   CLI::Option* text =
       command->add_option("--text", flags->text,
                           "The history, from the beginning of a line; for a classifier, the text");
+  CLI::Option* file =
+      command
+          ->add_option("--text-file", flags->text_file,
+                       "A file with it, - for stdin; a newline at its end is not read")
+          ->excludes(text);
   CLI::Option* top =
       command->add_option("--top", flags->top, "So many of the most probable tokens or classes")
           ->capture_default_str();
@@ -120,6 +127,7 @@ void add_predict(CLI::App* command, std::function<void()>& run) {
       ->add_flag("--interactive", flags->interactive,
                  "What comes next, after each word that is typed, or after each line of stdin")
       ->excludes(text)
+      ->excludes(file)
       ->excludes(word);
   command->add_flag("--json", flags->json, "One JSON object; with --interactive one a line");
   flags->device.add_to(*command);

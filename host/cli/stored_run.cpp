@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "host/base/utf8.h"
@@ -36,6 +37,15 @@ RecurrentAlgorithm stored_algorithm(const JsonObject& training, const char* key)
   }
 }
 
+std::vector<std::string> stored_texts(const JsonObject& training) {
+  const nlohmann::json& list = training.at("texts");
+  const auto is_text = [](const nlohmann::json& item) { return item.is_string(); };
+  if (!list.is_array() || list.size() < 2 || list.size() > 3 || !std::ranges::all_of(list, is_text))
+    throw std::runtime_error(fmt::format("{}: texts: got {}, expected two or three names of files",
+                                         training.where(), in_quotes(list.dump())));
+  return list.get<std::vector<std::string>>();
+}
+
 }  // namespace
 
 nlohmann::json StoredRun::training_json() const {
@@ -44,6 +54,8 @@ nlohmann::json StoredRun::training_json() const {
   json["device"] = device;
   json["precision"] = precision;
   json["threads"] = threads;
+  if (!init_from.empty()) json["init_from"] = init_from;
+  if (!texts.empty()) json["texts"] = texts;
   return json;
 }
 
@@ -58,6 +70,8 @@ StoredRun StoredRun::from(const JsonObject& config) {
   run.precision =
       training.has("precision") ? training.string("precision") : to_string(Precision::kFp32);
   run.threads = int(training.integer("threads", 0, 4096));
+  if (training.has("init_from")) run.init_from = training.string("init_from");
+  if (training.has("texts")) run.texts = stored_texts(training);
   for (const char* key : {kOldAlgorithmKey, kAlgorithmKey})
     if (training.has(key)) run.algorithm = stored_algorithm(training, key);
   return run;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "host/base/strict_json.h"
 #include "host/cli/train_settings.h"
@@ -24,6 +25,10 @@ struct StoredRun {
   int threads = 0;               // as --threads
   /// Used in the last part; none if an old file lacks it.
   std::optional<RecurrentAlgorithm> algorithm = {};
+  /// The checkpoint whose parameters and tokens the run began with; empty: its own.
+  std::string init_from = {};
+  /// The files of a corpus that is no folder: training, validation, perhaps test; else none.
+  std::vector<std::string> texts = {};
 
   bool was_on_cpu() const { return device.starts_with("cpu"); }
 

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "host/base/strict_json.h"
 #include "host/cli/train_settings.h"
@@ -18,7 +19,8 @@ namespace unroll::cli {
 
 /// The data of a run.
 struct DataSource {
-  std::filesystem::path path;  // empty: the built-in grammar
+  std::filesystem::path path;                     // empty: the built-in grammar
+  std::vector<std::filesystem::path> files = {};  // of three texts in place of the path's
   std::filesystem::path cache_dir;
   /// TaskRun::fingerprint that the data must have; empty: any.
   std::string fingerprint;

@@ -9,6 +9,7 @@
 #include "host/base/interrupted.h"
 #include "host/cli/commands.h"
 #include "host/cli/device_flags.h"
+#include "host/cli/initial_model.h"
 #include "host/cli/output.h"
 #include "host/cli/progress_line.h"
 #include "host/cli/rnn_algorithm.h"
@@ -27,22 +28,37 @@ namespace unroll::cli {
 namespace {
 
 struct TrainFlags {
-  std::string data, save = "runs/model", resume, cache_dir;
+  std::string data, train, valid, test, save = "runs/model", resume, init_from, cache_dir;
   bool json = false;
   int ranks = 0;
   TrainSettingFlags settings;
   DeviceFlags device;
 
   void add_to(CLI::App& command);
+  bool has_built_in_text() const { return data.empty() && train.empty(); }
 };
 
 void TrainFlags::add_to(CLI::App& command) {
-  command
-      .add_option("--data", data,
-                  "Folder with train.txt, valid.txt and test.txt, or one file; without it, a "
-                  "built-in grammar. With --task classify, a folder with train.tsv, valid.tsv and "
-                  "test.tsv; with --task tag, a folder with train.conllu, dev.conllu and "
-                  "test.conllu, or the same as .tsv; with --task series, a CSV file")
+  CLI::Option* folder =
+      command
+          .add_option(
+              "--data", data,
+              "Folder with train.txt, valid.txt and test.txt, or one file; without it, a "
+              "built-in grammar. With --task classify, a folder with train.tsv, valid.tsv and "
+              "test.tsv; with --task tag, a folder with train.conllu, dev.conllu and "
+              "test.conllu, or the same as .tsv; with --task series, a CSV file")
+          ->group("Text");
+  CLI::Option* training =
+      command.add_option("--train", train, "In place of --data: a file of text")
+          ->excludes(folder)
+          ->group("Text");
+  CLI::Option* validation =
+      command.add_option("--valid", valid, "With --train: the validation text")
+          ->needs(training)
+          ->group("Text");
+  training->needs(validation);
+  command.add_option("--test", test, "With --train: the test text, which may be left out")
+      ->needs(training)
       ->group("Text");
   command
       .add_option(
@@ -60,6 +76,12 @@ void TrainFlags::add_to(CLI::App& command) {
                   "auto: begin one if there is none")
       ->expected(0, 1)
       ->default_str("")
+      ->group("Run");
+  command
+      .add_option("--init-from", init_from,
+                  "Run folder (its best) or one checkpoint of a language model: begin with its "
+                  "parameters and its tokens. What the model is follows from it, and all else "
+                  "begins anew")
       ->group("Run");
   command
       .add_option(
@@ -123,7 +145,8 @@ void report_model(const Task& task) {
 
 /// The name of the data in a checkpoint.
 std::string origin_of(const TrainFlags& flags, const StoredRun* stored) {
-  if (!flags.data.empty()) return std::filesystem::absolute(flags.data).string();
+  const std::string& given = flags.train.empty() ? flags.data : flags.train;
+  if (!given.empty()) return std::filesystem::absolute(given).string();
   return stored ? stored->corpus : kBuiltInCorpus;
 }
 
@@ -132,12 +155,22 @@ struct Start {
   TrainSettings settings;
   std::optional<Checkpoint> checkpoint = {};  // to go on from
   std::optional<StoredRun> run = {};          // what it says
+  std::optional<Checkpoint> initial = {};     // whose parameters and tokens a new run begins with
 
   const StoredRun* stored() const { return run ? &*run : nullptr; }
 };
 
-/// The tokenizer whose file the settings name. A run that goes on has the file in its checkpoint.
+/// The checkpoint whose parameters the run begins with, or began with.
+std::string init_from(const Start& start) {
+  if (start.initial) return start.initial->directory.string();
+  return start.run ? start.run->init_from : "";
+}
+
+/// The tokenizer of the model that the run begins with, or whose file the settings name. A run that
+/// goes on has it in its checkpoint.
 std::optional<Tokenizer> given_tokenizer(const Start& start) {
+  if (!init_from(start).empty())
+    return InitialModel(start.initial ? *start.initial : *start.checkpoint).task->tokenizer();
   const std::string file = choose_tokenizer(start.settings.tokenizer).file;
   if (file.empty()) return std::nullopt;
   if (!start.checkpoint) return read_tokenizer_file(TokenizerKind::kBpe, file);
@@ -148,11 +181,23 @@ std::optional<Tokenizer> given_tokenizer(const Start& start) {
   return Tokenizer::parse(TokenizerKind::kBpe, kept->second, name);
 }
 
+/// The files of --train, --valid and --test, or those that the run was begun with.
+std::vector<std::string> texts_of(const TrainFlags& flags, const StoredRun* stored) {
+  if (!flags.data.empty()) return {};
+  if (flags.train.empty()) return stored ? stored->texts : std::vector<std::string>();
+  std::vector<std::string> texts;
+  for (const std::string& file : {flags.train, flags.valid, flags.test})
+    if (!file.empty()) texts.push_back(std::filesystem::absolute(file).string());
+  return texts;
+}
+
 /// The data of the run, which for a resumed one must be those that it was begun with.
 DataSource source_of(const TrainFlags& flags, const Start& start, const std::atomic<bool>& stop) {
   const StoredRun* const stored = start.stored();
   const std::string origin = origin_of(flags, stored);
+  const std::vector<std::string> texts = texts_of(flags, stored);
   return {.path = flags.data.empty() && origin != kBuiltInCorpus ? origin : flags.data,
+          .files = {texts.begin(), texts.end()},
           .cache_dir = flags.cache_dir,
           .fingerprint = stored ? stored->text_fingerprint : "",
           .stop = &stop,
@@ -239,11 +284,15 @@ void report(const TrainFlags& flags, const TrainingResult& result, const Task& t
   print_json(json);
 }
 
-void check_cache_dir(const TrainFlags& flags, const TrainSettings& settings) {
-  if (!flags.cache_dir.empty() && settings.task != LanguageModelTask::kName)
+void check_text_flags(const TrainFlags& flags, const TrainSettings& settings) {
+  if (settings.task == LanguageModelTask::kName) return;
+  if (!flags.cache_dir.empty())
     throw UsageError(
         fmt::format("--cache-dir: got --task {}, expected --task {}: no other has a cache",
                     settings.task, LanguageModelTask::kName));
+  if (!flags.train.empty())
+    throw UsageError(fmt::format("--train: got --task {}, expected --task {}: others have --data",
+                                 settings.task, LanguageModelTask::kName));
 }
 
 /// Mistakes on the command line come before side effects.
@@ -252,22 +301,26 @@ void check_usage(const TrainFlags& flags, bool resume_given, int ranks) {
   if (!flags.resume.empty() && flags.resume != "auto")
     throw UsageError("--resume: got '" + flags.resume +
                      "', expected nothing or auto; which run it is, --save says");
-  if (resume_given && flags.resume.empty()) return;  // the run has its own settings
-  TrainSettings settings = flags.settings.settings(flags.data.empty());
+  if (resume_given && flags.resume.empty() && !flags.init_from.empty())
+    throw UsageError("--init-from: got one with --resume, expected it where a run begins");
+  // The run has its own settings, or follows a model.
+  if ((resume_given && flags.resume.empty()) || !flags.init_from.empty()) return;
+  TrainSettings settings = flags.settings.settings(flags.has_built_in_text());
   settings.check();
   settings.choose_shards(ranks);
   settings.require_shards(ranks);
   require_data(settings, flags.data);
-  check_cache_dir(flags, settings);
+  check_text_flags(flags, settings);
   flags.device.check(choose_rnn_algorithm(settings.rnn_algorithm));
 }
 
 /// What other ranks need of the checkpoint that rank 0 goes on from, apart from its tensors, which
 /// training shares.
 std::string to_text(const Start& start) {
-  if (!start.checkpoint) return "";
-  const Checkpoint& c = *start.checkpoint;
-  Json json = {{"directory", c.directory.string()},
+  if (!start.checkpoint && !start.initial) return "";
+  const Checkpoint& c = start.checkpoint ? *start.checkpoint : *start.initial;
+  Json json = {{"goes_on", start.checkpoint.has_value()},
+               {"directory", c.directory.string()},
                {"step", c.step},
                {"config", c.config},
                {"files", c.files}};
@@ -281,13 +334,30 @@ Start go_on_from(const TrainFlags& flags, Checkpoint checkpoint) {
       JsonObject(checkpoint.config, (checkpoint.directory / "config.json").string()));
   const TrainSettings settings = flags.settings.settings_of_resumed(run.settings, flags.save);
   settings.check();
-  check_cache_dir(flags, settings);
+  check_text_flags(flags, settings);
   return {settings, std::move(checkpoint), std::move(run)};
+}
+
+/// A new run with a model's parameters.
+Start begin_with(const TrainFlags& flags, Checkpoint checkpoint) {
+  const TrainSettings settings =
+      flags.settings.settings_of_model(InitialModel(checkpoint), flags.has_built_in_text());
+  settings.check();
+  check_text_flags(flags, settings);
+  flags.device.check(choose_rnn_algorithm(settings.rnn_algorithm));
+  return {.settings = settings, .initial = std::move(checkpoint)};
+}
+
+/// A new run.
+Start begin(const TrainFlags& flags) {
+  if (flags.init_from.empty()) return {flags.settings.settings(flags.has_built_in_text())};
+  return begin_with(flags,
+                    load_checkpoint(flags.init_from, {.damaged = warn, .most_bytes = most_bytes}));
 }
 
 /// The start of a rank that reads no checkpoint: what to_text() of rank 0 says.
 Start start_from(const TrainFlags& flags, const std::string& text) {
-  if (text.empty()) return {flags.settings.settings(flags.data.empty())};
+  if (text.empty()) return {flags.settings.settings(flags.has_built_in_text())};
   const nlohmann::json json = nlohmann::json::parse(text);
   Checkpoint checkpoint;
   checkpoint.directory = json.at("directory").get<std::string>();
@@ -295,7 +365,7 @@ Start start_from(const TrainFlags& flags, const std::string& text) {
   checkpoint.config = json.at("config");
   checkpoint.files = json.at("files").get<std::map<std::string, std::string>>();
   if (json.contains("vocabulary")) checkpoint.vocabulary = json.at("vocabulary");
-  return go_on_from(flags, std::move(checkpoint));
+  return (json.at("goes_on").get<bool>() ? go_on_from : begin_with)(flags, std::move(checkpoint));
 }
 
 /// Needs the lock of the folder.
@@ -308,7 +378,7 @@ Start start_of(const TrainFlags& flags, bool resume_given) {
       throw std::runtime_error("--save: " + flags.save +
                                " already holds a run; --resume goes on with it, another folder "
                                "begins a new one");
-    return {flags.settings.settings(flags.data.empty())};
+    return begin(flags);
   }
   if (!begun)
     throw std::runtime_error("--resume: " + flags.save +
@@ -358,12 +428,14 @@ void train_and_report(const TrainFlags& flags, Start& start, const Process& proc
   Output output(flags.json, stop);
   TrainingOptions options = settings.training_options();
   options.run_dir = flags.save;
-  const StoredRun stored_next{settings,
-                              origin_of(flags, stored),
-                              prepared.fingerprint,
-                              kind_of_device(*backend),
-                              given.precision,
-                              given.threads};
+  const StoredRun stored_next{.settings = settings,
+                              .corpus = origin_of(flags, stored),
+                              .text_fingerprint = prepared.fingerprint,
+                              .device = kind_of_device(*backend),
+                              .precision = given.precision,
+                              .threads = given.threads,
+                              .init_from = init_from(start),
+                              .texts = texts_of(flags, stored)};
   std::function<void(const TrainingStatus&)> progress;
   if (ranks.leads())
     progress = [&](const TrainingStatus& status) { output.progress(status, options.epochs); };
@@ -379,10 +451,12 @@ void train_and_report(const TrainFlags& flags, Start& start, const Process& proc
                    .warn = [&](const std::string& line) { output.note_line("warning: " + line); },
                    .progress = progress},
       .resume = start.checkpoint && ranks.leads() ? &*start.checkpoint : nullptr,
+      .initial = start.initial && ranks.leads() ? &*start.initial : nullptr,
       .stop = &stop,
       .communicator = ranks.communicator()};
   if (start.checkpoint)
     note(fmt::format("resuming {} at step {}", flags.save, start.checkpoint->step));
+  if (start.initial) note("beginning with the parameters and tokens of " + init_from(start));
   const TrainingResult result = [&] {
     try {
       return train(run);

@@ -129,6 +129,14 @@ TrainSettings canonical(TrainSettings s) {
   return s;
 }
 
+/// Whether a --tokenizer says the same. A text may have had fewer byte pairs than were asked for.
+bool is_tokenizer_of(const InitialModel& model, const std::string& given) {
+  const Tokenizer& tokenizer = model.task->tokenizer();
+  const TokenizerChoice choice = choose_tokenizer(given);
+  return choice.kind == tokenizer.kind() && choice.file.empty() &&
+         (choice.size == 0 || choice.size >= tokenizer.size());
+}
+
 }  // namespace
 
 void TrainSettingFlags::add_to(CLI::App& command) {
@@ -171,8 +179,13 @@ void TrainSettingFlags::require_flags_of(const std::string& task) const {
 }
 
 TrainSettings TrainSettingFlags::settings(bool built_in_text) const {
+  return settings_for(given_.tokenizer, built_in_text);
+}
+
+TrainSettings TrainSettingFlags::settings_for(const std::string& tokenizer,
+                                              bool built_in_text) const {
   require_flags_of(given_.task);
-  TrainSettings settings = defaults_of(given_.task, given_.tokenizer, built_in_text);
+  TrainSettings settings = defaults_of(given_.task, tokenizer, built_in_text);
   if (!given_.recipe.empty()) settings = recipe(given_.recipe);
   const std::string optimizer = settings.optimizer;
   for_each_setting([&](const Setting& setting, auto member) {
@@ -210,6 +223,34 @@ TrainSettings TrainSettingFlags::settings_of_resumed(const TrainSettings& stored
     throw UsageError(
         fmt::format("--epochs: got {}, expected {}: the cosine schedule of {} ends with them",
                     settings.epochs, stored.epochs, run));
+  return settings;
+}
+
+TrainSettings TrainSettingFlags::settings_of_model(const InitialModel& model,
+                                                   bool built_in_text) const {
+  if (given_.task != LanguageModelTask::kName)
+    throw UsageError(fmt::format("--task: got {}, expected {}: --init-from is for no other",
+                                 given_.task, LanguageModelTask::kName));
+  TrainSettings settings = settings_for(model.tokenizer(), built_in_text);
+  model.write_to(settings);
+  const TrainSettings expected = canonical(settings);
+  for_each_setting([&](const Setting& setting, auto member) {
+    const std::string name = name_of(setting);
+    if (options_.at(name)->count() == 0 || name == "recipe") return;
+    if (name == "dropout") return void(settings.*member = given_.*member);
+    if (name == "init_range" || name == "forget_bias" || name == "vocab_size" ||
+        name == "min_count")
+      throw UsageError(fmt::format(
+          "{}: got {} with --init-from, expected none: parameters and tokens are those of {}",
+          flag_of(setting), shown(value_json(given_.*member)), model.name));
+    if (name == "tokenizer" && is_tokenizer_of(model, given_.tokenizer)) return;
+    TrainSettings asked = settings;
+    asked.*member = given_.*member;
+    if (canonical(asked).*member != expected.*member)
+      throw UsageError(fmt::format("{}: got {}, expected {}: --init-from {} is such a model",
+                                   flag_of(setting), shown(value_json(given_.*member)),
+                                   shown(value_json(expected.*member)), model.name));
+  });
   return settings;
 }
 

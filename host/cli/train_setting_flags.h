@@ -7,6 +7,7 @@
 #include <string>
 
 #include "host/base/strict_json.h"
+#include "host/cli/initial_model.h"
 #include "host/cli/train_settings.h"
 
 namespace unroll::cli {
@@ -24,11 +25,17 @@ class TrainSettingFlags {
   /// Errors    UsageError, naming the flag, where it may not differ.
   TrainSettings settings_of_resumed(const TrainSettings& stored, const std::string& run) const;
 
+  /// The settings of a new run that begins with a model's parameters: what the model is comes from
+  /// there, and so does the dropout, unless that flag is given.
+  /// Errors    UsageError, naming the flag, where one says otherwise.
+  TrainSettings settings_of_model(const InitialModel& model, bool built_in_text) const;
+
   bool gives_rnn_algorithm() const;
 
  private:
   /// Throws UsageError if a flag was given that only another task has.
   void require_flags_of(const std::string& task) const;
+  TrainSettings settings_for(const std::string& tokenizer, bool built_in_text) const;
 
   TrainSettings given_;
   std::map<std::string, CLI::Option*> options_;  // by name

@@ -59,11 +59,12 @@ struct Found {
 class CorpusReader {
  public:
   explicit CorpusReader(const CorpusOptions& options)
-      : options_(options), files_(find_texts(options.path)) {
+      : options_(options),
+        files_(options.files.empty() ? find_texts(options.path) : options.files) {
     if (files_.size() > 1 && streams())
       throw std::runtime_error(options.path.string() +
-                               ": is a folder, which has a split of its own, expected a file to "
-                               "split into streams");
+                               ": has a split of its own, expected a single file to split into "
+                               "streams");
     for (const fs::path& file : files_) {
       stop_if_asked(options.stop);
       sources_.push_back(stamp_source(file));
@@ -87,6 +88,7 @@ class CorpusReader {
     find_folder();
     std::optional<Found> found = read_cache();
     if (!found) found = make_cache();
+    warn_of_copies();
     if (const std::string& expected = options_.fingerprint; !expected.empty())
       require_fingerprint(options_.path.string(),
                           expected.starts_with(kWhole) ? fingerprint() : sampled_fingerprint(),
@@ -99,6 +101,16 @@ class CorpusReader {
   bool bytes() const { return options_.tokenizer == TokenizerKind::kByte; }
   void note(const std::string& line) const {
     if (options_.note) options_.note(line);
+  }
+
+  void warn_of_copies() const {
+    for (std::size_t a = 0; a < sources_.size(); ++a)
+      for (std::size_t b = a + 1; b < sources_.size(); ++b)
+        if (sources_[a].hash == sources_[b].hash)
+          note(
+              fmt::format("{} and {} are the same text: what is measured on one says nothing "
+                          "about texts that the model has not seen",
+                          files_[a].string(), files_[b].string()));
   }
 
   /// Where the cache is or will be; nowhere if the environment names no home.
@@ -205,7 +217,10 @@ class CorpusReader {
 
   std::array<TextPart, 3> parts() const {
     const auto size = [&](std::size_t k) { return sources_[k].stamp.size; };
-    if (files_.size() > 1) return {{{0, 0, size(0)}, {1, 0, size(1)}, {2, 0, size(2)}}};
+    if (files_.size() > 1)
+      return {{{0, 0, size(0)},
+               {1, 0, size(1)},
+               files_.size() > 2 ? TextPart{2, 0, size(2)} : TextPart{}}};
     if (streams()) return {{{0, 0, size(0)}, {}, {}}};
     return cut_text(files_[0], size(0), options_.tokenizer, options_.valid_fraction,
                     options_.test_fraction);
@@ -364,6 +379,7 @@ class CorpusReader {
     for (std::size_t k = 0; k < splits.size(); ++k) {
       const TextStatistics& statistics = header.splits[k];
       const std::int64_t from = std::exchange(first, first + statistics.tokens);
+      if (files_.size() > 1 && k >= files_.size()) continue;
       *splits[k] = {memory->sources.size() > 1 ? memory->sources[k].ids()
                                                : all.subspan(from, statistics.tokens),
                     statistics};

@@ -34,6 +34,8 @@ enum class SplitKind : std::uint8_t {
 
 struct CorpusOptions {
   std::filesystem::path path;  // a file or a folder; empty: the built-in grammar
+  /// Training, validation and perhaps test text, in place of what `path` has, which names them.
+  std::vector<std::filesystem::path> files;
   TokenizerKind tokenizer = TokenizerKind::kWord;
   Vocabulary::Limits limits;
   std::optional<Tokenizer> given;          // replaces the vocabulary of the training text

@@ -108,6 +108,19 @@ std::int32_t Tokenizer::size() const {
 }
 
 std::int32_t Tokenizer::start() const {
+  return given_start_.value_or(line_end());
+}
+
+Tokenizer Tokenizer::starting_after(std::string_view token) const {
+  Tokenizer tokenizer = *this;
+  tokenizer.given_start_ = find(token);
+  if (!tokenizer.given_start_)
+    throw std::runtime_error(
+        fmt::format("start: got {}, expected one of the {} tokens", in_quotes(token), size()));
+  return tokenizer;
+}
+
+std::int32_t Tokenizer::line_end() const {
   return words_ ? words_->eos() : chars_ ? chars_->newline() : bpe_ ? bpe_->start() : '\n';
 }
 

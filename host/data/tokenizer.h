@@ -50,8 +50,15 @@ class Tokenizer {
   TokenizerKind kind() const { return kind_; }
   std::int32_t size() const;
   /// The token that a history starts after: <eos>, or the newline; of byte pairs without a token of
-  /// the newline, the unknown one or else the first.
+  /// the newline, the unknown one or else the first; or that of starting_after().
   std::int32_t start() const;
+  /// The token that ends a line; without starting_after() it is start().
+  std::int32_t line_end() const;
+  /// The same tokenizer, but a history starts after this token.
+  /// Errors    std::runtime_error if it has no such token.
+  Tokenizer starting_after(std::string_view token) const;
+  /// That token's text; empty if a history starts as usual.
+  std::string given_start() const { return given_start_ ? text(*given_start_) : ""; }
   /// Stands for tokens that are not in the vocabulary; bytes need none, and byte pairs may have
   /// none.
   std::optional<std::int32_t> unk() const;
@@ -89,6 +96,7 @@ class Tokenizer {
   std::shared_ptr<const Vocabulary> words_;      // of kWord
   std::shared_ptr<const CharVocabulary> chars_;  // of kChar
   std::shared_ptr<const Bpe> bpe_;               // of kBpe
+  std::optional<std::int32_t> given_start_;
 };
 
 /// Puts tokens together one by one: blanks between words and a newline for <eos>; others as they

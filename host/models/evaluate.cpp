@@ -37,10 +37,12 @@ struct Evaluator::Pass {
        const std::shared_ptr<VariableStore>& store)
       : rows(which), graph(std::move(made)), session(graph->graph, store), sums{.shard = shard} {}
 
-  void run(const Batch& fed) {
+  void run(const Batch& fed, const EvaluatorOptions& options) {
     make_feeds(graph->inputs, fed, feeds);
     session.run(graph->fetches, feeds);
-    for (const float loss : read(graph->loss)) sums.loss += double(loss);
+    const std::vector<float>& losses = read(graph->loss);
+    for (const float loss : losses) sums.loss += double(loss);
+    if (options.losses) options.losses(losses);
     if (!graph->hit) return;
     for (const float hit : read(graph->hit)) sums.hits += hit > 0 ? 1 : 0;
   }
@@ -92,7 +94,7 @@ Evaluation Evaluator::evaluate(Examples& examples) {
     for (const auto& pass : passes_) {
       const bool whole = pass->rows.size() == batch_;
       if (!whole) take_rows(batch, batch_, pass->rows, pass->batch);
-      pass->run(whole ? batch : pass->batch);
+      pass->run(whole ? batch : pass->batch, options_);
     }
     result.count += batch.count;
   }

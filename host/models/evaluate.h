@@ -3,7 +3,9 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,8 @@ struct EvaluatorOptions {
   /// which ranks share.
   std::int64_t shards = 1;
   Communicator* communicator = nullptr;  // null: there is one rank
+  /// Is told the losses of the targets, batch by batch. Only where there is one shard.
+  std::function<void(std::span<const float>)> losses = {};
 };
 
 /// Goes through examples from start to end, and carries the state of each stream.

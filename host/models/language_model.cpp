@@ -202,7 +202,8 @@ std::vector<Measure> LanguageModelTask::measures(const Evaluation& evaluation) c
 }
 
 nlohmann::json LanguageModelTask::to_json() const {
-  return {{"model", unroll::to_json(config_)}, {"tokenizer", tokenizer_to_json(tokenizer_.kind())}};
+  return {{"model", unroll::to_json(config_)},
+          {"tokenizer", tokenizer_to_json(tokenizer_.kind(), tokenizer_.given_start())}};
 }
 
 TaskFiles LanguageModelTask::files() const {
@@ -212,12 +213,12 @@ TaskFiles LanguageModelTask::files() const {
 }
 
 TensorMetadata LanguageModelTask::metadata() const {
-  return metadata_of({config_, tokenizer_.kind()});
+  return metadata_of({config_, tokenizer_.kind(), tokenizer_.given_start()});
 }
 
 TensorMetadata metadata_of(const StoredModel& model) {
   const nlohmann::json json = {{"model", to_json(model.config)},
-                               {"tokenizer", tokenizer_to_json(model.tokenizer)}};
+                               {"tokenizer", tokenizer_to_json(model.tokenizer, model.start)}};
   TensorMetadata metadata = encoder_metadata(model.config);
   metadata[kModelKey] = json.dump();
   return metadata;
@@ -229,8 +230,9 @@ std::optional<StoredModel> stored_model(const TensorMetadata& metadata, const st
   const std::string name = fmt::format("{}: metadata '{}'", where, kModelKey);
   const nlohmann::json json = parse_json(found->second, name);
   const JsonObject object(json, name);
+  const JsonObject tokenizer = object.object("tokenizer");
   return StoredModel{language_model_from_json(object.object("model")),
-                     tokenizer_kind_from(object.object("tokenizer"))};
+                     tokenizer_kind_from(tokenizer), tokenizer_start_from(tokenizer)};
 }
 
 }  // namespace unroll

@@ -97,6 +97,7 @@ class LanguageModelTask final : public Task {
 struct StoredModel {
   LanguageModelConfig config;
   TokenizerKind tokenizer = TokenizerKind::kWord;
+  std::string start = {};  // as Tokenizer::given_start()
 };
 TensorMetadata metadata_of(const StoredModel& model);
 /// Nothing if a file with such metadata is not a language model of ours, or an older version wrote

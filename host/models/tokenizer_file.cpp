@@ -13,8 +13,14 @@ namespace unroll {
 
 using checkpoint_format::kTokenizerJson;
 
-nlohmann::json tokenizer_to_json(TokenizerKind kind) {
-  return {{"type", to_string(kind)}};
+nlohmann::json tokenizer_to_json(TokenizerKind kind, const std::string& start) {
+  nlohmann::json json = {{"type", to_string(kind)}};
+  if (!start.empty()) json["start"] = start;
+  return json;
+}
+
+std::string tokenizer_start_from(const JsonObject& json) {
+  return json.has("start") ? json.string("start") : "";
 }
 
 TokenizerKind tokenizer_kind_from(const JsonObject& json) {
@@ -42,7 +48,12 @@ Tokenizer read_tokenizer(const JsonObject& json, const Checkpoint& checkpoint,
   if (tokenizer.size() != vocabulary)
     throw std::runtime_error(fmt::format("{}: got {} tokens, expected {} as in config.json", file,
                                          tokenizer.size(), vocabulary));
-  return tokenizer;
+  const std::string start = tokenizer_start_from(json);
+  try {
+    return start.empty() ? tokenizer : tokenizer.starting_after(start);
+  } catch (const std::runtime_error& error) {
+    throw std::runtime_error(json.where() + ": " + error.what());
+  }
 }
 
 void add_tokenizer(const Tokenizer& tokenizer, TaskFiles& files) {

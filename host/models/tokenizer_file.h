@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <string>
 
 #include "host/base/strict_json.h"
 #include "host/data/tokenizer.h"
@@ -12,9 +13,11 @@
 
 namespace unroll {
 
-nlohmann::json tokenizer_to_json(TokenizerKind kind);
+/// `start`: as Tokenizer::given_start().
+nlohmann::json tokenizer_to_json(TokenizerKind kind, const std::string& start = "");
 /// Errors    std::runtime_error if the member is not a tokenizer's.
 TokenizerKind tokenizer_kind_from(const JsonObject& json);
+std::string tokenizer_start_from(const JsonObject& json);
 
 /// `json`: the member of the checkpoint's configuration.
 /// Errors    std::runtime_error as tokenizer_kind_from() and Tokenizer::parse(), or if its file is

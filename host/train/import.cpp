@@ -29,7 +29,7 @@ bool is_bias(std::string_view parameter) {
 
 class Importer {
  public:
-  Importer(const SafetensorsFile& file, const std::string& name) : file_(file), name_(name) {}
+  Importer(const ForeignTensors& file, const std::string& name) : file_(file), name_(name) {}
 
   /// Refuses tensors that no model of ours has, with the reason and not merely as surplus.
   void check_kinds() const {
@@ -53,7 +53,7 @@ class Importer {
       ours_ = true;
       return *stored;
     }
-    StoredModel inferred{infer(options), options.tokenizer.value_or(TokenizerKind::kWord)};
+    StoredModel inferred{infer(options), options.tokenizer.value_or(TokenizerKind::kWord), ""};
     try {
       inferred.config.check();
     } catch (const std::invalid_argument& error) {
@@ -92,17 +92,17 @@ class Importer {
   }
 
   [[noreturn]] void fail(const std::string& tensor, const std::string& why) const {
-    throw std::runtime_error(fmt::format("{}: tensor {}: {}", name_, in_quotes(tensor), why));
+    throw std::runtime_error(fmt::format("{}: tensor {}: {}", name_, file_.shown(tensor), why));
   }
 
   [[noreturn]] void fail_missing(const std::string& tensor, const std::string& remedy = "") const {
     constexpr std::size_t kShown = 4;
     std::vector<std::string> names;
     for (const TensorData& other : file_.tensors().first(std::min(file_.tensors().size(), kShown)))
-      names.push_back(in_quotes(other.name));
-    throw std::runtime_error(fmt::format("{}: tensor '{}' is missing, got {}{}{}", name_, tensor,
-                                         fmt::join(names, ", "),
-                                         file_.tensors().size() > kShown ? ", ..." : "", remedy));
+      names.push_back(file_.shown(other.name));
+    throw TensorMissing(fmt::format("{}: tensor '{}' is missing, got {}{}{}", name_, tensor,
+                                    fmt::join(names, ", "),
+                                    file_.tensors().size() > kShown ? ", ..." : "", remedy));
   }
 
   template <typename T>
@@ -135,10 +135,15 @@ class Importer {
 
   LanguageModelConfig infer(const ImportOptions& options) {
     LanguageModelConfig config;
-    config.tied = is_tied();
-    const TensorData& encoder = matrix(kEncoder);
-    config.vocabulary = encoder.shape[0];
-    config.embedding = encoder.shape[1];
+    if (is_one_hot()) {
+      config.vocabulary = matrix(kDecoder).shape[0];
+      config.embedding = 0;
+    } else {
+      config.tied = is_tied();
+      const TensorData& encoder = matrix(kEncoder);
+      config.vocabulary = encoder.shape[0];
+      config.embedding = encoder.shape[1];
+    }
     config.layer_norm = has_some("rnn.gain_");
     const bool projected = has_some("rnn.weight_hr_l");
     if (projected) config.projection = matrix(projection(0)).shape[0];
@@ -204,6 +209,19 @@ class Importer {
     return GruReset::kBefore;
   }
 
+  bool is_one_hot() {
+    const TensorData *decoder = find(kDecoder), *input = find("rnn.weight_ih_l0");
+    if (find(kEncoder) || !decoder || !input || decoder->shape.size() != 2 ||
+        input->shape.size() != 2)
+      return false;
+    const std::int64_t vocabulary = decoder->shape[0];
+    // With as many units as tokens it may also be tied to an encoder that was not saved.
+    if (input->shape[1] != vocabulary || decoder->shape[1] == vocabulary) return false;
+    notes_.push_back(fmt::format("{} has no {}, and {} inputs: one for each token, one-hot", name_,
+                                 kEncoder, vocabulary));
+    return true;
+  }
+
   bool is_tied() {
     const TensorData *encoder = find(kEncoder), *decoder = find(kDecoder);
     if (!encoder && !decoder) fail_missing(kEncoder);
@@ -255,8 +273,8 @@ class Importer {
 
   void check(const TensorData& tensor, const Shape& shape) const {
     if (tensor.type != StoredType::kF32)
-      fail(tensor.name, fmt::format("got {}, expected F32: save the model's .float()",
-                                    stored_type_name(tensor.type)));
+      fail(tensor.name,
+           fmt::format("got {}, expected F32, F16, BF16 or F64", stored_type_name(tensor.type)));
     if (!std::ranges::equal(tensor.shape, shape.dims()))
       fail(tensor.name,
            fmt::format("got {}, expected {}", shape_text(tensor), unroll::to_string(shape)));
@@ -275,7 +293,7 @@ class Importer {
                          config.hidden.size(), describe_cell(config)));
   }
 
-  const SafetensorsFile& file_;
+  const ForeignTensors& file_;
   const std::string& name_;
   bool ours_ = false;  // written by this program, and so with all its parameters
   std::vector<std::string> notes_;
@@ -285,12 +303,16 @@ class Importer {
 
 ImportedModel import_weights(const SafetensorsFile& file, const std::string& name,
                              const ImportOptions& options, std::shared_ptr<Backend> backend) {
-  Importer importer(file, name);
+  const ForeignTensors tensors(file, name, options.names);
+  Importer importer(tensors, name);
   importer.check_kinds();
   const StoredModel model = importer.model(options);
   auto store = std::make_shared<VariableStore>(std::move(backend), 0);
   importer.load(model.config, *store);
-  return {model.config, model.tokenizer, std::move(store), importer.take_notes()};
+  std::vector<std::string> notes = tensors.notes();
+  for (const auto& more : {importer.take_notes(), tensors.conversions()})
+    notes.insert(notes.end(), more.begin(), more.end());
+  return {model.config, model.tokenizer, model.start, std::move(store), std::move(notes)};
 }
 
 }  // namespace unroll

@@ -76,6 +76,7 @@ class Trainer {
                 [this](nlohmann::ordered_json line) { write_metrics(std::move(line)); }, leads()}) {
     if (run.lock) run.lock->require_held();
     if (run.resume) restore(*run.resume);
+    if (run.initial) step_.begin_with(*run.initial);
     if (resumed_ = share_progress(); resumed_) go_on();
     prepare();
     description_.training[kAlgorithmKey] = to_string(run.backend->recurrent_algorithm());
@@ -134,10 +135,13 @@ class Trainer {
   /// Tells all ranks where rank 0 is; returns whether the run goes on from a checkpoint.
   bool share_progress() {
     if (!run_.communicator) return run_.resume;
-    constexpr const char* kName = "progress of rank 0";
+    constexpr const char *kName = "progress of rank 0", *kParameters = "parameters";
     const std::string text =
-        run_.communicator->broadcast(run_.resume ? format_json(to_json(progress_), kName) : "");
-    if (text.empty()) return false;
+        run_.communicator->broadcast(run_.resume    ? format_json(to_json(progress_), kName)
+                                     : run_.initial ? kParameters
+                                                    : "");
+    if (text == kParameters) step_.share();
+    if (text.empty() || text == kParameters) return false;
     const nlohmann::json json = parse_json(text, kName);
     progress_ = progress_from(JsonObject(json, kName));
     step_.share();

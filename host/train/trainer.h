@@ -99,14 +99,18 @@ struct TrainingRun {
   TrainingObserver observer;
   /// Loaded with its state. Model and state are freed once they are restored.
   Checkpoint* resume = nullptr;
+  /// A new run begins with the parameters of this model. Its task may differ from the run's only
+  /// where that does not matter to parameters.
+  const Checkpoint* initial = nullptr;
   const std::atomic<bool>* stop = nullptr;  // set: finish the step, save, return
-  /// Several ranks train one model, and each has a run like this. Rank 0 resumes and writes; only
+  /// Several ranks train one model, and each has a run like this. Rank 0 reads and writes; only
   /// its observer hears lines worth reading. Null: there is one rank.
   Communicator* communicator = nullptr;
 };
 
-/// Trains, from the start or from `run.resume`, with a line for every interval and epoch.
-/// Errors    std::runtime_error if a file cannot be written, the run folder is moved or replaced,
+/// Trains, from the start, with the parameters of `run.initial`, or from `run.resume`, with a line
+/// for every interval and epoch. Errors    std::runtime_error if a file cannot be written, the run
+/// folder is moved or replaced,
 ///           the data are overwritten, a step needs more memory than there is, training diverged,
 ///           or a step computed twice gave different bits; std::invalid_argument if an option is
 ///           out of its range, or there are more ranks than shards or more shards than rows of a

@@ -264,6 +264,10 @@ std::string TrainingStep::culprit(const StepCounters& counters) const {
   return graphs_.own->graph.trainable_variables().at(index).name();
 }
 
+void TrainingStep::begin_with(const Checkpoint& checkpoint) {
+  restore_parameters(checkpoint, task_, *store_);
+}
+
 Progress TrainingStep::restore(const Checkpoint& checkpoint) {
   learning_rate_.reset();
   restore_parameters(checkpoint, task_, *store_);

@@ -77,6 +77,8 @@ class TrainingStep {
   /// Parameters and state of a checkpoint; returns where its run was.
   /// Errors    as restore_parameters(), restore_state() and check_guard().
   Progress restore(const Checkpoint& checkpoint);
+  /// Only the parameters. Errors: as restore_parameters().
+  void begin_with(const Checkpoint& checkpoint);
 
   /// Gives all ranks the variables of rank 0.
   void share();

@@ -35,8 +35,9 @@ std::string file_of(const ImportedModel& model) {
   std::vector<std::string> names;
   for (const VariableInfo& info : LanguageModelTask(model.config).parameters())
     names.push_back(info.name);
-  const SafetensorsImage image = make_safetensors(variable_tensors(*model.store, names),
-                                                  metadata_of({model.config, model.tokenizer}));
+  const SafetensorsImage image =
+      make_safetensors(variable_tensors(*model.store, names),
+                       metadata_of({model.config, model.tokenizer, model.start}));
   std::string text = image.header;
   for (const TensorBytes& bytes : image.data)
     bytes.for_each_piece([&](std::span<const std::byte> piece) {
@@ -55,7 +56,7 @@ void check(const ImportedModel& model) {
   const std::string written = file_of(model);
   const ImportedModel again = import_weights(parse(written, "again"), "again", {}, backend());
   require(to_json(again.config) == to_json(model.config), "the model comes back");
-  require(again.tokenizer == model.tokenizer, "its tokens come back");
+  require(again.tokenizer == model.tokenizer && again.start == model.start, "its tokens come back");
   require(again.notes.empty(), "nothing is concluded of a file of ours");
   require(file_of(again) == written, "its values come back");
 }
@@ -70,7 +71,7 @@ ImportedModel small_model(CellKind cell, bool tied) {
   config.tied = tied;
   auto store = std::make_shared<VariableStore>(backend(), 0);
   for (const VariableInfo& info : LanguageModelTask(config).parameters()) store->require(info);
-  return {config, TokenizerKind::kWord, store, {}};
+  return {config, TokenizerKind::kWord, "", store, {}};
 }
 
 /// The same with an LSTM that has everything.
@@ -81,13 +82,34 @@ ImportedModel varied_model() {
   config.projection = 2;
   auto store = std::make_shared<VariableStore>(backend(), 0);
   for (const VariableInfo& info : LanguageModelTask(config).parameters()) store->require(info);
-  return {config, TokenizerKind::kWord, store, {}};
+  return {config, TokenizerKind::kWord, "", store, {}};
 }
 
 /// The file as PyTorch would write it: with other metadata.
 std::string foreign(const ImportedModel& model, const TensorMetadata& metadata) {
   const SafetensorsFile ours = parse(file_of(model), "ours");
   const SafetensorsImage image = make_safetensors(ours.tensors(), metadata);
+  std::string text = image.header;
+  for (const TensorBytes& bytes : image.data) text.append(std::size_t(bytes.size()), '\0');
+  return text;
+}
+
+/// The same as a wrapper of AWD-LSTM would write it, in a type of so many bytes.
+std::string wrapped(const ImportedModel& model, StoredType type, std::size_t size) {
+  const SafetensorsFile ours = parse(file_of(model), "ours");
+  std::vector<TensorData> tensors;
+  std::vector<std::byte> zeros(1 << 12);
+  for (TensorData tensor : ours.tensors()) {
+    tensor.type = type;
+    tensor.bytes = std::span(zeros).first(std::size_t(tensor.bytes.size()) / sizeof(float) * size);
+    if (const std::size_t layer = tensor.name.find("_l"); tensor.name.starts_with("rnn."))
+      tensor.name = "rnns." + tensor.name.substr(layer + 2) + ".module." +
+                    tensor.name.substr(4, layer - 4) + "_l0" +
+                    (tensor.name.starts_with("rnn.weight_hh") ? "_raw" : "");
+    tensor.name = "module." + tensor.name;
+    tensors.push_back(std::move(tensor));
+  }
+  const SafetensorsImage image = make_safetensors(tensors);
   std::string text = image.header;
   for (const TensorBytes& bytes : image.data) text.append(std::size_t(bytes.size()), '\0');
   return text;
@@ -103,7 +125,9 @@ std::vector<std::string> seeds() {
       '\x7' + foreign(small_model(CellKind::kLstm, true), {{"decoder.weight", "encoder.weight"}}),
       '\x42' + foreign(small_model(CellKind::kRnnTanh, false), {}),
       '\x7' + file_of(varied_model()),
-      '\x87' + foreign(varied_model(), {})};
+      '\x87' + foreign(varied_model(), {}),
+      '\x7' + wrapped(small_model(CellKind::kLstm, false), StoredType::kF16, 2),
+      '\x7' + wrapped(small_model(CellKind::kGru, false), StoredType::kF64, 8)};
 }
 
 }  // namespace unroll::fuzz

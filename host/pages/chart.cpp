@@ -173,8 +173,8 @@ class Drawing {
   }
 
   void draw_line(const ChartSeries& series) {
-    put("<path class=\"line {}\" data-name=\"{}\" d=\"", class_of(series.name),
-        escape_html(series.name));
+    put("<path class=\"line {}\" data-name=\"{}\" d=\"",
+        class_of(series.style.empty() ? series.name : series.style), escape_html(series.name));
     bool pen_down = false;
     for (const ChartPoint& point : series.points) {
       if (!std::isfinite(point.y)) {
@@ -194,7 +194,7 @@ class Drawing {
     for (const ChartPoint& point : series.points)
       if (std::isfinite(point.y))
         put("<circle class=\"dot {}\" cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.6\"/>\n",
-            class_of(series.name), x(point.x), y(point.y));
+            class_of(series.style.empty() ? series.name : series.style), x(point.x), y(point.y));
   }
 
   void draw_marks() {

@@ -17,7 +17,8 @@ struct ChartPoint {
 struct ChartSeries {
   std::string name;  // in lower case also its class in the style sheet
   std::vector<ChartPoint> points;
-  bool dots = false;  // mark each point, unless there are too many
+  bool dots = false;    // mark each point, unless there are too many
+  std::string style{};  // class in the style sheet, if it is not the name's
 };
 
 /// A highlighted point. A point outside the scale is drawn at the edge.

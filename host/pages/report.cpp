@@ -9,54 +9,14 @@
 
 #include "host/pages/chart.h"
 #include "host/pages/html_page.h"
+#include "host/pages/report_parts.h"
 #include "host/pages/report_style.h"
 
 namespace unroll {
 namespace {
 
-constexpr std::size_t kPoints = 600;  // per curve: as many as a screen can show
-constexpr std::size_t kEvents = 12;   // how many divergences and jumps are listed
-constexpr std::size_t kMarks = 200;   // how many of them are drawn
-
-std::string duration(double seconds) {
-  const auto total = std::int64_t(std::llround(std::clamp(seconds, 0.0, 1e12)));
-  if (total >= 3600) return fmt::format("{} h {} min", total / 3600, total % 3600 / 60);
-  if (total >= 60) return fmt::format("{} min {} s", total / 60, total % 60);
-  return fmt::format("{} s", total);
-}
-
-std::string perplexity(double loss) {
-  const double value = std::exp(loss);
-  if (!std::isfinite(value)) return "–";
-  return value >= 1e6 ? fmt::format("{:.2e}", value) : fmt::format("{:.2f}", value);
-}
-
-/// What the page says of an evaluation beside its loss.
-struct Measurement {
-  const RunHistory& history;
-
-  bool is_perplexity() const { return history.unit == "tokens"; }
-  bool is_series() const { return history.unit == "windows"; }
-  bool has_quantiles() const {
-    return !history.valid.empty() && std::isfinite(history.valid.front().pinball);
-  }
-  std::string name() const {
-    if (is_series()) return has_quantiles() ? "pinball loss" : "mean squared error";
-    return is_perplexity() ? "perplexity" : "accuracy";
-  }
-  std::string loss_unit() const {
-    if (is_series()) return has_quantiles() ? "loss, deviations" : "loss, squared deviations";
-    return "loss, nats per " + history.unit.substr(0, history.unit.size() - 1);
-  }
-  std::string of(const EvaluationRecord& record) const {
-    if (is_series()) {
-      const double value = has_quantiles() ? record.pinball : record.mse;
-      return std::isfinite(value) ? fmt::format("{:.5g}", value) : "–";
-    }
-    if (is_perplexity()) return perplexity(record.loss);
-    return std::isfinite(record.accuracy) ? fmt::format("{:.2f} %", 100 * record.accuracy) : "–";
-  }
-};
+constexpr std::size_t kEvents = 12;  // how many divergences and jumps are listed
+constexpr std::size_t kMarks = 200;  // how many of them are drawn
 
 /// "Tokens per second".
 std::string rate_name(const RunHistory& history) {
@@ -96,16 +56,6 @@ std::string summary(const ReportData& data) {
   html += summary_item("Parameters", data.model ? grouped(parameter_count(*data.model->task)) : "–",
                        data.model ? "float32" : "no checkpoint yet");
   return html + "</dl>\n";
-}
-
-template <typename Record>
-ChartSeries series_of(const std::string& name, const std::vector<Record>& records,
-                      double Record::*member) {
-  ChartSeries series{name, {}};
-  for (const Record& record : records)
-    series.points.push_back({double(record.step), record.*member});
-  series.points = thin(series.points, kPoints);
-  return series;
 }
 
 std::string event_text(const EventRecord& event) {
@@ -198,17 +148,6 @@ std::string small_figures(const RunHistory& history) {
                     small.name, draw_svg(chart));
   }
   return html + "</div>\n";
-}
-
-std::string value_text(const nlohmann::json& value) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
-  if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
-  if (!value.is_array()) return value.dump();
-  std::string text;
-  for (const nlohmann::json& element : value)
-    text += (text.empty() ? "" : ", ") + value_text(element);
-  return text;
 }
 
 std::string config_section(const std::string& name, const nlohmann::json& members) {

@@ -1,5 +1,5 @@
-/// The style sheet and the script of the report, besides those of all pages. The script only shows
-/// values under the pointer, and contains no < or & that would need escaping.
+/// The style sheets and the script of the pages about training runs, besides those of all pages.
+/// The script only shows values under the pointer, and contains no < or & that would need escaping.
 #pragma once
 
 namespace unroll {
@@ -58,6 +58,27 @@ ol.events li::marker { color: var(--diverged); font-weight: 600; }
   .config { columns: 3; column-gap: 1.4rem; }
   .sample { margin-top: .5rem; padding: .5rem .8rem; font-size: .9em; }
 }
+)css";
+
+/// Of a page about several runs, besides the report's.
+inline constexpr const char* kComparisonStyle = R"css(
+:root { --run1: #4c86c6; --run2: #c2571a; --run3: #3f7f6b; --run4: #8a5fb0; --run5: #b3202c; --run6:
+  #9a6c00; --run7: #5c6b73; --run8: #c2418f; }
+@media screen and (prefers-color-scheme: dark) {
+  :root { --run1: #6ba3e0; --run2: #f09554; --run3: #6fbfa3; --run4: #b894dc; --run5: #f0707a;
+    --run6: #e0b050; --run7: #a3b1ba; --run8: #ee86c4; }
+}
+.line[class*=" run"] { stroke-width: 1.6; }
+.compared th:not(:first-child) { text-align: right; color: var(--ink); padding: .18rem 0 .18rem 1rem; }
+.compared td { padding-left: 1rem; }
+.key.runa { border-color: var(--run1); } .line.runa { stroke: var(--run1); } .dot.runa { fill: var(--run1); }
+.key.runb { border-color: var(--run2); } .line.runb { stroke: var(--run2); } .dot.runb { fill: var(--run2); }
+.key.runc { border-color: var(--run3); } .line.runc { stroke: var(--run3); } .dot.runc { fill: var(--run3); }
+.key.rund { border-color: var(--run4); } .line.rund { stroke: var(--run4); } .dot.rund { fill: var(--run4); }
+.key.rune { border-color: var(--run5); } .line.rune { stroke: var(--run5); } .dot.rune { fill: var(--run5); }
+.key.runf { border-color: var(--run6); } .line.runf { stroke: var(--run6); } .dot.runf { fill: var(--run6); }
+.key.rung { border-color: var(--run7); } .line.rung { stroke: var(--run7); } .dot.rung { fill: var(--run7); }
+.key.runh { border-color: var(--run8); } .line.runh { stroke: var(--run8); } .dot.runh { fill: var(--run8); }
 )css";
 
 inline constexpr const char* kReportScript = R"js(

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <random>
 #include <utility>
 
 #include "host/cli/commands.h"
@@ -26,10 +27,27 @@ constexpr const char* kBetween = "---\n";
 struct GenerateFlags {
   std::string checkpoint, prompt, prompt_file, stop;
   std::int64_t length = 100, count = 1, beam = 0;
-  SamplingOptions sampling{.seed = 1111};
+  SamplingOptions sampling;
+  CLI::Option* seed = nullptr;
   bool no_unknown = false, json = false;
   DeviceFlags device;
+
+  /// Whether it depends on the seed what comes out.
+  bool draws() const { return beam == 0 && sampling.temperature > 0; }
 };
+
+/// A seed for one who has given none. JSON's readers keep 32 bits exactly.
+std::uint64_t fresh_seed() {
+  return std::random_device()();
+}
+
+/// The best checkpoint of a run answers. Before the first validation there is none.
+void note_unvalidated(const LoadedModel& model) {
+  const nlohmann::json& metrics = model.description.metrics;
+  if (metrics.is_object() && metrics.contains("step") && !metrics.contains("valid_loss"))
+    note(
+        fmt::format("the run has not validated yet: the parameters of step {} answer", model.step));
+}
 
 /// A file or a pipe gets the bytes as they were drawn; a terminal gets them escaped.
 class TextOutput {
@@ -100,6 +118,7 @@ class SampleOutput {
                  {"logprobs", sample.log_probs},
                  {"logprob", log_prob},
                  {"finish", sample.stopped ? "stop" : "length"}};
+    if (flags_.draws()) json["seed"] = flags_.sampling.seed;
     if (samples.size() > 1) json["sample"] = &sample - samples.data();
     return json;
   }
@@ -203,10 +222,13 @@ Json grammar_json(const Truth& truth, const std::vector<GeneratedText>& samples)
 }
 
 void run_generate(GenerateFlags flags) {
+  if (flags.seed->count() == 0) flags.sampling.seed = fresh_seed();
   check(flags);
   if (!flags.prompt_file.empty()) flags.prompt = read_beginning(flags.prompt_file);
   const LoadedModel model = load_model(flags.checkpoint, flags.device.open(), warn);
   const Tokenizer& tokenizer = task_of<LanguageModelTask>(model).tokenizer();
+  note_unvalidated(model);
+  if (flags.draws()) note(fmt::format("seed: {}", flags.sampling.seed));
   const Truth truth(model);
   const std::vector<std::int32_t> prompt = text_ids(tokenizer, flags.prompt, warn);
   SampleOutput output(flags, tokenizer);
@@ -224,6 +246,7 @@ void add_sampling(CLI::App& command, GenerateFlags& flags) {
   CLI::Option* beam = command.add_option(
       "--beam", flags.beam,
       "Draw nothing: the most probable text by token, of so many that are followed side by side");
+  flags.seed = command.add_option("--seed", flags.sampling.seed, "Of the draws [a fresh one]");
   const std::vector<CLI::Option*> draws{
       command
           .add_option("--temperature", flags.sampling.temperature,
@@ -239,8 +262,8 @@ void add_sampling(CLI::App& command, GenerateFlags& flags) {
       command
           .add_option("--min-p", flags.sampling.min_p,
                       "Only tokens at least this many times as probable as the most probable")
-          ->capture_default_str(),
-      command.add_option("--seed", flags.sampling.seed, "Of the draws")->capture_default_str()};
+          ->capture_default_str()};
+  beam->excludes(flags.seed);
   for (CLI::Option* option : draws) beam->excludes(option);
 }
 

@@ -32,8 +32,7 @@ cmake --preset release -DUNROLL_CUDA=$cuda -B build-demo
 cmake --build build-demo --parallel "$(jobs)"
 
 step "Training a language model on the built-in corpus, into $run/"
-rm -rf "$run"
-show $unroll train --save $run --nlayers 1 --nhid 192 --emsize 64 --dropout 0 \
+show $unroll train --save $run --overwrite --nlayers 1 --nhid 192 --emsize 64 --dropout 0 \
   --batch-size 64 --epochs 2 --lr 0.006 --lr-schedule cosine --warmup 100 --clip 1
 
 step "How good is it? Perplexity of text that it has not seen"

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <memory>
 #include <new>
@@ -20,6 +21,7 @@
 #include "host/base/spelling.h"
 #include "host/bench/commit.h"
 #include "host/cli/commands.h"
+#include "host/cli/config_file.h"
 #include "host/cli/help_format.h"
 #include "host/cli/output.h"
 #include "host/cli/peer_flags.h"
@@ -63,10 +65,6 @@ constexpr Command kCommands[] = {
      "rnn --shapes wlm650"},
     {"doctor", "What this build and this machine can do, and why not", add_doctor, ""},
 };
-
-void fail_line(const std::string& what) {
-  note("unroll: " + what);
-}
 
 /// The innermost command: rnn in "bench rnn".
 const CLI::App* chosen_command(const CLI::App& app) {
@@ -134,11 +132,20 @@ bool is_sound(const CLI::Option& option, const std::string& value) {
          option.check_lname("prompt");
 }
 
+/// Whether the value of a flag is that of its variable. Where both are the same, it makes no
+/// difference.
+bool comes_from_environment(const CLI::Option& option) {
+  const char* const value =
+      option.get_envname().empty() ? nullptr : std::getenv(option.get_envname().c_str());
+  return value && option.results() == std::vector<std::string>{value};
+}
+
 /// Looks at what was typed, since CLI11 takes an empty text for 0 and the nearest number for one
 /// that is too large.
 void check_values(const CLI::App& command) {
   for (const CLI::Option* option : command.get_options()) {
-    const std::string name = option->get_name();
+    const std::string name =
+        comes_from_environment(*option) ? option->get_envname() : option->get_name();
     // The last of a flag's values counts if it is given twice, except where it takes a list.
     const std::vector<std::string>& given = option->results();
     const std::size_t first =
@@ -148,6 +155,27 @@ void check_values(const CLI::App& command) {
         throw UsageError(
             fmt::format("{}: got '{}', expected {}", name, given[k], expected_value(*option)));
   }
+}
+
+/// A line of --config as a word of the command line.
+std::string word_of(const ConfigLine& line, const CLI::App& command) {
+  const CLI::Option* const option = command.get_option_no_throw("--" + line.name);
+  std::vector<std::string> candidates;
+  for (const CLI::Option* known : command.get_options())
+    for (const std::string& name : known->get_lnames()) candidates.push_back(name);
+  if (!option)
+    throw UsageError(fmt::format("{}: unknown name {}{}", line.where, in_quotes(line.name),
+                                 did_you_mean(line.name, candidates)));
+  if (line.name == "config" || line.name.starts_with("help"))
+    throw UsageError(fmt::format("{}: {} belongs on the command line", line.where, line.name));
+  const bool is_flag = option->get_expected_max() == 0, takes_list = option->get_expected_max() > 1;
+  if (line.is_list && !takes_list)
+    throw UsageError(fmt::format("{}: {}: got a list, expected one value", line.where, line.name));
+  for (const std::string& value : line.values)
+    if (is_flag ? value != "true" && value != "false" : !is_sound(*option, value))
+      throw UsageError(fmt::format("{}: {}: got '{}', expected {}", line.where, line.name, value,
+                                   is_flag ? "true or false" : expected_value(*option)));
+  return fmt::format("--{}={}", line.name, fmt::join(line.values, ","));
 }
 
 /// One line on what CLI11 did not accept.
@@ -173,6 +201,38 @@ std::string explain(const CLI::App& app, const CLI::ParseError& error) {
   return what;
 }
 
+/// Says of which line of --config it is that a command does not accept a value.
+[[noreturn]] void refuse(const UsageError& error, const std::vector<ConfigLine>& lines) {
+  const std::string what = error.what();
+  for (const ConfigLine& line : lines)
+    if (what.starts_with("--" + line.name + ":")) throw UsageError(line.where + ": " + what);
+  throw error;
+}
+
+/// Parses the words, and those of --config before them: of a flag that is given twice, the last
+/// counts. Returns the lines whose flags were not given on the command line.
+std::vector<ConfigLine> parse_with_config(CLI::App& app, int argc, const char* const* argv) {
+  app.parse(argc, argv);
+  CLI::App& command = *app.get_subcommands().front();
+  const CLI::Option* const config = command.get_option_no_throw("--config");
+  if (!config || config->count() == 0) return {};
+  std::vector<ConfigLine> lines = read_config_file(config->as<std::string>());
+  std::vector<std::string> words(argv + 1, argv + argc);
+  const auto own = std::ranges::find(words, command.get_name());
+  std::vector<std::string> all(words.begin(), own + 1);
+  for (const ConfigLine& line : lines) all.push_back(word_of(line, command));
+  all.insert(all.end(), own + 1, words.end());
+  std::erase_if(lines, [&](const ConfigLine& line) {
+    const CLI::Option* const option = command.get_option_no_throw("--" + line.name);
+    return option && option->count() > 0 && !comes_from_environment(*option);
+  });
+  std::ranges::reverse(all);  // as CLI11 takes them
+  app.parse(all);
+  return lines;
+}
+
+}  // namespace
+
 std::string version_line() {
   return "unroll " + benchmark::version_and_commit();
 }
@@ -188,7 +248,7 @@ std::shared_ptr<CLI::App> make_program(const std::function<bool(std::string_view
   app.formatter(std::make_shared<HelpFormat>(terminal_columns(STDOUT_FILENO)));
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.footer(
-      "Exit status: 0 done, 1 the run failed, 2 the command line is wrong, 128 + n ended by\n"
+      "Exit status: 0 done, 1 the run failed, 2 the command line is wrong, 128 + n ended by "
       "signal n: a training run has then been saved.\n"
       "unroll COMMAND --help describes a command's flags.");
   for (const Command& known : kCommands) {
@@ -223,8 +283,9 @@ std::function<void()> parse(int argc, const char* const* argv) {
     throw UsageError(fmt::format("no command given, expected one of {} (see unroll --help)",
                                  fmt::join(names, ", ")));
   }
+  std::vector<ConfigLine> config;
   try {
-    app.parse(argc, argv);
+    config = parse_with_config(app, argc, argv);
   } catch (const CLI::CallForHelp&) {
     const CLI::App& asked = *chosen_command(app);
     std::string before;  // "unroll bench", of "unroll bench rnn"
@@ -237,7 +298,13 @@ std::function<void()> parse(int argc, const char* const* argv) {
     throw UsageError(explain(app, error));
   }
   check_values(*chosen_command(app));
-  return [kept, command] { command(); };
+  return [kept, command, config] {
+    try {
+      command();
+    } catch (const UsageError& error) {
+      refuse(error, config);
+    }
+  };
 }
 
 namespace {
@@ -286,25 +353,25 @@ int run(int argc, const char* const* argv) {
     parse(argc, argv)();
     return 0;
   } catch (const UsageError& error) {
-    fail_line(error.what());
+    complain(error.what());
     return 2;
   } catch (const Stopped& stopped) {
-    if (*stopped.what()) fail_line(stopped.what());
+    if (*stopped.what()) complain(stopped.what());
     return 128 + stopped.signal;
   } catch (const SettingError& error) {
-    fail_line(with_flags(error));
+    complain(with_flags(error));
     return 1;
   } catch (const Unsupported& error) {  // all are refusals of an RNN algorithm
-    fail_line(std::string(error.what()) + " (--rnn-algorithm)");
+    complain(std::string(error.what()) + " (--rnn-algorithm)");
     return 1;
   } catch (const std::bad_alloc&) {
-    fail_line("out of memory");
+    complain("out of memory");
     return 1;
   } catch (const std::filesystem::filesystem_error& error) {
-    fail_line(error.path1().string() + ": cannot be examined: " + error.code().message());
+    complain(error.path1().string() + ": cannot be examined: " + error.code().message());
     return 1;
   } catch (const std::exception& error) {
-    fail_line(error.what());
+    complain(error.what());
     return 1;
   }
 }

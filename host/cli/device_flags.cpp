@@ -31,11 +31,12 @@ void DeviceFlags::add_to(CLI::App& command) {
   const auto add = [&](const char* flag, auto& value, const char* help) {
     return command.add_option(flag, value, help)->group("Device")->capture_default_str();
   };
-  add("--device", device, "auto, cpu, cuda or cuda:N; auto: a GPU if there is one");
+  add("--device", device, "auto, cpu, cuda or cuda:N; auto: a GPU if there is one")
+      ->envname("UNROLL_DEVICE");
   precision_option_ = add("--precision", precision,
                           "What matrix products compute in: fp32 or bf16, or on a GPU tf32");
-  threads_option_ =
-      add("--threads", threads, "Threads on the CPU; 0: one per processor it may use");
+  threads_option_ = add("--threads", threads, "Threads on the CPU; 0: one per processor it may use")
+                        ->envname("UNROLL_THREADS");
 }
 
 std::string DeviceFlags::beyond_cpu(const RecurrentAlgorithm& algorithm) const {
@@ -76,7 +77,7 @@ std::shared_ptr<Backend> DeviceFlags::open(const RecurrentAlgorithm& algorithm) 
     warn_of_many_threads(threads);
   }
   note("device: " + opened.backend->name() +
-       (device == "auto" ? why_automatic(opened.why_no_gpu) : ", as asked"));
+       (device == "auto" && !opened.why_no_gpu.empty() ? ", no GPU: unroll doctor says why" : ""));
   return opened.backend;
 }
 

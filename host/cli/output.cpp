@@ -19,9 +19,18 @@
 namespace unroll::cli {
 namespace {
 
-std::atomic<bool> is_silent{false};
+std::atomic<bool> is_silent{false}, is_quiet{false};
+
+void write_line(const std::string& line) {
+  if (is_silent) return;
+  std::fputs((printable(line) + "\n").c_str(), stderr);
+}
 
 }  // namespace
+
+void set_quiet(bool quiet) {
+  is_quiet = quiet;
+}
 
 void set_silent(bool silent) {
   is_silent = silent;
@@ -72,12 +81,15 @@ void replace_file(const std::filesystem::path& file, const std::string& text) {
 }
 
 void note(const std::string& line) {
-  if (is_silent) return;
-  std::fputs((printable(line) + "\n").c_str(), stderr);
+  if (!is_quiet) write_line(line);
 }
 
 void warn(const std::string& line) {
-  note("warning: " + line);
+  write_line("warning: " + line);
+}
+
+void complain(const std::string& line) {
+  write_line("unroll: " + line);
 }
 
 }  // namespace unroll::cli

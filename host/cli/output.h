@@ -38,6 +38,11 @@ void note(const std::string& line);
 /// The same as a warning.
 void warn(const std::string& line);
 
+/// The one line of a command that failed.
+void complain(const std::string& line);
+
+/// From now on notes are left out.
+void set_quiet(bool quiet);
 /// From now on nothing of the above is written: another process of the same run says it.
 void set_silent(bool silent);
 

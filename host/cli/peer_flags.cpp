@@ -54,7 +54,6 @@ constexpr PeerFlag kPeerFlags[] = {
     {"primetext", "--prompt"},
     {"print-every", "--log-interval"},
     {"rnn-size", "--nhid"},
-    {"sample", "--temperature 0 takes the most probable token always"},
     {"savefile", "--save"},
     {"seq-len", "--bptt"},
     {"seq-length", "--bptt"},

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <string>
+#include <vector>
 
 #include "host/train/trainer.h"
 
@@ -11,13 +12,13 @@ namespace unroll::cli {
 /// Does nothing unless stderr is a terminal that can move its cursor. Plain if NO_COLOR is set.
 class ProgressLine {
  public:
-  ProgressLine();
+  explicit ProgressLine(bool quiet = false);
   ~ProgressLine() { clear(); }
   ProgressLine(const ProgressLine&) = delete;
   ProgressLine& operator=(const ProgressLine&) = delete;
 
   /// Draws at most a few times a second.
-  void update(const TrainingStatus& status, std::int64_t epochs);
+  void update(const TrainingStatus& status, const Task& task);
   /// Makes room for an ordinary line.
   void clear();
 
@@ -29,7 +30,9 @@ class ProgressLine {
 /// "1:02:03" or "4:05".
 std::string format_duration(double seconds);
 
-/// The line as text, at most `columns` wide.
-std::string progress_text(const TrainingStatus& status, std::int64_t epochs, int columns);
+/// The line as text, narrower than `columns`. Where all of it has no room, the loss stays longest,
+/// then the epoch, then the time. `measures`: of the loss.
+std::string progress_text(const TrainingStatus& status, const std::vector<Measure>& measures,
+                          int columns);
 
 }  // namespace unroll::cli

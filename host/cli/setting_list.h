@@ -101,7 +101,7 @@ void for_each_setting(Visit&& visit) {
                 "0: no projection"},
         &S::proj);
   visit(Setting{"--nlayers", kModel, "Recurrent layers"}, &S::nlayers);
-  visit(Setting{"--dropout", kModel, "Rate on all connections but the recurrent ones"},
+  visit(Setting{"--dropout", kModel, "Rate on all connections but the recurrent ones", true},
         &S::dropout);
   visit(Setting{"--tied", kModel, "One matrix for embedding and decoder", false, kLanguageModel},
         &S::tied);
@@ -151,20 +151,23 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
   visit(Setting{"--lr", kTraining,
                 "Learning rate [sgd 20, momentum 2, both divided by --bptt with --reduction time; "
-                "others 0.002; of a series 0.1, 0.01 and 0.003]"},
+                "others 0.002; of a series 0.1, 0.01 and 0.003]",
+                true},
         &S::lr);
-  visit(Setting{"--lr-schedule", kTraining, "constant, decay, plateau or cosine"}, &S::lr_schedule);
-  visit(Setting{"--lr-decay", kTraining, "What decay and plateau divide the rate by"},
+  visit(Setting{"--lr-schedule", kTraining, "constant, decay, plateau or cosine", true},
+        &S::lr_schedule);
+  visit(Setting{"--lr-decay", kTraining, "What decay and plateau divide the rate by", true},
         &S::lr_decay);
-  visit(Setting{"--lr-decay-after", kTraining, "decay: epochs at the full rate"},
+  visit(Setting{"--lr-decay-after", kTraining, "decay: epochs at the full rate", true},
         &S::lr_decay_after);
-  visit(Setting{"--warmup", kTraining, "cosine: steps of linear warm-up"}, &S::warmup);
+  visit(Setting{"--warmup", kTraining, "cosine: steps of linear warm-up", true}, &S::warmup);
   visit(Setting{"--momentum", kTraining, "Of --optimizer momentum"}, &S::momentum);
   visit(Setting{"--rms-decay", kTraining, "Of --optimizer rmsprop"}, &S::rms_decay);
-  visit(Setting{"--weight-decay", kTraining, "Of adamw decoupled, else added to the gradient"},
-        &S::weight_decay);
-  visit(Setting{"--clip", kTraining, "Largest norm of the gradient; 0: no limit"}, &S::clip);
-  visit(Setting{"--clip-value", kTraining, "Largest element of the gradient; 0: no limit"},
+  visit(
+      Setting{"--weight-decay", kTraining, "Of adamw decoupled, else added to the gradient", true},
+      &S::weight_decay);
+  visit(Setting{"--clip", kTraining, "Largest norm of the gradient; 0: no limit", true}, &S::clip);
+  visit(Setting{"--clip-value", kTraining, "Largest element of the gradient; 0: no limit", true},
         &S::clip_value);
   visit(Setting{"--reduction", kTraining,
                 "Loss averaged over tokens (mean), or summed over time (time)", false,
@@ -230,6 +233,9 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--keep", kRun, "Checkpoints to keep, beside the best; 0: all", true}, &S::keep);
   visit(Setting{"--log-interval,--log_interval", kRun, "Batches between two lines", true},
         &S::log_interval);
+  visit(Setting{"--tensorboard", kRun, "Write events for TensorBoard into the run's folder, too",
+                true},
+        &S::tensorboard);
 }
 
 /// "--batch-size,--batch_size" is "batch_size" in a checkpoint.

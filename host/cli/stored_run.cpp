@@ -56,6 +56,7 @@ nlohmann::json StoredRun::training_json() const {
   json["threads"] = threads;
   if (!init_from.empty()) json["init_from"] = init_from;
   if (!texts.empty()) json["texts"] = texts;
+  if (!changes.empty()) json["changes"] = changes;
   return json;
 }
 
@@ -72,6 +73,10 @@ StoredRun StoredRun::from(const JsonObject& config) {
   run.threads = int(training.integer("threads", 0, 4096));
   if (training.has("init_from")) run.init_from = training.string("init_from");
   if (training.has("texts")) run.texts = stored_texts(training);
+  if (training.has("changes")) run.changes = training.at("changes");
+  if (!run.changes.is_array())
+    throw std::runtime_error(training.where() + ": changes: got " + run.changes.dump() +
+                             ", expected a list");
   for (const char* key : {kOldAlgorithmKey, kAlgorithmKey})
     if (training.has(key)) run.algorithm = stored_algorithm(training, key);
   return run;

@@ -29,6 +29,8 @@ struct StoredRun {
   std::string init_from = {};
   /// The files of a corpus that is no folder: training, validation, perhaps test; else none.
   std::vector<std::string> texts = {};
+  /// When the run went on with other settings: [{"step", "changes"}, ...], the first first.
+  nlohmann::json changes = nlohmann::json::array();
 
   bool was_on_cpu() const { return device.starts_with("cpu"); }
 

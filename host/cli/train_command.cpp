@@ -1,5 +1,6 @@
 /// unroll train: begins a run, or goes on with one.
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -8,6 +9,7 @@
 
 #include "host/base/interrupted.h"
 #include "host/cli/commands.h"
+#include "host/cli/default_run.h"
 #include "host/cli/device_flags.h"
 #include "host/cli/initial_model.h"
 #include "host/cli/output.h"
@@ -20,17 +22,22 @@
 #include "host/cli/tokenizer_input.h"
 #include "host/cli/train_ranks.h"
 #include "host/cli/train_setting_flags.h"
+#include "host/cli/training_sample.h"
 #include "host/cli/values.h"
 #include "host/train/run_folder.h"
 #include "host/train/trainer.h"
+#include "host/train/training_lines.h"
 
 namespace unroll::cli {
 namespace {
 
 struct TrainFlags {
-  std::string data, train, valid, test, save = "runs/model", resume, init_from, cache_dir;
-  bool json = false;
+  std::string data, train, valid, test, save, resume, init_from, cache_dir, config;
+  bool overwrite = false, json = false, quiet = false, verbose = false, sample = false;
+  bool no_sample = false, help_all = false;
   int ranks = 0;
+  /// Flags that only --help-all shows, with their groups.
+  std::vector<std::pair<CLI::Option*, std::string>> rare;
   TrainSettingFlags settings;
   DeviceFlags device;
 
@@ -67,13 +74,17 @@ void TrainFlags::add_to(CLI::App& command) {
           "~/.cache/unroll]")
       ->group("Text");
   settings.add_to(command);
-  command.add_option("--save", save, "Folder of the run: checkpoints and metrics.jsonl")
-      ->group("Run")
-      ->capture_default_str();
+  command
+      .add_option("--save", save,
+                  "Folder of the run: checkpoints and metrics.jsonl [a new one: runs/NAME-1, -2, "
+                  "..., named after the data]")
+      ->group("Run");
+  command.add_flag("--overwrite", overwrite, "A run that is in --save gives way to this one")
+      ->group("Run");
   command
       .add_option("--resume", resume,
-                  "Go on with the run in --save, from its last checkpoint and with its settings; "
-                  "auto: begin one if there is none")
+                  "Go on with the run in --save, or the newest in runs/, from its last checkpoint "
+                  "and with its settings; auto: begin one if there is none")
       ->expected(0, 1)
       ->default_str("")
       ->group("Run");
@@ -90,17 +101,39 @@ void TrainFlags::add_to(CLI::App& command) {
           "many as mpirun, srun or torchrun has started")
       ->group("Device")
       ->capture_default_str();
+  command.add_option("--config", config, "File of flags in TOML: lr = 0.5; flags given here count")
+      ->group("Run");
   command.add_flag("--json", json, "One JSON object on stdout, the lines on stderr")->group("Run");
+  const auto add_flag = [&](const char* name, bool& value, const char* help) {
+    command.add_flag(name, value, help)->group("Run");
+  };
+  add_flag("--sample", sample,
+           "A text that the model draws, after each validation [on a terminal, for characters and "
+           "bytes]");
+  add_flag("--no-sample", no_sample, "None");
+  add_flag("--verbose", verbose, "The shape of every parameter");
+  add_flag("--quiet", quiet, "Only warnings, errors and the result");
   device.add_to(command);
+  for (const char* name : {"--cache-dir", "--json", "--no-sample", "--verbose", "--ranks",
+                           "--precision", "--threads"}) {
+    CLI::Option* const option = command.get_option(name);
+    rare.emplace_back(option, option->get_group());
+    option->group("");
+  }
 }
 
 /// The lines of a run, kept apart from the progress line at the bottom of the terminal. If the log
 /// cannot be written, the run is asked to save itself and end.
 class Output {
  public:
-  Output(bool json, std::atomic<bool>& stop) : json_(json), stop_(stop) {}
+  Output(const TrainFlags& flags, std::atomic<bool>& stop)
+      : json_(flags.json), quiet_(flags.quiet), stop_(stop), progress_(flags.quiet) {}
 
   void log(const std::string& line) {
+    if (!quiet_) result(line);
+  }
+  /// A line that is not left out.
+  void result(const std::string& line) {
     progress_.clear();
     if (json_) return note(line);
     try {
@@ -115,9 +148,11 @@ class Output {
     progress_.clear();
     note(line);
   }
-  void progress(const TrainingStatus& status, std::int64_t epochs) {
-    progress_.update(status, epochs);
+  void warn_line(const std::string& line) {
+    progress_.clear();
+    warn(line);
   }
+  void progress(const TrainingStatus& status, const Task& task) { progress_.update(status, task); }
   void clear() { progress_.clear(); }
 
   /// Why the log could not be written; empty if it could.
@@ -129,18 +164,39 @@ class Output {
     stop_ = true;
   }
 
-  bool json_;
+  bool json_, quiet_;
   std::atomic<bool>& stop_;
   std::string failure_;
   ProgressLine progress_;
 };
 
-void report_model(const Task& task) {
+void report_model(const Task& task, bool verbose) {
   note("model: " + task.describe());
-  for (const VariableInfo& info : task.parameters())
-    note(fmt::format("  {:<24} {:>15} {:>13}", info.name, to_string(info.type.shape),
-                     info.type.shape.elements()));
-  note(fmt::format("  {:<24} {:>15} {:>13}", "parameters", "", parameter_count(task)));
+  if (verbose)
+    for (const VariableInfo& info : task.parameters())
+      note(fmt::format("  {:<24} {:>15} {:>13}", info.name, to_string(info.type.shape),
+                       info.type.shape.elements()));
+  // By the part of the model, in its order: encoder, rnn, decoder.
+  std::vector<std::pair<std::string, std::int64_t>> parts;
+  for (const VariableInfo& info : task.parameters()) {
+    const std::string part = info.name.substr(0, info.name.find('.'));
+    if (parts.empty() || parts.back().first != part) parts.emplace_back(part, 0);
+    parts.back().second += info.type.shape.elements();
+  }
+  std::string sum;
+  for (const auto& [part, count] : parts)
+    sum += fmt::format("{}{} {}", sum.empty() ? "" : " + ", part, count);
+  note(fmt::format("parameters: {} = {}", sum, parameter_count(task)));
+}
+
+/// Whether a text is to be drawn after each validation.
+bool draws_sample(const TrainFlags& flags, const Task& task) {
+  const auto* model = dynamic_cast<const LanguageModelTask*>(&task);
+  if (flags.sample) return model;
+  if (!model || flags.no_sample || flags.quiet || flags.json || ::isatty(STDERR_FILENO) != 1)
+    return false;
+  const TokenizerKind kind = model->tokenizer().kind();
+  return kind == TokenizerKind::kChar || kind == TokenizerKind::kByte;
 }
 
 /// The name of the data in a checkpoint.
@@ -156,6 +212,7 @@ struct Start {
   std::optional<Checkpoint> checkpoint = {};  // to go on from
   std::optional<StoredRun> run = {};          // what it says
   std::optional<Checkpoint> initial = {};     // whose parameters and tokens a new run begins with
+  nlohmann::ordered_json changes = {};        // of the settings of one that goes on
 
   const StoredRun* stored() const { return run ? &*run : nullptr; }
 };
@@ -266,11 +323,18 @@ void add_measures(Json& json, const std::string& split, const Task& task,
     json[split + "_" + measure.name] = measure.value;
 }
 
-void report(const TrainFlags& flags, const TrainingResult& result, const Task& task) {
+void report(const TrainFlags& flags, const TrainingResult& result, const Task& task,
+            Output& output) {
+  if (flags.quiet && !flags.json) {
+    const bool tested = result.test.count > 0;
+    const Evaluation& last = tested ? result.test : result.valid;
+    output.result(last_line(tested ? "test" : "valid", {last.loss(), task.measures(last)}));
+  }
   if (result.stopped_early)
     note(fmt::format("stopped in epoch {}: no better validation for as long as --patience says",
                      result.epoch));
-  note("saved: " + result.checkpoint.string());
+  const std::string saved = "saved: " + result.checkpoint.string();
+  flags.quiet && !flags.json ? output.result(saved) : note(saved);
   if (!flags.json) return;
   Json json;
   add_measures(json, "valid", task, result.valid);
@@ -301,6 +365,14 @@ void check_usage(const TrainFlags& flags, bool resume_given, int ranks) {
   if (!flags.resume.empty() && flags.resume != "auto")
     throw UsageError("--resume: got '" + flags.resume +
                      "', expected nothing or auto; which run it is, --save says");
+  if (flags.quiet && flags.verbose)
+    throw UsageError("--quiet: got --verbose, expected one of them");
+  if (flags.sample && flags.no_sample)
+    throw UsageError("--sample: got --no-sample, expected one of them");
+  if (flags.overwrite && resume_given)
+    throw UsageError("--overwrite: got --resume, expected one of them");
+  if (flags.overwrite && flags.save.empty())
+    throw UsageError("--overwrite: got no --save, expected the folder of the run that gives way");
   if (resume_given && flags.resume.empty() && !flags.init_from.empty())
     throw UsageError("--init-from: got one with --resume, expected it where a run begins");
   // The run has its own settings, or follows a model.
@@ -311,6 +383,9 @@ void check_usage(const TrainFlags& flags, bool resume_given, int ranks) {
   settings.require_shards(ranks);
   require_data(settings, flags.data);
   check_text_flags(flags, settings);
+  if (flags.sample && settings.task != LanguageModelTask::kName)
+    throw UsageError(fmt::format("--sample: got --task {}, expected {}: no other draws texts",
+                                 settings.task, LanguageModelTask::kName));
   flags.device.check(choose_rnn_algorithm(settings.rnn_algorithm));
 }
 
@@ -335,7 +410,11 @@ Start go_on_from(const TrainFlags& flags, Checkpoint checkpoint) {
   const TrainSettings settings = flags.settings.settings_of_resumed(run.settings, flags.save);
   settings.check();
   check_text_flags(flags, settings);
-  return {settings, std::move(checkpoint), std::move(run)};
+  nlohmann::ordered_json changed = changes(run.settings, settings);
+  return {.settings = settings,
+          .checkpoint = std::move(checkpoint),
+          .run = std::move(run),
+          .changes = std::move(changed)};
 }
 
 /// A new run with a model's parameters.
@@ -372,12 +451,10 @@ Start start_from(const TrainFlags& flags, const std::string& text) {
 Start start_of(const TrainFlags& flags, bool resume_given) {
   const bool begun = !list_checkpoints(flags.save).empty();
   if (!resume_given || (flags.resume == "auto" && !begun)) {
-    std::error_code none;
-    const std::filesystem::path metrics = std::filesystem::path(flags.save) / MetricsLog::kName;
-    if (begun || (std::filesystem::exists(metrics, none) && !is_empty(metrics, none)))
+    if (holds_run(flags.save) && !flags.overwrite)
       throw std::runtime_error("--save: " + flags.save +
-                               " already holds a run; --resume goes on with it, another folder "
-                               "begins a new one");
+                               " already holds a run; --resume goes on with it, --overwrite "
+                               "replaces it, another folder begins a new one");
     return begin(flags);
   }
   if (!begun)
@@ -423,40 +500,62 @@ void train_and_report(const TrainFlags& flags, Start& start, const Process& proc
   ranks.require_alike({{"text", prepared.fingerprint}, {"device", kind_of_device(*backend)}},
                       /*are_flags=*/false);
   const Task& task = *prepared.task;
-  report_model(task);
+  report_model(task, flags.verbose);
 
-  Output output(flags.json, stop);
+  Output output(flags, stop);
   TrainingOptions options = settings.training_options();
   options.run_dir = flags.save;
-  const StoredRun stored_next{.settings = settings,
-                              .corpus = origin_of(flags, stored),
-                              .text_fingerprint = prepared.fingerprint,
-                              .device = kind_of_device(*backend),
-                              .precision = given.precision,
-                              .threads = given.threads,
-                              .init_from = init_from(start),
-                              .texts = texts_of(flags, stored)};
-  std::function<void(const TrainingStatus&)> progress;
-  if (ranks.leads())
-    progress = [&](const TrainingStatus& status) { output.progress(status, options.epochs); };
-  const TrainingRun run{
-      .task = task,
-      .examples = prepared.examples,
-      .options = options,
-      .lock = lock ? &*lock : nullptr,
-      .description = {stored_next.corpus, stored_next.training_json(), nullptr},
-      .backend = backend,
-      .observer = {.log = [&](const std::string& line) { output.log(line); },
-                   .note = [&](const std::string& line) { output.note_line(line); },
-                   .warn = [&](const std::string& line) { output.note_line("warning: " + line); },
-                   .progress = progress},
-      .resume = start.checkpoint && ranks.leads() ? &*start.checkpoint : nullptr,
-      .initial = start.initial && ranks.leads() ? &*start.initial : nullptr,
-      .stop = &stop,
-      .communicator = ranks.communicator()};
+  StoredRun stored_next{.settings = settings,
+                        .corpus = origin_of(flags, stored),
+                        .text_fingerprint = prepared.fingerprint,
+                        .device = kind_of_device(*backend),
+                        .precision = given.precision,
+                        .threads = given.threads,
+                        .init_from = init_from(start),
+                        .texts = texts_of(flags, stored)};
+  if (stored) stored_next.changes = stored->changes;
+  if (!start.changes.empty())
+    stored_next.changes.push_back({{"step", start.checkpoint->step}, {"changes", start.changes}});
+  TrainingObserver observer{
+      .log = [&](const std::string& line) { output.log(line); },
+      .note = [&](const std::string& line) { output.note_line(line); },
+      .warn = [&](const std::string& line) { output.warn_line(line); },
+      .not_improved =
+          [&](std::int64_t epochs) {
+            output.note_line(fmt::format(
+                "validation has not improved for {} epochs; --patience ends such a run", epochs));
+          }};
+  TrainingSample sample(prepared.task, stop);
+  if (ranks.leads()) {
+    observer.progress = [&](const TrainingStatus& status) { output.progress(status, task); };
+    if (draws_sample(flags, task))
+      observer.validated = [&](const std::shared_ptr<VariableStore>& store) {
+        try {
+          for (const std::string& line : sample.draw(store)) output.note_line(line);
+        } catch (const std::runtime_error& error) {  // that must not end the training
+          output.warn_line(std::string("no sample: ") + error.what());
+        }
+      };
+  }
+  const TrainingRun run{.task = task,
+                        .examples = prepared.examples,
+                        .options = options,
+                        .lock = lock ? &*lock : nullptr,
+                        .description = {stored_next.corpus, stored_next.training_json(), nullptr},
+                        .backend = backend,
+                        .observer = observer,
+                        .resume = start.checkpoint && ranks.leads() ? &*start.checkpoint : nullptr,
+                        .initial = start.initial && ranks.leads() ? &*start.initial : nullptr,
+                        .changes = start.changes,
+                        .stop = &stop,
+                        .overwrite = flags.overwrite,
+                        .communicator = ranks.communicator()};
   if (start.checkpoint)
     note(fmt::format("resuming {} at step {}", flags.save, start.checkpoint->step));
   if (start.initial) note("beginning with the parameters and tokens of " + init_from(start));
+  for (const auto& [name, change] : start.changes.items())
+    note(fmt::format("from here on: {} {}, before {}", name, change["to"].dump(),
+                     change["from"].dump()));
   const TrainingResult result = [&] {
     try {
       return train(run);
@@ -473,10 +572,11 @@ void train_and_report(const TrainFlags& flags, Start& start, const Process& proc
         fmt::format("{}; step {} is saved, {}", output.failure(), result.steps, to_go_on(flags)));
   if (result.interrupted)
     end_interrupted(flags, fmt::format("stopped at step {}, which is saved", result.steps));
-  report(flags, result, task);
+  report(flags, result, task, output);
 }
 
-void run_train(const TrainFlags& flags, bool resume_given) {
+void run_train(TrainFlags flags, bool resume_given) {
+  set_quiet(flags.quiet);
   std::atomic<bool>& stop = catch_stop_signals();
   const std::optional<Launch> launch = launch_of_process();
   if (!launch) check_usage(flags, resume_given, std::max(1, flags.ranks));
@@ -485,8 +585,14 @@ void run_train(const TrainFlags& flags, bool resume_given) {
     if (launch) check_usage(flags, resume_given, launch->ranks);
     std::optional<RunLock> lock;
     Start start;
+    RunFolder folder{flags.save};
+    if (ranks.leads() && flags.save.empty())
+      folder = default_run(flags.data, !resume_given            ? RunWanted::kNew
+                                       : flags.resume == "auto" ? RunWanted::kNewestOrNew
+                                                                : RunWanted::kNewest);
+    flags.save = ranks.from_first(folder.path);
     if (ranks.leads()) {
-      lock.emplace(flags.save);
+      lock.emplace(flags.save, folder.is_new);
       start = start_of(flags, resume_given);
     }
     const std::string of_first = ranks.from_first(to_text(start));
@@ -509,7 +615,13 @@ void run_train(const TrainFlags& flags, bool resume_given) {
 void add_train(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<TrainFlags>();
   flags->add_to(*command);
+  command->add_flag("--help-all", flags->help_all, "Print this help with all flags and exit");
   command->callback([flags, command, &run] {
+    if (flags->help_all) {
+      flags->settings.show_all();
+      for (const auto& [option, group] : flags->rare) option->group(group);
+      throw CLI::CallForHelp();
+    }
     const bool resume_given = command->get_option("--resume")->count() > 0;
     run = [flags, resume_given] { run_train(*flags, resume_given); };
   });

@@ -25,7 +25,7 @@ constexpr int kMostLocalRanks = 256;
 /// Ends a process that computes although another rank has failed.
 void end_overdue(const RankFailure& failure, int rank) {
   set_silent(failure.teller() != rank);
-  note(std::string("unroll: ") + failure.what());
+  complain(failure.what());
   std::_Exit(1);
 }
 

@@ -117,6 +117,15 @@ std::string default_text(const std::string& task, Value TrainSettings::*member) 
   return others.empty() ? words : fmt::format("{} ({})", words, fmt::join(others, "; "));
 }
 
+/// Whether most runs need to think of it.
+bool is_common(const Setting& setting) {
+  constexpr const char* kCommon[] = {"task",    "tokenizer",   "model",   "emsize",     "nhid",
+                                     "nlayers", "dropout",     "tied",    "recipe",     "optimizer",
+                                     "lr",      "lr_schedule", "clip",    "batch_size", "bptt",
+                                     "seed",    "epochs",      "patience"};
+  return std::ranges::find(kCommon, name_of(setting)) != std::end(kCommon);
+}
+
 /// The same settings with the defaults written out, so that two ways to ask for one thing compare
 /// equal.
 TrainSettings canonical(TrainSettings s) {
@@ -153,18 +162,22 @@ void TrainSettingFlags::add_to(CLI::App& command) {
     }
     options_[name_of(setting)] = option->group(setting.group);
   });
-  // Help shows the flags of one task and their defaults, that of the flag or of the default.
-  const auto show = [this, usual = given_.task](const std::string& task) {
-    for_each_setting([&](const Setting& setting, auto member) {
-      CLI::Option* const option = options_.at(name_of(setting));
-      option->group(setting.is_of(task) ? setting.group : "");
-      using Value = std::remove_reference_t<decltype(given_.*member)>;
-      if constexpr (!std::is_same_v<Value, bool> && !std::is_same_v<Value, std::optional<double>>)
-        option->default_str(default_text(name_of(setting) == "task" ? usual : task, member));
-    });
-  };
-  show(given_.task);
-  options_.at("task")->trigger_on_parse()->each(show);
+  show(given_.task, /*all=*/false);
+  options_.at("task")->trigger_on_parse()->each(
+      [this](const std::string& task) { show(task, /*all=*/false); });
+}
+
+/// Help shows the flags of one task and their defaults, that of the flag or of the default.
+void TrainSettingFlags::show(const std::string& task, bool all) {
+  const std::string usual = LanguageModelTask::kName;
+  for_each_setting([&](const Setting& setting, auto member) {
+    CLI::Option* const option = options_.at(name_of(setting));
+    const bool shown = all || is_common(setting) || !setting.is_of(usual);
+    option->group(setting.is_of(task) && shown ? setting.group : "");
+    using Value = std::remove_reference_t<decltype(given_.*member)>;
+    if constexpr (!std::is_same_v<Value, bool> && !std::is_same_v<Value, std::optional<double>>)
+      option->default_str(default_text(name_of(setting) == "task" ? usual : task, member));
+  });
 }
 
 void TrainSettingFlags::require_flags_of(const std::string& task) const {
@@ -219,10 +232,6 @@ TrainSettings TrainSettingFlags::settings_of_resumed(const TrainSettings& stored
           flag_of(setting), shown(value_json(given_.*member)), shown(value_json(expected.*member)),
           run));
   });
-  if (settings.epochs != stored.epochs && settings.lr_schedule == "cosine")
-    throw UsageError(
-        fmt::format("--epochs: got {}, expected {}: the cosine schedule of {} ends with them",
-                    settings.epochs, stored.epochs, run));
   return settings;
 }
 
@@ -256,6 +265,16 @@ TrainSettings TrainSettingFlags::settings_of_model(const InitialModel& model,
 
 bool TrainSettingFlags::gives_rnn_algorithm() const {
   return options_.at("rnn_algorithm")->count() > 0;
+}
+
+nlohmann::ordered_json changes(const TrainSettings& before, const TrainSettings& after) {
+  nlohmann::ordered_json changes;
+  for_each_setting([&](const Setting& setting, auto member) {
+    if (before.*member != after.*member)
+      changes[name_of(setting)] = {{"from", value_json(before.*member)},
+                                   {"to", value_json(after.*member)}};
+  });
+  return changes;
 }
 
 nlohmann::json to_json(const TrainSettings& settings) {

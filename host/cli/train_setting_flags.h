@@ -32,7 +32,11 @@ class TrainSettingFlags {
 
   bool gives_rnn_algorithm() const;
 
+  /// From now on help shows all flags of the task, not only those that most runs need.
+  void show_all() { show(given_.task, /*all=*/true); }
+
  private:
+  void show(const std::string& task, bool all);
   /// Throws UsageError if a flag was given that only another task has.
   void require_flags_of(const std::string& task) const;
   TrainSettings settings_for(const std::string& tokenizer, bool built_in_text) const;
@@ -40,6 +44,9 @@ class TrainSettingFlags {
   TrainSettings given_;
   std::map<std::string, CLI::Option*> options_;  // by name
 };
+
+/// What differs, by name: {"lr": {"from": 20, "to": 5}}; null if nothing does.
+nlohmann::ordered_json changes(const TrainSettings& before, const TrainSettings& after);
 
 nlohmann::json to_json(const TrainSettings& settings);
 /// Settings that a checkpoint of an older version does not have keep their defaults.

@@ -335,6 +335,7 @@ TrainingOptions TrainSettings::training_options() const {
   options.save_interval = save_every;
   options.keep = int(keep);
   options.log_interval = log_interval;
+  options.tensorboard = tensorboard;
   return options;
 }
 

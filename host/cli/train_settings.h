@@ -60,6 +60,7 @@ struct TrainSettings {
   std::optional<double> loss_ceiling;
   std::int64_t verify_every = 0;
   std::int64_t save_every = 2000, keep = 2, log_interval = 200;
+  bool tensorboard = false;
 
   /// Errors    UsageError if a value is out of its range, is none of the choices, or contradicts
   ///           another.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 #include <stdexcept>
 #include <utility>
@@ -197,8 +198,15 @@ double LanguageModelTask::loss_ceiling() const {
 
 std::vector<Measure> LanguageModelTask::measures(const Evaluation& evaluation) const {
   const double ppl = evaluation.perplexity();
-  return {{.name = "ppl", .value = ppl, .text = fmt::format("{:8.2f}", ppl), .of_loss = true},
-          {.name = "accuracy", .value = evaluation.accuracy(), .text = "", .in_lines = false}};
+  std::vector<Measure> measures = {
+      {.name = "ppl", .value = ppl, .text = fmt::format("{:8.2f}", ppl), .of_loss = true},
+      {.name = "accuracy", .value = evaluation.accuracy(), .text = "", .in_lines = false}};
+  if (tokenizer_.kind() == TokenizerKind::kChar || tokenizer_.kind() == TokenizerKind::kByte) {
+    const double bits = evaluation.loss() / std::numbers::ln2;
+    measures.push_back(
+        {.name = "bpc", .value = bits, .text = fmt::format("{:8.3f}", bits), .of_loss = true});
+  }
+  return measures;
 }
 
 nlohmann::json LanguageModelTask::to_json() const {

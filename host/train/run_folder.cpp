@@ -15,8 +15,10 @@
 #include <vector>
 
 #include "host/base/hash.h"
+#include "host/models/checkpoint.h"
 #include "host/models/checkpoint_format.h"
 #include "host/train/checkpoint_writer.h"
+#include "host/train/tensorboard.h"
 
 namespace unroll {
 namespace {
@@ -112,6 +114,18 @@ void share_lock(int fd, const fs::path& run_dir) {
   if ((lock.st_mode & mode_t{0777}) != mode) static_cast<void>(::fchmod(fd, mode));
 }
 
+/// N of NAME-N.
+std::optional<std::int64_t> number_of(const fs::path& folder, const std::string& name) {
+  const std::string file = folder.filename().string();
+  if (!file.starts_with(name + "-")) return std::nullopt;
+  const std::string digits = file.substr(name.size() + 1);
+  constexpr std::size_t kMostDigits = 15;
+  if (digits.empty() || digits.size() > kMostDigits ||
+      digits.find_first_not_of("0123456789") != digits.npos)
+    return std::nullopt;
+  return std::stoll(digits);
+}
+
 /// Whether the open file is the one of that name. `flags` are those of fstatat().
 bool is_same(int fd, const fs::path& path, int flags) {
   struct stat ours {
@@ -122,7 +136,61 @@ bool is_same(int fd, const fs::path& path, int flags) {
 
 }  // namespace
 
-RunLock::RunLock(const fs::path& run_dir) : run_dir_(run_dir), made_(!fs::exists(run_dir)) {
+fs::path make_new_run_folder(const fs::path& parent, const std::string& name) {
+  std::error_code error;
+  fs::create_directories(parent, error);
+  if (error)
+    throw std::runtime_error(
+        fmt::format("{}: cannot be made: {}", parent.string(), error.message()));
+  std::int64_t number = 1;
+  for (const fs::directory_entry& entry : fs::directory_iterator(parent))
+    if (const auto taken = number_of(entry.path(), name)) number = std::max(number, *taken + 1);
+  for (;; ++number) {
+    fs::path folder = parent / fmt::format("{}-{}", name, number);
+    if (::mkdir(folder.c_str(), 0777) == 0) return folder;
+    if (errno != EEXIST) fail_call(folder, "cannot be made");
+  }
+}
+
+fs::path newest_run(const fs::path& parent, const std::string& name) {
+  fs::path newest;
+  fs::file_time_type newest_time;
+  std::error_code none;
+  for (const fs::directory_entry& entry : fs::directory_iterator(parent, none)) {
+    if (!name.empty() && !number_of(entry.path(), name)) continue;
+    const fs::file_time_type time = fs::last_write_time(entry.path() / MetricsLog::kName, none);
+    if (none || list_checkpoints(entry.path()).empty()) continue;
+    if (!newest.empty() && time < newest_time) continue;
+    newest = entry.path();
+    newest_time = time;
+  }
+  return newest;
+}
+
+bool holds_run(const fs::path& run_dir) {
+  std::error_code none;
+  const fs::path metrics = run_dir / MetricsLog::kName;
+  return !list_checkpoints(run_dir).empty() ||
+         (fs::exists(metrics, none) && !fs::is_empty(metrics, none));
+}
+
+void remove_run(const fs::path& run_dir) {
+  // Links first: none may lead to a checkpoint that is gone.
+  std::vector<fs::path> paths = {run_dir / "best", run_dir / "latest"};
+  for (const CheckpointEntry& entry : list_checkpoints(run_dir)) paths.push_back(entry.directory);
+  for (const char* name : {MetricsLog::kName, "report.html"}) paths.push_back(run_dir / name);
+  std::error_code error;
+  for (const fs::path& path : paths) {
+    fs::remove_all(path, error);
+    if (error)
+      throw std::runtime_error(
+          fmt::format("{}: cannot be removed: {}", path.string(), error.message()));
+  }
+  remove_tensorboard_files(run_dir);
+}
+
+RunLock::RunLock(const fs::path& run_dir, bool is_new)
+    : run_dir_(run_dir), made_(is_new || !fs::exists(run_dir)) {
   // Another process may remove the file after it was opened: that lock keeps no run out. On a file
   // system that numbers its files anew each time, this would go on for ever.
   constexpr int kTries = 100;

@@ -21,8 +21,9 @@ class RunLock {
   /// Makes the folder if it is missing.
   /// Errors    std::runtime_error if it cannot be made or written, or another process holds it, or
   ///           the lock is not a regular file.
-  explicit RunLock(const std::filesystem::path& run_dir);
-  /// Removes the folder if it was made for the lock and nothing has come into it.
+  /// `is_new`: the folder was made for this run.
+  explicit RunLock(const std::filesystem::path& run_dir, bool is_new = false);
+  /// Removes the folder if it was made for the run and nothing has come into it.
   ~RunLock();
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
@@ -42,6 +43,23 @@ class RunLock {
   std::optional<Descriptor> folder_, fd_;
 };
 
+/// Makes PARENT/NAME-N, a number above those that are there. Two runs never get the same folder.
+/// Errors    std::runtime_error if it cannot be made.
+std::filesystem::path make_new_run_folder(const std::filesystem::path& parent,
+                                          const std::string& name);
+
+/// The folder of the parent in which something was logged last and that holds a checkpoint; with a
+/// name, only of NAME-N. Empty if there is none.
+std::filesystem::path newest_run(const std::filesystem::path& parent, const std::string& name);
+
+/// Whether the folder holds checkpoints or metrics.
+bool holds_run(const std::filesystem::path& run_dir);
+
+/// Removes what a run has written to the folder: checkpoints, links, metrics, TensorBoard's events,
+/// the report. The caller holds the lock.
+/// Errors    std::runtime_error if the system fails a call.
+void remove_run(const std::filesystem::path& run_dir);
+
 /// Returns the bytes that the folder's file system has left for us.
 /// Errors    std::runtime_error if they are fewer than `bytes`.
 double require_room(const std::filesystem::path& run_dir, std::int64_t bytes);
@@ -59,9 +77,12 @@ double require_room(const std::filesystem::path& run_dir, std::int64_t bytes);
 ///    "action", "seconds"}     steps refused since the last check; `step` is the first of their
 ///    last
 ///                             row, or the step of the check if applied steps followed the row
+///   {"event": "settings", "step", "epoch", "changes": {NAME: {"from", "to"}}, "seconds"}
+///                             where a run went on with other settings
 ///
 /// Losses are in nats per token. A number that is not finite is null. Seconds count from the start
-/// of the run, without the time in which it was stopped.
+/// of the run, without the time in which it was stopped. Each line also has "time", when it was
+/// written: ISO 8601 in UTC.
 class MetricsLog {
  public:
   static constexpr const char* kName = "metrics.jsonl";

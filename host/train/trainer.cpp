@@ -18,6 +18,7 @@
 #include "host/models/share_variables.h"
 #include "host/train/run_folder.h"
 #include "host/train/step_watch.h"
+#include "host/train/tensorboard.h"
 #include "host/train/training_checkpoint.h"
 #include "host/train/training_lines.h"
 #include "host/train/training_step.h"
@@ -30,6 +31,10 @@ using Clock = std::chrono::steady_clock;
 
 /// Steps that a run may go on for before it is known that one was refused.
 constexpr std::int64_t kCheckInterval = 200;
+/// Epochs without a better validation after which the run says so.
+constexpr std::int64_t kUneventful = 5;
+/// How old the loss of the progress may become. Reading it makes a GPU wait for the host.
+constexpr std::chrono::milliseconds kLossAge{200}, kLossAgeOnGpu{1000};
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
@@ -80,13 +85,16 @@ class Trainer {
     if (resumed_ = share_progress(); resumed_) go_on();
     prepare();
     description_.training[kAlgorithmKey] = to_string(run.backend->recurrent_algorithm());
-    if (leads()) metrics_.emplace(options_.run_dir, progress_.metrics_bytes, run.observer.warn);
+    if (leads()) open_logs();
   }
 
   TrainingResult run() {
     try {
       // The first checkpoint proves that there is room, and a run that dies early resumes from it.
       if (!resumed_) save({.scheduled = true});
+      if (resumed_ && !run_.changes.empty()) record_changes();
+      loop_start_ = Clock::now();
+      loop_step_ = progress_.step;
       while (progress_.epoch <= options_.epochs && !out_of_patience()) run_epoch();
       return finish();
     } catch (const Interrupted&) {
@@ -151,8 +159,24 @@ class Trainer {
   void go_on() {
     step_.set_count(progress_.step);
     watch_.resume();
+    if (run_.changes.contains("lr")) progress_.rate_divisor = progress_.rate_scale = 1;
     schedule_.set_divisor(progress_.rate_divisor);
     last_saved_ = progress_.step;
+  }
+
+  /// The checkpoint gets the new settings at once: killed a moment later, the run goes on with
+  /// them.
+  void record_changes() {
+    nlohmann::ordered_json line = event("settings", progress_);
+    line["changes"] = run_.changes;
+    write_metrics(std::move(line));
+    save({});
+  }
+
+  void open_logs() {
+    if (run_.overwrite && !resumed_) remove_run(options_.run_dir);
+    metrics_.emplace(options_.run_dir, progress_.metrics_bytes, run_.observer.warn);
+    if (options_.tensorboard) tensorboard_.emplace(options_.run_dir);
   }
 
   static ScheduleOptions with_steps(const TrainingOptions& options, std::int64_t batches) {
@@ -322,6 +346,7 @@ class Trainer {
     const auto start = Clock::now();
     const bool best = validate();
     run_.observer.log(step_line(progress_.epoch, progress_.step, measured(progress_.last)));
+    if (run_.observer.validated) run_.observer.validated(step_.store());
     interval_start_ += Clock::now() - start;  // it is not training time
     if (best) save({.best = true, .scheduled = true});
   }
@@ -332,6 +357,8 @@ class Trainer {
     run_.observer.log(
         epoch_line(progress_.epoch, seconds_since(epoch_start_), measured(progress_.last)));
     run_.observer.log(kRule);
+    if (run_.observer.validated) run_.observer.validated(step_.store());
+    report_no_gain();
     // A plateau after training on one batch says nothing about the rate.
     if (!options_.overfit_one_batch) schedule_.end_epoch(progress_.epoch_improved);
     progress_.rate_divisor = schedule_.divisor();
@@ -339,6 +366,13 @@ class Trainer {
     ++progress_.epoch;
     progress_.position = 0;
     save({.best = best, .scheduled = true});
+  }
+
+  void report_no_gain() const {
+    const std::int64_t epochs = progress_.epoch - progress_.best_epoch;
+    if (run_.observer.not_improved && options_.patience == 0 && epochs > 0 &&
+        epochs % kUneventful == 0)
+      run_.observer.not_improved(epochs);
   }
 
   TrainingResult finish() {
@@ -444,7 +478,9 @@ class Trainer {
     if (!leads()) return;
     run_.lock->require_held();
     line["seconds"] = seconds();
+    line["time"] = utc_now();
     metrics_->write(line);
+    if (tensorboard_) tensorboard_->write(line);
   }
 
   void start_interval_clock() {
@@ -454,16 +490,30 @@ class Trainer {
 
   double items_per_second() const { return double(timed_items_) / seconds_since(interval_start_); }
 
-  TrainingStatus status() const {
+  /// Looks at the loss now and then. What the watch knows does not change: when a run is looked at
+  /// must not decide what it does.
+  double recent_loss() {
+    const auto now = Clock::now();
+    const bool on_cpu = run_.backend->kind() == DeviceKind::kCpu;
+    if (now - loss_time_ >= (on_cpu ? kLossAge : kLossAgeOnGpu)) {
+      loss_ = double(step_.statistics().loss_mean);
+      loss_time_ = now;
+    }
+    return loss_;
+  }
+
+  TrainingStatus status() {
     const std::int64_t batches = queue_.batches(), batch = batch_of_epoch();
     const std::int64_t left = (options_.epochs - progress_.epoch + 1) * batches - batch;
     return {progress_.epoch,
+            options_.epochs,
             batch,
             batches,
-            double(watch_.statistics().loss_mean),
+            recent_loss(),
             run_.task.unit(),
             items_per_second(),
-            double(left) * seconds_since(interval_start_) / double(timed_batches_)};
+            seconds(),
+            double(left) * seconds_since(loop_start_) / double(progress_.step - loop_step_)};
   }
 
   void log_interval(double rate) {
@@ -498,6 +548,7 @@ class Trainer {
   Progress progress_;
   StepWatch watch_;
   std::optional<MetricsLog> metrics_;
+  std::optional<TensorboardLog> tensorboard_;
   const Batch* only_batch_ = nullptr;  // of overfit_one_batch
   std::int64_t last_saved_ = 0;        // step
   bool resumed_ = false;
@@ -505,6 +556,9 @@ class Trainer {
   bool peak_noted_ = false;
   std::int64_t timed_batches_ = 0, timed_items_ = 0;  // since interval_start_
   Clock::time_point part_start_ = Clock::now(), epoch_start_, interval_start_;
+  Clock::time_point loop_start_, loss_time_;
+  std::int64_t loop_step_ = 0;  // at loop_start_
+  double loss_ = 0;             // at loss_time_
 };
 
 }  // namespace

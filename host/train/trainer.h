@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
@@ -55,14 +56,16 @@ struct TrainingOptions {
   std::int64_t save_interval = 0;  // steps between checkpoints within an epoch; 0: none
   int keep = 2;                    // newest checkpoints, beside the best
   std::int64_t log_interval = 200;
+  bool tensorboard = false;  // writes the metrics as TensorBoard's events, too
 };
 
 struct TrainingStatus {
-  std::int64_t epoch, batch, batches;
-  double loss;              // the running mean at the last check
+  std::int64_t epoch, epochs, batch, batches;
+  double loss;              // the running mean, about a second old at most
   std::string unit;         // what is counted
   double items_per_second;  // since the last line of the log
-  double seconds_left;      // of the whole run at that speed, validation aside
+  double seconds;           // of the run so far
+  double seconds_left;      // as fast as since it began or went on, validations included
 };
 
 /// Receives what happens. Lines have no newline.
@@ -71,6 +74,11 @@ struct TrainingObserver {
   std::function<void(const std::string&)> note;  // other news
   std::function<void(const std::string&)> warn;
   std::function<void(const TrainingStatus&)> progress = {};  // after every step
+  /// After each validation, with the parameters as they are. It may read them, but not change them.
+  std::function<void(const std::shared_ptr<VariableStore>&)> validated = {};
+  /// After each fifth epoch in a row whose validation was not the best, if patience does not end
+  /// the run: how many there were.
+  std::function<void(std::int64_t epochs)> not_improved = {};
 };
 
 struct TrainingResult {
@@ -102,7 +110,14 @@ struct TrainingRun {
   /// A new run begins with the parameters of this model. Its task may differ from the run's only
   /// where that does not matter to parameters.
   const Checkpoint* initial = nullptr;
+  /// Settings that differ from those of the checkpoint, for the metrics: {"lr": {"from": 20, "to":
+  /// 5}}. If there are any, a checkpoint with the new ones replaces it at once. A new "lr" is the
+  /// rate of the schedule from here on: what a plateau or a rollback divided it by is forgotten.
+  nlohmann::ordered_json changes = {};
   const std::atomic<bool>* stop = nullptr;  // set: finish the step, save, return
+  /// A run that begins removes what an earlier one has left in its folder, once it is sure that
+  /// there is memory and room.
+  bool overwrite = false;
   /// Several ranks train one model, and each has a run like this. Rank 0 reads and writes; only
   /// its observer hears lines worth reading. Null: there is one rank.
   Communicator* communicator = nullptr;

@@ -1,6 +1,9 @@
 #include "host/train/training_lines.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
+
+#include <chrono>
 
 namespace unroll {
 
@@ -42,6 +45,14 @@ std::string last_line(const std::string& name, const Measured& measured) {
 
 std::int64_t epoch_of(const Progress& progress) {
   return progress.position == 0 && progress.step > 0 ? progress.epoch - 1 : progress.epoch;
+}
+
+std::string utc_now() {
+  using namespace std::chrono;
+  const auto now = floor<milliseconds>(system_clock::now());
+  const auto second = floor<seconds>(now);
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}.{:03}Z", fmt::gmtime(system_clock::to_time_t(second)),
+                     (now - second).count());
 }
 
 nlohmann::ordered_json event(const char* name, const Progress& progress) {

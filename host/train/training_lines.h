@@ -34,7 +34,10 @@ std::string last_line(const std::string& name, const Measured& measured);
 /// The epoch under way, or between two epochs the last.
 std::int64_t epoch_of(const Progress& progress);
 
-/// Members that every event has; `seconds` is added when it is written.
+/// ISO 8601 in UTC: 2026-03-01T12:30:05.250Z.
+std::string utc_now();
+
+/// Members that every event has; `seconds` and `time` are added when it is written.
 nlohmann::ordered_json event(const char* name, const Progress& progress);
 nlohmann::ordered_json evaluation_event(const char* name, const Progress& progress,
                                         const Measured& measured);

@@ -182,7 +182,8 @@ TEST(CommandsOfAnLstmWithEverything, SayWhichItIs) {
   const std::string which =
       "lstm with layer norm, coupled gates and a projection to 6, embedding 6";
   const Output trained = run_unroll(
-      "train --proj 6 --layer-norm --lstm-gates coupled --nhid 9 --emsize 6 --tied --epochs 1 "
+      "train --verbose --proj 6 --layer-norm --lstm-gates coupled --nhid 9 --emsize 6 --tied "
+      "--epochs 1 "
       "--data " +
       path + "/text.txt" + go);
   ASSERT_EQ(trained.status, 0) << trained.err;

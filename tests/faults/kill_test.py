@@ -25,7 +25,7 @@ SEED = 1
 DAMAGED = 0.15   # the share of kills after which the newest checkpoint is damaged
 TURNED_BACK = 0.3
 BARE = 0.4       # the share of resumptions that repeat no flags
-NOT_COMPARED = ("seconds", "tokens_per_second", "metrics_bytes")
+NOT_COMPARED = ("seconds", "time", "tokens_per_second", "metrics_bytes")
 
 COMMON = ["--threads", "1", "--emsize", "8", "--nhid", "8", "--batch-size", "4", "--bptt", "7",
           "--dropout", "0.3", "--lr-schedule", "plateau", "--epochs", "3"]

@@ -51,6 +51,7 @@ std::vector<std::string> seeds() {
       "forecast --checkpoint runs/x --steps 24 --csv",
       "--version",
       "train --help",
+      "train --config /nonexistent.toml --no-sample --quiet",
       "trian --dta x",
       "predict --top 3 --word a --checkpoint x"};
 }

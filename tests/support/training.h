@@ -64,7 +64,9 @@ struct TrainParts {
   std::int64_t stop_after = 0;  // steps of this part; 0: train to the end
   bool resume = false;
   std::function<void(std::int64_t)> after_step =
-      {};  // called with the number of steps so far in this part
+      {};                               // called with the number of steps so far in this part
+  nlohmann::ordered_json changes = {};  // of the options, on resuming
+  std::function<void(const TrainingStatus&)> progress = {};
 };
 
 /// A run of any task.
@@ -89,11 +91,13 @@ inline TrainedRun train_task(const Task& task, const TaskExamples& examples,
                                        .note = into(trained.notes),
                                        .warn = into(trained.warnings),
                                        .progress =
-                                           [&](const TrainingStatus&) {
+                                           [&](const TrainingStatus& status) {
+                                             if (parts.progress) parts.progress(status);
                                              if (++steps == parts.stop_after) stop = true;
                                              if (parts.after_step) parts.after_step(steps);
                                            }},
                           .resume = checkpoint ? &*checkpoint : nullptr,
+                          .changes = parts.changes,
                           .stop = &stop});
   return trained;
 }

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <numeric>
+#include <stdexcept>
 
 #include "tests/support/lstm_variants.h"
 #include "tests/support/training.h"
@@ -125,6 +126,58 @@ TEST_P(Resume, CutAgainAndAgain) {
   EXPECT_GT(parts, 20);
   EXPECT_FALSE(part.result.interrupted);
   EXPECT_TRUE(final_bits(cut_options.run_dir) == final_bits(options(uncut_folder).run_dir));
+}
+
+// From the change on, the run is as exact as any other, wherever it is killed then.
+TEST_P(Resume, WithOtherSettingsItEndsWithTheSameBits) {
+  const auto changed = [&](const TempFolder& folder) {
+    SmallOptions options = this->options(folder);
+    options.schedule.kind = ScheduleKind::kCosine;
+    options.schedule.learning_rate /= 3;
+    options.optimizer.clip_norm = 0.125F;
+    options.epochs = 5;
+    return options;
+  };
+  const nlohmann::ordered_json changes = {{"lr", {{"from", 3}, {"to", 1}}}};
+  const TempFolder whole;
+  train_small(corpus_, config_, options(whole), {.stop_after = 37});
+  train_small(corpus_, config_, changed(whole), {.resume = true, .changes = changes});
+  const std::string bits = final_bits(changed(whole).run_dir);
+  ASSERT_EQ(metrics_of(changed(whole).run_dir, "settings").size(), 1U);
+  EXPECT_EQ(metrics_of(changed(whole).run_dir, "settings")[0]["step"], 37);
+
+  for (const std::int64_t cut : {1, 2, 9, 20}) {
+    SCOPED_TRACE(cut);
+    const TempFolder folder;
+    train_small(corpus_, config_, options(folder), {.stop_after = 37});
+    const auto dies = [&](std::int64_t step) {
+      if (step == cut) throw std::runtime_error("killed");
+    };
+    EXPECT_THROW(train_small(corpus_, config_, changed(folder),
+                             {.resume = true, .after_step = dies, .changes = changes}),
+                 std::runtime_error);
+    train_small(corpus_, config_, changed(folder), {.resume = true});
+    EXPECT_TRUE(final_bits(changed(folder).run_dir) == bits);
+    EXPECT_EQ(metrics_of(changed(folder).run_dir, "settings").size(), 1U);
+  }
+}
+
+// What a plateau has divided the rate by does not apply to a rate that was asked for by hand.
+TEST_P(Resume, ANewRateIsTakenAsItIs) {
+  const TempFolder folder;
+  const auto go_on = [&](double rate, std::int64_t epochs, const nlohmann::ordered_json& changes) {
+    SmallOptions options = this->options(folder);
+    options.schedule.learning_rate = rate;
+    options.epochs = epochs;
+    options.log_interval = 1;
+    train_small(corpus_, config_, options,
+                {.resume = std::filesystem::exists(options.run_dir), .changes = changes});
+    return double(metrics_of(options.run_dir, "train").back()["lr"]);
+  };
+  const double useless = 1e-30;
+  EXPECT_LT(go_on(useless, 4, {}), useless / 2) << "no epoch is better than the first";
+  EXPECT_LT(go_on(useless, 5, {}), useless / 4);
+  EXPECT_EQ(go_on(0.5, 6, {{"lr", {{"from", useless}, {"to", 0.5}}}}), 0.5);
 }
 
 INSTANTIATE_TEST_SUITE_P(Cells, Resume,

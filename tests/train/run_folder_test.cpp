@@ -9,7 +9,10 @@
 #include <functional>
 #include <limits>
 #include <optional>
+#include <set>
+#include <thread>
 #include <utility>
+#include <vector>
 
 #include "tests/support/temp_folder.h"
 
@@ -268,6 +271,51 @@ TEST(MetricsLog, OpensNothingButAFileOfItsOwn) {
         error_of<std::runtime_error>([&] { MetricsLog log(folder.path(), 0, no_warning); }), says));
     planted.expect_untouched();
   }
+}
+
+TEST(NewRunFolder, IsNeverGivenTwice) {
+  const TempFolder folder;
+  constexpr int kThreads = 8, kEach = 20;
+  std::vector<std::vector<std::string>> made(kThreads);
+  std::vector<std::thread> threads;
+  for (int k = 0; k < kThreads; ++k)
+    threads.emplace_back([&, k] {
+      for (int n = 0; n < kEach; ++n)
+        made[std::size_t(k)].push_back(make_new_run_folder(folder.path() / "runs", "ptb").string());
+    });
+  for (std::thread& thread : threads) thread.join();
+  std::set<std::string> all;
+  for (const auto& names : made) all.insert(names.begin(), names.end());
+  EXPECT_EQ(all.size(), std::size_t(kThreads * kEach));
+  for (const std::string& name : all) EXPECT_TRUE(std::filesystem::is_directory(name));
+}
+
+TEST(NewRunFolder, ComesAfterThoseThatAreThere) {
+  const TempFolder folder;
+  const auto next = [&](const std::string& name) {
+    return make_new_run_folder(folder.path(), name).filename().string();
+  };
+  EXPECT_EQ(next("a"), "a-1");
+  EXPECT_EQ(next("a"), "a-2");
+  std::filesystem::remove(folder.path() / "a-1");
+  folder.write("a-9", "a file");
+  folder.write("a-b-70", "");
+  folder.write("a-99999999999999999999", "");
+  EXPECT_EQ(next("a"), "a-10");
+  EXPECT_EQ(next("b"), "b-1");
+  EXPECT_TRUE(contains(
+      error_of<std::runtime_error>([&] { make_new_run_folder(folder.path() / "a-9", "a"); }),
+      "cannot be made"));
+}
+
+TEST(NewRunFolder, IsRemovedIfNothingComesIntoIt) {
+  const TempFolder folder;
+  const auto run = make_new_run_folder(folder.path(), "a");
+  { const RunLock lock(run, /*is_new=*/true); }
+  EXPECT_FALSE(std::filesystem::exists(run));
+  std::filesystem::create_directory(run);
+  { const RunLock lock(run); }
+  EXPECT_TRUE(std::filesystem::exists(run)) << "it was there before";
 }
 
 }  // namespace

@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "host/models/evaluate.h"
@@ -345,6 +347,30 @@ TEST(Trainer, EndsIfItsFolderIsMovedAway) {
     train_small(corpus, config, other);
     EXPECT_TRUE(final_bits(options.run_dir) == final_bits(other.run_dir));
   }
+}
+
+TEST(Trainer, ShowsALossThatIsNotOld) {
+  const TempFolder folder;
+  const LanguageCorpus corpus = small_corpus(60, 6);
+  SmallOptions options = small_options(folder.path() / "run");
+  options.log_interval = 1000;  // nothing else looks at the loss within the epoch
+  options.epochs = 1;
+  std::vector<TrainingStatus> seen;
+  train_small(corpus, small_model(corpus), options, {.progress = [&](const TrainingStatus& status) {
+                seen.push_back(status);
+                if (seen.size() < 5) std::this_thread::sleep_for(std::chrono::milliseconds(210));
+              }});
+  ASSERT_GT(seen.size(), 5U);
+  for (std::size_t k = 1; k < 5; ++k) EXPECT_NE(seen[k].loss, seen[k - 1].loss) << k;
+  double before = 0;
+  for (const TrainingStatus& status : seen) {
+    EXPECT_GE(status.seconds, before);
+    before = status.seconds;
+    EXPECT_GE(status.seconds_left, 0);
+    EXPECT_EQ(status.epochs, 1);
+  }
+  EXPECT_EQ(seen.back().seconds_left, 0);
+  EXPECT_EQ(seen.back().batch, seen.back().batches);
 }
 
 }  // namespace

@@ -231,8 +231,6 @@ std::vector<ConfigLine> parse_with_config(CLI::App& app, int argc, const char* c
   return lines;
 }
 
-}  // namespace
-
 std::string version_line() {
   return "unroll " + benchmark::version_and_commit();
 }

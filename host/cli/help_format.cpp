@@ -1,6 +1,7 @@
 #include "host/cli/help_format.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace unroll::cli {
 namespace {
@@ -38,7 +39,8 @@ std::string fold(std::string_view text, int columns, int indent) {
   return folded;
 }
 
-HelpFormat::HelpFormat(int columns) : columns_(std::min(columns, kWidest)) {}
+HelpFormat::HelpFormat(int columns, Shows shows)
+    : columns_(std::min(columns, kWidest)), shows_(std::move(shows)) {}
 
 std::string HelpFormat::entry(const std::string& name, const std::string& description) const {
   const int indent = columns_ < kNarrow ? 4 : kName;
@@ -52,6 +54,7 @@ std::string HelpFormat::entry(const std::string& name, const std::string& descri
 }
 
 std::string HelpFormat::make_option(const CLI::Option* option, bool positional) const {
+  if (shows_ && !shows_(*option)) return "";
   return entry(make_option_name(option, positional) + make_option_opts(option),
                make_option_desc(option));
 }

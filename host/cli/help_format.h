@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -13,8 +14,10 @@ std::string fold(std::string_view text, int columns, int indent);
 
 class HelpFormat : public CLI::Formatter {
  public:
-  /// Lines longer than 100 columns are hard to read, so wider terminals get these.
-  explicit HelpFormat(int columns);
+  using Shows = std::function<bool(const CLI::Option&)>;
+  /// Lines longer than 100 columns are hard to read, so wider terminals get these. `shows`: whether
+  /// an option is shown; without it, each is.
+  explicit HelpFormat(int columns, Shows shows = {});
 
   std::string make_option(const CLI::Option* option, bool positional) const override;
   std::string make_subcommand(const CLI::App* command) const override;
@@ -25,6 +28,7 @@ class HelpFormat : public CLI::Formatter {
   std::string entry(const std::string& name, const std::string& description) const;
 
   int columns_;
+  Shows shows_;
 };
 
 }  // namespace unroll::cli

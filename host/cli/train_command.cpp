@@ -11,6 +11,7 @@
 #include "host/cli/commands.h"
 #include "host/cli/default_run.h"
 #include "host/cli/device_flags.h"
+#include "host/cli/help_format.h"
 #include "host/cli/initial_model.h"
 #include "host/cli/output.h"
 #include "host/cli/progress_line.h"
@@ -36,13 +37,16 @@ struct TrainFlags {
   bool overwrite = false, json = false, quiet = false, verbose = false, sample = false;
   bool no_sample = false, help_all = false;
   int ranks = 0;
-  /// Flags that only --help-all shows, with their groups.
-  std::vector<std::pair<CLI::Option*, std::string>> rare;
+  std::vector<const CLI::Option*> rare;  // only --help-all shows them
   TrainSettingFlags settings;
   DeviceFlags device;
 
   void add_to(CLI::App& command);
   bool has_built_in_text() const { return data.empty() && train.empty(); }
+  bool help_shows(const CLI::Option& option) const {
+    return settings.help_shows(option, help_all) &&
+           (help_all || std::ranges::find(rare, &option) == rare.end());
+  }
 };
 
 void TrainFlags::add_to(CLI::App& command) {
@@ -114,12 +118,9 @@ void TrainFlags::add_to(CLI::App& command) {
   add_flag("--verbose", verbose, "The shape of every parameter");
   add_flag("--quiet", quiet, "Only warnings, errors and the result");
   device.add_to(command);
-  for (const char* name : {"--cache-dir", "--json", "--no-sample", "--verbose", "--ranks",
-                           "--precision", "--threads"}) {
-    CLI::Option* const option = command.get_option(name);
-    rare.emplace_back(option, option->get_group());
-    option->group("");
-  }
+  for (const char* name :
+       {"--cache-dir", "--json", "--no-sample", "--verbose", "--ranks", "--precision", "--threads"})
+    rare.push_back(command.get_option(name));
 }
 
 /// The lines of a run, kept apart from the progress line at the bottom of the terminal. If the log
@@ -615,13 +616,12 @@ void run_train(TrainFlags flags, bool resume_given) {
 void add_train(CLI::App* command, std::function<void()>& run) {
   auto flags = std::make_shared<TrainFlags>();
   flags->add_to(*command);
+  command->formatter(std::make_shared<HelpFormat>(
+      terminal_columns(STDOUT_FILENO),
+      [flags = flags.get()](const CLI::Option& option) { return flags->help_shows(option); }));
   command->add_flag("--help-all", flags->help_all, "Print this help with all flags and exit");
   command->callback([flags, command, &run] {
-    if (flags->help_all) {
-      flags->settings.show_all();
-      for (const auto& [option, group] : flags->rare) option->group(group);
-      throw CLI::CallForHelp();
-    }
+    if (flags->help_all) throw CLI::CallForHelp();
     const bool resume_given = command->get_option("--resume")->count() > 0;
     run = [flags, resume_given] { run_train(*flags, resume_given); };
   });

@@ -162,22 +162,29 @@ void TrainSettingFlags::add_to(CLI::App& command) {
     }
     options_[name_of(setting)] = option->group(setting.group);
   });
-  show(given_.task, /*all=*/false);
-  options_.at("task")->trigger_on_parse()->each(
-      [this](const std::string& task) { show(task, /*all=*/false); });
+  show(given_.task);
+  options_.at("task")->trigger_on_parse()->each([this](const std::string& task) { show(task); });
 }
 
-/// Help shows the flags of one task and their defaults, that of the flag or of the default.
-void TrainSettingFlags::show(const std::string& task, bool all) {
+void TrainSettingFlags::show(const std::string& task) {
   const std::string usual = LanguageModelTask::kName;
+  shown_task_ = task;
   for_each_setting([&](const Setting& setting, auto member) {
-    CLI::Option* const option = options_.at(name_of(setting));
-    const bool shown = all || is_common(setting) || !setting.is_of(usual);
-    option->group(setting.is_of(task) && shown ? setting.group : "");
     using Value = std::remove_reference_t<decltype(given_.*member)>;
     if constexpr (!std::is_same_v<Value, bool> && !std::is_same_v<Value, std::optional<double>>)
-      option->default_str(default_text(name_of(setting) == "task" ? usual : task, member));
+      options_.at(name_of(setting))
+          ->default_str(default_text(name_of(setting) == "task" ? usual : task, member));
   });
+}
+
+bool TrainSettingFlags::help_shows(const CLI::Option& option, bool all) const {
+  bool shows = true;
+  for_each_setting([&](const Setting& setting, auto) {
+    if (options_.at(name_of(setting)) != &option) return;
+    const bool is_own = !setting.is_of(LanguageModelTask::kName);  // of a task that was asked for
+    shows = setting.is_of(shown_task_) && (all || is_common(setting) || is_own);
+  });
+  return shows;
 }
 
 void TrainSettingFlags::require_flags_of(const std::string& task) const {

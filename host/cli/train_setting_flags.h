@@ -32,16 +32,19 @@ class TrainSettingFlags {
 
   bool gives_rnn_algorithm() const;
 
-  /// From now on help shows all flags of the task, not only those that most runs need.
-  void show_all() { show(given_.task, /*all=*/true); }
+  /// Whether help shows an option, which may be none of these: all flags of the task, or those that
+  /// most runs need.
+  bool help_shows(const CLI::Option& option, bool all) const;
 
  private:
-  void show(const std::string& task, bool all);
+  /// Help shows the flags of this task and their defaults, that of the flag or of the default.
+  void show(const std::string& task);
   /// Throws UsageError if a flag was given that only another task has.
   void require_flags_of(const std::string& task) const;
   TrainSettings settings_for(const std::string& tokenizer, bool built_in_text) const;
 
   TrainSettings given_;
+  std::string shown_task_;
   std::map<std::string, CLI::Option*> options_;  // by name
 };
 

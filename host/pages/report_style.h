@@ -60,7 +60,7 @@ ol.events li::marker { color: var(--diverged); font-weight: 600; }
 }
 )css";
 
-/// Of a page about several runs, besides the report's.
+/// For a page about several runs, besides the report's.
 inline constexpr const char* kComparisonStyle = R"css(
 :root { --run1: #4c86c6; --run2: #c2571a; --run3: #3f7f6b; --run4: #8a5fb0; --run5: #b3202c; --run6:
   #9a6c00; --run7: #5c6b73; --run8: #c2418f; }

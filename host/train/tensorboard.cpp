@@ -70,7 +70,7 @@ std::string event_of(double time, std::int64_t step, const std::string& what) {
          key(2, Wire::kVarint) + varint(std::uint64_t(step)) + what;
 }
 
-/// Of a file that may have been edited.
+/// The text of a member, empty if there is none: the file may have been edited.
 std::string text_of(const nlohmann::ordered_json& line, const char* name) {
   const auto found = line.find(name);
   return found != line.end() && found->is_string() ? found->get<std::string>() : "";

@@ -67,7 +67,7 @@ TEST_P(ClassAndCommands, SayTheSame) {
                                   .top_k = 20,
                                   .top_p = 0.9,
                                   .seed = 3})));
-  EXPECT_EQ(drawn(""), ended(model.generate()));
+  EXPECT_EQ(drawn(" --seed 1111"), ended(model.generate()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, ClassAndCommands, ::testing::Values("word", "char", "byte"),

@@ -77,6 +77,7 @@ class BadInputs : public ::testing::Test {
         error = line;
       else
         EXPECT_TRUE(begins("device: ") || begins("corpus: ") || begins("model: ") || begins("  ") ||
+                    begins("parameters: ") || begins("from here on: ") || begins("seed: ") ||
                     begins("memory of a step: ") || begins("resuming ") ||
                     line.ends_with("reading it again") ||
                     begins("warning: 4000 threads take turns on "))

@@ -72,6 +72,7 @@ class CudaBackend final : public Backend, private DeviceClock {
     return std::make_unique<GraphReplay>(device_.stream(), std::move(work));
   }
   DeviceClock* clock() override { return this; }
+  void* stream() override { return device_.stream(); }
   LinearAlgebraKernels* linear_algebra() override { return linear_algebra_.get(); }
   std::unique_ptr<ConvolutionPlan> convolution_plan(const ConvolutionSpec& spec) override {
     return convolutions_.plan(spec);

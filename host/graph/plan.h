@@ -40,12 +40,13 @@ class Session::Plan {
   std::vector<Tensor> fetches_;
   std::vector<Tensor> fed_;
   std::vector<Shape> fed_shapes_;
+  std::vector<const void*> fed_places_;  // on the device; null: uploaded
   std::unique_ptr<Schedule> schedule_;
   // The run's number, those for loops and then the feeds: side by side here and at the front of the
   // arena, where they go in one upload.
   std::vector<std::byte> uploaded_;
-  std::vector<std::size_t> feed_offsets_;
-  std::int64_t numbers_ = 0;  // for loops
+  std::vector<std::size_t> feed_offsets_;  // of those that are uploaded
+  std::int64_t numbers_ = 0;               // for loops
   std::byte* arena_ = nullptr;
 };
 

@@ -82,6 +82,12 @@ Feed::Feed(Tensor placeholder, const void* data, std::size_t size, DType dtype, 
         ", expected " + to_string(placeholder.dtype()) + " " + to_string(placeholder.shape()));
 }
 
+Feed::Feed(Tensor placeholder, const View& on_device)
+    : Feed(placeholder, on_device.data, std::size_t(on_device.elements()), on_device.dtype,
+           &on_device.shape) {
+  on_device_ = true;
+}
+
 Session::Session(const Graph& graph, std::shared_ptr<Backend> backend, std::uint64_t seed)
     : Session(graph, std::make_shared<VariableStore>(std::move(backend), seed)) {}
 
@@ -170,13 +176,16 @@ void Session::require_results() const {
 }
 
 Shape Session::shape(Tensor fetched) const {
+  return view(fetched).shape;
+}
+
+View Session::view(Tensor fetched) const {
   require_results();
-  return last_->fetched(fetched).shape;
+  return last_->fetched(fetched);
 }
 
 void Session::read_bytes(Tensor fetched, void* values, std::size_t size, DType dtype) const {
-  require_results();
-  const View view = last_->fetched(fetched);
+  const View view = this->view(fetched);
   if (view.dtype != dtype || view.elements() != std::int64_t(size))
     throw std::invalid_argument("read '" + fetched.name() + "': got room for " +
                                 std::to_string(size) + " " + to_string(dtype) +

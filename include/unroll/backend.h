@@ -85,6 +85,9 @@ class Backend : public DeviceMemory,
 
   // What not every backend has. The backend owns it.
   virtual DeviceClock* clock() { return nullptr; }
+  /// The CUDA stream (cudaStream_t) in which all work is queued, for another library's work between
+  /// ours. Makes the device current in the calling thread.
+  virtual void* stream() { return nullptr; }
   /// Errors    std::runtime_error if this device could do it, but a library is missing.
   virtual LinearAlgebraKernels* linear_algebra() { return nullptr; }
 

@@ -36,10 +36,14 @@ class Feed {
   template <typename T>
   Feed(Tensor placeholder, std::span<const T> values, const Shape& shape)
       : Feed(placeholder, values.data(), values.size(), dtype_of<T>(), &shape) {}
+  /// Values that are on the session's device already. They are read where they lie, so they must
+  /// stay there until the device has run. Another place is planned anew, like another shape.
+  Feed(Tensor placeholder, const View& on_device);
 
   const Tensor& placeholder() const { return placeholder_; }
   const void* data() const { return data_; }
   const Shape& shape() const { return shape_; }
+  bool on_device() const { return on_device_; }
 
  private:
   Feed(Tensor placeholder, const void* data, std::size_t size, DType dtype, const Shape* shape);
@@ -47,6 +51,7 @@ class Feed {
   Tensor placeholder_;
   const void* data_;
   Shape shape_;
+  bool on_device_ = false;
 };
 
 /// The graph must outlive the session and may grow between runs. Not thread-safe.
@@ -84,6 +89,8 @@ class Session {
   }
   /// The shape of a fetch of the last run, with no open dimension.
   Shape shape(Tensor fetched) const;
+  /// Where a fetch of the last run lies on the device until the next run. Not to be written to.
+  View view(Tensor fetched) const;
 
   /// run() and read() in one, for a float32 tensor.
   std::vector<float> evaluate(Tensor fetch, std::initializer_list<Feed> feeds = {});

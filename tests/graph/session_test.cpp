@@ -213,6 +213,32 @@ TEST_P(SessionTest, FeedsAreChecked) {
   EXPECT_EQ(session.evaluate(sum, {{x, six}, {y, six}}), std::vector<float>(6, 2.0F));
 }
 
+// What one session has made feeds another one where it lies, without a copy.
+TEST_P(SessionTest, AFeedMayLieOnTheDevice) {
+  Graph made, fed;
+  const Tensor x = made.placeholder("x", {kOpen}), doubled = x * 2.0F;
+  const Tensor y = fed.placeholder("y", {kOpen}), z = fed.placeholder("z", {kOpen});
+  const Tensor sum = y + z;
+  Session first(made, backend_), second(fed, backend_);
+  for (const std::vector<float>& values :
+       {std::vector<float>{1, 2, 3}, {4, 5, 6}, {7, 8}, {9, 10, 11}}) {
+    first.run(doubled, {{x, values}});
+    const View view = first.view(doubled);
+    EXPECT_EQ(view.shape, Shape{std::int64_t(values.size())});
+    second.run(sum, {{y, view}, {z, values}});
+    std::vector<float> expected;
+    for (const float value : values) expected.push_back(3 * value);
+    EXPECT_EQ(second.read(sum), expected);
+    // The same from the host is another plan of the same shapes.
+    second.run(sum, {{y, values}, {z, view}});
+    EXPECT_EQ(second.read(sum), expected);
+  }
+  const View floats = first.view(doubled);
+  EXPECT_THROW(Feed(y, View{floats.data, floats.shape, DType::kInt32}), std::invalid_argument);
+  EXPECT_THROW(Feed(y, View{floats.data, Shape{3, 1}}), std::invalid_argument);
+  EXPECT_THROW(first.view(x), std::invalid_argument);
+}
+
 TEST_P(SessionTest, EmptyFeedsAreRefusedByNameAndDimension) {
   Graph g;
   const Tensor x = g.placeholder("x", {3, kOpen}), fixed = g.placeholder("fixed", {2, 3});

@@ -27,6 +27,7 @@ class ForwardingBackend : public Backend {
     return inner_->capture(std::move(work));
   }
   DeviceClock* clock() override { return inner_->clock(); }
+  void* stream() override { return inner_->stream(); }
   LinearAlgebraKernels* linear_algebra() override { return inner_->linear_algebra(); }
   std::unique_ptr<ConvolutionPlan> convolution_plan(const ConvolutionSpec& spec) override {
     return inner_->convolution_plan(spec);

@@ -63,11 +63,12 @@ BEGIN {
   room("ops", "kernels|device")
   room("recurrent", "kernels|device")
   room("cudnn", "kernels|device|recurrent")
+  rule("cuda/nccl", "host/parallel/nccl_module[.]h|unroll/(backend|version)[.]h", anything)
   rule("cuda", "cuda/|unroll/(cuda_module[.]h|cuda_report[.]h|" device ")", anything)
 
   # the program
   rule("host/data", public "|host/(data|base)/", anything)
-  rule("host/parallel", "host/(parallel|base)/|unroll/version[.]h", anything)
+  rule("host/parallel", "host/(parallel|base)/|unroll/(backend|device|tensor|version)[.]h", anything)
   rule("host/models", public "|host/(models|parallel|data|base)/", anything)
   rule("host/infer", public "|host/(infer|models|data|base)/", anything)
   rule("host/train", public "|host/(train|models|parallel|data|base)/", anything)
@@ -106,7 +107,7 @@ function is_light(file, layer) {
 
 # The seam is between the engine and its devices: a user of the library never meets it.
 function meets_seam(file, layer) {
-  return is_cuda(layer) || layer ~ "^(host(/(graph|ops|cpu|lapack|models|infer|train|bench|cli))?|tests|benchmarks)$" ||
+  return is_cuda(layer) || layer ~ "^(host(/(graph|ops|cpu|lapack|models|infer|train|parallel|bench|cli))?|tests|benchmarks)$" ||
          file ~ "^include/unroll/((backend|cuda_module)[.]h$|kernels/)"
 }
 

@@ -502,6 +502,7 @@ void train_and_report(const TrainFlags& flags, Start& start, const Process& proc
                       /*are_flags=*/false);
   const Task& task = *prepared.task;
   report_model(task, flags.verbose);
+  const std::shared_ptr<DeviceExchange> exchange = ranks.exchange_of(*backend);
 
   Output output(flags, stop);
   TrainingOptions options = settings.training_options();
@@ -550,7 +551,8 @@ void train_and_report(const TrainFlags& flags, Start& start, const Process& proc
                         .changes = start.changes,
                         .stop = &stop,
                         .overwrite = flags.overwrite,
-                        .communicator = ranks.communicator()};
+                        .communicator = ranks.communicator(),
+                        .exchange = exchange.get()};
   if (start.checkpoint)
     note(fmt::format("resuming {} at step {}", flags.save, start.checkpoint->step));
   if (start.initial) note("beginning with the parameters and tokens of " + init_from(start));

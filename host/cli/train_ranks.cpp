@@ -14,6 +14,7 @@
 #include "host/cli/signals.h"
 #include "host/cli/values.h"
 #include "host/parallel/tcp_communicator.h"
+#include "unroll/backend.h"
 #include "unroll/cpu_limits.h"
 #include "unroll/cuda_report.h"
 
@@ -149,6 +150,15 @@ DeviceFlags TrainRanks::device_of_rank(DeviceFlags flags) const {
   if (flags.threads == 0)
     flags.threads = std::max(1, processor_limit().processors / std::max(sharing, 1));
   return flags;
+}
+
+std::shared_ptr<DeviceExchange> TrainRanks::exchange_of(Backend& device) const {
+  if (!communicator_) return nullptr;
+  std::string why;
+  std::shared_ptr<DeviceExchange> exchange = best_exchange(*communicator_, device, &why);
+  if (device.kind() == DeviceKind::kCuda)
+    note(fmt::format("exchange: {}{}", exchange->name(), why.empty() ? "" : "; " + why));
+  return exchange;
 }
 
 std::string TrainRanks::from_first(const std::string& text) const {

@@ -10,6 +10,7 @@
 #include "host/cli/device_flags.h"
 #include "host/cli/output.h"
 #include "host/parallel/communicator.h"
+#include "host/parallel/device_exchange.h"
 #include "host/parallel/launch.h"
 #include "host/parallel/local_ranks.h"
 
@@ -46,6 +47,9 @@ class TrainRanks {
   /// The flags of this rank: a GPU of its own, and its share of processors that several ranks may
   /// use, unless threads were asked for.
   DeviceFlags device_of_rank(DeviceFlags flags) const;
+  /// How this rank's device exchanges with those of other ranks, which must outlive it; null with
+  /// one rank. Says on stderr which way GPUs go.
+  std::shared_ptr<DeviceExchange> exchange_of(Backend& device) const;
   /// Rank 0's text.
   std::string from_first(const std::string& text) const;
 

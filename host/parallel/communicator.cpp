@@ -3,6 +3,7 @@
 #include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -119,6 +120,9 @@ class InProcess final : public Communicator {
     hub_->changed.notify_all();
     return rank_ != 0;
   }
+
+  /// Threads of one process wait for nothing else.
+  void on_failure(std::function<void()>) override {}
 
   void finish() override { barrier(); }
 

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <stdexcept>
@@ -55,6 +56,9 @@ class Communicator {
   /// Tells the other ranks that this one cannot go on, and why. Whatever they wait for fails with
   /// that line. Nothing may be called after it. Returns whether another rank will tell the user.
   virtual bool fail(const std::string& why) noexcept = 0;
+  /// `call` is called once, from another thread, when another rank has failed: it ends waits that
+  /// the communicator does not know. It may outlive what it is about.
+  virtual void on_failure(std::function<void()> call) = 0;
   /// Waits until no rank needs another one any more. Nothing may be called after it.
   virtual void finish() = 0;
 

@@ -1,5 +1,6 @@
 /// Ranks that are processes, on one machine or several, joined by TCP: a connection between any two
-/// for their data, and one from each rank to rank 0 for signs of life.
+/// for their data, or to wake each other where these go through shared memory, and one from each
+/// rank to rank 0 for signs of life.
 ///
 /// A connection is not encrypted, and anyone who can reach the ports can disturb a run: they belong
 /// in a network that is trusted.
@@ -22,6 +23,8 @@ struct TcpRanks {
   SocketAddress first;  // where rank 0 listens
   /// Rank 0: a socket that listens there already.
   std::optional<Descriptor> listener = {};
+  /// Data between ranks of one machine go through memory that they share.
+  bool share_memory = true;
   std::chrono::milliseconds start_limit{60'000};    // for all ranks to come
   std::chrono::milliseconds silence_limit{10'000};  // without a sign of life
   /// Rank 0 calls it about every second as long as ranks are missing. What it throws ends the

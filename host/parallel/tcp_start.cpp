@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "host/parallel/shared_link.h"
 #include "unroll/version.h"
 
 namespace unroll {
@@ -206,10 +207,45 @@ TcpConnections join(const TcpRanks& ranks) {
   return made;
 }
 
+/// Data between ranks of one machine go through memory that they share; the connection then only
+/// wakes who waits. Of two ranks the lower one offers. It is a rank of this machine if the two ends
+/// of the connection have one address.
+void share_memory(const TcpRanks& ranks, TcpConnections& made) {
+  const SteadyTime deadline = Clock::now() + ranks.start_limit;
+  const auto count = std::size_t(ranks.ranks), own = std::size_t(ranks.rank);
+  const auto require = [&](bool done, std::size_t other) {
+    if (!done) fail_start(ranks.rank, fmt::format("rank {} has gone during the start", other));
+  };
+  made.shared.resize(count);
+  std::vector<std::unique_ptr<SharedLink::Made>> offered(count);
+  for (std::size_t other = own + 1; other < count; ++other) {
+    const int connection = made.data[other]->get();
+    if (ranks.share_memory && own_host(connection) == peer_host(connection))
+      offered[other] = SharedLink::Made::make();
+    SharedOffer offer = offered[other] ? offered[other]->offer() : SharedOffer{};
+    require(send_all(connection, raw(offer), deadline), other);
+  }
+  for (std::size_t other = 0; other < own; ++other) {
+    const int connection = made.data[other]->get();
+    SharedOffer offer;
+    require(receive_all(connection, raw(offer), deadline), other);
+    made.shared[other] = SharedLink::find(offer);
+    char found = made.shared[other] ? 1 : 0;
+    require(send_all(connection, raw(found), deadline), other);
+  }
+  for (std::size_t other = own + 1; other < count; ++other) {
+    char found = 0;
+    require(receive_all(made.data[other]->get(), raw(found), deadline), other);
+    if (found) made.shared[other] = offered[other]->take();
+  }
+}
+
 }  // namespace
 
 TcpConnections find_ranks(TcpRanks& ranks) {
-  return ranks.rank == 0 ? Meeting(ranks).run() : join(ranks);
+  TcpConnections made = ranks.rank == 0 ? Meeting(ranks).run() : join(ranks);
+  share_memory(ranks, made);
+  return made;
 }
 
 }  // namespace unroll

@@ -122,7 +122,7 @@ class Trainer {
           "shards: got {} for {} ranks and batches of {} rows, expected at least a shard for each "
           "rank and a row for each shard",
           shards, ranks, batch));
-    return {shards, ranks > 1 ? run.communicator : nullptr};
+    return {shards, ranks > 1 ? run.communicator : nullptr, run.exchange};
   }
 
   EvaluatorOptions evaluator_options() const {

@@ -18,6 +18,7 @@
 #include "host/models/model_file.h"
 #include "host/models/task.h"
 #include "host/parallel/communicator.h"
+#include "host/parallel/device_exchange.h"
 #include "host/train/run_folder.h"
 #include "host/train/schedule.h"
 
@@ -121,6 +122,7 @@ struct TrainingRun {
   /// Several ranks train one model, and each has a run like this. Rank 0 reads and writes; only
   /// its observer hears lines worth reading. Null: there is one rank.
   Communicator* communicator = nullptr;
+  DeviceExchange* exchange = nullptr;  // of this rank's device; null: through the host
 };
 
 /// Trains, from the start, with the parameters of `run.initial`, or from `run.resume`, with a line

@@ -35,71 +35,53 @@ Sharding sharding_of(const StepShards& parts) {
 struct TrainingStep::Exchange {
   Exchange(const ShardedTraining& graphs, const std::shared_ptr<VariableStore>& store,
            const StepShards& shards)
-      : session(graphs.update->graph, store), sum(*shards.communicator, shards.shards) {
+      : session(graphs.update->graph, store),
+        through_host(exchange_through_host(*shards.communicator, store->backend())),
+        exchange(shards.exchange ? *shards.exchange : *through_host),
+        sum({*shards.communicator, exchange, store->backend()}, shards.shards) {
+    own.nodes.resize(graphs.sums.size());
     for (const Tensor& tensor : graphs.sums.front()) elements += tensor.shape().elements();
-    ++elements;  // whether to stop
-    for (std::size_t node = 0; node < graphs.sums.size(); ++node)
-      nodes.emplace_back(std::size_t(elements));
-    nodes_as_spans.assign(nodes.begin(), nodes.end());
-    tables.resize(graphs.rows.size());
-    gathered.resize(graphs.rows.size());
   }
 
   Session session;
+  std::unique_ptr<DeviceExchange> through_host;
+  DeviceExchange& exchange;
   GradientSum sum;
-  std::int64_t elements = 0;              // dense gradients, loss, and whether to stop
-  std::vector<std::vector<float>> nodes;  // of each node of the tree that this rank adds up
-  std::vector<std::span<float>> nodes_as_spans;
-  std::vector<GatheredRows> tables, gathered;  // of this rank, of all
+  std::int64_t elements = 0;  // dense gradients and loss
+  OwnGradients own;
   std::vector<Feed> feeds;
 
-  /// Copies this rank's gradients to the host.
-  void read(const ShardedTraining& graphs, const Session& session, bool stop);
-  /// Feeds the update with the sums; returns whether any rank is to stop.
-  bool feed(const ShardedTraining& graphs, std::span<const float> summed);
+  /// Finds this rank's gradients on the device.
+  void find(const ShardedTraining& graphs, const Session& computed);
+  /// Feeds the update with the sums.
+  void feed(const ShardedTraining& graphs, const SummedGradients& summed);
 };
 
-void TrainingStep::Exchange::read(const ShardedTraining& graphs, const Session& computed,
-                                  bool stop) {
-  for (std::size_t node = 0; node < nodes.size(); ++node) {
-    std::span<float> room = nodes[node];
-    for (const Tensor& tensor : graphs.sums[node]) {
-      const auto size = std::size_t(tensor.shape().elements());
-      computed.read(tensor, room.first(size));
-      room = room.subspan(size);
-    }
-    room.front() = stop ? 1 : 0;
+void TrainingStep::Exchange::find(const ShardedTraining& graphs, const Session& computed) {
+  for (std::size_t node = 0; node < graphs.sums.size(); ++node) {
+    own.nodes[node].clear();
+    for (const Tensor& tensor : graphs.sums[node]) own.nodes[node].push_back(computed.view(tensor));
   }
-  for (std::size_t k = 0; k < graphs.rows.size(); ++k) {
-    const GradientTensors& table = graphs.rows[k];
-    if (!table.is_sparse()) continue;
-    tables[k].ids.resize(std::size_t(computed.shape(table.ids).elements()));
-    tables[k].rows.resize(std::size_t(computed.shape(table.rows).elements()));
-    computed.read(table.ids, std::span(tables[k].ids));
-    computed.read(table.rows, std::span(tables[k].rows));
-  }
+  own.tables.clear();
+  for (const GradientTensors& table : graphs.rows)
+    if (table.is_sparse())
+      own.tables.push_back({computed.view(table.ids), computed.view(table.rows)});
 }
 
-bool TrainingStep::Exchange::feed(const ShardedTraining& graphs, std::span<const float> summed) {
+void TrainingStep::Exchange::feed(const ShardedTraining& graphs, const SummedGradients& summed) {
   feeds.clear();
-  const auto take = [&](Tensor placeholder) {
-    const Shape& shape = placeholder.shape();
-    const auto size = std::size_t(shape.elements());
-    feeds.emplace_back(placeholder, summed.first(size), shape);
-    summed = summed.subspan(size);
-  };
-  for (std::size_t k = 0; k < graphs.rows.size(); ++k) {
-    const GradientTensors& gradient = graphs.update->gradients[k];
+  auto tensor = summed.tensors.begin();
+  auto table = summed.tables.begin();
+  for (const GradientTensors& gradient : graphs.update->gradients) {
     if (!gradient.is_sparse()) {
-      take(gradient.dense);
+      feeds.emplace_back(gradient.dense, *tensor++);
       continue;
     }
-    const GatheredRows& all = gathered[k];
-    feeds.emplace_back(gradient.ids, std::span<const std::int32_t>(all.ids));
-    feeds.emplace_back(gradient.rows, std::span<const float>(all.rows));
+    feeds.emplace_back(gradient.ids, table->ids);
+    feeds.emplace_back(gradient.rows, table->rows);
+    ++table;
   }
-  take(graphs.update->loss);
-  return summed.front() > 0;
+  feeds.emplace_back(graphs.update->loss, *tensor);
 }
 
 TrainingStep::TrainingStep(const Parts& parts, const TrainingGraphOptions& options)
@@ -169,7 +151,7 @@ TrainingMemory TrainingStep::memory(const Batch& largest) {
   for (const VariableInfo& info : task_.parameters())
     memory.parameters += std::int64_t(store_->view(info.name).bytes());
   memory.working = std::int64_t(session_.required_bytes(fetches_, feeds(largest)));
-  // The update has the gradients once more.
+  // The sums, beside what they are made of.
   if (exchange_) memory.working += exchange_->elements * std::int64_t(sizeof(float));
   return memory;
 }
@@ -196,11 +178,11 @@ void TrainingStep::run(const Batch& batch, double learning_rate, bool stop) {
 
 void TrainingStep::exchange_and_update(bool stop) {
   Exchange& e = *exchange_;
-  e.read(graphs_, session_, stop);
-  for (std::size_t k = 0; k < graphs_.rows.size(); ++k)
-    if (graphs_.rows[k].is_sparse())
-      gather_rows(*shards_.communicator, e.tables[k].ids, e.tables[k].rows, e.gathered[k]);
-  stop_agreed_ = e.feed(graphs_, e.sum.sum(e.nodes_as_spans));
+  e.find(graphs_, session_);
+  e.own.flag = stop;
+  const SummedGradients& summed = e.sum.sum(e.own);
+  stop_agreed_ = summed.flag;
+  e.feed(graphs_, summed);
   const Tensor step[] = {graphs_.update->step};
   e.session.run(step, e.feeds);
 }
@@ -213,6 +195,8 @@ void TrainingStep::share() {
 
 void TrainingStep::gather_carried() {
   if (!exchange_) return;
+  store_->backend().synchronize();
+  exchange_->exchange.require_sound();
   Communicator& ranks = *shards_.communicator;
   const auto names_of = [&](int rank) {
     std::vector<std::string> names;
@@ -239,12 +223,14 @@ void TrainingStep::gather_carried() {
 StepCounters TrainingStep::counters() const {
   std::array<std::int64_t, sizeof(StepCounters) / sizeof(std::int64_t)> values;
   store_->read<std::int64_t>(Optimizer::kCounters, values);
+  if (exchange_) exchange_->exchange.require_sound();
   return std::bit_cast<StepCounters>(values);
 }
 
 StepStatistics TrainingStep::statistics() const {
   std::array<float, sizeof(StepStatistics) / sizeof(float)> values;
   store_->read<float>(Optimizer::kStatistics, values);
+  if (exchange_) exchange_->exchange.require_sound();
   return std::bit_cast<StepStatistics>(values);
 }
 

@@ -12,6 +12,7 @@
 #include "host/models/sharded_training.h"
 #include "host/models/task.h"
 #include "host/parallel/communicator.h"
+#include "host/parallel/device_exchange.h"
 #include "host/train/training_state.h"
 #include "unroll/session.h"
 
@@ -27,6 +28,7 @@ struct TrainingMemory {  // bytes
 struct StepShards {
   std::int64_t shards = 1;
   Communicator* communicator = nullptr;  // null: one rank holds them all
+  DeviceExchange* exchange = nullptr;    // of this rank's device; null: through the host
 };
 
 /// Owns the variables, the training graphs and their sessions. With several ranks, every function
@@ -55,8 +57,8 @@ class TrainingStep {
   /// Allocates it.
   void prepare(const Batch& largest);
 
-  /// With one rank, queues the step and does not wait for it. With several, waits for the gradients
-  /// of all; `stop` is whether this rank was asked to stop.
+  /// Queues the step. With several ranks, waits for all of them to have come here, and for their
+  /// gradients if these come through the host; `stop` is whether this rank was asked to stop.
   /// Errors    RankFailure.
   void run(const Batch& batch, double learning_rate, bool stop = false);
   /// Whether any rank was asked to stop before the last step: all know it after the same one.
@@ -66,7 +68,8 @@ class TrainingStep {
   /// Errors    std::runtime_error if the two leave different bits.
   void run_verified(const Batch& batch, double learning_rate, bool stop = false);
 
-  // What the steps so far have done; reading waits for them.
+  // What the steps so far have done; reading waits for them. Errors: those of
+  // DeviceExchange::require_sound().
   StepCounters counters() const;
   StepStatistics statistics() const;
   void write(const StepCounters& counters);

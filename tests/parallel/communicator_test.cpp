@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <future>
 #include <numeric>
 #include <thread>
 
@@ -27,7 +28,7 @@ TcpRanks tcp_rank(int rank, int ranks, int port) {
   return options;
 }
 
-Ranks ranks_by_tcp(int count) {
+Ranks ranks_by_tcp(int count, bool share_memory = true) {
   Descriptor listener = listen_at({"127.0.0.1", 0});
   const int port = port_of(listener.get());
   Ranks ranks(static_cast<std::size_t>(count));
@@ -35,6 +36,7 @@ Ranks ranks_by_tcp(int count) {
   for (int rank = 0; rank < count; ++rank)
     threads.emplace_back([&, rank] {
       TcpRanks options = tcp_rank(rank, count, port);
+      options.share_memory = share_memory;
       if (rank == 0) options.listener.emplace(std::move(listener));
       ranks[std::size_t(rank)] = connect_ranks(std::move(options));
     });
@@ -42,10 +44,11 @@ Ranks ranks_by_tcp(int count) {
   return ranks;
 }
 
-class CommunicatorOf : public ::testing::TestWithParam<bool> {
+class CommunicatorOf : public ::testing::TestWithParam<std::string> {
  protected:
   static Ranks ranks(int count) {
-    return GetParam() ? ranks_by_tcp(count) : ranks_in_process(count);
+    return GetParam() == "Threads" ? ranks_in_process(count)
+                                   : ranks_by_tcp(count, GetParam() == "SharedMemory");
   }
 };
 
@@ -116,8 +119,8 @@ TEST_P(CommunicatorOf, AFailureOfTheFirstDoesToo) {
   for (const std::size_t rank : {1, 2}) EXPECT_EQ(errors[rank], "rank 0: no room");
 }
 
-INSTANTIATE_TEST_SUITE_P(Ranks, CommunicatorOf, ::testing::Bool(),
-                         [](const auto& info) { return info.param ? "Tcp" : "Threads"; });
+INSTANTIATE_TEST_SUITE_P(Ranks, CommunicatorOf, ::testing::Values("Threads", "Tcp", "SharedMemory"),
+                         [](const auto& info) { return info.param; });
 
 /// What each rank's exception says if rank `gone` goes without a word.
 std::vector<std::string> after_loss_of(int gone, int count) {
@@ -146,6 +149,17 @@ TEST(TcpCommunicator, ARankThatIsGoneEndsTheWaitOfAllOthers) {
   for (const std::size_t rank : {1, 2})
     EXPECT_TRUE(contains(first[rank], "rank 0 has gone")) << first[rank];
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(8));
+}
+
+TEST(TcpCommunicator, AFailureEndsWhatOthersWaitFor) {
+  Ranks ranks = ranks_by_tcp(2);
+  std::promise<void> told;
+  ranks[0]->on_failure([&] { told.set_value(); });
+  ranks[1].reset();
+  EXPECT_EQ(told.get_future().wait_for(std::chrono::seconds(8)), std::future_status::ready);
+  bool at_once = false;
+  ranks[0]->on_failure([&] { at_once = true; });
+  EXPECT_TRUE(at_once);
 }
 
 /// A process whose connections stay open and silent, as those of one that is stopped.

@@ -1,6 +1,12 @@
 #include "host/cli/recipes.h"
 
+#include <algorithm>
+#include <cmath>
+#include <exception>
+#include <filesystem>
+
 #include "host/cli/values.h"
+#include "host/data/text_files.h"
 
 namespace unroll::cli {
 namespace {
@@ -80,10 +86,71 @@ TrainSettings char_rnn() {
   return s;
 }
 
-/// The model and the training of PyTorch's word_language_model: SGD at a rate of 20.
-TrainSettings word_language_model() {
+bool is_of_characters(const std::string& tokenizer) {
+  return tokenizer == "char" || tokenizer == "byte";
+}
+
+/// So many that all of them together read `bytes`, but at most `most`. There is enough of the
+/// grammar's text for one.
+std::int64_t epochs_that_read(double bytes, const TextKind& text, double most) {
+  if (text.epochs) return *text.epochs;
+  if (text.bytes == 0) return 1;
+  return std::llround(std::clamp(bytes / double(text.bytes), 1., most));
+}
+
+/// Settings that docs/results.md ("Defaults") measures: a rate that falls to zero with the last
+/// step, whatever the number of epochs, and streams that begin anew now and then.
+TrainSettings falling_rate() {
   TrainSettings s;
+  s.lr_schedule = "cosine";
+  s.zero_state = 0.01;
+  return s;
+}
+
+/// The model of PyTorch's word_language_model. Its SGD learns little in the first thousands of
+/// steps, where Adam is ahead, and more than Adam after them. A text that is read more often is
+/// learnt by heart sooner.
+TrainSettings words(const TextKind& text) {
+  TrainSettings s = falling_rate();
+  s.epochs = epochs_that_read(60e6, text, 40);
+  s.dropout = s.epochs <= 2 ? 0 : s.epochs <= 4 ? 0.1 : s.epochs <= 9 ? 0.2 : 0.3;
+  constexpr double kEnoughForSgd = 13e6;  // bytes that all epochs read
+  if (double(s.epochs) * double(text.bytes) < kEnoughForSgd) {
+    s.lr = 0.004;
+    return s;
+  }
   s.optimizer = "sgd";
+  s.init_range = 0.1;
+  return s;
+}
+
+/// The batches of char-rnn. One wide layer learns more in the same time than its two of 128 units.
+TrainSettings characters(const TextKind& text) {
+  TrainSettings s = falling_rate();
+  s.epochs = epochs_that_read(20e6, text, 50);
+  s.emsize = 0;
+  s.nlayers = 1;
+  s.nhid = {256};
+  s.dropout = 0;
+  s.batch_size = 50;
+  s.bptt = 50;
+  s.lr = 0.006;
+  s.clip = 1;
+  return s;
+}
+
+/// A sentence of the grammar has all that its next word depends on, and there is more text than a
+/// small model can learn by heart.
+TrainSettings grammar(const TextKind& text) {
+  TrainSettings s = falling_rate();
+  s.epochs = epochs_that_read(0, text, 1);
+  s.emsize = 64;
+  s.nlayers = 1;
+  s.nhid = {128};
+  s.dropout = 0;
+  s.batch_size = 64;
+  s.lr = 0.006;
+  s.clip = 1;
   return s;
 }
 
@@ -97,13 +164,37 @@ TrainSettings recipe(const std::string& name) {
                                       {"char-rnn", char_rnn}})();
 }
 
-TrainSettings defaults_for(const std::string& tokenizer, bool built_in_text) {
-  const bool characters = tokenizer == "char" || tokenizer == "byte";
-  TrainSettings s = characters      ? char_rnn()
-                    : built_in_text ? TrainSettings()
-                                    : word_language_model();
-  s.tokenizer = tokenizer;
-  s.split = TrainSettings().split;  // what is test text does not depend on what a token is
+std::optional<PublishedFigures> published_figures(const std::string& recipe) {
+  // Zaremba, Sutskever & Vinyals 2014, table 1.
+  const auto ptb = [](double valid, double test) {
+    return PublishedFigures{"Penn Treebank", 73'760, 82'430, valid, test};
+  };
+  if (recipe == "zaremba-small") return ptb(120.7, 114.5);
+  if (recipe == "zaremba-medium") return ptb(86.2, 82.7);
+  if (recipe == "zaremba-large") return ptb(82.2, 78.4);
+  return std::nullopt;
+}
+
+TextKind TextKind::of(const std::string& data, const std::string& tokenizer) {
+  TextKind text{.tokenizer = tokenizer, .epochs = {}};
+  if (data.empty()) return text;
+  try {
+    text.bytes = std::int64_t(std::filesystem::file_size(find_texts(data).front()));
+  } catch (const std::exception&) {
+    text.bytes = usual_bytes(tokenizer);
+  }
+  return text;
+}
+
+std::int64_t TextKind::usual_bytes(const std::string& tokenizer) {
+  return is_of_characters(tokenizer) ? kPlaysBytes : kPtbBytes;
+}
+
+TrainSettings defaults_for(const TextKind& text) {
+  TrainSettings s = is_of_characters(text.tokenizer) ? characters(text)
+                    : text.bytes == 0                ? grammar(text)
+                                                     : words(text);
+  s.tokenizer = text.tokenizer;
   return s;
 }
 

@@ -142,12 +142,11 @@ void for_each_setting(Visit&& visit) {
               false, kSeries},
       &S::quantiles);
 
-  visit(
-      Setting{"--recipe", kTraining,
-              "Published settings, which further flags override: zaremba-small, -medium, -large or "
-              "char-rnn",
-              false, kLanguageModel},
-      &S::recipe);
+  visit(Setting{"--recipe", kTraining,
+                "Settings, which further flags override: those that suit the text (auto), or "
+                "published ones: zaremba-small, -medium, -large or char-rnn",
+                false, kLanguageModel},
+        &S::recipe);
   visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
   visit(Setting{"--lr", kTraining,
                 "Learning rate [sgd 20, momentum 2, both divided by --bptt with --reduction time; "
@@ -185,6 +184,11 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--unknown-rate", kTraining,
                 "How often a word that the training text has once is read as unknown", false, kTag},
         &S::unknown_rate);
+  visit(Setting{"--zero-state", kTraining,
+                "How often a stream's state becomes zero before a batch, so that short histories "
+                "are answered well",
+                false, kLanguageModel},
+        &S::zero_state);
   visit(Setting{"--bptt", kTraining,
                 "Timesteps of a batch; of a series, the rows that a forecast reads", false,
                 kLanguageModel, kSeries},

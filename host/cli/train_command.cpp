@@ -16,6 +16,7 @@
 #include "host/cli/output.h"
 #include "host/cli/progress_line.h"
 #include "host/cli/rnn_algorithm.h"
+#include "host/cli/setting_notes.h"
 #include "host/cli/signals.h"
 #include "host/cli/stored_run.h"
 #include "host/cli/task_run.h"
@@ -42,7 +43,8 @@ struct TrainFlags {
   DeviceFlags device;
 
   void add_to(CLI::App& command);
-  bool has_built_in_text() const { return data.empty() && train.empty(); }
+  /// The training text or the folder of texts; empty: the built-in one.
+  const std::string& training_text() const { return train.empty() ? data : train; }
   bool help_shows(const CLI::Option& option) const {
     return settings.help_shows(option, help_all) &&
            (help_all || std::ranges::find(rare, &option) == rare.end());
@@ -378,7 +380,7 @@ void check_usage(const TrainFlags& flags, bool resume_given, int ranks) {
     throw UsageError("--init-from: got one with --resume, expected it where a run begins");
   // The run has its own settings, or follows a model.
   if ((resume_given && flags.resume.empty()) || !flags.init_from.empty()) return;
-  TrainSettings settings = flags.settings.settings(flags.has_built_in_text());
+  TrainSettings settings = flags.settings.settings(flags.training_text());
   settings.check();
   settings.choose_shards(ranks);
   settings.require_shards(ranks);
@@ -421,7 +423,7 @@ Start go_on_from(const TrainFlags& flags, Checkpoint checkpoint) {
 /// A new run with a model's parameters.
 Start begin_with(const TrainFlags& flags, Checkpoint checkpoint) {
   const TrainSettings settings =
-      flags.settings.settings_of_model(InitialModel(checkpoint), flags.has_built_in_text());
+      flags.settings.settings_of_model(InitialModel(checkpoint), flags.training_text());
   settings.check();
   check_text_flags(flags, settings);
   flags.device.check(choose_rnn_algorithm(settings.rnn_algorithm));
@@ -430,14 +432,14 @@ Start begin_with(const TrainFlags& flags, Checkpoint checkpoint) {
 
 /// A new run.
 Start begin(const TrainFlags& flags) {
-  if (flags.init_from.empty()) return {flags.settings.settings(flags.has_built_in_text())};
+  if (flags.init_from.empty()) return {flags.settings.settings(flags.training_text())};
   return begin_with(flags,
                     load_checkpoint(flags.init_from, {.damaged = warn, .most_bytes = most_bytes}));
 }
 
 /// The start of a rank that reads no checkpoint: what to_text() of rank 0 says.
 Start start_from(const TrainFlags& flags, const std::string& text) {
-  if (text.empty()) return {flags.settings.settings(flags.has_built_in_text())};
+  if (text.empty()) return {flags.settings.settings(flags.training_text())};
   const nlohmann::json json = nlohmann::json::parse(text);
   Checkpoint checkpoint;
   checkpoint.directory = json.at("directory").get<std::string>();
@@ -502,6 +504,9 @@ void train_and_report(const TrainFlags& flags, Start& start, const Process& proc
                       /*are_flags=*/false);
   const Task& task = *prepared.task;
   report_model(task, flags.verbose);
+  if (!stored && settings.task == LanguageModelTask::kName)
+    note(describe_settings(settings, flags.training_text()));
+  if (const auto doubt = doubtful_rate(settings)) warn(*doubt);
   const std::shared_ptr<DeviceExchange> exchange = ranks.exchange_of(*backend);
 
   Output output(flags, stop);
@@ -575,6 +580,7 @@ void train_and_report(const TrainFlags& flags, Start& start, const Process& proc
         fmt::format("{}; step {} is saved, {}", output.failure(), result.steps, to_go_on(flags)));
   if (result.interrupted)
     end_interrupted(flags, fmt::format("stopped at step {}, which is saved", result.steps));
+  if (const auto line = recipe_outcome(settings.recipe, result.valid, result.test)) note(*line);
   report(flags, result, task, output);
 }
 

@@ -93,22 +93,22 @@ std::string short_text(const nlohmann::json& value) {
 }
 
 /// The defaults of a task. Those of a language model depend on its text.
-TrainSettings defaults_of(const std::string& task, const std::string& tokenizer,
-                          bool built_in_text) {
+TrainSettings defaults_of(const std::string& task, const TextKind& text) {
   if (task == SequenceClassifier::kName) return classifier_defaults();
   if (task == SequenceTagger::kName) return tagger_defaults();
   if (task == SeriesTask::kName) return series_defaults();
-  return defaults_for(tokenizer, built_in_text);
+  return defaults_for(text);
 }
 
 /// A setting's default as the help shows it: for words, and for other texts where it differs.
 template <typename Value>
 std::string default_text(const std::string& task, Value TrainSettings::*member) {
-  const auto text = [&](const char* tokenizer, bool built_in_text) {
-    return short_text(value_json(defaults_of(task, tokenizer, built_in_text).*member));
+  const auto text = [&](const char* tokenizer, std::int64_t bytes) {
+    const TextKind kind{.tokenizer = tokenizer, .bytes = bytes, .epochs = {}};
+    return short_text(value_json(defaults_of(task, kind).*member));
   };
-  const std::string words = text("word", false), characters = text("char", false),
-                    built_in = text("word", true);
+  const std::string words = text("word", TextKind::kPtbBytes),
+                    characters = text("char", TextKind::kPlaysBytes), built_in = text("word", 0);
   std::vector<std::string> others;
   if (characters != words &&
       characters != "char")  // for --tokenizer itself they differ by definition
@@ -198,15 +198,17 @@ void TrainSettingFlags::require_flags_of(const std::string& task) const {
   });
 }
 
-TrainSettings TrainSettingFlags::settings(bool built_in_text) const {
-  return settings_for(given_.tokenizer, built_in_text);
+TrainSettings TrainSettingFlags::settings(const std::string& data) const {
+  return settings_for(data, given_.tokenizer);
 }
 
-TrainSettings TrainSettingFlags::settings_for(const std::string& tokenizer,
-                                              bool built_in_text) const {
+TrainSettings TrainSettingFlags::settings_for(const std::string& data,
+                                              const std::string& tokenizer) const {
   require_flags_of(given_.task);
-  TrainSettings settings = defaults_of(given_.task, tokenizer, built_in_text);
-  if (!given_.recipe.empty()) settings = recipe(given_.recipe);
+  const bool is_auto = given_.recipe == kAutoRecipe;
+  TextKind text = TextKind::of(given_.task == LanguageModelTask::kName ? data : "", tokenizer);
+  if (options_.at("epochs")->count() > 0) text.epochs = given_.epochs;
+  TrainSettings settings = is_auto ? defaults_of(given_.task, text) : recipe(given_.recipe);
   const std::string optimizer = settings.optimizer;
   for_each_setting([&](const Setting& setting, auto member) {
     if (options_.at(name_of(setting))->count() > 0) settings.*member = given_.*member;
@@ -243,11 +245,11 @@ TrainSettings TrainSettingFlags::settings_of_resumed(const TrainSettings& stored
 }
 
 TrainSettings TrainSettingFlags::settings_of_model(const InitialModel& model,
-                                                   bool built_in_text) const {
+                                                   const std::string& data) const {
   if (given_.task != LanguageModelTask::kName)
     throw UsageError(fmt::format("--task: got {}, expected {}: --init-from is for no other",
                                  given_.task, LanguageModelTask::kName));
-  TrainSettings settings = settings_for(model.tokenizer(), built_in_text);
+  TrainSettings settings = settings_for(data, model.tokenizer());
   model.write_to(settings);
   const TrainSettings expected = canonical(settings);
   for_each_setting([&](const Setting& setting, auto member) {

@@ -17,9 +17,10 @@ class TrainSettingFlags {
  public:
   void add_to(CLI::App& command);
 
-  /// The recipe's settings, else the defaults for such a text, with the flags given.
+  /// The recipe's settings, else the defaults for the training text or the folder of texts `data`,
+  /// with the flags given.
   /// Errors    UsageError if there is no such recipe or optimizer.
-  TrainSettings settings(bool built_in_text) const;
+  TrainSettings settings(const std::string& data) const;
 
   /// The settings of a stored run, with the flags given where a resumed run may differ.
   /// Errors    UsageError, naming the flag, where it may not differ.
@@ -28,7 +29,7 @@ class TrainSettingFlags {
   /// The settings of a new run that begins with a model's parameters: what the model is comes from
   /// there, and so does the dropout, unless that flag is given.
   /// Errors    UsageError, naming the flag, where one says otherwise.
-  TrainSettings settings_of_model(const InitialModel& model, bool built_in_text) const;
+  TrainSettings settings_of_model(const InitialModel& model, const std::string& data) const;
 
   bool gives_rnn_algorithm() const;
 
@@ -41,7 +42,7 @@ class TrainSettingFlags {
   void show(const std::string& task);
   /// Throws UsageError if a flag was given that only another task has.
   void require_flags_of(const std::string& task) const;
-  TrainSettings settings_for(const std::string& tokenizer, bool built_in_text) const;
+  TrainSettings settings_for(const std::string& data, const std::string& tokenizer) const;
 
   TrainSettings given_;
   std::string shown_task_;

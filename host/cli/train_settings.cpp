@@ -73,6 +73,7 @@ void check_language_model(const TrainSettings& s) {
     throw UsageError(fmt::format(
         "--test-fraction: got {}, expected none: --split streams holds no test text back",
         *s.test_fraction));
+  check_fraction("--zero-state", s.zero_state, true);
   s.corpus_options();
   s.language_model();
 }

@@ -18,7 +18,7 @@ namespace unroll::cli {
 
 struct TrainSettings {
   std::string task = LanguageModelTask::kName;
-  std::string recipe;
+  std::string recipe = "auto";
 
   std::string tokenizer = "word", split = "fraction";
   double valid_fraction = 0.05;
@@ -50,7 +50,7 @@ struct TrainSettings {
   std::int64_t lr_decay_after = 0, warmup = 0;
   double momentum = 0.9, rms_decay = 0.99, weight_decay = 0, clip = 0.25, clip_value = 0;
   std::int64_t batch_size = 20, shards = 0, bptt = 35, chunk_rows = 0, seed = 1111;
-  double unknown_rate = 0;
+  double unknown_rate = 0, zero_state = 0;
   bool overfit_one_batch = false;
   std::int64_t eval_interval = 0;
   std::string rnn_algorithm = "auto";

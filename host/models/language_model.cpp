@@ -48,6 +48,19 @@ EncoderInputs carried_state(Graph& graph, const RecurrentSpec& spec,
   return in;
 }
 
+/// The state in which each stream begins: the carried one, or, for a stream that is drawn, zero.
+/// The draw depends on the seed, the step and the stream. All states of a stream share it. Source
+/// The settings of Melis, Kocisky & Blunsom 2020 (deepmind/lamb) drop states so, with
+///           probability 0.01.
+void zero_some_streams(Graph& graph, const LanguageModelInputs& inputs, EncoderInputs& in) {
+  const Tensor ones = graph.constant(1, {1, inputs.batch, 1});
+  const Tensor goes_on =
+      greater(dropout(ones, inputs.zero_state, inputs.place + "zero_state"), 0.0);
+  const Tensor zero = graph.constant(0, {1, 1, 1});
+  for (std::vector<Tensor>* states : {&in.h0, &in.c0})
+    for (Tensor& state : *states) state = where(goes_on, state, zero);
+}
+
 }  // namespace
 
 void LanguageModelConfig::check() const {
@@ -90,26 +103,32 @@ LanguageModelBody language_model_body(Graph& graph, const LanguageModelConfig& c
                          {},
                          {},
                          {}};
-  const EncoderInputs in = carried_state(graph, spec, inputs, body.carried);
+  const EncoderInputs state = carried_state(graph, spec, inputs, body.carried);
+  EncoderInputs in = state;
+  if (training && inputs.zero_state > 0) zero_some_streams(graph, inputs, in);
   const Dropping dropping{training, inputs.place};
   const RecurrentResult result = encode(config, parameters, in, dropping);
   // A batch that training refuses must not reach the batches after it. An evaluation shows it.
-  const auto carry = [&](Tensor state, Tensor next) {
-    body.carries.push_back(training ? assign_finite(state, next) : assign(state, next));
+  const auto carry = [&](Tensor variable, Tensor next) {
+    body.carries.push_back(training ? assign_finite(variable, next) : assign(variable, next));
   };
-  for (std::size_t k = 0; k < in.h0.size(); ++k) carry(in.h0[k], result.h_n[k]);
-  for (std::size_t k = 0; k < in.c0.size(); ++k) carry(in.c0[k], result.c_n[k]);
+  for (std::size_t k = 0; k < state.h0.size(); ++k) carry(state.h0[k], result.h_n[k]);
+  for (std::size_t k = 0; k < state.c0.size(); ++k) carry(state.c0[k], result.c_n[k]);
   body.h = reshape(drop_output(config, result.y, dropping), {kOpen, spec.output()});
   return body;
 }
 
 LanguageModelTask::LanguageModelTask(const LanguageModelConfig& config, Tokenizer tokenizer,
-                                     std::vector<std::int64_t> counts)
-    : config_(config), tokenizer_(std::move(tokenizer)), counts_(std::move(counts)) {
+                                     LanguageModelTraining training)
+    : config_(config), tokenizer_(std::move(tokenizer)), training_(std::move(training)) {
   config_.check();
-  if (!counts_.empty() && std::ssize(counts_) != config_.vocabulary)
+  if (const std::size_t counts = training_.counts.size();
+      counts > 0 && std::int64_t(counts) != config_.vocabulary)
     throw std::invalid_argument(
-        fmt::format("counts of tokens: got {}, expected {}", counts_.size(), config_.vocabulary));
+        fmt::format("counts of tokens: got {}, expected {}", counts, config_.vocabulary));
+  if (!(training_.zero_state >= 0 && training_.zero_state < 1))
+    throw std::invalid_argument(
+        fmt::format("rate of zero states: got {}, expected one in [0, 1)", training_.zero_state));
 }
 
 std::shared_ptr<const LanguageModelTask> LanguageModelTask::read(const Checkpoint& checkpoint) {
@@ -148,9 +167,9 @@ std::string LanguageModelTask::describe() const {
 TrainingPart LanguageModelTask::training_part(Graph& graph,
                                               const TrainingPartOptions& options) const {
   const StreamColumns in = stream_columns(graph, options.batch);
-  LanguageModelBody body =
-      language_model_body(graph, config_, {in.ids, options.batch, "train", options.place}, true,
-                          options.initialization);
+  LanguageModelBody body = language_model_body(
+      graph, config_, {in.ids, options.batch, "train", options.place, training_.zero_state}, true,
+      options.initialization);
   const DecoderLoss result = body.decoder.loss(body.h, in.targets, {},
                                                {.reduction = options.reduction,
                                                 .batch = options.batch,
@@ -182,12 +201,13 @@ std::unique_ptr<EvaluationGraph> LanguageModelTask::evaluation_graph(
 
 void LanguageModelTask::initialize(const Initialization& how, VariableStore& store) const {
   initialize_forget_bias(config_, how, store);
-  if (counts_.empty() || how.range > 0) return;
+  const std::vector<std::int64_t>& counts = training_.counts;
+  if (counts.empty() || how.range > 0) return;
   // ln(V p), so that equal frequencies give 0. A token that was not seen counts as seen once.
-  const double total = std::accumulate(counts_.begin(), counts_.end(), double(counts_.size()));
-  std::vector<float> bias(counts_.size());
-  std::ranges::transform(counts_, bias.begin(), [&](std::int64_t count) {
-    return float(std::log(double(count + 1) * double(counts_.size()) / total));
+  const double total = std::accumulate(counts.begin(), counts.end(), double(counts.size()));
+  std::vector<float> bias(counts.size());
+  std::ranges::transform(counts, bias.begin(), [&](std::int64_t count) {
+    return float(std::log(double(count + 1) * double(counts.size()) / total));
   });
   store.write<float>(kDecoderBias, bias);
 }

@@ -41,6 +41,7 @@ struct LanguageModelInputs {
   std::int64_t batch;  // N
   std::string name;    // the carried variables are NAME/PLACEh_l0, ..., NAME/PLACEc_l0, ...
   std::string place = {};
+  double zero_state = 0;  // in training: how probably a stream begins at zero instead
 };
 
 /// Declares the parameters and builds the body. `training`: with dropout, and so that a state that
@@ -49,17 +50,27 @@ LanguageModelBody language_model_body(Graph& graph, const LanguageModelConfig& c
                                       const LanguageModelInputs& inputs, bool training,
                                       const Initialization& how = {});
 
+/// What is no part of the model, but of its training.
+struct LanguageModelTraining {
+  /// How often the training text has each token. The decoder's bias then starts so that a model
+  /// that knows nothing else gives these frequencies, unless Initialization::range says how all
+  /// parameters start. Empty: not known.
+  std::vector<std::int64_t> counts = {};
+  /// How probably a stream's state is zero before a batch, in [0, 1): a model that has seen none
+  /// but long histories answers short ones badly.
+  double zero_state = 0;
+};
+
 class LanguageModelTask final : public Task {
  public:
   static constexpr const char* kName = "language_model";
   static constexpr int kVersion = 1;
 
-  /// Without a tokenizer it has graphs, but no files. `counts`: how often the training text has
-  /// each token. The decoder's bias then starts so that a model that knows nothing else gives these
-  /// frequencies, unless Initialization::range says how all parameters start.
-  /// Errors    std::invalid_argument as config.check(), or if there is not a count for each token.
+  /// Without a tokenizer it has graphs, but no files.
+  /// Errors    std::invalid_argument as config.check(), if there is not a count for each token, or
+  ///           `zero_state` is not in [0, 1).
   explicit LanguageModelTask(const LanguageModelConfig& config, Tokenizer tokenizer = {},
-                             std::vector<std::int64_t> counts = {});
+                             LanguageModelTraining training = {});
 
   /// Errors    std::runtime_error if the configuration or the vocabulary is not one of its own.
   static std::shared_ptr<const LanguageModelTask> read(const Checkpoint& checkpoint);
@@ -89,7 +100,7 @@ class LanguageModelTask final : public Task {
  private:
   LanguageModelConfig config_;
   Tokenizer tokenizer_;
-  std::vector<std::int64_t> counts_;  // may be empty
+  LanguageModelTraining training_;
 };
 
 /// What the metadata of model.safetensors say, beside names and shapes: the whole model, so that

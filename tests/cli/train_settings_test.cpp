@@ -1,24 +1,27 @@
 /// The published recipes, against the numbers in the papers and programs that docs/training.md
-/// names.
+/// names; the defaults for each kind and size of text.
 #include "host/cli/train_settings.h"
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <string>
 #include <vector>
 
 #include "host/cli/train_setting_flags.h"
 #include "host/cli/values.h"
+#include "tests/support/temp_folder.h"
 
 namespace unroll::test {
 namespace {
 
-cli::TrainSettings settings_of(std::string arguments, bool built_in_text = false) {
+/// `data`: a name that is no text counts as one of the usual size.
+cli::TrainSettings settings_of(std::string arguments, const std::string& data = "none") {
   CLI::App app;
   cli::TrainSettingFlags flags;
   flags.add_to(app);
   app.parse(std::move(arguments));
-  return flags.settings(built_in_text);
+  return flags.settings(data);
 }
 
 struct Published {
@@ -64,42 +67,116 @@ TEST(Recipes, GiveWayToFlags) {
   EXPECT_EQ(settings.dropout, 0.65);
 }
 
-TEST(TrainingDefaults, AreWordLanguageModelsForWords) {
-  const cli::TrainSettings settings = settings_of("");
-  EXPECT_EQ(settings.optimizer, "sgd");
-  EXPECT_EQ(settings.lr, 20);
-  EXPECT_EQ(settings.reduction, "mean");
-  EXPECT_EQ(settings.clip, 0.25);
-  EXPECT_EQ(settings.lr_schedule, "plateau");
-  EXPECT_EQ(settings.lr_decay, 4);
-  EXPECT_EQ(settings.nhid, std::vector<std::int64_t>{200});
-  EXPECT_EQ(settings.batch_size, 20);
-  EXPECT_EQ(settings.bptt, 35);
-  EXPECT_EQ(settings.dropout, 0.2);
+TEST(Recipes, TheUsualOneIsTheDefaults) {
+  EXPECT_EQ(to_json(settings_of("--recipe auto")), to_json(settings_of("")));
+  EXPECT_EQ(settings_of("").recipe, "auto");
 }
 
-TEST(TrainingDefaults, AreCharRnnsForCharactersAndBytes) {
-  const nlohmann::json recipe = to_json(settings_of("--recipe char-rnn"));
-  for (const char* tokenizer : {"char", "byte"}) {
-    nlohmann::json defaults = to_json(settings_of(std::string("--tokenizer ") + tokenizer));
-    EXPECT_EQ(defaults["tokenizer"], tokenizer);
-    EXPECT_EQ(defaults["split"], "fraction");
-    for (const char* own : {"recipe", "tokenizer", "split"}) defaults[own] = recipe[own];
-    EXPECT_EQ(defaults, recipe);
+TEST(TrainingDefaults, AreOfWordLanguageModelsSizeForWords) {
+  for (const char* tokenizer : {"word", "bpe:500"}) {
+    const cli::TrainSettings settings = settings_of(std::string("--tokenizer ") + tokenizer);
+    settings.check();
+    EXPECT_EQ(settings.tokenizer, tokenizer);
+    EXPECT_EQ(settings.optimizer, "sgd");
+    EXPECT_EQ(settings.lr, 20);
+    EXPECT_EQ(settings.reduction, "mean");
+    EXPECT_EQ(settings.clip, 0.25);
+    EXPECT_EQ(settings.lr_schedule, "cosine");
+    EXPECT_EQ(settings.nhid, std::vector<std::int64_t>{200});
+    EXPECT_EQ(settings.nlayers, 2);
+    EXPECT_EQ(settings.emsize, 200);
+    EXPECT_FALSE(settings.tied);
+    EXPECT_EQ(settings.batch_size, 20);
+    EXPECT_EQ(settings.zero_state, 0.01);
   }
 }
 
-TEST(TrainingDefaults, OfTheBuiltInGrammarAreAdams) {
-  const cli::TrainSettings settings = settings_of("", /*built_in_text=*/true);
-  EXPECT_EQ(settings.optimizer, "adam");
-  EXPECT_EQ(settings.lr, 0.002);
+TEST(TrainingDefaults, AreAdamsWhereFewWordsAreRead) {
+  for (const char* arguments : {"--epochs 1", "--epochs 2"}) {
+    const cli::TrainSettings settings = settings_of(arguments);
+    EXPECT_EQ(settings.optimizer, "adam");
+    EXPECT_EQ(settings.lr, 0.004);
+    EXPECT_EQ(settings.lr_schedule, "cosine");
+    EXPECT_EQ(settings.nhid, settings_of("").nhid);
+  }
+  EXPECT_EQ(settings_of("--epochs 3").optimizer, "sgd");
+  EXPECT_EQ(settings_of("--epochs 1 --optimizer sgd").lr, 20);
+  EXPECT_EQ(settings_of("--epochs 6 --optimizer adam").lr, 0.002);
+}
+
+TEST(TrainingDefaults, AreAdamsForCharactersAndBytes) {
+  for (const char* tokenizer : {"char", "byte"}) {
+    const cli::TrainSettings settings = settings_of(std::string("--tokenizer ") + tokenizer);
+    settings.check();
+    EXPECT_EQ(settings.tokenizer, tokenizer);
+    EXPECT_EQ(settings.split, "fraction") << "what is test text does not depend on the tokens";
+    EXPECT_EQ(settings.optimizer, "adam");
+    EXPECT_EQ(settings.lr_schedule, "cosine");
+    EXPECT_EQ(settings.zero_state, 0.01);
+  }
+}
+
+TEST(TrainingDefaults, OfTheBuiltInGrammarAreAdamsForOneEpoch) {
+  for (const char* tokenizer : {"word", "char"}) {
+    const cli::TrainSettings settings =
+        settings_of(std::string("--tokenizer ") + tokenizer, /*data=*/"");
+    settings.check();
+    EXPECT_EQ(settings.optimizer, "adam");
+    EXPECT_EQ(settings.lr_schedule, "cosine");
+    EXPECT_EQ(settings.epochs, 1);
+  }
+}
+
+TEST(TrainingDefaults, ReadALargeTextLessOften) {
+  const TempFolder folder;
+  const std::string text = folder.write("text.txt", "").string();
+  const auto epochs = [&](std::uintmax_t bytes, const std::string& flags) {
+    std::filesystem::resize_file(text, bytes);
+    return settings_of(flags, text).epochs;
+  };
+  EXPECT_EQ(epochs(5'101'618, ""), 12);  // Penn Treebank
+  EXPECT_EQ(epochs(5'101'618, ""), settings_of("").epochs);
+  EXPECT_EQ(epochs(1'000'000'000, ""), 1);
+  EXPECT_EQ(epochs(1'000, ""), 40);
+  EXPECT_EQ(epochs(1'000'000'000, "--epochs 7"), 7);
+  EXPECT_EQ(epochs(1'115'394, "--tokenizer char"), 18);  // tinyshakespeare
+  EXPECT_EQ(epochs(1'000, "--tokenizer char"), 50);
+  EXPECT_EQ(epochs(1'000'000'000, "--tokenizer byte"), 1);
+  // The training text of a folder is what counts.
+  const TempFolder three;
+  for (const char* name : {"train.txt", "valid.txt", "test.txt"}) three.write(name, "a b\n");
+  std::filesystem::resize_file(three.path() / "train.txt", 20'000'000);
+  EXPECT_EQ(settings_of("", three.path().string()).epochs, 3);
+}
+
+TEST(TrainingDefaults, DropMoreOfATextThatIsReadMoreOften) {
+  double last = -1;
+  for (const char* epochs : {"1", "3", "6", "12", "40"}) {
+    const double rate = settings_of(std::string("--epochs ") + epochs).dropout;
+    EXPECT_GE(rate, last);
+    last = rate;
+  }
+  EXPECT_GT(last, settings_of("--epochs 1").dropout);
+  EXPECT_EQ(settings_of("--epochs 1 --dropout 0.4").dropout, 0.4);
+}
+
+TEST(TrainingDefaults, EndWithARateOfZero) {
+  for (const char* arguments : {"--epochs 1", "--epochs 6", "--tokenizer char", "--epochs 40"}) {
+    const cli::TrainSettings settings = settings_of(arguments);
+    ScheduleOptions options = settings.training_options().schedule;
+    options.steps = settings.epochs * 100;  // as the trainer does
+    const Schedule schedule(options);
+    EXPECT_EQ(schedule.learning_rate(1, 0), settings.lr);
+    EXPECT_NEAR(schedule.learning_rate(settings.epochs, options.steps - 1), 0, *settings.lr * 3e-4);
+    EXPECT_NEAR(schedule.learning_rate(1, options.steps), 0, 1e-12);
+  }
 }
 
 // A rate that suits a mean over tokens is --bptt times too high for a sum over time.
 TEST(TrainingDefaults, DivideTheRateOfAGradientThatIsSummedOverTime) {
-  EXPECT_EQ(settings_of("--tokenizer char --optimizer sgd").lr, 20. / 50);
+  EXPECT_EQ(settings_of("--recipe char-rnn --optimizer sgd").lr, 20. / 50);
   EXPECT_EQ(settings_of("--optimizer momentum --reduction time --bptt 10").lr, 2. / 10);
-  EXPECT_EQ(settings_of("--tokenizer char --optimizer adam").lr, 0.002);
+  EXPECT_EQ(settings_of("--recipe char-rnn --optimizer adam").lr, 0.002);
   EXPECT_EQ(settings_of("--tokenizer char --optimizer sgd --lr 3").lr, 3);
 }
 

@@ -23,7 +23,7 @@ LanguageModelConfig small(const LstmVariant& variant, bool tied = false) {
 std::map<std::string, std::vector<float>> beginning(const LanguageModelConfig& config,
                                                     const Initialization& how,
                                                     const std::vector<std::int64_t>& counts = {}) {
-  const LanguageModelTask task(config, {}, counts);
+  const LanguageModelTask task(config, {}, {.counts = counts});
   const auto graph = task.training_graph(
       {.batch = 2, .optimizer = {}, .learning_rate = 1, .guard = {}, .initialization = how});
   Session session(graph->graph, cpu(1));
@@ -83,7 +83,7 @@ TEST(LanguageModel, TheDecodersBiasStartsAtTheFrequenciesOfTokens) {
   const auto ranged = beginning(config, {.range = 0.25, .forget_bias = {}}, counts);
   EXPECT_LE(std::ranges::max(ranged.at(kDecoderBias)), 0.25F);
   EXPECT_EQ(beginning(config, {}).at(kDecoderBias), std::vector<float>(11));
-  EXPECT_THROW(LanguageModelTask(config, {}, {1, 2}), std::invalid_argument);
+  EXPECT_THROW(LanguageModelTask(config, {}, {.counts = {1, 2}}), std::invalid_argument);
 }
 
 TEST(LanguageModel, CountsItsParameters) {

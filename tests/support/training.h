@@ -38,9 +38,10 @@ inline LanguageModelConfig small_model(const LanguageCorpus& corpus,
   return config;
 }
 
-/// With the shape of the batches.
+/// With the shape of the batches, and how often a stream begins at a zero state.
 struct SmallOptions : TrainingOptions {
   std::int64_t batch = 7, bptt = 11;
+  double zero_state = 0;
 };
 
 inline SmallOptions small_options(const std::filesystem::path& run_dir) {
@@ -104,7 +105,7 @@ inline TrainedRun train_task(const Task& task, const TaskExamples& examples,
 
 inline TrainedRun train_small(const LanguageCorpus& corpus, const LanguageModelConfig& config,
                               const SmallOptions& options, const TrainParts& parts = {}) {
-  return train_task(LanguageModelTask(config, corpus.tokenizer),
+  return train_task(LanguageModelTask(config, corpus.tokenizer, {.zero_state = options.zero_state}),
                     corpus.examples(options.batch, options.bptt), options, parts);
 }
 

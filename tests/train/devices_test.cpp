@@ -16,6 +16,7 @@ class TrainingOnDevice : public OnEachBackend {
     options.epochs = 2;
     options.optimizer.kind = OptimizerKind::kAdam;
     options.schedule.learning_rate = 1e-3;
+    options.zero_state = 0.2;
     options.eval_interval = 5;
     options.save_interval = 7;
     options.log_interval = 6;
@@ -70,6 +71,7 @@ TEST(TrainingInBf16, HasTheSameBitsForAnyNumberOfThreads) {
     const TempFolder folder;
     SmallOptions options = small_options(folder.path() / "run");
     options.epochs = 1;
+    options.zero_state = 0.2;
     train_small(corpus, config, options, {.backend = cpu(threads, Precision::kBf16)});
     if (threads == 1) bits = final_bits(options.run_dir);
     EXPECT_TRUE(final_bits(options.run_dir) == bits) << threads << " threads";

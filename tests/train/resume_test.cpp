@@ -29,7 +29,8 @@ std::string name_of(const ::testing::TestParamInfo<ResumeCase>& info) {
 class Resume : public ::testing::TestWithParam<ResumeCase> {
  protected:
   /// 64 updates in four epochs, with validations within and between them, a rate that falls at
-  /// plateaus, checkpoints within epochs, dropout, and lines of the log that span checkpoints.
+  /// plateaus, checkpoints within epochs, dropout, streams that begin anew, and lines of the log
+  /// that span checkpoints.
   Resume() : corpus_(small_corpus(40, 4)), config_(small_model(corpus_, GetParam().cell)) {
     config_.embedding = 8;
     config_.hidden = {8, 8};
@@ -48,6 +49,7 @@ class Resume : public ::testing::TestWithParam<ResumeCase> {
     options.schedule = {.kind = ScheduleKind::kPlateau,
                         .learning_rate = GetParam().optimizer == OptimizerKind::kAdam ? 0.05 : 20.0,
                         .factor = 2};
+    options.zero_state = 0.2;
     options.eval_interval = 10;
     options.save_interval = 7;
     options.log_interval = 6;

@@ -596,9 +596,9 @@ void run_train(TrainFlags flags, bool resume_given) {
     Start start;
     RunFolder folder{flags.save};
     if (ranks.leads() && flags.save.empty())
-      folder = default_run(flags.data, !resume_given            ? RunWanted::kNew
-                                       : flags.resume == "auto" ? RunWanted::kNewestOrNew
-                                                                : RunWanted::kNewest);
+      folder = default_run(flags.training_text(), !resume_given            ? RunWanted::kNew
+                                                  : flags.resume == "auto" ? RunWanted::kNewestOrNew
+                                                                           : RunWanted::kNewest);
     flags.save = ranks.from_first(folder.path);
     if (ranks.leads()) {
       lock.emplace(flags.save, folder.is_new);

@@ -18,6 +18,7 @@
 #include "host/models/stored_variables.h"
 #include "host/parallel/gradient_sum.h"
 #include "host/train/training_checkpoint.h"
+#include "unroll/backend.h"
 
 namespace unroll {
 

@@ -63,7 +63,7 @@ class CorpusReader {
         files_(options.files.empty() ? find_texts(options.path) : options.files) {
     if (files_.size() > 1 && streams())
       throw std::runtime_error(options.path.string() +
-                               ": has a split of its own, expected a single file to split into "
+                               ": has a split of its own, expected a file to split into "
                                "streams");
     for (const fs::path& file : files_) {
       stop_if_asked(options.stop);

@@ -142,6 +142,14 @@ TEST(BenchmarkPage, BeginsWithWhatIsLost) {
   EXPECT_TRUE(contains(html, ">unroll: out of &lt;memory&gt;</text>")) << "in place of its bar";
 }
 
+TEST(BenchmarkPage, SaysWhereNothingWasMeasuredBeside) {
+  Results results = page_example();
+  std::erase_if(results.rows, [](const Result& row) { return row.program != "unroll"; });
+  const std::string html = make_page(results);
+  EXPECT_TRUE(contains(html, "No baseline has a time: there is nothing to compare."));
+  EXPECT_FALSE(contains(html, "Nowhere."));
+}
+
 TEST(BenchmarkPage, HasEveryRow) {
   const std::string html = make_page(page_example());
   const std::string table = html.substr(html.find("<details>"));

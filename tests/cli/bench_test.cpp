@@ -37,6 +37,30 @@ void expect_sound(const Result& row) {
   EXPECT_EQ(row.prepare.has_value(), row.of.pass == "forward" && row.program != "cudnn_bare");
 }
 
+TEST(BenchRnn, SaysFirstHowLongItTakes) {
+  const Output run = run_unroll(
+      "bench rnn --device cpu --threads 1 --quick --shapes 3,1,4,7,1 --algorithms stepwise");
+  ASSERT_EQ(run.status, 0) << run.err;
+  const std::size_t told = run.err.find("1 shapes: this takes about ");
+  EXPECT_LT(told, run.err.find("1/1 3x1x4x7x1 lstm")) << run.err;
+  EXPECT_TRUE(contains(run.out, "medians of 5 samples")) << run.out;
+  EXPECT_TRUE(contains(run_unroll("bench rnn --help").out, "--quick "));
+}
+
+TEST(BenchRnn, RefusesAChoiceThatLeavesNothing) {
+  const Output none = run_unroll("bench rnn --device cpu --shapes 3,1,4,7,1 --algorithms persist");
+  EXPECT_EQ(none.status, 2);
+  EXPECT_TRUE(contains(none.err,
+                       "unroll: --algorithms: got persist, expected the beginnings of some of: "
+                       "stepwise, onednn\n"))
+      << none.err;
+}
+
+TEST(BenchFloor, SaysWhatItsNumbersAre) {
+  const Output floor = run_unroll("bench floor --shapes wlm200");
+  EXPECT_TRUE(contains(floor.out, "# microseconds per timestep of all layers; what binds: p prod"));
+}
+
 TEST(BenchRnn, MeasuresOnTheCpuAndSavesWhatItPrints) {
   const TempFolder folder;
   const Output run = run_script(

@@ -29,6 +29,17 @@ TEST(Doctor, SaysWhatAutoMeansHere) {
   const Output result = run_unroll("doctor --json");
   EXPECT_EQ(result.status, 0) << result.err;
   const json report = json::parse(result.out);
+  // What is missing comes with what to do about it.
+  if (!report["cuda"]["module"]["why_not"].is_null()) {
+    EXPECT_TRUE(contains(page.out, "; to have it: install NVIDIA's CUDA Toolkit"));
+  }
+  for (const auto& [name, module] : report["modules"].items()) {
+    const std::size_t row = page.out.find("\n" + name + " ");
+    ASSERT_NE(row, page.out.npos) << name;
+    const std::string line = page.out.substr(row + 1, page.out.find('\n', row + 1) - row);
+    const std::string packages = module["packages"];
+    EXPECT_EQ(!module["why_not"].is_null(), bool(contains(line, "apt-get install " + packages)));
+  }
   EXPECT_EQ(report["cpu"]["processors"], limit.processors);
   EXPECT_EQ(report["cpu"]["processor_limit"].is_null(), limit.group_share == 0);
   EXPECT_EQ(report["cpu"]["memory_limit"].is_null(), memory_limit().group_bytes == 0);

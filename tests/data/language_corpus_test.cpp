@@ -11,6 +11,41 @@
 namespace unroll::test {
 namespace {
 
+TEST_F(CorpusFiles, SaysWhichOfThreeTextsAreTheSame) {
+  write_folder();
+  for (int time = 0; time < 2; ++time) {  // also from a cache
+    notes_.clear();
+    read_language_corpus(options(folder_.path()));
+    EXPECT_EQ(notes_.size(), 0U);
+  }
+  folder_.write("test.txt", read_text(folder_.path() / "valid.txt"));
+  for (int time = 0; time < 2; ++time) {
+    notes_.clear();
+    read_language_corpus(options(folder_.path()));
+    ASSERT_FALSE(notes_.empty());
+    EXPECT_TRUE(contains(notes_.back(), "valid.txt and " + (folder_.path() / "test.txt").string() +
+                                            " are the same text: "));
+  }
+}
+
+TEST_F(CorpusFiles, ReadsFilesThatLieApart) {
+  write_folder();
+  const LanguageCorpus folder = read_language_corpus(options(folder_.path()));
+  CorpusOptions o = options(folder_.path() / "train.txt");
+  o.files = {o.path, folder_.path() / "valid.txt", folder_.path() / "test.txt"};
+  const LanguageCorpus three = read_language_corpus(o);
+  EXPECT_EQ(all(three.test.ids), all(folder.test.ids));
+  EXPECT_EQ(three.fingerprint, folder.fingerprint);
+  for (const TokenizerKind kind : {TokenizerKind::kWord, TokenizerKind::kByte}) {
+    o.tokenizer = kind;
+    o.files.resize(2);
+    const LanguageCorpus two = read_language_corpus(o);
+    EXPECT_TRUE(two.test.ids.empty());
+    EXPECT_EQ(two.valid.statistics.tokens, kind == TokenizerKind::kByte ? 16 : 6);
+    EXPECT_EQ(read_language_corpus(o).valid.ids.size(), two.valid.ids.size()) << "from the cache";
+  }
+}
+
 TEST_F(CorpusFiles, FractionsAreCutAtLineEnds) {
   const fs::path file = folder_.write("x.txt", "abcd\nbcda\ncdab\ndabc\n");
   CorpusOptions o = options(file, TokenizerKind::kChar);

@@ -180,5 +180,18 @@ TEST(TokenIds, ReadEveryWidth) {
   EXPECT_EQ(token_width(65537), 4);
 }
 
+TEST(Tokenizer, MayStartAfterAnotherTokenThanALinesEnd) {
+  const Tokenizer usual = Tokenizer::parse(TokenizerKind::kWord, "<s>\n<unk>\n<eos>\na\n", "v");
+  EXPECT_EQ(usual.start(), 2);
+  EXPECT_EQ(usual.given_start(), "");
+  const Tokenizer given = usual.starting_after("<s>");
+  EXPECT_EQ(given.start(), 0);
+  EXPECT_EQ(given.line_end(), 2);
+  EXPECT_EQ(given.given_start(), "<s>");
+  EXPECT_EQ(given.vocabulary_text(), usual.vocabulary_text());
+  EXPECT_EQ(error_of<std::runtime_error>([&] { usual.starting_after("b"); }),
+            "start: got 'b', expected one of the 4 tokens");
+}
+
 }  // namespace
 }  // namespace unroll::test

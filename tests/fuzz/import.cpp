@@ -98,10 +98,11 @@ std::string foreign(const ImportedModel& model, const TensorMetadata& metadata) 
 std::string wrapped(const ImportedModel& model, StoredType type, std::size_t size) {
   const SafetensorsFile ours = parse(file_of(model), "ours");
   std::vector<TensorData> tensors;
-  std::vector<std::byte> zeros(1 << 12);
+  const std::vector<std::byte> zeros(1 << 12);
   for (TensorData tensor : ours.tensors()) {
     tensor.type = type;
-    tensor.bytes = std::span(zeros).first(std::size_t(tensor.bytes.size()) / sizeof(float) * size);
+    tensor.bytes = std::span<const std::byte>(zeros).first(std::size_t(tensor.bytes.size()) /
+                                                           sizeof(float) * size);
     if (const std::size_t layer = tensor.name.find("_l"); tensor.name.starts_with("rnn."))
       tensor.name = "rnns." + tensor.name.substr(layer + 2) + ".module." +
                     tensor.name.substr(4, layer - 4) + "_l0" +

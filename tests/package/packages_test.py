@@ -95,7 +95,7 @@ def check_deb(package, work):
 
 
 def main():
-    build, work = map(pathlib.Path, sys.argv[1:])
+    build, work = (pathlib.Path(word).resolve() for word in sys.argv[1:])
     if not shutil.which("cpack"):
         print("SKIPPED: cpack is missing")
         sys.exit(77)

@@ -9,7 +9,6 @@ of a run that was not disturbed.
 
   ranks_test.py PROGRAM [KILLS]    KILLS: ranks that are killed at random times.
 """
-import hashlib
 import os
 import random
 import resource
@@ -21,28 +20,13 @@ import sys
 import tempfile
 import time
 
-FLAGS = ["--threads", "1", "--emsize", "8", "--nhid", "8", "--batch-size", "10", "--bptt", "10",
-         "--dropout", "0.3", "--epochs", "2", "--save-every", "4", "--eval-interval", "30",
-         "--shards", "8"]
-SILENCE = 10  # seconds after which a rank counts as stopped
-
-
-def write_text(path, words, seed):
-    pick = random.Random(seed)
-    with open(path, "w", encoding="utf-8") as file:
-        for _ in range(words // 20):
-            file.write(" ".join(f"w{int(pick.paretovariate(1)) % 53}" for _ in range(20)) + "\n")
-
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from ranks_support import FLAGS, SILENCE, model_of, write_corpus  # noqa: E402
 
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def model_of(run):
-    with open(f"{run}/latest/model.safetensors", "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
 
 
 class Ranks:
@@ -93,9 +77,7 @@ class Test:
         self.text, self.other = f"{scratch}/text", f"{scratch}/other"
         self.cache, self.problems, self.runs = f"{scratch}/cache", [], 0
         for folder, seed in ((self.text, 1), (self.other, 2)):
-            os.mkdir(folder)
-            for name, words in (("train", 5000), ("valid", 1000), ("test", 1000)):
-                write_text(f"{folder}/{name}.txt", words, seed)
+            write_corpus(folder, seed)
         run = self.fresh()
         self.expect(Ranks(self, 1, run).wait(120), [(0, [])], "one rank")
         self.model = model_of(run)

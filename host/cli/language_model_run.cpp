@@ -60,17 +60,20 @@ TaskRun prepare_language_model(const TrainSettings& settings, const DataSource& 
   options.given = source.tokenizer;
   const auto corpus = std::make_shared<const LanguageCorpus>(read_language_corpus(options));
   report_corpus(*corpus);
-  if (const auto hint = tokenizer_hint(*corpus)) note(*hint);
-  if (const auto line = recipe_corpus_note(settings.recipe, *corpus)) note(*line);
+  const bool is_new = source.fingerprint.empty();
+  if (is_new) {
+    if (const auto hint = tokenizer_hint(*corpus)) note(*hint);
+    if (const auto line = recipe_corpus_note(settings.recipe, *corpus)) note(*line);
+  }
   LanguageModelConfig config = settings.language_model();
   config.vocabulary = corpus->tokenizer.size();
   // They read the whole text, and are wanted only where parameters start from them. Not with SGD: a
   // bias that knows the frequencies leaves so small a gradient that SGD learns nothing for hundreds
   // of steps, where otherwise the frequencies make the first steps large.
-  const bool begins =
-      source.fingerprint.empty() && settings.optimizer != "sgd" && settings.optimizer != "momentum";
+  const bool from_counts = is_new && settings.init_range == 0 && settings.optimizer != "sgd" &&
+                           settings.optimizer != "momentum";
   LanguageModelTraining training{.zero_state = settings.zero_state};
-  if (begins && settings.init_range == 0) training.counts = token_counts(*corpus);
+  if (from_counts) training.counts = token_counts(*corpus);
   return {std::make_shared<LanguageModelTask>(config, corpus->tokenizer, std::move(training)),
           corpus->examples(settings.batch_size, settings.bptt), corpus->fingerprint, corpus};
 }

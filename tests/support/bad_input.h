@@ -78,8 +78,8 @@ class BadInputs : public ::testing::Test {
       else
         EXPECT_TRUE(begins("device: ") || begins("corpus: ") || begins("model: ") || begins("  ") ||
                     begins("parameters: ") || begins("from here on: ") || begins("seed: ") ||
-                    begins("memory of a step: ") || begins("resuming ") ||
-                    line.ends_with("reading it again") ||
+                    begins("settings ") || begins("hint: ") || begins("memory of a step: ") ||
+                    begins("resuming ") || line.ends_with("reading it again") ||
                     begins("warning: 4000 threads take turns on "))
             << "neither a note nor the error: " << line;
     }

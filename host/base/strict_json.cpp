@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <cmath>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 #include <vector>
@@ -142,14 +143,21 @@ const json& JsonObject::at(std::string_view key) const {
 }
 
 std::int64_t JsonObject::integer(std::string_view key, std::int64_t low, std::int64_t high) const {
+  constexpr double kExact = double(std::int64_t{1} << 53);  // up to here doubles hold each integer
   const json& value = at(key);
-  // An unsigned number above 2^63 would turn negative in get<int64_t>.
-  const bool fits = value.is_number_unsigned()
-                        ? std::in_range<std::int64_t>(value.get<std::uint64_t>())
-                        : value.is_number_integer();
-  if (!fits || value.get<std::int64_t>() < low || value.get<std::int64_t>() > high)
+  std::optional<std::int64_t> number;
+  if (value.is_number_float()) {  // 10.0 is the number 10
+    const auto real = value.get<double>();
+    if (real == std::trunc(real) && std::abs(real) <= kExact) number = std::int64_t(real);
+  } else if (value.is_number_unsigned()) {
+    // Above 2^63 it would turn negative in get<int64_t>.
+    if (std::in_range<std::int64_t>(value.get<std::uint64_t>())) number = value.get<std::int64_t>();
+  } else if (value.is_number_integer()) {
+    number = value.get<std::int64_t>();
+  }
+  if (!number || *number < low || *number > high)
     fail(key, fmt::format("a whole number in [{}, {}]", low, high));
-  return value.get<std::int64_t>();
+  return *number;
 }
 
 double JsonObject::number(std::string_view key, double low, double high) const {

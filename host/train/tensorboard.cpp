@@ -10,6 +10,7 @@
 #include <fstream>
 #include <vector>
 
+#include "host/base/hash.h"
 #include "host/train/run_folder.h"
 
 namespace unroll {

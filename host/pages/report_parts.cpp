@@ -27,8 +27,13 @@ std::string value_text(const nlohmann::json& value) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
-  if (!value.is_array()) return value.dump();
   std::string text;
+  if (value.is_object()) {
+    for (const auto& [name, member] : value.items())
+      text += (text.empty() ? "" : ", ") + name + " " + value_text(member);
+    return text;
+  }
+  if (!value.is_array()) return value.dump();
   for (const nlohmann::json& element : value)
     text += (text.empty() ? "" : ", ") + value_text(element);
   return text;

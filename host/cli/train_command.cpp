@@ -120,8 +120,8 @@ void TrainFlags::add_to(CLI::App& command) {
   add_flag("--verbose", verbose, "The shape of every parameter");
   add_flag("--quiet", quiet, "Only warnings, errors and the result");
   device.add_to(command);
-  for (const char* name :
-       {"--cache-dir", "--json", "--no-sample", "--verbose", "--ranks", "--precision", "--threads"})
+  for (const char* name : {"--cache-dir", "--train", "--valid", "--test", "--json", "--no-sample",
+                           "--verbose", "--ranks", "--precision", "--threads"})
     rare.push_back(command.get_option(name));
 }
 

@@ -66,24 +66,27 @@ std::vector<std::string> names_of(const std::vector<std::string>& names,
 std::string name_error(const std::vector<std::string>& names, const TensorNameMap& map = {}) {
   return error_of<std::runtime_error>([&] { names_of(names, map); });
 }
-using Names = std::vector<std::string>;
+using TensorNames = std::vector<std::string>;
 
 TEST(ForeignTensors, LeaveOutWrappersAtTheBeginning) {
-  EXPECT_EQ(names_of({"module.encoder.weight", "_orig_mod.decoder.bias", "model.rnn.bias_ih_l0",
-                      "module._orig_mod.model.decoder.weight"}),
-            (Names{"decoder.bias 1", "decoder.weight 3", "encoder.weight 0", "rnn.bias_ih_l0 2"}));
+  EXPECT_EQ(
+      names_of({"module.encoder.weight", "_orig_mod.decoder.bias", "model.rnn.bias_ih_l0",
+                "module._orig_mod.model.decoder.weight"}),
+      (TensorNames{"decoder.bias 1", "decoder.weight 3", "encoder.weight 0", "rnn.bias_ih_l0 2"}));
   EXPECT_EQ(names_of({"models.x", "modul.e", "my.module.x"}),
-            (Names{"models.x 0", "modul.e 1", "my.module.x 2"}));
+            (TensorNames{"models.x 0", "modul.e 1", "my.module.x 2"}));
 }
 
 TEST(ForeignTensors, MapBeginningsUpToAPointOrTheEnd) {
-  EXPECT_EQ(names_of({"lstm.weight_ih_l0", "lstm2.bias", "fc.bias", "emb"},
-                     {{"lstm", "rnn"}, {"fc", "decoder"}, {"emb", "encoder.weight"}}),
-            (Names{"decoder.bias 2", "encoder.weight 3", "lstm2.bias 1", "rnn.weight_ih_l0 0"}));
+  EXPECT_EQ(
+      names_of({"lstm.weight_ih_l0", "lstm2.bias", "fc.bias", "emb"},
+               {{"lstm", "rnn"}, {"fc", "decoder"}, {"emb", "encoder.weight"}}),
+      (TensorNames{"decoder.bias 2", "encoder.weight 3", "lstm2.bias 1", "rnn.weight_ih_l0 0"}));
   // Before a wrapper is left out, and after it.
-  EXPECT_EQ(names_of({"module.lstm.bias_ih_l0"}, {{"lstm", "rnn"}}), (Names{"rnn.bias_ih_l0 0"}));
+  EXPECT_EQ(names_of({"module.lstm.bias_ih_l0"}, {{"lstm", "rnn"}}),
+            (TensorNames{"rnn.bias_ih_l0 0"}));
   EXPECT_EQ(names_of({"model.lstm.bias_ih_l0"}, {{"model.lstm", "rnn"}}),
-            (Names{"rnn.bias_ih_l0 0"}));
+            (TensorNames{"rnn.bias_ih_l0 0"}));
   EXPECT_EQ(name_error({"lstm.bias"}, {{"ls", "rnn"}}),
             "w: no tensor's name begins with 'ls' up to a point or its end, expected one to map");
   EXPECT_EQ(name_error({"fc.bias", "module.decoder.bias"}, {{"fc", "decoder"}}),
@@ -94,13 +97,14 @@ TEST(ForeignTensors, MapBeginningsUpToAPointOrTheEnd) {
 TEST(ForeignTensors, MakeOneStackOfAwdLstmsNetworks) {
   EXPECT_EQ(names_of({"rnns.0.module.weight_hh_l0_raw", "rnns.0.module.weight_ih_l0",
                       "rnns.12.weight_hh_l0", "rnn.module.bias_hh_l3"}),
-            (Names{"rnn.bias_hh_l3 3", "rnn.weight_hh_l0 0", "rnn.weight_hh_l12 2",
-                   "rnn.weight_ih_l0 1"}));
+            (TensorNames{"rnn.bias_hh_l3 3", "rnn.weight_hh_l0 0", "rnn.weight_hh_l12 2",
+                         "rnn.weight_ih_l0 1"}));
   // Beside what is trained there may be a copy of which parts are dropped.
   EXPECT_EQ(names_of({"rnns.1.weight_hh_l0_raw", "rnns.1.module.weight_hh_l0"}),
-            (Names{"rnn.weight_hh_l1 0"}));
-  EXPECT_EQ(names_of({"rnns.1.module.weight_hh_l1", "rnns.x.bias_l0", "rnns.2", "x_raw"}),
-            (Names{"rnns.1.module.weight_hh_l1 0", "rnns.2 2", "rnns.x.bias_l0 1", "x_raw 3"}));
+            (TensorNames{"rnn.weight_hh_l1 0"}));
+  EXPECT_EQ(
+      names_of({"rnns.1.module.weight_hh_l1", "rnns.x.bias_l0", "rnns.2", "x_raw"}),
+      (TensorNames{"rnns.1.module.weight_hh_l1 0", "rnns.2 2", "rnns.x.bias_l0 1", "x_raw 3"}));
 }
 
 TEST(ForeignTensors, NotesAndErrorsSayBothNames) {
@@ -156,8 +160,8 @@ TEST(ForeignTensors, EveryHalfIsConvertedExactly) {
   }
   EXPECT_EQ(tensors.find("h")->type, StoredType::kF32);
   EXPECT_EQ(tensors.conversions(),
-            (Names{"1 tensors of F16 are F32 here: every number as it was",
-                   "1 tensors of BF16 are F32 here: every number as it was"}));
+            (TensorNames{"1 tensors of F16 are F32 here: every number as it was",
+                         "1 tensors of BF16 are F32 here: every number as it was"}));
 }
 
 TEST(ForeignTensors, ADoubleIsRoundedAndSaidSo) {
@@ -166,13 +170,14 @@ TEST(ForeignTensors, ADoubleIsRoundedAndSaidSo) {
   const SafetensorsFile file = maker.file();
   const ForeignTensors tensors(file, "w", {});
   EXPECT_EQ(values_of(*tensors.find("d")), (std::vector<float>{0.5F, 1.0F / 3, 0, -2}));
-  EXPECT_EQ(tensors.conversions(),
-            Names{"1 tensors of F64 are F32 here: 2 of 4 numbers are rounded to the nearest"});
+  EXPECT_EQ(
+      tensors.conversions(),
+      TensorNames{"1 tensors of F64 are F32 here: 2 of 4 numbers are rounded to the nearest"});
   FileMaker exact;
   exact.add<double>("d", StoredType::kF64, {2}, {0.5, 1e30F});
   const SafetensorsFile other = exact.file();
   EXPECT_EQ(ForeignTensors(other, "w", {}).conversions(),
-            Names{"1 tensors of F64 are F32 here: every number as it was"});
+            TensorNames{"1 tensors of F64 are F32 here: every number as it was"});
 }
 
 /// Pieces of a converted tensor begin where pieces of float32 do.
@@ -242,7 +247,7 @@ TEST(ForeignTensors, AOneHotModelHasAsManyInputsAsTokens) {
   EXPECT_EQ(model.config.embedding, 0);
   EXPECT_EQ(model.config.vocabulary, 7);
   EXPECT_EQ(model.notes,
-            Names{"w has no encoder.weight, and 7 inputs: one for each token, one-hot"});
+            TensorNames{"w has no encoder.weight, and 7 inputs: one for each token, one-hot"});
   // It may be tied, and one of the two was not saved.
   EXPECT_TRUE(error_of<std::runtime_error>([&] { made(7); }).find("if the two are tied") !=
               std::string::npos);

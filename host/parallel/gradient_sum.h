@@ -92,7 +92,7 @@ class GradientSum {
   std::vector<Room> id_rooms_, row_rooms_;
   SummedGradients summed_;
 
-  // Of one call.
+  // What one call of sum() fills.
   struct Node {
     Pieces pieces;
     bool own = false;  // not to be written to

@@ -57,7 +57,7 @@ std::string progress_text(const TrainingStatus& status, const std::vector<Measur
                              {fmt::format("run {} of {}", format_duration(status.seconds),
                                           format_duration(status.seconds + status.seconds_left)),
                               2},
-                             {loss_text(status.loss, measures), 0},
+                             {loss_text(status.loss(), measures), 0},
                              {fmt::format("{:.0f} {}/s", status.items_per_second, status.unit), 3}};
   const auto most = std::size_t(std::max(columns - 1, 0));
   for (;;) {
@@ -80,7 +80,7 @@ void ProgressLine::update(const TrainingStatus& status, const Task& task) {
   last_ = now;
   drawn_ = true;
   const std::string text =
-      progress_text(status, task.measures({.loss_sum = status.loss, .count = 1}),
+      progress_text(status, task.measures({.loss_sum = status.loss(), .count = 1}),
                     terminal_columns(STDERR_FILENO));
   std::fputs(("\r\x1b[K" + (color_ ? "\x1b[2m" + text + "\x1b[0m" : text)).c_str(), stderr);
 }

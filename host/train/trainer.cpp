@@ -509,7 +509,7 @@ class Trainer {
             options_.epochs,
             batch,
             batches,
-            recent_loss(),
+            [this] { return recent_loss(); },
             run_.task.unit(),
             items_per_second(),
             seconds(),

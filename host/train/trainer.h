@@ -62,7 +62,8 @@ struct TrainingOptions {
 
 struct TrainingStatus {
   std::int64_t epoch, epochs, batch, batches;
-  double loss;              // the running mean, about a second old at most
+  /// The running mean, about a second old at most. Reading it may make a GPU wait for the host.
+  std::function<double()> loss;
   std::string unit;         // what is counted
   double items_per_second;  // since the last line of the log
   double seconds;           // of the run so far

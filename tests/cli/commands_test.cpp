@@ -183,8 +183,7 @@ TEST(CommandsOfAnLstmWithEverything, SayWhichItIs) {
       "lstm with layer norm, coupled gates and a projection to 6, embedding 6";
   const Output trained = run_unroll(
       "train --verbose --proj 6 --layer-norm --lstm-gates coupled --nhid 9 --emsize 6 --tied "
-      "--epochs 1 "
-      "--data " +
+      "--dropout 0.2 --epochs 1 --data " +
       path + "/text.txt" + go);
   ASSERT_EQ(trained.status, 0) << trained.err;
   EXPECT_TRUE(
@@ -319,11 +318,11 @@ TEST(CommandLine, WhatIsWrongGetsOneLineAndStatus2) {
            {"train --lr abc", "abc"},
            {"train --dropout 1", "--dropout: got 1, expected 0 or more and below 1"},
            {"train --batch-size 0", "--batch-size: got 0"},
-           {"train --nhid 10,20,30", "--nhid: got 3 sizes, expected 1 or one for each of 2"},
+           {"train --nhid 10,20,30", "--nhid: got 3 sizes, expected 1 or one for each of 1"},
            {"train --nlayers 3 --nhid 1,2,3 --nhid 4,5", "--nhid: got 2 sizes, expected 1 or one"},
            {"train --nhid -5", "--nhid: got -5"},
-           {"train --tied --emsize 10", "--tied: got --emsize 10 and 200"},
-           {"train --tied --proj 64", "--tied: got --emsize 200 and --proj 64, expected the same"},
+           {"train --tied --emsize 10", "--tied: got --emsize 10 and 128"},
+           {"train --tied --proj 32", "--tied: got --emsize 64 and --proj 32, expected the same"},
            {"train --proj 200", "--proj: got 200, expected fewer than the 200 units of a layer"},
            {"train --proj 20 --nhid 30,20", "--proj: got 20, expected fewer than the 20 units"},
            {"train --proj -1", "--proj: got -1"},

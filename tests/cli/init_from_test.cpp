@@ -74,10 +74,10 @@ TEST_F(InitFrom, BeginsWithParametersAndTokensOfTheModel) {
 
 TEST_F(InitFrom, ContinuesToTheSameBitsAfterAStop) {
   train_old();
-  const std::string part = "--epochs 2 --lr 0.01 --dropout 0.1 ";
-  ASSERT_EQ(train_new(part).status, 0);
+  const std::string part = "--lr-schedule constant --lr 0.01 --dropout 0.1 --epochs ";
+  ASSERT_EQ(train_new(part + "2").status, 0);
   ASSERT_EQ(run("mv new whole").status, 0);
-  ASSERT_EQ(train_new("--lr 0.01 --dropout 0.1 --epochs 1").status, 0);
+  ASSERT_EQ(train_new(part + "1").status, 0);
   const Output resumed = run("unroll train --save new --resume --epochs 2 --cache-dir cache");
   ASSERT_EQ(resumed.status, 0) << resumed.err;
   for (const char* name : {"encoder.weight", "rnn.weight_hh_l0", "decoder.bias"})

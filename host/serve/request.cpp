@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <random>
 
@@ -78,14 +79,17 @@ std::vector<std::string> texts_of(const Fields& fields) {
   return texts;
 }
 
-/// All 64 bits, which JsonObject's whole numbers do not have.
+/// All 64 bits, which JsonObject's whole numbers do not have. 10.0 is the number 10.
 std::uint64_t seed_of(const Fields& fields) {
   const nlohmann::json& seed = fields.at("seed");
-  if (!seed.is_number_unsigned())
-    throw std::runtime_error(fmt::format("{}: seed: got {}, expected a whole number in [0, {}]",
-                                         kName, seed.is_number() ? seed.dump() : seed.type_name(),
-                                         std::numeric_limits<std::uint64_t>::max()));
-  return seed.get<std::uint64_t>();
+  if (seed.is_number_unsigned()) return seed.get<std::uint64_t>();
+  if (seed.is_number_float()) {
+    const auto real = seed.get<double>();
+    if (real >= 0 && real < 0x1p64 && real == std::trunc(real)) return std::uint64_t(real);
+  }
+  throw std::runtime_error(fmt::format("{}: seed: got {}, expected a whole number in [0, {}]",
+                                       kName, seed.is_number() ? seed.dump() : seed.type_name(),
+                                       std::numeric_limits<std::uint64_t>::max()));
 }
 
 /// Below 2^53, so that every reader of JSON keeps its digits.

@@ -136,7 +136,7 @@ class Answers(unittest.TestCase):
 
     def test_what_may_begin_the_stop_string_is_given_at_the_end(self):
         with Server(PROGRAM, RUNS["char"]) as server:
-            question = {"length": 9, "seed": 1}
+            question = {"length": 9.0, "seed": 1.0}  # to JSON the numbers 9 and 1
             whole = server.post("/v1/generate", question)[1]
             question["stop"] = whole["text"][-1] + "\n\n\n"
             self.assertEqual(server.post("/v1/generate", question), (200, whole))

@@ -271,6 +271,11 @@ class Test:
         """Everything without a mouse."""
         browser = self.browser
         self.fresh()
+        # A bar is taken before it is known what follows the text: nothing of that is lost.
+        browser.evaluate("document.getElementById('text').value = 'he ate '; "
+                         "document.getElementById('bars').firstElementChild.click()")
+        assert browser.evaluate(VALUE).startswith("he ate"), browser.evaluate(VALUE)
+        self.fresh()
         assert browser.evaluate("document.activeElement.id") == "text"
         browser.type("he ")
         self.check_bars("he")

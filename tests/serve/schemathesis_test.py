@@ -13,6 +13,8 @@ import sys
 import tempfile
 
 sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from pypi import install  # noqa: E402
 from serving import Server, train, write_text  # noqa: E402
 
 VERSION = "4.32.5"
@@ -28,15 +30,7 @@ def find(folder):
     found = shutil.which("schemathesis")
     if found:
         return found
-    installed = f"{folder}/bin/schemathesis"
-    if not os.path.exists(installed):
-        try:
-            subprocess.run([sys.executable, "-m", "venv", folder], stdout=subprocess.DEVNULL, check=True, timeout=120)
-            subprocess.run([f"{folder}/bin/pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1",
-                            f"schemathesis=={VERSION}"], stdout=subprocess.DEVNULL, check=True, timeout=300)
-        except (subprocess.SubprocessError, OSError):
-            return None
-    return installed
+    return f"{folder}/bin/schemathesis" if install(folder, "schemathesis", VERSION) else None
 
 
 def main():

@@ -13,6 +13,10 @@ import subprocess
 import sys
 import tempfile
 
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../support"))
+from pypi import install  # noqa: E402
+
 VERSION = "2.20.0"
 READ = """
 import json, sys
@@ -23,29 +27,14 @@ print(json.dumps({tag: [[e.step, e.wall_time, e.value] for e in events.Scalars(t
 """
 
 
-def python_with_tensorboard(folder):
-    """The interpreter, or None."""
-    python = f"{folder}/bin/python"
-    if not os.path.exists(f"{folder}/installed-{VERSION}"):
-        try:
-            subprocess.run([sys.executable, "-m", "venv", folder], stdout=subprocess.DEVNULL, check=True, timeout=120)
-            subprocess.run([f"{folder}/bin/pip", "install", "--quiet", "--disable-pip-version-check", "--retries", "1",
-                            f"tensorboard=={VERSION}"], stdout=subprocess.DEVNULL, check=True, timeout=300)
-        except (subprocess.SubprocessError, OSError):
-            return None
-        with open(f"{folder}/installed-{VERSION}", "w", encoding="utf-8"):
-            pass
-    return python
-
-
 def as_float32(value):
     return struct.unpack("f", struct.pack("f", value))[0]
 
 
 def main():
     program, folder = sys.argv[1:3]
-    python = python_with_tensorboard(folder)
-    if not python:
+    python = f"{folder}/bin/python"
+    if not install(folder, "tensorboard", VERSION):
         print("SKIPPED: TensorBoard is missing")
         sys.exit(77)
     with tempfile.TemporaryDirectory() as scratch:

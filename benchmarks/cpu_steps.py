@@ -25,9 +25,9 @@ SHAPES = {  # vocabulary, then T, B, I, H of two layers
 PEER = Path(__file__).parent / "pytorch_lm.py"
 
 
-def last_row(command):
+def last_row(command, environment=None):
     """What a program prints: the rate of the large product, if any, and its last row."""
-    lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    lines = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout.splitlines()
     product = next((float(m[1]) for line in lines if (m := re.search(r"large product ([\d.]+)", line))), 0)
     rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
     return product, rows[-1]

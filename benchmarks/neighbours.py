@@ -6,23 +6,23 @@ undisturbed step.
     benchmarks/neighbours.py --program build/bin/lm_step
 """
 import argparse
-import csv
 import os
 import statistics
 import subprocess
 import sys
+from types import MappingProxyType
+
+from cpu_steps import last_row
 
 BUSY = [sys.executable, "-c", "while True: pass"]
 
 
-def step(program, arguments, threads, before=(), environment=()):
+def step(program, arguments, threads, before=(), environment=MappingProxyType({})):
     """Milliseconds of a step: the median of its samples."""
     shape = arguments.shape.split(",")
     command = [*before, program, "--device", "cpu", "--threads", str(threads), "--shapes", arguments.shape,
                "--vocabulary", str(arguments.vocabulary), "--dropout", "0", "--samples", str(arguments.samples)]
-    lines = subprocess.run(command, capture_output=True, text=True, check=True,
-                           env={**os.environ, **dict(environment)}).stdout.splitlines()
-    row = list(csv.DictReader(line for line in lines if not line.startswith("#")))[-1]
+    _, row = last_row(command, {**os.environ, **environment})
     return float(row["us_per_step"]) * int(shape[0]) / 1e3
 
 
@@ -55,7 +55,7 @@ def main():
         "one thread on one processor (taskset)": lambda: step(arguments.program, arguments, 1,
                                                               before=("taskset", "-c", "0")),
         "OPENBLAS_CORETYPE=Prescott": lambda: step(arguments.program, arguments, processors,
-                                                   environment={"OPENBLAS_CORETYPE": "Prescott"}.items()),
+                                                   environment={"OPENBLAS_CORETYPE": "Prescott"}),
     }
     times = {name: [] for name in cases}
     for _ in range(arguments.rounds):

@@ -93,7 +93,7 @@ Tensor decoder(Tensor a, Tensor b) {
   const Tensor bias = graph.variable("bias", {kWords}, constant(0));
   const Tensor targets = graph.variable("targets", {a.shape()[0]}, constant(0),
                                         {.trainable = false, .dtype = DType::kInt32});
-  const Tensor loss = softmax_cross_entropy(a, weight, bias, targets).loss;
+  const Tensor loss = softmax_cross_entropy(a, {weight, bias}, targets).loss;
   return GradientDescentOptimizer(0).minimize(loss + reduce_sum(b));
 }
 

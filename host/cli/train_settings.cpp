@@ -129,8 +129,8 @@ void TrainSettings::check() const {
   for (const std::int64_t units : nhid) require_count("--nhid", units, 1);
   require_count("--proj", proj, 0);
   if (nhid.size() != 1 && std::int64_t(nhid.size()) != nlayers)
-    throw UsageError(fmt::format("--nhid: got {} sizes, expected 1 or one for each of {} layers",
-                                 nhid.size(), nlayers));
+    throw UsageError(fmt::format("--nhid: got {} sizes, expected 1{}, as --nlayers says",
+                                 nhid.size(), nlayers == 1 ? "" : fmt::format(" or {}", nlayers)));
   check_fraction("--dropout", dropout, true);
   require_count("--batch-size", batch_size, 1);
   require_count("--bptt", bptt, 1);

@@ -53,8 +53,9 @@ DecoderLoss SoftmaxDecoder::loss(Tensor h, Tensor targets, Tensor row_weights,
     row_weights = row_weights ? row_weights * rows : rows;
   }
   const SoftmaxCrossEntropyResult result =
-      softmax_cross_entropy(h, weight_, bias_, targets, row_weights,
-                            {.chunk_rows = options.chunk_rows,
+      softmax_cross_entropy(h, {weight_, bias_}, targets,
+                            {.row_weights = row_weights,
+                             .chunk_rows = options.chunk_rows,
                              .ignored_id = kIgnoredId,
                              .mean = !options.weight && options.reduction == LossReduction::kMean,
                              .scale = options.weight ? 1 : 1 / double(options.batch)});

@@ -5,6 +5,7 @@
 #include <set>
 #include <utility>
 
+#include "host/ops/rows.h"
 #include "unroll/gradients.h"
 #include "unroll/ops.h"
 
@@ -48,9 +49,9 @@ class ShardBuilder {
     return part;
   }
 
-  /// The dense gradients of a node of the tree, added up. Those of tables are in `tables`, shard by
-  /// shard. A shard's nodes are made only when the sum of those before it is there, so that few
-  /// gradients are in memory at a time.
+  /// The dense gradients of a node of the tree, added up. Those of tables are in `tables_`, shard
+  /// by shard, unless the table as a whole is less. A shard's nodes are made only when the sum of
+  /// those before it is there, so that few gradients are in memory at a time.
   ShardGradients sum(const IndexRange& shards) {
     return tree_sum(
         shards, [&](std::int64_t shard) { return leaf(shard); },
@@ -85,9 +86,22 @@ class ShardBuilder {
     ShardGradients result{gradients(part.cost, graph_.trainable_variables()),
                           reshape(part.loss ? part.loss : part.cost, {1})};
     tables_.resize(result.gradients.size());
-    for (std::size_t k = 0; k < result.gradients.size(); ++k)
-      if (result.gradients[k].is_sparse()) tables_[k].push_back(result.gradients[k]);
+    const std::vector<Tensor> variables = graph_.trainable_variables();
+    for (std::size_t k = 0; k < result.gradients.size(); ++k) {
+      Gradient& gradient = result.gradients[k];
+      if (!gradient.is_sparse()) continue;
+      if (is_less_as_a_whole(variables[k]))
+        gradient = to_dense(gradient, variables[k]);
+      else
+        tables_[k].push_back(gradient);
+    }
     return result;
+  }
+
+  /// Between ranks, rows travel once to each, a whole table there and its sum back. It depends on
+  /// the whole batch, so the bits do not depend on who holds which shard.
+  bool is_less_as_a_whole(const Tensor& table) const {
+    return options_.lookups > 2 * table.shape()[0];
   }
 
   const Task& task_;

@@ -14,7 +14,7 @@
 namespace unroll {
 
 /// A parameter with a dense gradient has one tensor; a table that is only looked up in has ids and
-/// rows.
+/// rows, if these are less than the table.
 struct GradientTensors {
   std::string variable;
   Tensor dense;

@@ -52,6 +52,7 @@ struct EvaluationGraph {
 
 struct TrainingGraphOptions {
   std::int64_t batch;
+  std::int64_t lookups = 0;  // ids of the largest batch; 0: it has none, or that is unknown
   OptimizerSpec optimizer;
   double learning_rate;
   LossReduction reduction = LossReduction::kMean;

@@ -17,7 +17,9 @@ struct State final : OperationState {
 class SoftmaxCrossEntropyOperation final : public Operation {
  public:
   explicit SoftmaxCrossEntropyOperation(const SoftmaxCrossEntropyOptions& options)
-      : options_(options) {}
+      : options_(options) {
+    options_.row_weights = {};  // an input
+  }
 
   std::string kind() const override { return "softmax_cross_entropy"; }
 
@@ -104,11 +106,11 @@ class SoftmaxCrossEntropyOperation final : public Operation {
 
 }  // namespace
 
-SoftmaxCrossEntropyResult softmax_cross_entropy(Tensor h, Tensor weight, Tensor bias,
-                                                Tensor targets, Tensor row_weights,
+SoftmaxCrossEntropyResult softmax_cross_entropy(Tensor h, const DecoderWeights& decoder,
+                                                Tensor targets,
                                                 const SoftmaxCrossEntropyOptions& options) {
-  std::vector<Tensor> inputs = {h, weight, bias, targets};
-  if (row_weights) inputs.push_back(row_weights);
+  std::vector<Tensor> inputs = {h, decoder.weight, decoder.bias, targets};
+  if (options.row_weights) inputs.push_back(options.row_weights);
   Tensor loss =
       add_node(std::make_shared<SoftmaxCrossEntropyOperation>(options), std::move(inputs));
   return {loss, {&loss.node(), kLogProb}, {&loss.node(), kHit}};

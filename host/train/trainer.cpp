@@ -40,11 +40,18 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
+/// Ids of words come first. A tagger's characters, of which there are more, are not counted.
+std::int64_t lookups(const Batch& largest) {
+  const Column& first = largest.columns.front();
+  return first.dtype == DType::kInt32 ? first.shape.elements() : 0;
+}
+
 TrainingGraphOptions graph_options(const Task& task, const TrainingOptions& options,
-                                   std::int64_t batch) {
+                                   const Examples& examples) {
   const double most = options.loss_ceiling.value_or(task.loss_ceiling());
   const float ceiling = most > 0 ? float(most) : std::numeric_limits<float>::infinity();
-  return {.batch = batch,
+  return {.batch = examples.batch_size(),
+          .lookups = lookups(examples.largest()),
           .optimizer = options.optimizer,
           .learning_rate = options.schedule.learning_rate,
           .reduction = options.reduction,
@@ -75,7 +82,7 @@ class Trainer {
         queue_(*run.examples.train),
         schedule_(with_steps(options_, queue_.batches())),
         step_({run.task, run.backend, options_.seed, shards_of(run, batch_size_)},
-              graph_options(run.task, options_, batch_size_)),
+              graph_options(run.task, options_, *run.examples.train)),
         evaluator_(run.task, step_.store(), evaluator_options()),
         watch_({options_, run.observer, step_, progress_,
                 [this](nlohmann::ordered_json line) { write_metrics(std::move(line)); }, leads()}) {

@@ -53,17 +53,16 @@ TEST(Doctor, SaysWhatAutoMeansHere) {
             !report["cuda"]["module"]["why_not"].is_null());
 }
 
-TEST(Device, MoreThreadsThanProcessorsGetAWarning) {
+TEST(Device, HasAtMostOneThreadPerProcessor) {
   const int most = processor_limit().processors;
-  const auto warned = [](int threads) {
+  const std::string used = std::to_string(most) + " thread" + (most == 1 ? "" : "s") + ")";
+  for (const int threads : {0, most, most + 1, 4000}) {
     const Output result =
         run_unroll("eval --device cpu --checkpoint none --threads " + std::to_string(threads));
-    return bool(
-        contains(result.err, "warning: " + std::to_string(threads) + " threads take turns on "));
-  };
-  EXPECT_TRUE(warned(most + 1));
-  EXPECT_FALSE(warned(most));
-  EXPECT_FALSE(warned(0));
+    EXPECT_TRUE(contains(result.err, used)) << result.err;
+    EXPECT_EQ(threads > most,
+              bool(contains(result.err, "warning: --threads " + std::to_string(threads) + ": ")));
+  }
 }
 
 TEST(Doctor, NamesAGpu) {

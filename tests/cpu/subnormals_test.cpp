@@ -323,7 +323,8 @@ TEST_P(Subnormals, SoftmaxCrossEntropyGivesZero) {
     const Tensor targets = g.placeholder("targets", {kRows}, DType::kInt32);
     const Tensor decoder = g.variable("decoder", {kWords, kHidden}, uniform(-20, 20));
     const Tensor bias = g.variable("bias", {kWords}, uniform(-20, 20));
-    const auto result = softmax_cross_entropy(h, decoder, bias, targets, weights);
+    const auto result =
+        softmax_cross_entropy(h, {decoder, bias}, targets, {.row_weights = weights});
     std::vector<Tensor> fetches{result.loss, result.log_prob};
     const std::vector<Tensor> xs{h, decoder, bias};
     for (const Tensor& gradient : dense_gradients(result.loss, xs)) fetches.push_back(gradient);

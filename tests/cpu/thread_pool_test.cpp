@@ -1,6 +1,7 @@
 #include "host/cpu/thread_pool.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -133,6 +134,25 @@ INSTANTIATE_TEST_SUITE_P(Sizes, ThreadPoolTest, ::testing::Values(1, 2, 3, 7));
 
 TEST(ThreadPool, RejectsNoThreads) {
   EXPECT_THROW(ThreadPool(0), std::invalid_argument);
+}
+
+TEST(ThreadPool, SaysHowManyThreadsTheSystemStarted) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's own memory is above any limit of addresses";
+#endif
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_AS, &before), 0);
+  const rlimit small{rlim_t{2} << 30, before.rlim_max};  // room for some stacks of 8 MiB
+  std::string error;
+  ASSERT_EQ(::setrlimit(RLIMIT_AS, &small), 0);
+  try {
+    const ThreadPool pool(4000);
+  } catch (const std::runtime_error& e) {
+    error = e.what();
+  }
+  ::setrlimit(RLIMIT_AS, &before);
+  EXPECT_TRUE(error.ends_with("from the system (Resource temporarily unavailable), expected 4000"))
+      << error;
 }
 
 TEST(ThreadPool, SplitRangeIsContiguousAndEven) {

@@ -202,7 +202,7 @@ std::vector<Case> neural_cases() {
       {"`mean_squared_error`", [](Tensor x) { return mean_squared_error(x, x); }},
       {"`softmax_cross_entropy`",
        [row](Tensor x) {
-         return softmax_cross_entropy(slice(x, 0, 0, 3), x, row(x), ids(x.graph())).loss;
+         return softmax_cross_entropy(slice(x, 0, 0, 3), {x, row(x)}, ids(x.graph())).loss;
        }},
       {"`sample`", [](Tensor x) { return sample(x); }},
   };

@@ -119,7 +119,7 @@ Tensor cost_of(Graph& g, Tensor x, Tensor ids) {
   terms.push_back(embedding(tanh(dense_table), ids));
   terms.push_back(g.constant(std::vector<float>{1, 2.5F}, {2}) * x);
   const Tensor bias = g.variable("bias", {5}, constant(0.5));
-  terms.push_back(softmax_cross_entropy(x, dense_table, bias, ids, {}, {.scale = 0.5}).loss);
+  terms.push_back(softmax_cross_entropy(x, {dense_table, bias}, ids, {.scale = 0.5}).loss);
   const Tensor tags = g.placeholder("tags", {2, 1}, DType::kInt32);
   const CrfWeights chain{x, g.variable("start", {2}, constant(0)),
                          g.variable("end", {2}, constant(0))};

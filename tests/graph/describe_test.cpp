@@ -23,7 +23,7 @@ TEST(Describe, ASmallGraph) {
   const Tensor b = g.variable("decoder.bias", {4}, constant(0.5), {.trainable = false});
   const Tensor shift = g.constant(std::vector<float>{1, 0.1F, -3}, {3});
   const Tensor h = dropout(tanh(x * 2 + shift), 0.25);
-  const auto loss = softmax_cross_entropy(h, w, b, targets, {}, {.mean = true});
+  const auto loss = softmax_cross_entropy(h, {w, b}, targets, {.mean = true});
   reduce_mean(loss.hit);
   EXPECT_EQ(g.describe(), R"(x = placeholder -> float32 [?, 3]
 targets = placeholder -> int32 [?]

@@ -50,8 +50,8 @@ Tensor every_operation(Graph& graph, Tensor x, Tensor ids) {
   add(one_hot(ids, 2));
   add(dropout(x, 0.0));
   add(dense(x, 2, "dense", {.weight = uniform(0, 1), .bias = constant(0)}));
-  add(softmax_cross_entropy(x, graph.variable("w", {2, 2}, xavier()),
-                            graph.variable("b", {2}, constant(0)), ids)
+  add(softmax_cross_entropy(
+          x, {graph.variable("w", {2, 2}, xavier()), graph.variable("b", {2}, constant(0))}, ids)
           .loss);
   const RecurrentSpec spec{.cell = CellKind::kGru, .hidden = {2}};
   validate(spec);

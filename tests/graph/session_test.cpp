@@ -435,7 +435,7 @@ TEST_P(SessionTest, ValuesWrittenToTheStoreAreSeenByTheNextRun) {
   const Tensor h = g.constant(1, {2, 3});
   const Tensor w = g.variable("w", {4, 3}, constant(0)), b = g.variable("b", {4}, constant(0));
   const Tensor targets = g.placeholder("targets", {2}, DType::kInt32);
-  const Tensor loss = softmax_cross_entropy(h, w, b, targets).loss;
+  const Tensor loss = softmax_cross_entropy(h, {w, b}, targets).loss;
   Session session(g, backend_);
   const std::vector<std::int32_t> ids{0, 0};
   EXPECT_TRUE(close(session.evaluate(loss, {{targets, ids}}), {2 * std::log(4.0)}, 4));

@@ -332,8 +332,8 @@ struct SmallGraph {
 
   void add_loss(const RecurrentSpec& spec, const std::vector<CellWeights>& weights) {
     const Tensor y = recurrent(spec, {.x = x, .weights = weights}).y;
-    loss = softmax_cross_entropy(reshape(y, {kOpen, decoder.shape()[1]}), decoder,
-                                 graph.variable("bias", {kTokens}, constant(0)), targets, {},
+    loss = softmax_cross_entropy(reshape(y, {kOpen, decoder.shape()[1]}),
+                                 {decoder, graph.variable("bias", {kTokens}, constant(0))}, targets,
                                  {.mean = true})
                .loss;
   }
@@ -411,8 +411,8 @@ TEST_P(ParameterCopiesTest, FollowVariablesUsedTwice) {
   const RecurrentResult stack = recurrent(
       spec, {.x = g.x,
              .weights = {g.cells[0], {r, r, other, c}, {r, decoder, c, bias}, {r, r, bias, bias}}});
-  const Tensor loss = softmax_cross_entropy(reshape(stack.y, {kOpen, 10}), decoder, bias, g.targets,
-                                            {}, {.mean = true})
+  const Tensor loss = softmax_cross_entropy(reshape(stack.y, {kOpen, 10}), {decoder, bias},
+                                            g.targets, {.mean = true})
                           .loss;
   const Tensor step = GradientDescentOptimizer(1).minimize(loss + g.loss);
   Twins twins(backend_);
@@ -443,8 +443,9 @@ TEST_P(ParameterCopiesTest, OutliveTheGraphThatReadsThem) {
   };
   const Tensor targets = reading.placeholder("targets", {4}, DType::kInt32);
   const Tensor loss =
-      softmax_cross_entropy(reading.constant(0.5, {4, 10}), table_of(reading),
-                            reading.variable("bias", {kTokens}, constant(0)), targets)
+      softmax_cross_entropy(reading.constant(0.5, {4, 10}),
+                            {table_of(reading), reading.variable("bias", {kTokens}, constant(0))},
+                            targets)
           .loss;
   const Tensor table = table_of(training);
   const Tensor step = GradientDescentOptimizer(0.25).minimize(reduce_sum(table * table));
@@ -472,8 +473,8 @@ TEST_P(ParameterCopiesTest, FollowSparseUpdates) {
       return graph.variable("table", {kTokens, 10}, uniform(-1, 1));
     };
     const Tensor loss =
-        softmax_cross_entropy(h, table_of(reading),
-                              reading.variable("bias", {kTokens}, constant(0)), targets)
+        softmax_cross_entropy(
+            h, {table_of(reading), reading.variable("bias", {kTokens}, constant(0))}, targets)
             .loss;
     const Tensor ids = training.placeholder("ids", {4}, DType::kInt32);
     const Tensor rows = embedding(table_of(training), ids);

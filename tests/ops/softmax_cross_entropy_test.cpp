@@ -360,9 +360,9 @@ TEST_P(SoftmaxCrossEntropyOp, GradientOfAScaledLossMatchesComplexStep) {
     const Tensor bias = g.placeholder("bias", {c.classes});
     const Tensor targets = g.placeholder("targets", {c.rows}, DType::kInt32);
     const Tensor v_in = g.placeholder("v", {c.rows, c.hidden});
-    const Tensor row_weights = c.weighted ? g.placeholder("row_weights", {c.rows}) : Tensor{};
-    const auto result =
-        softmax_cross_entropy(h, weight, bias, targets, row_weights, graph_options(c));
+    SoftmaxCrossEntropyOptions options = graph_options(c);
+    if (c.weighted) options.row_weights = g.placeholder("row_weights", {c.rows});
+    const auto result = softmax_cross_entropy(h, {weight, bias}, targets, options);
     EXPECT_EQ(result.loss.shape(), Shape{1});
     EXPECT_EQ(result.log_prob.shape(), Shape{c.rows});
     EXPECT_EQ(result.hit.shape(), Shape{c.rows});
@@ -380,7 +380,7 @@ TEST_P(SoftmaxCrossEntropyOp, GradientOfAScaledLossMatchesComplexStep) {
                             {bias, values[2]},
                             {v_in, values[3]},
                             {targets, data.targets}};
-    if (c.weighted) feeds.emplace_back(row_weights, values[4]);
+    if (c.weighted) feeds.emplace_back(options.row_weights, values[4]);
     Session session(g, backend_);
     session.run(fetches, feeds);
 
@@ -417,7 +417,7 @@ TEST_P(SoftmaxCrossEntropyOp, ChunkRowsDoNotChangeTheResult) {
     const Tensor bias = g.variable("bias", {c.classes}, constant(0));
     const Tensor targets = g.placeholder("targets", {kOpen}, DType::kInt32);
     const Tensor loss =
-        softmax_cross_entropy(h, weight, bias, targets, {}, {.chunk_rows = chunk}).loss;
+        softmax_cross_entropy(h, {weight, bias}, targets, {.chunk_rows = chunk}).loss;
     const Tensor dweight = dense_gradients(loss, {weight})[0];
     Session session(g, backend_);
     session.variables().write<float>("weight", floats(data.weight));
@@ -445,7 +445,7 @@ TEST_P(SoftmaxCrossEntropyOp, TiedWeightsGetBothGradients) {
   const Tensor ids = g.placeholder("ids", {c.rows}, DType::kInt32);
   const Tensor targets = g.placeholder("targets", {c.rows}, DType::kInt32);
   const Tensor h = tanh(embedding(table, ids));
-  const Tensor cost = softmax_cross_entropy(h, table, bias, targets, {}, graph_options(c)).loss * 2;
+  const Tensor cost = softmax_cross_entropy(h, {table, bias}, targets, graph_options(c)).loss * 2;
   const Tensor slope = dense_gradients(cost, {table})[0];
   Session session(g, backend_);
   session.variables().write<float>("table", floats(data.weight));
@@ -471,8 +471,8 @@ TEST_P(SoftmaxCrossEntropyOp, TwoLossesInOneGraph) {
   const Tensor weight = g.placeholder("weight", {c.classes, c.hidden});
   const Tensor bias = g.placeholder("bias", {c.classes});
   const Tensor targets = g.placeholder("targets", {c.rows}, DType::kInt32);
-  const Tensor once = softmax_cross_entropy(h, weight, bias, targets).loss;
-  const Tensor again = softmax_cross_entropy(h * 2, weight, bias, targets).loss;
+  const Tensor once = softmax_cross_entropy(h, {weight, bias}, targets).loss;
+  const Tensor again = softmax_cross_entropy(h * 2, {weight, bias}, targets).loss;
   const Tensor slope = dense_gradients(once - again, {weight})[0];
   Session session(g, backend_);
   const std::vector<float> actual = session.evaluate(slope, {{h, floats(data.h)},
@@ -494,7 +494,7 @@ TEST_P(SoftmaxCrossEntropyOp, ABadTargetGivesNan) {
   const Tensor h = g.constant(1, {2, 3});
   const Tensor weight = g.constant(0.5, {4, 3}), bias = g.constant(0, {4});
   const Tensor targets = g.placeholder("targets", {2}, DType::kInt32);
-  const Tensor loss = softmax_cross_entropy(h, weight, bias, targets).loss;
+  const Tensor loss = softmax_cross_entropy(h, {weight, bias}, targets).loss;
   Session session(g, backend_);
   EXPECT_TRUE(std::isnan(session.evaluate(loss, {{targets, std::vector<std::int32_t>{0, 4}}})[0]));
   EXPECT_TRUE(close(session.evaluate(loss, {{targets, std::vector<std::int32_t>{0, -1}}}),
@@ -511,7 +511,7 @@ TEST_P(SoftmaxCrossEntropyOp, ResultsCanBeFetchedAlone) {
   const Tensor weight = g.placeholder("weight", {c.classes, c.hidden});
   const Tensor bias = g.placeholder("bias", {c.classes});
   const Tensor targets = g.placeholder("targets", {c.rows}, DType::kInt32);
-  const auto result = softmax_cross_entropy(h, weight, bias, targets, {}, graph_options(c));
+  const auto result = softmax_cross_entropy(h, {weight, bias}, targets, graph_options(c));
   const Tensor dbias = dense_gradients(result.loss, {bias})[0];
   const std::vector<float> hv = floats(data.h), wv = floats(data.weight), bv = floats(data.bias);
   const std::vector<Feed> feeds{{h, hv}, {weight, wv}, {bias, bv}, {targets, data.targets}};
@@ -532,21 +532,24 @@ TEST(SoftmaxCrossEntropyShapes, AreChecked) {
   Graph g;
   const Tensor h = g.placeholder("h", {6, 3}), w = g.placeholder("w", {4, 3});
   const Tensor b = g.placeholder("b", {4}), t = g.placeholder("t", {6}, DType::kInt32);
-  EXPECT_THROW(softmax_cross_entropy(h, g.placeholder("w2", {4, 2}), b, t), std::invalid_argument);
-  EXPECT_THROW(softmax_cross_entropy(h, w, g.placeholder("b2", {5}), t), std::invalid_argument);
-  EXPECT_THROW(softmax_cross_entropy(h, w, b, g.placeholder("t2", {5}, DType::kInt32)),
+  EXPECT_THROW(softmax_cross_entropy(h, {g.placeholder("w2", {4, 2}), b}, t),
                std::invalid_argument);
-  EXPECT_THROW(softmax_cross_entropy(h, w, b, g.placeholder("t3", {6})), std::invalid_argument);
-  EXPECT_THROW(softmax_cross_entropy(h, w, b, t, g.placeholder("rw", {5})), std::invalid_argument);
-  EXPECT_THROW(softmax_cross_entropy(g.placeholder("h2", {2, 3, 3}), w, b, t),
+  EXPECT_THROW(softmax_cross_entropy(h, {w, g.placeholder("b2", {5})}, t), std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(h, {w, b}, g.placeholder("t2", {5}, DType::kInt32)),
                std::invalid_argument);
-  EXPECT_THROW(softmax_cross_entropy(h, w, b, t, {}, {.chunk_rows = -1}), std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(h, {w, b}, g.placeholder("t3", {6})), std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(h, {w, b}, t, {.row_weights = g.placeholder("rw", {5})}),
+               std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(g.placeholder("h2", {2, 3, 3}), {w, b}, t),
+               std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(h, {w, b}, t, {.chunk_rows = -1}), std::invalid_argument);
   const auto wide = [](Tensor x) { return cast(x, DType::kFloat64); };
-  EXPECT_THROW(softmax_cross_entropy(wide(h), w, b, t), std::invalid_argument);
-  EXPECT_THROW(softmax_cross_entropy(h, wide(w), b, t), std::invalid_argument);
-  EXPECT_THROW(softmax_cross_entropy(h, w, wide(b), t), std::invalid_argument);
-  EXPECT_THROW(softmax_cross_entropy(h, w, b, t, wide(g.placeholder("rw2", {6}))),
-               std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(wide(h), {w, b}, t), std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(h, {wide(w), b}, t), std::invalid_argument);
+  EXPECT_THROW(softmax_cross_entropy(h, {w, wide(b)}, t), std::invalid_argument);
+  EXPECT_THROW(
+      softmax_cross_entropy(h, {w, b}, t, {.row_weights = wide(g.placeholder("rw2", {6}))}),
+      std::invalid_argument);
 }
 
 }  // namespace

@@ -2,14 +2,17 @@
 /// rounding, and the same bits on any number of ranks.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "host/data/text_batches.h"
+#include "host/models/sharded_training.h"
 #include "host/train/training_step.h"
 #include "tests/parallel/support.h"
 #include "tests/support/backends.h"
@@ -46,7 +49,7 @@ CutTask cut_language_model(bool tied, LossReduction reduction, double dropout) {
 
 CutTask cut_classifier(Pooling pooling, double dropout) {
   SequenceClassifierConfig config;
-  config.vocabulary = 20;
+  config.vocabulary = 30;  // so many that rows travel
   config.embedding = 5;
   config.hidden = {6};
   config.classes = 3;
@@ -111,11 +114,13 @@ struct SteppedModel {
 SteppedModel train_epoch(const CutTask& c, const std::string& device, const StepShards& shards) {
   const auto examples = c.examples();
   const auto backend = device == "Cpu" ? cpu(1) : cuda(0, kCudaForms.at(device));
-  TrainingStep step({*c.task, backend, 5, shards}, {.batch = kStepRows,
-                                                    .optimizer = {.kind = OptimizerKind::kSgd},
-                                                    .learning_rate = 0.5,
-                                                    .reduction = c.reduction});
   Batch batch = examples->largest();
+  TrainingStep step({*c.task, backend, 5, shards},
+                    {.batch = kStepRows,
+                     .lookups = batch.columns.front().shape.elements(),
+                     .optimizer = {.kind = OptimizerKind::kSgd},
+                     .learning_rate = 0.5,
+                     .reduction = c.reduction});
   step.prepare(batch);
   while (examples->next(batch)) step.run(batch, 0.5);
   SteppedModel trained{{}, step.statistics(), step.counters()};
@@ -184,6 +189,23 @@ TEST_P(ShardedStep, HasTheSameBitsOnAnyNumberOfRanks) {
 }
 
 UNROLL_FOR_EACH_BACKEND(ShardedStep);
+
+TEST(ShardedTraining, ATableTravelsByRowsUnlessAsAWholeItIsLess) {
+  const CutTask c = cut_language_model(false, LossReduction::kMean, 0);
+  std::int64_t table = 0;
+  for (const VariableInfo& info : c.task->parameters())
+    if (info.name == "encoder.weight") table = info.type.shape[0];
+  ASSERT_GT(table, 0);
+  for (const auto& [lookups, by_rows] :
+       {std::pair(std::int64_t{0}, true), std::pair(2 * table, true),
+        std::pair(2 * table + 1, false)}) {
+    const ShardedTraining made =
+        sharded_training(*c.task, {.batch = kStepRows, .lookups = lookups}, {4, {0, 2}});
+    const auto is_sparse = [](const GradientTensors& tensors) { return tensors.is_sparse(); };
+    EXPECT_EQ(std::ranges::any_of(made.rows, is_sparse), by_rows) << lookups;
+    EXPECT_EQ(std::ranges::any_of(made.update->gradients, is_sparse), by_rows) << lookups;
+  }
+}
 
 }  // namespace
 }  // namespace unroll::test

@@ -47,8 +47,7 @@ struct LanguageModel {
     const Tensor weight =
         tied ? table : graph.variable("decoder.weight", {kWords, kHidden}, uniform(-0.1, 0.1));
     const Tensor bias = graph.variable("decoder.bias", {kWords}, constant(0));
-    loss =
-        softmax_cross_entropy(h, weight, bias, targets, {}, {.chunk_rows = 16, .mean = true}).loss;
+    loss = softmax_cross_entropy(h, {weight, bias}, targets, {.chunk_rows = 16, .mean = true}).loss;
     OptimizerSpec adam{.kind = OptimizerKind::kAdam};
     adam.clip_norm = 0.25F;
     std::vector<Tensor> parts{Optimizer(adam, 0.01).minimize(loss)};

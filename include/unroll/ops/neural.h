@@ -53,7 +53,13 @@ Tensor mean_pool_2d(Tensor x, std::int64_t size, const PoolOptions& options = {}
 /// Shapes    a and b have the same shape -> a scalar.
 Tensor mean_squared_error(Tensor a, Tensor b);
 
+/// The layer that gives the logits h W^T + b.
+struct DecoderWeights {
+  Tensor weight, bias;
+};
+
 struct SoftmaxCrossEntropyOptions {
+  Tensor row_weights = {};      // factors of the rows' losses; empty: ones
   std::int64_t chunk_rows = 0;  // rows of logits in memory at a time; 0: as many as suit the device
   std::int64_t ignored_id = -1;  // rows with this target count for nothing
   bool mean = false;             // divides the sum of the losses by the sum of the rows' weights
@@ -68,9 +74,9 @@ struct SoftmaxCrossEntropyResult {
 
 /// The loss of a classifier: decoder, softmax and cross-entropy in one node, which never holds more
 /// than a chunk of the logits h W^T + b.
-/// Shapes    h [M, H], weight [V, H], bias [V], targets [M] int32, row_weights [M] or empty (ones)
-SoftmaxCrossEntropyResult softmax_cross_entropy(Tensor h, Tensor weight, Tensor bias,
-                                                Tensor targets, Tensor row_weights = {},
+/// Shapes    h [M, H], weight [V, H], bias [V], targets [M] int32, row_weights [M]
+SoftmaxCrossEntropyResult softmax_cross_entropy(Tensor h, const DecoderWeights& decoder,
+                                                Tensor targets,
                                                 const SoftmaxCrossEntropyOptions& options = {});
 
 struct SamplingOptions {

@@ -5,7 +5,6 @@
 #include <set>
 #include <utility>
 
-#include "host/ops/rows.h"
 #include "unroll/gradients.h"
 #include "unroll/ops.h"
 

@@ -120,4 +120,9 @@ std::vector<Tensor> dense_gradients(Tensor cost, const std::vector<Tensor>& xs) 
   return result;
 }
 
+Tensor to_dense(const Gradient& gradient, Tensor x) {
+  if (!gradient.is_sparse()) return gradient.values;
+  return scatter_add_rows(zeros_like(x), gradient.ids, gradient.values);
+}
+
 }  // namespace unroll

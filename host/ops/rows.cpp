@@ -226,9 +226,4 @@ CoalescedRows coalesce_rows(Tensor ids, Tensor rows, Tensor table) {
   return {unique, {&unique.node(), 1}};
 }
 
-Tensor to_dense(const Gradient& gradient, Tensor x) {
-  if (!gradient.is_sparse()) return gradient.values;
-  return scatter_add_rows(zeros_like(x), gradient.ids, gradient.values);
-}
-
 }  // namespace unroll

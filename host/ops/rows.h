@@ -17,7 +17,4 @@ struct CoalescedRows {
 /// Rows with equal ids summed; `table` gives the number of ids.
 CoalescedRows coalesce_rows(Tensor ids, Tensor rows, Tensor table);
 
-/// The gradient as a tensor of x's shape.
-Tensor to_dense(const Gradient& gradient, Tensor x);
-
 }  // namespace unroll

@@ -12,7 +12,6 @@
 #include "host/ops/control_flow.h"
 #include "host/ops/elementwise.h"
 #include "host/ops/gradients.h"
-#include "host/ops/rows.h"
 #include "unroll/ops.h"
 
 namespace unroll {

@@ -32,4 +32,7 @@ std::vector<Gradient> gradients(Tensor cost, const std::vector<Tensor>& xs);
 /// The same as tensors of x's shape, with zeros where cost does not depend on x.
 std::vector<Tensor> dense_gradients(Tensor cost, const std::vector<Tensor>& xs);
 
+/// The gradient that has been found for x as a tensor of x's shape.
+Tensor to_dense(const Gradient& gradient, Tensor x);
+
 }  // namespace unroll

@@ -60,7 +60,7 @@ while read -r theirs ours hash; do
   fetch "$url/$theirs" "$new" || {
     rm -f "$new"
     die "$url/$theirs: cannot be fetched. Without a network, copy the file from another machine to
-$folder/$ours and run this again, which checks it."
+$PWD/$folder/$ours and run this again, which checks it."
   }
   is_sound "$new" "$hash" || {
     got=$(sha256sum <"$new" | cut -d' ' -f1)

@@ -2,8 +2,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <memory>
 #include <optional>
+#include <stdexcept>
+#include <utility>
 
 #include "host/bench/floor.h"
 #include "host/bench/measure.h"
@@ -76,6 +79,15 @@ void write(const BenchFlags& flags, const Results& results) {
   if (!flags.html.empty()) replace_file(flags.html, benchmark::make_page(results));
 }
 
+/// Before anything is measured for them.
+void check_files(const BenchFlags& flags) {
+  for (const auto& [flag, file] : {std::pair("--csv", flags.csv), std::pair("--html", flags.html)})
+    if (!file.empty() &&
+        !std::filesystem::is_directory(std::filesystem::absolute(file).parent_path()))
+      throw std::runtime_error(
+          fmt::format("{}: got {}, expected a file in a folder that exists", flag, file));
+}
+
 /// That the flag leaves something to measure.
 void check_algorithms(const benchmark::RecurrentBenchOptions& options) {
   const std::vector<std::string> names = benchmark::algorithm_names(options);
@@ -98,6 +110,7 @@ void run_rnn(const BenchFlags& flags) {
   device.device = flags.device;
   device.threads = flags.threads;
   device.check();
+  check_files(flags);
   // Finds the mistakes that can be found without a device.
   static_cast<void>(chosen_shapes(flags, DeviceKind::kCuda));
   static_cast<void>(
@@ -171,10 +184,12 @@ void add_rnn(CLI::App& bench, std::function<void()>& run) {
       fmt::format("A first look: {} samples of the shapes {}, unless others are given",
                   kQuickSamples, fmt::join(kQuickShapes, ", ")));
   command->add_option("--device", flags->device, "auto, cpu, cuda or cuda:N")
+      ->envname("UNROLL_DEVICE")
       ->capture_default_str();
   command
       ->add_option("--threads", flags->threads,
                    "Threads on the CPU; 0: one per processor it may use")
+      ->envname("UNROLL_THREADS")
       ->capture_default_str();
   command->add_option("--csv", flags->csv, "File for all numbers; written after every shape");
   command->add_option("--html", flags->html, "File for a page with charts");

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <memory>
+#include <optional>
 #include <random>
 #include <utility>
 
@@ -26,14 +27,15 @@ constexpr const char* kBetween = "---\n";
 
 struct GenerateFlags {
   std::string checkpoint, prompt, prompt_file, stop;
-  std::int64_t length = 100, count = 1, beam = 0;
+  std::int64_t length = 100, count = 1;
+  std::optional<std::int64_t> beam;
   SamplingOptions sampling;
   CLI::Option* seed = nullptr;
   bool no_unknown = false, json = false;
   DeviceFlags device;
 
   /// Whether it depends on the seed what comes out.
-  bool draws() const { return beam == 0 && sampling.temperature > 0; }
+  bool draws() const { return !beam && sampling.temperature > 0; }
 };
 
 /// A seed for one who has given none. JSON's readers keep 32 bits exactly.
@@ -152,10 +154,10 @@ std::vector<std::string> sentences_of(std::string_view text) {
 void check(const GenerateFlags& flags) {
   require_range("--length", double(flags.length), 1, 1 << 30);
   require_range("--n", double(flags.count), 1, 1 << 16);
-  if (flags.beam != 0) require_range("--beam", double(flags.beam), 1, 1 << 12);
-  if (flags.beam != 0 && flags.count > flags.beam)
+  if (flags.beam) require_range("--beam", double(*flags.beam), 1, 1 << 12);
+  if (flags.beam && flags.count > *flags.beam)
     throw UsageError(
-        fmt::format("--n: got {}, expected at most the {} of --beam", flags.count, flags.beam));
+        fmt::format("--n: got {}, expected at most the {} of --beam", flags.count, *flags.beam));
   try {
     flags.sampling.check();
   } catch (const std::invalid_argument& error) {
@@ -184,7 +186,7 @@ void draw_samples(const GenerateFlags& flags, const LoadedModel& model,
 /// A text is complete with the stop string, or without one at the end of a line.
 void find_best(const GenerateFlags& flags, const LoadedModel& model,
                const std::vector<std::int32_t>& prompt, SampleOutput& output) {
-  TokenStates states(model, {.rows = flags.beam});
+  TokenStates states(model, {.rows = *flags.beam});
   const Tokenizer& tokenizer = states.tokenizer();
   const auto ends = [&](std::span<const std::int32_t> tokens) {
     if (flags.stop.empty()) return tokens.back() == tokenizer.line_end();
@@ -232,7 +234,7 @@ void run_generate(GenerateFlags flags) {
   const Truth truth(model);
   const std::vector<std::int32_t> prompt = text_ids(tokenizer, flags.prompt, warn);
   SampleOutput output(flags, tokenizer);
-  (flags.beam > 0 ? find_best : draw_samples)(flags, model, prompt, output);
+  (flags.beam ? find_best : draw_samples)(flags, model, prompt, output);
   Json grammar;
   if (truth.applies()) grammar = grammar_json(truth, output.samples);
   if (flags.json && output.samples.size() == 1) {

@@ -150,7 +150,9 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
   visit(Setting{"--lr", kTraining,
                 "Learning rate [sgd 20, momentum 2, both divided by --bptt with --reduction time; "
-                "others 0.002; of a series 0.1, 0.01 and 0.003]",
+                "others 0.002, but by --recipe auto 0.004 for words and 0.006 for characters; of a "
+                "series "
+                "0.1, 0.01 and 0.003]",
                 true},
         &S::lr);
   visit(Setting{"--lr-schedule", kTraining, "constant, decay, plateau or cosine", true},
@@ -215,7 +217,12 @@ void for_each_setting(Visit&& visit) {
           true},
       &S::rnn_algorithm);
 
-  visit(Setting{"--epochs", kTraining, "Passes over the training data", true}, &S::epochs);
+  visit(
+      Setting{
+          "--epochs", kTraining,
+          "Passes over the training data; by default more of a small text, fewer of a large one",
+          true},
+      &S::epochs);
   visit(Setting{"--patience", kTraining,
                 "Stop after so many validations without a better one; 0: never", true},
         &S::patience);

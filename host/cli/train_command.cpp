@@ -156,6 +156,11 @@ void train_and_report(const TrainFlags& flags, TrainStart& start, const Process&
         fmt::format("{}; step {} is saved, {}", output.failure(), result.steps, to_go_on(flags)));
   if (result.interrupted)
     end_interrupted(flags, fmt::format("stopped at step {}, which is saved", result.steps));
+  if (start.checkpoint && result.steps == start.checkpoint->step && !result.stopped_early)
+    note(
+        fmt::format("nothing was left to train: the run has had its {} epoch{}; a larger --epochs "
+                    "goes on",
+                    settings.epochs, settings.epochs == 1 ? "" : "s"));
   if (const auto line = recipe_outcome(settings.recipe, result.valid, result.test)) note(*line);
   report(flags, result, task, output);
 }

@@ -198,6 +198,30 @@ void TrainSettingFlags::require_flags_of(const std::string& task) const {
   });
 }
 
+void TrainSettingFlags::require_used(const TrainSettings& s) const {
+  const std::string optimizer = "--optimizer " + s.optimizer;
+  const std::string schedule = "--lr-schedule " + s.lr_schedule, model = "--model " + s.model;
+  const bool decays = s.lr_schedule == "decay", plateau = s.lr_schedule == "plateau";
+  const CellKind cell = choose_cell(s.model);
+  struct Use {
+    const char* name;
+    bool used;
+    const std::string& got;
+    const char* expected;
+  };
+  const Use uses[] = {{"momentum", s.optimizer == "momentum", optimizer, "momentum"},
+                      {"rms_decay", s.optimizer == "rmsprop", optimizer, "rmsprop"},
+                      {"lr_decay", decays || plateau, schedule, "decay or plateau"},
+                      {"lr_decay_after", decays, schedule, "decay"},
+                      {"warmup", s.lr_schedule == "cosine", schedule, "cosine"},
+                      {"gru_reset", cell == CellKind::kGru, model, "gru"},
+                      {"forget_bias", cell == CellKind::kLstm, model, "lstm"}};
+  for (const Use& use : uses)
+    if (!use.used && options_.at(use.name)->count() > 0)
+      throw UsageError(fmt::format("{}: got {}, expected {}: nothing else uses it",
+                                   options_.at(use.name)->get_name(), use.got, use.expected));
+}
+
 TrainSettings TrainSettingFlags::settings(const std::string& data) const {
   return settings_for(data, given_.tokenizer);
 }
@@ -221,6 +245,7 @@ TrainSettings TrainSettingFlags::settings_for(const std::string& data,
         fmt::format("--emsize: got {} with --vectors, expected none: embeddings are as long as the "
                     "vectors",
                     settings.emsize));
+  require_used(settings);
   return settings;
 }
 
@@ -241,6 +266,7 @@ TrainSettings TrainSettingFlags::settings_of_resumed(const TrainSettings& stored
           flag_of(setting), shown(value_json(given_.*member)), shown(value_json(expected.*member)),
           run));
   });
+  require_used(settings);
   return settings;
 }
 

@@ -42,6 +42,8 @@ class TrainSettingFlags {
   void show(const std::string& task);
   /// Throws UsageError if a flag was given that only another task has.
   void require_flags_of(const std::string& task) const;
+  /// Throws UsageError if a flag was given that such settings do not use.
+  void require_used(const TrainSettings& settings) const;
   TrainSettings settings_for(const std::string& data, const std::string& tokenizer) const;
 
   TrainSettings given_;

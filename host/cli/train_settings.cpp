@@ -199,8 +199,9 @@ void TrainSettings::choose_shards(int ranks) {
 void TrainSettings::require_shards(int ranks) const {
   if (shards < ranks)
     throw UsageError(fmt::format(
-        "--shards: got {} for {} ranks, expected at least as many: each rank holds one or more",
-        shards, ranks));
+        "--ranks: got {} with --shards {} and --batch-size {}, expected at most as many as shards: "
+        "each rank holds one or more of them",
+        ranks, shards, batch_size));
 }
 
 CorpusOptions TrainSettings::corpus_options() const {

@@ -24,7 +24,7 @@ TEST(RanksOnTheCommandLine, MistakesAreUsageErrors) {
                  "--shards: got 30, expected at most the 20 of --batch-size");
   expect_refused("unroll train --ranks -1", 2, "--ranks: got -1");
   expect_refused("unroll train --ranks 3 --shards 2 --threads 1 --device cpu", 2,
-                 "--shards: got 2 for 3 ranks, expected at least as many");
+                 "--ranks: got 3 with --shards 2 and --batch-size 64, expected at most as many");
 }
 
 TEST(RanksOnTheCommandLine, WrongVariablesOfALauncherAreNamed) {

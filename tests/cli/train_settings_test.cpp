@@ -198,13 +198,14 @@ TEST(TrainSettings, TheLastListCounts) {
 /// A setting is neither 0 nor infinity as float32, and a rate of dropout is not 1.
 TEST(TrainSettings, NumbersAreFloat32s) {
   for (const char* flag : {"--lr", "--clip", "--clip-value", "--weight-decay", "--init-range",
-                           "--forget-bias", "--lr-decay"})
+                           "--forget-bias", "--lr-schedule decay --lr-decay"})
     for (const char* number : {"1e39", "1e300"}) {
       SCOPED_TRACE(std::string(flag) + " " + number);
       EXPECT_THROW(settings_of(std::string(flag) + " " + number).check(), cli::UsageError);
     }
-  for (const char* flag : {"--lr", "--clip", "--clip-value", "--weight-decay", "--init-range",
-                           "--forget-bias", "--momentum", "--rms-decay", "--dropout"}) {
+  for (const char* flag :
+       {"--lr", "--clip", "--clip-value", "--weight-decay", "--init-range", "--forget-bias",
+        "--optimizer momentum --momentum", "--optimizer rmsprop --rms-decay", "--dropout"}) {
     SCOPED_TRACE(flag);
     EXPECT_THROW(settings_of(std::string(flag) + " 1e-50").check(), cli::UsageError);
     EXPECT_THROW(settings_of(std::string(flag) + " 1e-40").check(), cli::UsageError);  // subnormal
@@ -212,11 +213,37 @@ TEST(TrainSettings, NumbersAreFloat32s) {
   }
   EXPECT_THROW(settings_of("--forget-bias=-1e39").check(), cli::UsageError);
   EXPECT_NO_THROW(settings_of("--clip 0 --dropout 0 --forget-bias=-3e38 --lr 3e38").check());
-  for (const char* flag : {"--momentum", "--rms-decay", "--dropout"}) {
+  for (const char* flag :
+       {"--optimizer momentum --momentum", "--optimizer rmsprop --rms-decay", "--dropout"}) {
     SCOPED_TRACE(flag);
     EXPECT_THROW(settings_of(std::string(flag) + " 0.999999999").check(), cli::UsageError);
     EXPECT_NO_THROW(settings_of(std::string(flag) + " 0.9999999").check());
   }
+}
+
+/// A flag that changes nothing would make its user believe that it did.
+TEST(TrainSettings, AFlagThatNothingUsesIsRefused) {
+  const auto refusal = [](const std::string& flags) -> std::string {
+    try {
+      settings_of(flags);
+    } catch (const cli::UsageError& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_EQ(
+      refusal("--lr-decay 2"),
+      "--lr-decay: got --lr-schedule cosine, expected decay or plateau: nothing else uses it");
+  for (const char* flags :
+       {"--optimizer adam --momentum 0.5", "--optimizer adam --rms-decay 0.5",
+        "--lr-schedule plateau --lr-decay-after 2", "--lr-schedule constant --warmup 5",
+        "--model lstm --gru-reset before", "--model gru --forget-bias 2"})
+    EXPECT_NE(refusal(flags), "") << flags;
+  for (const char* flags :
+       {"--optimizer momentum --momentum 0.5", "--recipe char-rnn --rms-decay 0.5",
+        "--recipe zaremba-small --lr-decay 3 --lr-decay-after 2", "--warmup 5",
+        "--model gru --gru-reset before", "--forget-bias 2"})
+    EXPECT_EQ(refusal(flags), "") << flags;
 }
 
 }  // namespace

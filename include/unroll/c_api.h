@@ -58,8 +58,8 @@ typedef struct unroll_generate_options {
   uint64_t seed;
 } unroll_generate_options;
 
-/* As `unroll generate` without flags: no prompt, 100 tokens, temperature 1, all tokens. But the seed
-   is always the same. */
+/* As `unroll generate` without flags: no prompt, 100 tokens, temperature 1, all tokens. But the
+   seed is always the same. */
 unroll_generate_options unroll_generate_defaults(void);
 
 /* The prompt and the tokens that were drawn after it. */

@@ -150,9 +150,8 @@ void for_each_setting(Visit&& visit) {
   visit(Setting{"--optimizer", kTraining, "sgd, momentum, rmsprop, adam or adamw"}, &S::optimizer);
   visit(Setting{"--lr", kTraining,
                 "Learning rate [sgd 20, momentum 2, both divided by --bptt with --reduction time; "
-                "others 0.002, but by --recipe auto 0.004 for words and 0.006 for characters; of a "
-                "series "
-                "0.1, 0.01 and 0.003]",
+                "others 0.002, but by --recipe auto 0.004 for words and 0.006 for characters; "
+                "of a series 0.1, 0.01 and 0.003]",
                 true},
         &S::lr);
   visit(Setting{"--lr-schedule", kTraining, "constant, decay, plateau or cosine", true},

@@ -74,6 +74,7 @@ TEST_F(BadInputs, Generated) {
       {"empty stop", "", generate("--stop ''"), 2, "--stop: got '', expected a text"},
       {"more than the beam", "", generate("--beam 3 --n 4"), 2,
        "--n: got 4, expected at most the 3 of --beam"},
+      {"no beam", "", generate("--beam 0"), 2, "--beam: got 0, expected"},
       {"drawn beam", "", generate("--beam 3 --top-k 4"), 2, "--beam excludes --top-k"},
   });
 }

@@ -136,6 +136,8 @@ TEST_F(Runs, GoOnWithOtherSettingsThatAreWrittenDown) {
   EXPECT_TRUE(contains(read("run/metrics.jsonl"), R"("changes":{"dropout":{"from":0.2,"to":0.3})"));
   done(train("--save run --resume --epochs 3"));
   EXPECT_EQ(this->training("run")["changes"].size(), 2U);
+  EXPECT_TRUE(contains(done(train("--save run --resume --lr 0.1")).err,
+                       "nothing was left to train: the run has had its 3 epochs"));
   EXPECT_EQ(run(train("--save run --resume --nhid 9")).status, 2);
   EXPECT_EQ(run(train("--save run --resume --optimizer adam")).status, 2);
 }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <stdexcept>
 
 #include "host/cli/output.h"
@@ -13,16 +14,11 @@
 namespace unroll::cli {
 namespace {
 
-/// More threads than processors take turns, which costs a third of the speed and gives the same
-/// bits.
-int at_most_one_per_processor(int threads) {
-  const ProcessorLimit limit = processor_limit();
-  if (threads <= limit.processors) return threads;
-  warn(fmt::format("--threads {}: {} used, because the process may use {} processor{}{}", threads,
+void warn_of_fewer_threads(int asked, const ProcessorLimit& limit) {
+  warn(fmt::format("--threads {}: {} used, because the process may use {} processor{}{}", asked,
                    limit.processors == 1 ? "1 is" : fmt::format("{} are", limit.processors),
                    limit.processors, limit.processors == 1 ? "" : "s",
                    limit.file.empty() ? "" : ", the limit in " + limit.file));
-  return limit.processors;
 }
 
 }  // namespace
@@ -64,9 +60,12 @@ int DeviceFlags::ordinal() const {
 
 std::shared_ptr<Backend> DeviceFlags::open(const RecurrentAlgorithm& algorithm) const {
   check(algorithm);
+  // More threads than processors take turns, which costs a third of the speed and gives the same
+  // bits.
+  const ProcessorLimit limit = processor_limit();
   OpenedDevice opened;
   try {
-    opened = open_device(device, at_most_one_per_processor(threads),
+    opened = open_device(device, std::min(threads, limit.processors),
                          {choose_precision(precision), algorithm, warn});
   } catch (const Unsupported&) {
     throw;  // it is not the device
@@ -79,6 +78,7 @@ std::shared_ptr<Backend> DeviceFlags::open(const RecurrentAlgorithm& algorithm) 
     if (const std::string what = beyond_cpu(algorithm); !what.empty())
       throw std::runtime_error(
           fmt::format("{}, and no GPU can be used: {}", what, opened.why_no_gpu));
+    if (threads > limit.processors) warn_of_fewer_threads(threads, limit);
   }
   note("device: " + opened.backend->name() +
        (device == "auto" && !opened.why_no_gpu.empty() ? ", no GPU: unroll doctor says why" : ""));

@@ -47,11 +47,11 @@ std::int64_t lookups(const Batch& largest) {
 }
 
 TrainingGraphOptions graph_options(const Task& task, const TrainingOptions& options,
-                                   const Examples& examples) {
+                                   std::int64_t batch, const Batch& largest) {
   const double most = options.loss_ceiling.value_or(task.loss_ceiling());
   const float ceiling = most > 0 ? float(most) : std::numeric_limits<float>::infinity();
-  return {.batch = examples.batch_size(),
-          .lookups = lookups(examples.largest()),
+  return {.batch = batch,
+          .lookups = lookups(largest),
           .optimizer = options.optimizer,
           .learning_rate = options.schedule.learning_rate,
           .reduction = options.reduction,
@@ -82,7 +82,7 @@ class Trainer {
         queue_(*run.examples.train),
         schedule_(with_steps(options_, queue_.batches())),
         step_({run.task, run.backend, options_.seed, shards_of(run, batch_size_)},
-              graph_options(run.task, options_, *run.examples.train)),
+              graph_options(run.task, options_, batch_size_, queue_.largest())),
         evaluator_(run.task, step_.store(), evaluator_options()),
         watch_({options_, run.observer, step_, progress_,
                 [this](nlohmann::ordered_json line) { write_metrics(std::move(line)); }, leads()}) {

@@ -1,7 +1,6 @@
 #include "host/cpu/thread_pool.h"
 
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
@@ -11,6 +10,8 @@
 #include <string>
 #include <thread>
 #include <vector>
+
+#include "tests/support/resource_limit.h"
 
 namespace unroll::host {
 namespace {
@@ -140,17 +141,15 @@ TEST(ThreadPool, SaysHowManyThreadsTheSystemStarted) {
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
   GTEST_SKIP() << "a sanitizer's own memory is above any limit of addresses";
 #endif
-  rlimit before{};
-  ASSERT_EQ(::getrlimit(RLIMIT_AS, &before), 0);
-  const rlimit small{rlim_t{2} << 30, before.rlim_max};  // room for some stacks of 8 MiB
   std::string error;
-  ASSERT_EQ(::setrlimit(RLIMIT_AS, &small), 0);
-  try {
-    const ThreadPool pool(4000);
-  } catch (const std::runtime_error& e) {
-    error = e.what();
+  {
+    const test::ResourceLimit small(RLIMIT_AS, rlim_t{2} << 30);  // room for some stacks of 8 MiB
+    try {
+      const ThreadPool pool(4000);
+    } catch (const std::runtime_error& e) {
+      error = e.what();
+    }
   }
-  ::setrlimit(RLIMIT_AS, &before);
   EXPECT_TRUE(error.ends_with("from the system (Resource temporarily unavailable), expected 4000"))
       << error;
 }

@@ -1,11 +1,9 @@
 /// Corpora by way of their caches: when a cache is used, made again, or done without.
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <atomic>
 #include <chrono>
-#include <csignal>
 #include <cstdlib>
 #include <fstream>
 #include <optional>
@@ -13,6 +11,7 @@
 #include <vector>
 
 #include "tests/support/corpus_files.h"
+#include "tests/support/resource_limit.h"
 
 namespace unroll::test {
 namespace {
@@ -254,15 +253,11 @@ TEST_F(CorpusFiles, WithoutAFolderForCachesATemporaryFileWillDo) {
 
 TEST_F(CorpusFiles, AFullDiskIsOneErrorAndLeavesNothing) {
   const fs::path file = folder_.write("x.txt", many_words(200'000));
-  const auto handler = std::signal(SIGXFSZ, SIG_IGN);
-  struct rlimit before {};
-  ::getrlimit(RLIMIT_FSIZE, &before);
-  struct rlimit small = before;
-  small.rlim_cur = 100'000;  // as a full disk: a write fails half way
-  ::setrlimit(RLIMIT_FSIZE, &small);
-  const std::string what = error(options(file));
-  ::setrlimit(RLIMIT_FSIZE, &before);
-  std::signal(SIGXFSZ, handler);
+  std::string what;
+  {
+    const FullDisk full(100'000);
+    what = error(options(file));
+  }
   EXPECT_TRUE(contains(what, ".tokens: cannot be written: File too large"));
   EXPECT_EQ(files_in(cache()), 0U);
 }

@@ -1,9 +1,7 @@
 /// VariableStore::save() and load(): what is saved comes back with the same bits, and a file that
 /// does not fit changes nothing.
 #include <gtest/gtest.h>
-#include <sys/resource.h>
 
-#include <csignal>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -13,6 +11,7 @@
 
 #include "host/base/safetensors.h"
 #include "tests/support/backends.h"
+#include "tests/support/resource_limit.h"
 #include "tests/support/temp_folder.h"
 #include "unroll/layers.h"
 #include "unroll/ops.h"
@@ -39,26 +38,6 @@ struct Model {
 };
 
 const std::vector<float> kExamples{1, 2, 3, -1, 0, 1};
-
-/// No file can grow beyond so many bytes while this lives.
-class FullDisk {
- public:
-  explicit FullDisk(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
-    ::getrlimit(RLIMIT_FSIZE, &before_);
-    const rlimit limit{bytes, before_.rlim_max};
-    ::setrlimit(RLIMIT_FSIZE, &limit);
-  }
-  ~FullDisk() {
-    ::setrlimit(RLIMIT_FSIZE, &before_);
-    std::signal(SIGXFSZ, handler_);
-  }
-  FullDisk(const FullDisk&) = delete;
-  FullDisk& operator=(const FullDisk&) = delete;
-
- private:
-  void (*handler_)(int);
-  rlimit before_{};
-};
 
 /// The bytes of every variable.
 std::map<std::string, std::vector<std::byte>> bits_of(const VariableStore& store) {
